@@ -1,0 +1,54 @@
+"""Knows what time it is, and how much of it is left. Nobody else reads the clock.
+
+Imported before `register`: standard library's C modules only.
+"""
+
+import time
+
+
+class Clock:
+    """The machine's two clocks. Tests move a fake one by hand."""
+
+    __slots__ = ()
+
+    def unix_ns(self) -> int:
+        """Wall time, for timestamps and for Lambda's `deadlineMs`. May jump on thaw."""
+        return time.time_ns()
+
+    def monotonic_s(self) -> float:
+        """Time for measuring: never goes back, has no date."""
+        return time.monotonic()
+
+
+class Deadline:
+    """A moment after which waiting is over. Made once where the limit is known, then handed down."""
+
+    __slots__ = ("_at_s", "_clock")
+
+    def __init__(self, at_s: float, clock: Clock) -> None:
+        self._at_s = at_s
+        self._clock = clock
+
+    @classmethod
+    def after(cls, seconds: float, clock: Clock) -> "Deadline":
+        return cls(clock.monotonic_s() + seconds, clock)
+
+    @classmethod
+    def at_unix_ms(cls, unix_ms: int, clock: Clock) -> "Deadline":
+        """The moment that Lambda names in `deadlineMs`, judged by the wall clock as it stands now."""
+        return cls.after(unix_ms / 1_000 - clock.unix_ns() / 1_000_000_000, clock)
+
+    def left_s(self) -> float:
+        """Seconds left; zero when it is over, never negative."""
+        return max(0.0, self._at_s - self._clock.monotonic_s())
+
+    def is_over(self) -> bool:
+        return self.left_s() == 0.0
+
+    def less(self, margin_s: float) -> "Deadline":
+        """The same moment, *margin_s* earlier."""
+        return Deadline(self._at_s - margin_s, self._clock)
+
+    def within(self, seconds: float) -> "Deadline":
+        """The sooner of this deadline and *seconds* from now."""
+        return Deadline(min(self._at_s, self._clock.monotonic_s() + seconds), self._clock)

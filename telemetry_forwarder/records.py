@@ -1,0 +1,169 @@
+"""What Lambda tells us: one class per shape of telemetry record.
+
+Moments are int nanoseconds since the epoch, 0 where Lambda gave none that makes sense; durations are float
+seconds and sizes are bytes: Lambda's milliseconds and MB end where a record is read.
+https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+
+class LogLine(NamedTuple):
+    """A line of the function or of an extension. A tuple, because it is made once per line of every log."""
+
+    origin: str
+    """`function` or `extension`."""
+    time_ns: int
+    observed_ns: int
+    record: Any
+    """Any JSON value, as Lambda gave it; a str in the text log format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Bytes that are no record. Kept as text, so that nothing is lost."""
+
+    observed_ns: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """The X-Ray header of an invocation, taken apart. Empty strings where a part is absent or invalid."""
+
+    trace_id: str = ""
+    """32 hex digits, from `Root`."""
+    parent_id: str = ""
+    """16 hex digits, from `Parent`: the segment of the Lambda service, or of the caller."""
+    span_id: str = ""
+    """16 hex digits, Lambda's own `spanId` for this invocation."""
+    is_sampled: bool | None = None
+    lineage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSpan:
+    """One of the `spans` of a record: a phase that Lambda measured."""
+
+    name: str
+    start_ns: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What all platform events have; by itself, an event of a type that we do not know."""
+
+    type: str
+    time_ns: int
+    observed_ns: int
+    fields: Any
+    """`record` as Lambda gave it, whole: nothing that we fail to understand is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class InitStart(Event):
+    initialization_type: str = ""
+    phase: str = ""
+    function_arn: str = ""
+    instance_id: str = ""
+    instance_max_memory_bytes: int = 0
+    runtime_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InitRuntimeDone(Event):
+    initialization_type: str = ""
+    phase: str = ""
+    status: str = ""
+    error_type: str = ""
+    spans: tuple[PhaseSpan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InitReport(Event):
+    initialization_type: str = ""
+    phase: str = ""
+    status: str = ""
+    error_type: str = ""
+    duration_s: float | None = None
+    spans: tuple[PhaseSpan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Start(Event):
+    request_id: str = ""
+    version: str = ""
+    function_arn: str = ""
+    tenant_id: str = ""
+    tracing: Tracing = field(default_factory=Tracing)
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeDone(Event):
+    request_id: str = ""
+    status: str = ""
+    error_type: str = ""
+    tenant_id: str = ""
+    duration_s: float | None = None
+    produced_bytes: int | None = None
+    spans: tuple[PhaseSpan, ...] = ()
+    tracing: Tracing = field(default_factory=Tracing)
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Event):
+    request_id: str = ""
+    status: str = ""
+    error_type: str = ""
+    tenant_id: str = ""
+    duration_s: float | None = None
+    billed_duration_s: float | None = None
+    memory_size_bytes: int | None = None
+    max_memory_used_bytes: int | None = None
+    init_duration_s: float | None = None
+    restore_duration_s: float | None = None
+    billed_restore_duration_s: float | None = None
+    spans: tuple[PhaseSpan, ...] = ()
+    tracing: Tracing = field(default_factory=Tracing)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreStart(Event):
+    instance_id: str = ""
+    instance_max_memory_bytes: int = 0
+    runtime_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRuntimeDone(Event):
+    status: str = ""
+    error_type: str = ""
+    spans: tuple[PhaseSpan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport(Event):
+    status: str = ""
+    error_type: str = ""
+    duration_s: float | None = None
+    spans: tuple[PhaseSpan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionState(Event):
+    name: str = ""
+    state: str = ""
+    error_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogsDropped(Event):
+    dropped_records: int = 0
+    dropped_bytes: int = 0
+    reason: str = ""
+
+
+Record = LogLine | Event | Malformed

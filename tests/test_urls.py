@@ -1,0 +1,66 @@
+from urllib.parse import urlsplit
+
+import pytest
+
+from telemetry_forwarder.urls import authorization, bare_netloc, parsed_url, shown_url
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://h", "https://h"),
+        ("HTTP://Me:Pass@H:80/a b?c d#e", "http://Me:Pass@h:80/a%20b?c%20d"),
+        ("http://[FD00::1]:80/%20", "http://[fd00::1]:80/%20"),
+        ("http://bücher/", "http://xn--bcher-kva/"),
+    ],
+)
+def test_url_is_made_fit_for_the_wire(text: str, url: str) -> None:
+    parsed = parsed_url(text)
+
+    assert parsed is not None
+    assert parsed.geturl() == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "h",
+        "h:1",
+        "ftp://h",
+        "http://",
+        "http://h:x",
+        "http://h:70000",
+        "http://a b",
+        "http://ü" + "x" * 64,
+    ],
+)
+def test_what_is_no_url_for_http_is_none(text: str) -> None:
+    assert parsed_url(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "netloc", "headers"),
+    [
+        ("http://h:1", "h:1", {}),
+        ("http://me@h", "h", {"authorization": "Basic bWU6"}),
+        ("http://a%3A:b%40@h", "h", {"authorization": "Basic YTo6YkA="}),
+    ],
+)
+def test_credentials_are_taken_out(text: str, netloc: str, headers: dict[str, str]) -> None:
+    assert (bare_netloc(urlsplit(text)), authorization(urlsplit(text))) == (netloc, headers)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://h:1/path", "https://h:1/path"),
+        ("https://me:SECRET@h/path?key=SECRET#SECRET", "https://h/path"),
+        ("https://me:SECR@ET@h/", "https://h/"),
+        ("me:SECRET@h", "h"),
+        ("//me:SECRET@h", "h"),
+        ("x" * 300, "x" * 200),
+    ],
+)
+def test_what_is_shown_of_a_url_has_no_secrets(text: str, shown: str) -> None:
+    assert shown_url(text) == shown

@@ -1,0 +1,217 @@
+"""One extension's subscription: its buffer, its timer, its retries, its losses."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from .clock import SandboxClock
+from .destination import Address, Destination
+from .observations import Dropped, Event, Observations, Post
+from .settings import Settings
+
+_SLOW = "Some logs were dropped because the downstream consumer is slower than the logs production rate"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a subscribe request asked for, checked and filled up with Lambda's defaults."""
+
+    schema: str
+    address: Address
+    types: tuple[str, ...]
+    max_items: int = 10_000
+    max_bytes: int = 262_144
+    timeout_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of an event as they travel; *event* is None for all pieces of a cut record but the last."""
+
+    payload: bytes
+    event: Event | None
+    ends_batch: bool = False
+
+
+class Subscriber:
+    """Buffers and delivers on a thread of its own until `close`."""
+
+    def __init__(
+        self,
+        name: str,
+        subscription: Subscription,
+        *,
+        settings: Settings,
+        clock: SandboxClock,
+        seen: Observations,
+        announce: Callable[[str, Event], Event],
+    ) -> None:
+        self.name, self.subscription = name, subscription
+        self._settings, self._clock, self._seen = settings, clock, seen
+        self._announce = announce
+        self._pieces: deque[Piece] = deque()
+        self._held_bytes = self._buffered_bytes = self._batch_ends = 0
+        self._due_s: float | None = None
+        self._is_flushing = self._is_closed = self._is_sending = False
+        self._lost: list[int] = []
+        self._sent_batches = 0
+        self._changed = threading.Condition()
+        self._destination = Destination(
+            subscription.address, clock, settings.post_timeout_s, lambda: self._is_closed
+        )
+        self._thread = threading.Thread(target=self._run, name=f"telemetry-{name}")
+        self._thread.start()
+
+    def wants(self, category: str) -> bool:
+        return category in self.subscription.types
+
+    def take(self, pieces: Sequence[Piece]) -> None:
+        """Buffer one event; when the buffer is full it is lost and counted."""
+        size = sum(len(piece.payload) for piece in pieces)
+        event = pieces[-1].event
+        assert event is not None
+        with self._changed:
+            if self._is_closed:
+                self._seen.note("dropped", Dropped(self.name, event, "the subscription is over"))
+            elif self._held_bytes + size > self._settings.backlog_bytes:
+                self._lost.append(size)
+                self._seen.note("dropped", Dropped(self.name, event, "buffer overflow"))
+            else:
+                self._push(pieces, size)
+
+    def flush(self) -> None:
+        """Send what is buffered without waiting for the timer, as when an input stream closes."""
+        with self._changed:
+            self._is_flushing = bool(self._pieces)
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """The clock goes on: look at the timer again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._pieces and not self._is_sending, timeout_s)
+
+    def close(self) -> None:
+        """End it; what was not delivered is lost."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._destination.close()
+        left = [Dropped(self.name, p.event, "the environment ended") for p in self._pieces if p.event]
+        self._pieces.clear()
+        self._seen.note("dropped", *left)
+
+    def _push(self, pieces: Sequence[Piece], size: int) -> None:
+        if not self._pieces:
+            self._due_s = self._clock.now() + self.subscription.timeout_s
+        self._pieces.extend(pieces)
+        self._held_bytes += size
+        self._buffered_bytes += size
+        self._batch_ends += sum(piece.ends_batch for piece in pieces)
+        if len(self._pieces) == len(pieces) or self._is_full():
+            self._changed.notify_all()
+
+    def _is_full(self) -> bool:
+        wanted = self.subscription
+        return (
+            len(self._pieces) >= wanted.max_items
+            or self._buffered_bytes >= wanted.max_bytes
+            or self._batch_ends > 0
+        )
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            if self._deliver(batch):
+                self._finish(batch)
+            else:
+                with self._changed:
+                    self._pieces.extendleft(reversed(batch))
+                    self._is_sending = False
+                    return
+
+    def _next_batch(self) -> list[Piece]:
+        """Wait until a batch is due; empty when the subscription is over."""
+        with self._changed:
+            while not self._is_closed:
+                wait_s = None
+                if self._pieces and not self._clock.is_stopped:
+                    assert self._due_s is not None
+                    wait_s = self._due_s - self._clock.now()
+                    if wait_s <= 0 or self._is_flushing or self._is_full():
+                        return self._take_batch()
+                self._changed.wait(wait_s)
+            return []
+
+    def _take_batch(self) -> list[Piece]:
+        batch: list[Piece] = []
+        size = 0
+        while (
+            self._pieces and len(batch) < self.subscription.max_items and size < self.subscription.max_bytes
+        ):
+            piece = self._pieces.popleft()
+            batch.append(piece)
+            size += len(piece.payload)
+            if piece.ends_batch:
+                self._batch_ends -= 1
+                break
+        self._buffered_bytes -= size
+        self._is_sending = True
+        if self._pieces:
+            self._due_s = self._clock.now() + self.subscription.timeout_s
+        else:
+            self._is_flushing = False
+        return batch
+
+    def _deliver(self, batch: list[Piece]) -> bool:
+        """POST until it is taken, with back-off; False when the subscription ended before."""
+        backoff_s = self._settings.redelivery_first_s
+        attempt = 0
+        while not self._is_closed:
+            attempt += 1
+            if self._send(batch, attempt):
+                self._sent_batches += 1
+                every = self._settings.redeliver_every
+                if every and self._sent_batches % every == 0:
+                    self._send(batch, attempt + 1)
+                return True
+            self._pause(backoff_s)
+            backoff_s = min(backoff_s * 2, self._settings.redelivery_most_s)
+        return False
+
+    def _send(self, batch: list[Piece], attempt: int) -> bool:
+        payloads = [piece.payload for piece in batch]
+        at_s = time.monotonic()
+        status = self._destination.send(payloads)
+        size = sum(map(len, payloads)) + len(payloads) + 1
+        self._seen.note("posts", Post(self.name, status, len(batch), size, at_s, attempt))
+        return status is not None and (status == 0 or 200 <= status < 300)
+
+    def _pause(self, seconds: float) -> None:
+        ends_s = self._clock.now() + seconds
+        with self._changed:
+            while not self._is_closed and (self._clock.is_stopped or self._clock.now() < ends_s):
+                self._changed.wait(None if self._clock.is_stopped else ends_s - self._clock.now())
+
+    def _finish(self, batch: list[Piece]) -> None:
+        self._seen.note("delivered", *[piece.event for piece in batch if piece.event is not None])
+        with self._changed:
+            self._held_bytes -= sum(len(piece.payload) for piece in batch)
+            self._is_sending = False
+            lost, self._lost = self._lost, []
+            self._changed.notify_all()
+        if lost and self.wants("platform"):
+            record = {"droppedBytes": sum(lost), "droppedRecords": len(lost), "reason": _SLOW}
+            event = self._announce("platform.logsDropped", record)
+            with self._changed:
+                payload = orjson.dumps(event)
+                self._push([Piece(payload, event)], len(payload))

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Writes layer/lock.toml anew: the newest versions that pyproject.toml allows, each with its hashes.
+
+python3 layer/lock.py            # then look at `git diff layer/lock.toml` and build
+"""
+
+import hashlib
+import json
+import lzma
+import subprocess
+import sys
+import tempfile
+import tomllib
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from recipe import fetch
+from recipe.pins import ARCHES
+
+PYTHON = "3.13"
+_LAYER = Path(__file__).resolve().parent
+_DEBIAN = "https://deb.debian.org/debian"
+_DEBIAN_ARCHES = {"x86_64": "amd64", "arm64": "arm64"}
+# Where a stdlib of the interpreter's minor version may be found. Sid is closest but forgets soonest.
+_STDLIB_SUITES = ("sid", "testing", "trixie")
+_STDLIB_PACKAGES = (f"libpython{PYTHON}-minimal", f"libpython{PYTHON}-stdlib")
+# The newest suite whose builds still ask for a glibc of 2.26 or less.
+_SHARED_LIBRARIES = (
+    ("library", "trixie", "zlib1g"),
+    ("grpc", "bullseye", "libstdc++6"),
+    ("grpc", "bullseye", "libgcc-s1"),
+    # Only papers: the licence of the two above.
+    ("grpc", "bullseye", "gcc-10-base"),
+)
+_HEADER = """\
+# Every foreign byte of the layer. Written by layer/lock.py; do not edit by hand.
+# Wheels come from PyPI, the rest from Debian's mirrors.
+"""
+
+
+def main() -> None:
+    project = tomllib.loads((_LAYER.parent / "pyproject.toml").read_text())["project"]
+    default, grpc = project["dependencies"], project["optional-dependencies"]["grpc"]
+    roles = {
+        "interpreter": ["freeze-core"],
+        "library": default,
+        "grpc": [*default, *grpc],
+    }
+    text = [_HEADER, f'python = "{PYTHON}"\n', *_wheels(roles)]
+    text += _stdlibs(_interpreter_version())
+    text += _shared_libraries()
+    (_LAYER / "lock.toml").write_text("".join(text))
+
+
+def _wheels(roles: dict[str, list[str]]) -> Iterator[str]:
+    listed: set[str] = set()
+    for role, requirements in roles.items():
+        by_arch = {arch: _resolve(requirements, arch) for arch in ARCHES}
+        for name in sorted(by_arch["x86_64"]):
+            if name in listed:
+                continue
+            if role == "interpreter" and name != "freeze-core":
+                continue
+            listed.add(name)
+            (version, first), (_, second) = by_arch["x86_64"][name], by_arch["arm64"][name]
+            hashes = f'any = "{first}"' if first == second else f'x86_64 = "{first}", arm64 = "{second}"'
+            yield f'\n[[wheel]]\nname = "{name}"\nversion = "{version}"\nrole = "{role}"\n'
+            yield f"sha256 = {{ {hashes} }}\n"
+
+
+def _resolve(requirements: list[str], arch: str) -> dict[str, tuple[str, str]]:
+    """Return name -> (version, sha256) of all that *requirements* lead to."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
+        target = [*fetch.pip_target(arch, PYTHON), "--target", folder, "--report", str(report)]
+        subprocess.run([*pip, *target, *requirements], check=True)
+        installs = json.loads(report.read_text())["install"]
+    return {
+        entry["metadata"]["name"]: (
+            entry["metadata"]["version"],
+            entry["download_info"]["archive_info"]["hashes"]["sha256"],
+        )
+        for entry in installs
+    }
+
+
+def _interpreter_version() -> tuple[int, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
+        subprocess.run([*pip, *fetch.pip_target("x86_64", PYTHON), "freeze-core"], check=True)
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+            name = next(name for name in wheel.namelist() if "/frozen/" in name and name.endswith(".json"))
+            return _numbers(json.loads(wheel.read(name))["__version__"].split()[0])
+
+
+def _stdlibs(interpreter: tuple[int, ...]) -> Iterator[str]:
+    """Yield the stdlibs, that of the closest patch release first."""
+    found: dict[tuple[int, ...], str] = {}
+    for suite in _STDLIB_SUITES:
+        index = _index(suite, "amd64")
+        packages = [index[name] for name in _STDLIB_PACKAGES if name in index]
+        if len(packages) == len(_STDLIB_PACKAGES):
+            version = packages[0]["Version"].split("-")[0]
+            debs = "".join(f"\n[[stdlib.deb]]\n{_deb(package)}" for package in packages)
+            found[_numbers(version)] = f'\n[[stdlib]]\nversion = "{version}"\n{debs}'
+    for version in sorted(found, key=lambda version: abs(version[2] - interpreter[2])):
+        yield found[version]
+
+
+def _shared_libraries() -> Iterator[str]:
+    for role, suite, name in _SHARED_LIBRARIES:
+        for arch in ARCHES:
+            package = _index(suite, _DEBIAN_ARCHES[arch])[name]
+            yield f'\n[[shared_library]]\nrole = "{role}"\narch = "{arch}"\n{_deb(package)}'
+
+
+def _index(suite: str, arch: str) -> dict[str, dict[str, str]]:
+    packed = _get(f"{_DEBIAN}/dists/{suite}/main/binary-{arch}/Packages.xz")
+    paragraphs = lzma.decompress(packed).decode().split("\n\n")
+    fields = (dict(_fields(paragraph)) for paragraph in paragraphs if paragraph.strip())
+    return {package["Package"]: package for package in fields}
+
+
+def _fields(paragraph: str) -> Iterator[tuple[str, str]]:
+    for line in paragraph.splitlines():
+        name, colon, value = line.partition(": ")
+        if colon and not line.startswith(" "):
+            yield name, value
+
+
+def _deb(package: dict[str, str]) -> str:
+    content = _get(f"{_DEBIAN}/{package['Filename']}")
+    if hashlib.sha256(content).hexdigest() != package["SHA256"]:
+        raise SystemExit(f"{package['Filename']} is not what Debian's index says it is")
+    fields = {
+        "name": package["Package"],
+        "version": package["Version"],
+        "path": package["Filename"],
+        "sha256": package["SHA256"],
+        "sha1": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
+    }
+    return "".join(f'{key} = "{value}"\n' for key, value in fields.items())
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=120) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+if __name__ == "__main__":
+    main()

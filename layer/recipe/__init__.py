@@ -1,0 +1,1 @@
+"""How the layer is made: one module per step, put in order by `layer/build.py`."""

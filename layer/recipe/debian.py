@@ -1,0 +1,31 @@
+"""Reads Debian packages: an `ar` archive with a tar archive inside."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_AR_MAGIC = b"!<arch>\n"
+_AR_HEADER_BYTES = 60
+
+
+def files(deb: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each regular file that *deb* would install; links are left out."""
+    with tarfile.open(fileobj=io.BytesIO(_member(deb.read_bytes(), "data.tar"))) as archive:
+        for entry in archive:
+            content = archive.extractfile(entry) if entry.isreg() else None
+            if content is not None:
+                yield entry.name.removeprefix("./"), content.read()
+
+
+def _member(image: bytes, prefix: str) -> bytes:
+    """The first member of an `ar` archive whose name starts with *prefix*."""
+    place = len(_AR_MAGIC)
+    while place < len(image):
+        header = image[place : place + _AR_HEADER_BYTES]
+        name, size = header[:16].decode().strip(), int(header[48:58])
+        place += _AR_HEADER_BYTES
+        if name.startswith(prefix):
+            return image[place : place + size]
+        place += size + size % 2
+    raise ValueError(f"no {prefix} in the package")

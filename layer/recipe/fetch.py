@@ -1,0 +1,84 @@
+"""Brings pinned files into a cache: wheels through pip, Debian packages by plain download. All checked by SHA-256."""
+
+import hashlib
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from .pins import Deb, Wheel
+
+# Newest first: a newer pip looks at all that an older glibc allows only when each tag is named.
+_PLATFORMS = {
+    "x86_64": ("manylinux_2_17_x86_64", "manylinux2014_x86_64"),
+    "arm64": ("manylinux_2_17_aarch64", "manylinux2014_aarch64"),
+}
+_DEBIAN_MIRRORS = ("https://deb.debian.org/debian", "https://archive.debian.org/debian")
+_TIMEOUT_S = 60
+
+
+class FetchError(Exception):
+    """A pinned file cannot be had, or is not the one that was pinned."""
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def wheels(pinned: Iterable[Wheel], *, arch: str, python: str, cache: Path) -> list[Path]:
+    """Return the files of *pinned* for *arch*, downloading what the cache lacks."""
+    wanted = list(pinned)
+    folder = cache / f"wheels-{arch}"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = _by_hash(folder)
+    missing = [wheel for wheel in wanted if wheel.hash_for(arch) not in found]
+    if missing:
+        _download(missing, arch=arch, python=python, folder=folder)
+        found = _by_hash(folder)
+    return [found[wheel.hash_for(arch)] for wheel in wanted]
+
+
+def pip_target(arch: str, python: str) -> Iterator[str]:
+    """Yield the options that make pip choose for the layer and not for this machine."""
+    yield from ("--only-binary=:all:", "--implementation=cp", f"--python-version={python}")
+    yield from (f"--platform={platform}" for platform in _PLATFORMS[arch])
+
+
+def deb(pinned: Deb, *, cache: Path) -> Path:
+    """Return the file of *pinned*; it is asked of Debian's mirror first, then of its archives."""
+    path = cache / "debs" / f"{pinned.name}_{pinned.sha256[:16]}.deb"
+    if path.exists() and sha256_of(path) == pinned.sha256:
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    urls = [f"{mirror}/{pinned.path}" for mirror in _DEBIAN_MIRRORS]
+    for url in [*urls, f"https://snapshot.debian.org/file/{pinned.sha1}"]:
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+                content = answer.read()
+        except (urllib.error.URLError, OSError) as exc:
+            reasons.append(f"{url}: {exc}")
+            continue
+        if hashlib.sha256(content).hexdigest() != pinned.sha256:
+            reasons.append(f"{url}: not the pinned file")
+            continue
+        path.write_bytes(content)
+        return path
+    raise FetchError(f"{pinned.name} {pinned.version} cannot be had:\n  " + "\n  ".join(reasons))
+
+
+def _by_hash(folder: Path) -> dict[str, Path]:
+    return {sha256_of(path): path for path in sorted(folder.glob("*.whl"))}
+
+
+def _download(missing: list[Wheel], *, arch: str, python: str, folder: Path) -> None:
+    lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.hash_for(arch)}\n" for wheel in missing]
+    requirements = folder / "requirements.txt"
+    requirements.write_text("".join(lines))
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    target = [*pip_target(arch, python), "--dest", str(folder), "--requirement", str(requirements)]
+    if subprocess.run([*pip, *target], check=False).returncode:
+        raise FetchError(f"pip could not download the pinned wheels for {arch}")

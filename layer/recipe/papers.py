@@ -1,0 +1,149 @@
+"""What goes with the layer for people and scanners: licences, VERSION and an SBOM (CycloneDX 1.6)."""
+
+import email.parser
+import json
+import re
+import uuid
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import debian
+from .fetch import sha256_of
+
+# C libraries inside the interpreter's wheel, by the beginning of their file names.
+_BUNDLED = {
+    "libcrypto-": "openssl",
+    "libssl-": "openssl",
+    "libffi-": "libffi",
+    "libmpdec-": "libmpdec",
+}
+_BUNDLED_LICENCES = {"openssl": "Apache-2.0", "libffi": "MIT", "libmpdec": "BSD-2-Clause"}
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "telemetry-forwarder")
+
+
+class PapersError(Exception):
+    """Something would be shipped whose licence or origin is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One piece of the layer. *texts* are its licences by file name; *licence* is an SPDX expression or a name."""
+
+    name: str
+    version: str
+    purl: str
+    licence: str
+    texts: dict[str, bytes] = field(default_factory=dict)
+    sha256: str = ""
+
+
+def of_wheel(wheel: Path) -> Component:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        folder = next(name.split("/")[0] for name in names if ".dist-info/" in name)
+        metadata = email.parser.BytesHeaderParser().parsebytes(archive.read(f"{folder}/METADATA"))
+        papers = [name for name in names if name.startswith(folder) and not name.endswith("/")]
+        texts = {
+            Path(name).name: archive.read(name)
+            for name in papers
+            if "/licenses/" in name or Path(name).name.upper().startswith(("LICENSE", "COPYING", "NOTICE"))
+        }
+    name, version = str(metadata["Name"]), str(metadata["Version"])
+    classifiers = [str(value) for value in metadata.get_all("Classifier", [])]
+    from_classifier = next((c.split(" :: ")[-1] for c in classifiers if c.startswith("License ::")), "")
+    licence = str(metadata["License-Expression"] or metadata["License"] or from_classifier or "unknown")
+    return Component(name, version, f"pkg:pypi/{name}@{version}", licence, texts, sha256_of(wheel))
+
+
+def of_deb(deb: Path, *, name: str, version: str, licence: str) -> Component:
+    texts = {
+        Path(path).name: content
+        for path, content in debian.files(deb)
+        if path.startswith("usr/share/doc/") and path.endswith("/copyright")
+    }
+    return Component(name, version, f"pkg:deb/debian/{name}@{version}", licence, texts, sha256_of(deb))
+
+
+def of_bundled(
+    lib: Path, versions: dict[str, str], licences: Path, shipped: Iterable[str]
+) -> list[Component]:
+    """Name the C libraries in *lib* that came with the interpreter; *shipped* are those that others account for."""
+    found: dict[str, str] = {}
+    for path in sorted(lib.glob("lib*.so*")):
+        if path.name in shipped:
+            continue
+        name = next((name for start, name in _BUNDLED.items() if path.name.startswith(start)), None)
+        if name is None:
+            raise PapersError(f"{path.name} is in the layer, but its origin and licence are not written down")
+        found.setdefault(name, versions.get(name) or _version_of(path))
+    return [
+        Component(
+            name,
+            version,
+            f"pkg:generic/{name}@{version}",
+            _BUNDLED_LICENCES[name],
+            {f"{name}.txt": (licences / f"{name}.txt").read_bytes()},
+        )
+        for name, version in sorted(found.items())
+    ]
+
+
+def write(root: Path, *, name: str, version: str, facts: dict[str, str], components: list[Component]) -> None:
+    """Write licences/, VERSION and sbom.cdx.json into *root*."""
+    (root / "VERSION").write_text(
+        "".join(f"{key} {value}\n" for key, value in {name: version, **facts}.items())
+    )
+    for component in components:
+        if not component.texts:
+            raise PapersError(f"{component.name} brings no licence text")
+        folder = root / "licences" / component.name
+        folder.mkdir(parents=True)
+        for file, content in component.texts.items():
+            (folder / file).write_bytes(content)
+    (root / "sbom.cdx.json").write_text(json.dumps(_sbom(name, version, facts, components), indent=1) + "\n")
+
+
+def _sbom(name: str, version: str, facts: dict[str, str], components: list[Component]) -> dict[str, object]:
+    pieces = [_sbom_component(component) for component in components]
+    # No date: the same tree gives the same papers. The serial number is made of what the layer holds.
+    serial = uuid.uuid5(_NAMESPACE, json.dumps([version, facts, pieces], sort_keys=True))
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{serial}",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "application",
+                "bom-ref": name,
+                "name": name,
+                "version": version,
+                "properties": [{"name": f"layer:{key}", "value": value} for key, value in facts.items()],
+            }
+        },
+        "components": pieces,
+    }
+
+
+def _sbom_component(component: Component) -> dict[str, object]:
+    hashes = [{"alg": "SHA-256", "content": component.sha256}] if component.sha256 else []
+    return {
+        "type": "library",
+        "bom-ref": component.purl,
+        "name": component.name,
+        "version": component.version,
+        "purl": component.purl,
+        "licenses": [{"license": {"name": component.licence}}],
+        "hashes": hashes,
+    }
+
+
+def _version_of(path: Path) -> str:
+    """The version in the library itself (OpenSSL), else in its file name."""
+    written = re.search(rb"OpenSSL (\d+\.\d+\.\d+) ", path.read_bytes())
+    if written:
+        return written[1].decode()
+    return path.name.partition(".so.")[2]

@@ -1,0 +1,24 @@
+"""A clock that stands still until a test moves it."""
+
+from telemetry_forwarder.clock import Clock
+
+
+class FakeClock(Clock):
+    def __init__(self, *, unix_ns: int = 1_790_000_000_000_000_000, monotonic_s: float = 1_000.0) -> None:
+        self._unix_ns = unix_ns
+        self._monotonic_s = monotonic_s
+
+    def unix_ns(self) -> int:
+        return self._unix_ns
+
+    def monotonic_s(self) -> float:
+        return self._monotonic_s
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on both clocks."""
+        self.jump_wall(seconds)
+        self._monotonic_s += seconds
+
+    def jump_wall(self, seconds: float) -> None:
+        """Move the wall clock alone, as a thaw may."""
+        self._unix_ns += round(seconds * 1_000_000_000)

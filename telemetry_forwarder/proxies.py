@@ -19,7 +19,7 @@ def proxy_for(url: SplitResult, environ: Mapping[str, str], problems: list[str])
     proxy = value if "://" in value else f"http://{value}"
     if _is_proxy(proxy):
         return proxy
-    problem = f"{name}: is not the URL of an HTTP proxy; taken instead: no proxy"
+    problem = f"{name}: is not the http:// URL of a proxy; taken instead: no proxy"
     if problem not in problems:
         problems.append(problem)
     return ""
@@ -36,7 +36,8 @@ def _given(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
 def _is_proxy(proxy: str) -> bool:
     try:
         parts = urlsplit(proxy)
-        return parts.scheme in _PORTS and bool(parts.hostname) and proxy.isascii() and parts.port != 0
+        # To speak TLS with a proxy, and inside of it with the endpoint, is not supported.
+        return parts.scheme == "http" and bool(parts.hostname) and proxy.isascii() and parts.port != 0
     except ValueError:
         return False
 

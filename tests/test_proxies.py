@@ -13,7 +13,7 @@ from telemetry_forwarder.proxies import proxy_for
         ({"https_proxy": "p:3128", "HTTPS_PROXY": "http://q"}, "https://h", "http://p:3128"),
         ({"HTTPS_PROXY": "http://p"}, "http://h", ""),
         ({"HTTP_PROXY": "http://p"}, "http://h", "http://p"),
-        ({"ALL_PROXY": "https://p"}, "http://h", "https://p"),
+        ({"ALL_PROXY": "http://p"}, "http://h", "http://p"),
         ({"ALL_PROXY": "http://p"}, "http://localhost:4318", ""),
         ({"ALL_PROXY": "http://p"}, "http://127.0.0.1:4318", ""),
         ({"ALL_PROXY": "http://p"}, "http://[::1]:4318", ""),
@@ -38,11 +38,12 @@ def test_proxy(environ: dict[str, str], url: str, proxy: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["socks5://me:SECRET@p", "http://", "http://p:x", "http://p:99999", "http://ü"]
+    "value",
+    ["socks5://me:SECRET@p", "https://me:SECRET@p", "http://", "http://p:x", "http://p:99999", "http://ü"],
 )
 def test_bad_proxy_is_said_once_without_its_value(value: str) -> None:
     problems: list[str] = []
 
     assert proxy_for(urlsplit("https://h"), {"HTTPS_PROXY": value}, problems) == ""
     assert proxy_for(urlsplit("https://h"), {"HTTPS_PROXY": value}, problems) == ""
-    assert problems == ["HTTPS_PROXY: is not the URL of an HTTP proxy; taken instead: no proxy"]
+    assert problems == ["HTTPS_PROXY: is not the http:// URL of a proxy; taken instead: no proxy"]

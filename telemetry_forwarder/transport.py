@@ -1,0 +1,217 @@
+"""Sends one request; the only outbound sockets. Decides nothing, and never outlives the `Deadline` given."""
+
+import ssl
+import threading
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import httpcore
+import httpx
+
+from telemetry_forwarder.attempt import Attempt, TimeIsUpError
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.endpoints import Endpoint
+from telemetry_forwarder.sockets import Network, UntrustedError
+from telemetry_forwarder.tls import tls_context
+from telemetry_forwarder.urls import bare_netloc
+
+# https://opentelemetry.io/docs/specs/otel/protocol/exporter/#user-agent
+_USER_AGENT = b"telemetry-forwarder/0.1.0 OTel-OTLP-Exporter-Python/0.1.0"
+
+# CPU for 1,000 log lines of 220 bytes, and what is left of them: level 1 1.7 ms and 31 %, level 2 1.8 ms
+# and 30 %, level 3 2.1 ms and 30 %, level 6 4.2 ms and 28 %.
+_GZIP_LEVEL = 2
+_GZIP_FORMAT = 31
+
+_LONGEST_BODY = 65_536
+_KEPT_HEADERS = ("content-type", "retry-after", "location")
+# One for each signal, and one to spare.
+_MOST_IDLE = 4
+# Less than the 60 s after which load balancers silently drop what is idle.
+_KEEP_ALIVE_S = 55.0
+
+
+class FailureKind(Enum):
+    """Why there is no answer."""
+
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed out"
+    BROKEN = "broken"
+    """The connection ended before an answer, or what came is not HTTP."""
+    UNTRUSTED = "untrusted"
+    """TLS: the next try would fail as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer came. Whether the endpoint took the request is unknown, but for UNREACHABLE and UNTRUSTED."""
+
+    kind: FailureKind
+    detail: str
+    """Without secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the endpoint said."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Of all headers content-type, retry-after and location, where they were sent."""
+    body: bytes
+    """At most 64 KiB; what has been read of it, where it did not end in time."""
+
+
+class Transport:
+    """May be used from several threads at once. Connections are kept and shared between endpoints."""
+
+    def __init__(self, say: Diagnostics) -> None:
+        self._say = say
+        self._network = Network()
+        self._doors: dict[tuple[str, ...], _Door] = {}
+        self._heads: dict[Endpoint, _Head] = {}
+        self._latest: Deadline | None = None
+        self._lock = threading.Lock()
+
+    def warm(self, endpoints: Iterable[Endpoint]) -> None:
+        """Do in advance what the first request would have to do: certificates. Connects to nobody."""
+        for endpoint in endpoints:
+            self._head(endpoint)
+
+    def packed(self, endpoint: Endpoint, body: bytes) -> bytes:
+        """*body* as `send` wants it: compressed, where the endpoint is to get it so."""
+        if endpoint.compression != "gzip":
+            return body
+        return zlib.compress(body, _GZIP_LEVEL, wbits=_GZIP_FORMAT)
+
+    def send(self, endpoint: Endpoint, packed: bytes, deadline: Deadline) -> Answer | Failure:
+        """Send one request and wait for the answer. Blocks until the deadline at most; raises nothing.
+
+        A connection that died while it was idle, as they do during a freeze, costs no failure: the request
+        goes out again at once on another.
+        """
+        while True:
+            attempt = Attempt(deadline, lambda: self._latest)
+            outcome = self._exchange(endpoint, packed, attempt)
+            # Each turn uses up one idle connection, so this ends.
+            if not (
+                attempt.is_pooled and isinstance(outcome, Failure) and outcome.kind is FailureKind.BROKEN
+            ):
+                return outcome
+
+    def hurry(self, deadline: Deadline) -> None:
+        """From now on nothing takes longer than *deadline*, what is under way included. From any thread."""
+        self._latest = deadline
+
+    def close(self) -> None:
+        for door in self._doors.values():
+            door.close()
+
+    def _exchange(self, endpoint: Endpoint, packed: bytes, attempt: Attempt) -> Answer | Failure:
+        head = self._head(endpoint)
+        timeouts = {"connect": attempt, "read": attempt, "write": attempt}
+        request = httpx.Request(
+            "POST",
+            head.url,
+            headers=[*head.headers, (b"content-length", b"%d" % len(packed))],
+            stream=httpx.ByteStream(packed),
+            extensions={"timeout": timeouts},
+        )
+        try:
+            return _read(head.door.handle_request(request))
+        except TimeIsUpError as exc:
+            kind = FailureKind.TIMED_OUT if attempt.has_connected else FailureKind.UNREACHABLE
+            return Failure(kind, str(exc))
+        except UntrustedError as exc:
+            return Failure(FailureKind.UNTRUSTED, str(exc))
+        except (httpx.ConnectError, httpx.ProxyError) as exc:
+            return Failure(FailureKind.UNREACHABLE, str(exc))
+        except httpx.LocalProtocolError:
+            # Its message may quote a header, and headers are secrets.
+            return Failure(FailureKind.BROKEN, "the request is not HTTP")
+        except httpx.TransportError as exc:
+            return Failure(FailureKind.BROKEN, str(exc))
+
+    def _head(self, endpoint: Endpoint) -> "_Head":
+        head = self._heads.get(endpoint)
+        if head is None:
+            with self._lock:
+                head = _Head(httpx.URL(endpoint.url), _headers(endpoint), self._door(endpoint))
+            self._heads[endpoint] = head
+        return head
+
+    def _door(self, endpoint: Endpoint) -> "_Door":
+        files = (endpoint.certificate, endpoint.client_key, endpoint.client_certificate)
+        key = (endpoint.proxy, *(() if endpoint.insecure else files))
+        door = self._doors.get(key)
+        if door is None:
+            context = None if endpoint.insecure else tls_context(*files, self._say)
+            door = self._doors[key] = _Door(endpoint.proxy, context, self._network)
+        return door
+
+
+class _Door(httpx.HTTPTransport):
+    """httpx's own transport, over a network that keeps deadlines: httpx has no parameter for that."""
+
+    def __init__(self, proxy: str, context: ssl.SSLContext | None, network: Network) -> None:
+        if proxy:
+            url = urlsplit(proxy)
+            self._pool = httpcore.HTTPProxy(
+                f"http://{bare_netloc(url)}",
+                proxy_auth=_credentials(url),
+                ssl_context=context,
+                max_keepalive_connections=_MOST_IDLE,
+                keepalive_expiry=_KEEP_ALIVE_S,
+                network_backend=network,
+            )
+        else:
+            self._pool = httpcore.ConnectionPool(
+                ssl_context=context,
+                max_keepalive_connections=_MOST_IDLE,
+                keepalive_expiry=_KEEP_ALIVE_S,
+                network_backend=network,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """All of a request that is the same every time."""
+
+    url: httpx.URL
+    headers: list[tuple[bytes, bytes]]
+    door: _Door
+
+
+def _headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
+    headers = {
+        b"host": bare_netloc(urlsplit(endpoint.url)).encode(),
+        b"user-agent": _USER_AGENT,
+        b"content-type": b"application/x-protobuf",
+    }
+    if endpoint.compression == "gzip":
+        headers[b"content-encoding"] = b"gzip"
+    return list((headers | {key.encode(): value.encode() for key, value in endpoint.headers.items()}).items())
+
+
+def _credentials(url: SplitResult) -> tuple[str, str] | None:
+    return (unquote(url.username), unquote(url.password or "")) if url.username else None
+
+
+def _read(response: httpx.Response) -> Answer:
+    """The answer with as much of its body as comes in time; the status is the endpoint's word already."""
+    body = bytearray()
+    try:
+        for chunk in response.stream:  # type: ignore[union-attr]
+            body += chunk
+            if len(body) >= _LONGEST_BODY:
+                break
+    except (httpx.TransportError, TimeIsUpError, UntrustedError):
+        pass
+    finally:
+        response.close()
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    return Answer(response.status_code, headers, bytes(body[:_LONGEST_BODY]))

@@ -1,0 +1,19 @@
+"""Where the process begins and ends. Everything imported from here until `register` is latency for the user."""
+
+import os
+
+from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.lambda_api import LambdaApi
+from telemetry_forwarder.lifecycle import Lifecycle
+
+
+def main(name: str) -> None:
+    """Be the extension *name*, the basename of the file that Lambda started. Does not return: the process ends.
+
+    The exit code is 0 after SHUTDOWN, 1 if Lambda would not have us.
+    """
+    environ = os.environ
+    api = LambdaApi(environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"), name)
+    code = Lifecycle(api, environ, Clock()).run()
+    # Not sys.exit: tearing the interpreter down takes longer than many a flush, and Lambda waits for our end.
+    os._exit(code)

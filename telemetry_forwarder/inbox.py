@@ -1,0 +1,105 @@
+"""The queue between the threads: what Lambda posted and what it told the main thread, bounded in bytes.
+
+The only object that the threads share, so nothing else needs a lock.
+"""
+
+import threading
+from collections import deque
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from telemetry_forwarder.clock import Deadline
+
+
+class Body:
+    """The bytes of one post, and when they came."""
+
+    __slots__ = ("content", "observed_ns")
+
+    def __init__(self, content: bytes, observed_ns: int) -> None:
+        self.content = content
+        self.observed_ns = observed_ns
+
+
+class Invoked:
+    """Lambda's INVOKE. Whoever waits before asking for `next` waits for *let_go*."""
+
+    __slots__ = ("arn", "deadline", "let_go", "request_id", "trace_header")
+
+    def __init__(self, request_id: str, arn: str, trace_header: str, deadline: "Deadline") -> None:
+        self.request_id = request_id
+        self.arn = arn
+        self.trace_header = trace_header
+        self.deadline = deadline
+        self.let_go = threading.Event()
+
+
+class ShutDown:
+    """Lambda's SHUTDOWN. Everything is over when *done*, and in any case at *deadline*."""
+
+    __slots__ = ("deadline", "done", "reason")
+
+    def __init__(self, reason: str, deadline: "Deadline") -> None:
+        self.reason = reason
+        self.deadline = deadline
+        self.done = threading.Event()
+
+
+class Subscribed:
+    """How the subscription went. Without telemetry nobody may wait for any."""
+
+    __slots__ = ("has_telemetry",)
+
+    def __init__(self, has_telemetry: bool) -> None:
+        self.has_telemetry = has_telemetry
+
+
+if TYPE_CHECKING:
+    Item = Body | Invoked | ShutDown | Subscribed
+
+
+class Inbox:
+    """First in, first out. What Lambda posts counts against the bound; its events always fit."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held_bytes = 0
+        self._items: deque[Item] = deque()
+        self._lock = threading.Lock()
+        self._has_changed = threading.Condition(self._lock)
+        self.refused_bodies = 0
+        """Posts that found no room and were answered 503: Lambda sends them again."""
+
+    def put_body(self, body: Body) -> bool:
+        """Take *body* if there is room. Does not block.
+
+        An empty inbox takes any body, so that one larger than the bound is not refused for ever.
+        """
+        with self._has_changed:
+            if self._held_bytes and self._held_bytes + len(body.content) > self._max_bytes:
+                self.refused_bodies += 1
+                return False
+            self._held_bytes += len(body.content)
+            self._items.append(body)
+            self._has_changed.notify_all()
+            return True
+
+    def wait_for_room(self, timeout_s: float | None) -> bool:
+        """Block until half of the bound is free, at most *timeout_s*; say whether it is."""
+        with self._has_changed:
+            return self._has_changed.wait_for(lambda: self._held_bytes * 2 <= self._max_bytes, timeout_s)
+
+    def put_event(self, event: "Invoked | ShutDown | Subscribed") -> None:
+        with self._has_changed:
+            self._items.append(event)
+            self._has_changed.notify_all()
+
+    def take(self, timeout_s: float | None) -> "list[Item]":
+        """Everything that is there, in order. Blocks until there is something, at most *timeout_s*."""
+        with self._has_changed:
+            self._has_changed.wait_for(lambda: self._items, timeout_s)
+            taken = list(self._items)
+            self._items.clear()
+            self._held_bytes = 0
+            self._has_changed.notify_all()
+            return taken

@@ -1,0 +1,146 @@
+"""Client of Lambda's Extensions API and of the Telemetry API's subscription. Decides nothing.
+
+Imported before `register`, where every module is latency for the user: it speaks HTTP over the C module
+`_socket` (`socket` alone costs more than a bare interpreter's start). By that, too, no proxy is ever between us and
+the Runtime API. Every call may wait without limit: the environment can be frozen inside any of them.
+
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html
+https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api.html
+"""
+
+import _socket
+
+from telemetry_forwarder.errors import LambdaRefusedError, LambdaUnreachableError, MessageError
+from telemetry_forwarder.http1 import Message, MessageReader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EXTENSION = "/2020-01-01/extension"
+# The version in the path names the API, not the schema: that one is in the body.
+_TELEMETRY = "/2022-07-01/telemetry"
+_RECEIVE_BYTES = 65_536
+_MAX_ANSWER_BYTES = 1_048_576
+
+
+class LambdaApi:
+    """The conversation with Lambda, over one connection that is opened anew when Lambda has closed it."""
+
+    __slots__ = ("_address", "_connection", "_host", "_id", "_name", "_reader", "registration")
+
+    def __init__(self, runtime_api: str, name: str) -> None:
+        """*runtime_api* is `host:port`; *name* is the basename of the file that Lambda started."""
+        host, _, port = runtime_api.rpartition(":")
+        self._host = runtime_api
+        self._address = (host, int(port))
+        self._name = name
+        self._id = ""
+        self._connection: _socket.socket | None = None
+        self._reader = MessageReader(_MAX_ANSWER_BYTES)
+        self.registration = b""
+        """The JSON that `register` was answered: functionName, functionVersion, handler, accountId."""
+
+    def register(self, events: tuple[str, ...]) -> None:
+        """Make ourselves known. Until this is done Lambda does not even start the runtime."""
+        wanted = ",".join(f'"{event}"' for event in events)
+        headers = (("Lambda-Extension-Name", self._name), ("Lambda-Extension-Accept-Feature", "accountId"))
+        answer = self._call("POST", f"{_EXTENSION}/register", headers, f'{{"events":[{wanted}]}}'.encode())
+        if answer.status != 200:
+            raise LambdaRefusedError("register", answer.status, answer.body)
+        self._id = answer.headers.get("lambda-extension-identifier", "")
+        self.registration = answer.body
+
+    def subscribe(self, subscription: bytes) -> int:
+        """Ask for telemetry; give the status: 200 it comes, 202 it never will (a local emulator).
+
+        Only between `register` and the first `next_event`; never twice.
+        """
+        json = ("Content-Type", "application/json")
+        return self._call("PUT", _TELEMETRY, (self._identity, json), subscription).status
+
+    def next_event(self, when_asked: "Callable[[], None] | None" = None) -> bytes:
+        """Say that we are done, and wait for the next event: its JSON. Raises if Lambda refuses us.
+
+        *when_asked* is called when the request is on its way: what it does keeps nobody waiting.
+        """
+        answer = self._call("GET", f"{_EXTENSION}/event/next", (self._identity,), when_sent=when_asked)
+        if answer.status != 200:
+            raise LambdaRefusedError("next", answer.status, answer.body)
+        return answer.body
+
+    def init_error(self, error_type: str) -> None:
+        """Fail the function's init. Fatal to the environment: only before the first `next_event`."""
+        self._report_error("init", error_type)
+
+    def exit_error(self, error_type: str) -> None:
+        """Say that we leave. Fatal to the environment."""
+        self._report_error("exit", error_type)
+
+    @property
+    def _identity(self) -> tuple[str, str]:
+        return ("Lambda-Extension-Identifier", self._id)
+
+    def _report_error(self, moment: str, error_type: str) -> None:
+        kind = ("Lambda-Extension-Function-Error-Type", error_type)
+        self._call("POST", f"{_EXTENSION}/{moment}/error", (self._identity, kind))
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes = b"",
+        when_sent: "Callable[[], None] | None" = None,
+    ) -> Message:
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        request = (
+            f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+        ).encode("latin-1") + body
+        try:
+            answer = self._exchange(request, when_sent or _nothing)
+        except (OSError, MessageError) as exc:
+            self._disconnect()
+            raise LambdaUnreachableError(f"{method} {path} at {self._host}: {exc}") from exc
+        if answer.wants_close:
+            self._disconnect()
+        return answer
+
+    def _exchange(self, request: bytes, when_sent: "Callable[[], None]") -> Message:
+        if self._connection is not None:
+            try:
+                return self._send_and_receive(self._connection, request, when_sent)
+            except (ConnectionError, BrokenPipeError):
+                # Closed while it lay idle, as after a thaw. Once more on a new one is no harm: had Lambda taken
+                # the call, it would have answered on this one.
+                self._disconnect()
+        return self._send_and_receive(self._connect(), request, when_sent)
+
+    def _send_and_receive(
+        self, connection: _socket.socket, request: bytes, when_sent: "Callable[[], None]"
+    ) -> Message:
+        connection.sendall(request)
+        when_sent()
+        while True:
+            received = connection.recv(_RECEIVE_BYTES)
+            if not received:
+                raise ConnectionResetError("closed without an answer")
+            for message in self._reader.feed(received):
+                return message
+
+    def _connect(self) -> _socket.socket:
+        # Kept before it is connected: whatever fails, `_disconnect` finds it.
+        self._connection = connection = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        connection.connect(self._address)
+        connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._reader = MessageReader(_MAX_ANSWER_BYTES)
+
+
+def _nothing() -> None:
+    pass

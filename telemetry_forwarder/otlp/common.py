@@ -1,0 +1,99 @@
+"""What all three signals share: the resource, the scopes, and JSON values as OTLP's AnyValue. Pure."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+# Receivers refuse messages nested deeper than 100 (protobuf's own limit), and a JSON level is three of them.
+# What is nested deeper is kept as JSON text. https://protobuf.dev/programming-guides/proto-limits/
+_MAX_DEPTH = 24
+_MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
+_MB = 1_048_576
+
+Attributes = Mapping[str, Any]
+
+
+def resource(environ: Mapping[str, str], registration: Mapping[str, Any]) -> Resource:
+    """What the function is, by the semantic conventions. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME win.
+
+    https://opentelemetry.io/docs/specs/semconv/resource/faas/
+    """
+    name = environ.get("AWS_LAMBDA_FUNCTION_NAME") or _text(registration.get("functionName"))
+    memory_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    attributes: dict[str, Any] = {
+        "cloud.provider": "aws",
+        "cloud.platform": "aws_lambda",
+        "cloud.region": environ.get("AWS_REGION", ""),
+        "cloud.account.id": _text(registration.get("accountId")),
+        "faas.name": name,
+        "faas.version": environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+        or _text(registration.get("functionVersion")),
+        "faas.max_memory": int(memory_mb) * _MB if memory_mb.isdigit() else 0,
+        "service.name": name,
+    }
+    known = {key: value for key, value in attributes.items() if value}
+    # The detector reads os.environ itself, which is where *environ* comes from too.
+    return Resource(known).merge(OTELResourceDetector().detect())
+
+
+def resource_message(resource: Resource) -> ResourceMessage:
+    return ResourceMessage(attributes=key_values(resource.attributes))
+
+
+def key_values(attributes: Attributes) -> list[KeyValue]:
+    return [KeyValue(key=clean(key), value=any_value(value)) for key, value in attributes.items()]
+
+
+def any_value(value: Any, depth: int = 0) -> AnyValue:
+    """*value*, any JSON value, with its type. Takes every value: what has no place in OTLP becomes text."""
+    if isinstance(value, str):
+        return text_value(value)
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return (
+            AnyValue(int_value=value) if _MIN_INT <= value <= _MAX_INT else AnyValue(string_value=str(value))
+        )
+    if isinstance(value, float):
+        # JSON has neither infinities nor NaN, and neither have OTLP's JSON readers everywhere.
+        return AnyValue(double_value=value) if math.isfinite(value) else AnyValue(string_value=repr(value))
+    if value is None:
+        return AnyValue()
+    if depth >= _MAX_DEPTH:
+        return text_value(_json_text(value))
+    if isinstance(value, Mapping):
+        pairs = [KeyValue(key=clean(key), value=any_value(inner, depth + 1)) for key, inner in value.items()]
+        return AnyValue(kvlist_value=KeyValueList(values=pairs))
+    return AnyValue(array_value=ArrayValue(values=[any_value(inner, depth + 1) for inner in _items(value)]))
+
+
+def text_value(text: str) -> AnyValue:
+    try:
+        return AnyValue(string_value=text)
+    except (UnicodeEncodeError, ValueError):
+        return AnyValue(string_value=clean(text))
+
+
+def clean(text: str) -> str:
+    """*text* as valid UTF-8: a lone surrogate, which JSON can spell, becomes its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list | tuple) else [repr(value)]
+
+
+def _json_text(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,81 @@
+"""Platform events' fields -> attributes: by the semantic conventions where they have a name, else under `lambda.`.
+
+Pure. Nothing is left out: a field that is not in the table keeps its own name and value. Units are OpenTelemetry's,
+seconds and bytes; a value that is not the number it should be is kept as it is.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_MS = 0.001
+_MB = 1_048_576
+# Bytes in every capture, MB in the documentation's sample.
+_LARGEST_IN_MB = 65_536
+
+OWN_SPACE = "lambda."
+
+# Lambda's name, with the objects it is in -> ours, and the factor to our unit.
+ATTRIBUTES: dict[str, tuple[str, float]] = {
+    "requestId": ("faas.invocation_id", 1),
+    "version": ("faas.version", 1),
+    "functionArn": ("aws.lambda.invoked_arn", 1),
+    "functionName": ("faas.name", 1),
+    "functionVersion": ("faas.version", 1),
+    "instanceId": ("faas.instance", 1),
+    "instanceMaxMemory": ("faas.max_memory", 1),
+    "errorType": ("error.type", 1),
+    "status": ("lambda.status", 1),
+    "tenantId": ("lambda.tenant_id", 1),
+    "initializationType": ("lambda.initialization_type", 1),
+    "phase": ("lambda.phase", 1),
+    "runtimeVersion": ("lambda.runtime_version", 1),
+    "runtimeVersionArn": ("lambda.runtime_version_arn", 1),
+    "tracing.spanId": ("lambda.tracing.span_id", 1),
+    "tracing.type": ("lambda.tracing.type", 1),
+    "tracing.value": ("lambda.tracing.value", 1),
+    "metrics.durationMs": ("lambda.duration", _MS),
+    "metrics.billedDurationMs": ("lambda.billed_duration", _MS),
+    "metrics.initDurationMs": ("lambda.init_duration", _MS),
+    "metrics.restoreDurationMs": ("lambda.restore_duration", _MS),
+    "metrics.billedRestoreDurationMs": ("lambda.billed_restore_duration", _MS),
+    "metrics.memorySizeMB": ("lambda.memory_size", _MB),
+    "metrics.maxMemoryUsedMB": ("lambda.max_memory_used", _MB),
+    "metrics.producedBytes": ("lambda.produced_bytes", 1),
+    "name": ("lambda.extension.name", 1),
+    "state": ("lambda.extension.state", 1),
+    "events": ("lambda.extension.events", 1),
+    "types": ("lambda.subscription.types", 1),
+    "droppedRecords": ("lambda.dropped_records", 1),
+    "droppedBytes": ("lambda.dropped_bytes", 1),
+    "reason": ("lambda.reason", 1),
+    "spans": ("lambda.spans", 1),
+}
+_NESTED = ("metrics", "tracing")
+
+
+def platform_attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a platform event's log record. Never raises."""
+    return dict(_attributes(fields))
+
+
+def _attributes(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in fields.items():
+        if key in _NESTED and isinstance(value, Mapping):
+            for inner, inner_value in value.items():
+                yield _attribute(f"{key}.{inner}", inner_value)
+        else:
+            yield _attribute(key, value)
+
+
+def _attribute(key: str, value: Any) -> tuple[str, Any]:
+    name, factor = ATTRIBUTES.get(key, (OWN_SPACE + key, 1))
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number:
+        return name, value
+    if key == "instanceMaxMemory" and 0 < value < _LARGEST_IN_MB:
+        factor = _MB
+    if factor == _MB:
+        return name, round(value * _MB)
+    # Rounded to the nanosecond, so that 209.5 ms do not become 0.20950000000000002 s.
+    return name, round(value * _MS, 9) if factor == _MS else value

@@ -1,0 +1,74 @@
+"""Joins the pieces of a record that Lambda has cut. Pure; never raises; bounded.
+
+Lambda cuts a record longer than about 256 KiB in mid-JSON. Each piece comes in an envelope of its own whose
+`record` is a raw run of the record's bytes: `"record":{"message":"AAAA}` and then `"record":BBBB"}}`, in one post or
+in two. A piece belongs to the one before if both together could still become JSON.
+"""
+
+from typing import NamedTuple
+
+from telemetry_forwarder.json_prefix import Shape, measure
+
+# Lambda lets a function log lines of a few hundred KiB; this is far beyond, and bounds what waits here.
+_MAX_HELD_BYTES = 8_388_608
+
+
+class Piece(NamedTuple):
+    """A run of bytes of one record, and the envelope that it came in."""
+
+    type: str
+    time: str
+    raw: bytes
+    observed_ns: int
+    is_whole: bool = False
+    """Whether *raw* is JSON, as far as we can tell; if not, it is all that ever came."""
+
+
+class Stitcher:
+    """Holds, per type, the one record whose rest has not come yet."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, Piece] = {}
+
+    @property
+    def held(self) -> int:
+        return len(self._begun)
+
+    def add(self, piece: Piece) -> list[Piece]:
+        """Take the next piece; give what is now complete, or known to remain a fragment, oldest first."""
+        head = self._begun.pop(piece.type, None)
+        if head is None:
+            return self._begin(piece)
+        joined = head._replace(raw=head.raw + piece.raw)
+        shape = _shape(joined.raw)
+        if shape is Shape.WRONG or len(joined.raw) > _MAX_HELD_BYTES:
+            return [head, *self._begin(piece)]
+        return self._settle(joined, shape)
+
+    def give_up(self, *, observed_before_ns: int | None = None) -> list[Piece]:
+        """Give what is held as fragments: all of it, or what was begun before a moment."""
+        given = [
+            piece
+            for piece in self._begun.values()
+            if observed_before_ns is None or piece.observed_ns < observed_before_ns
+        ]
+        for piece in given:
+            del self._begun[piece.type]
+        return given
+
+    def _begin(self, piece: Piece) -> list[Piece]:
+        return self._settle(piece, _shape(piece.raw))
+
+    def _settle(self, piece: Piece, shape: Shape) -> list[Piece]:
+        if shape is Shape.BEGUN:
+            self._begun[piece.type] = piece
+            return []
+        return [piece._replace(is_whole=shape is Shape.WHOLE)]
+
+
+def _shape(raw: bytes) -> Shape:
+    shape, end = measure(raw)
+    # Only closing brackets too many are forgiven: Lambda has sent a platform.report with one.
+    if shape is Shape.WHOLE and raw[end:].strip(b" \t\r\n}"):
+        return Shape.WRONG
+    return shape

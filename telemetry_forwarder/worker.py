@@ -1,0 +1,70 @@
+"""The worker's thread: the heavy half of the program is imported in it, and its failures end in it.
+
+Whatever happens to the forwarder, the main thread is never left waiting, and never sees an exception of ours.
+"""
+
+import threading
+
+from telemetry_forwarder.inbox import Inbox, Invoked, ShutDown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from telemetry_forwarder.clock import Clock
+    from telemetry_forwarder.config import Settings
+    from telemetry_forwarder.diagnostics import Diagnostics
+
+
+class Worker:
+    """Runs the forwarder. `start` may be called again and again; the first call counts."""
+
+    def __init__(
+        self,
+        settings: "Settings",
+        environ: "Mapping[str, str]",
+        registration: bytes,
+        clock: "Clock",
+        say: "Diagnostics",
+    ) -> None:
+        self.inbox = Inbox(settings.inbox_bytes)
+        self.is_warm = threading.Event()
+        """Set when everything is imported and built, or when that has failed."""
+        self._settings = settings
+        self._environ = environ
+        self._registration = registration
+        self._clock = clock
+        self._say = say
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    def start(self) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            from telemetry_forwarder.forwarder import Forwarder
+
+            forwarder = Forwarder.build(
+                self._settings, self._environ, self._registration, self.inbox, self._clock, self._say
+            )
+            self.is_warm.set()
+            forwarder.run()
+        except BaseException as exc:
+            self._say.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
+            self.is_warm.set()
+            self._let_everybody_go()
+
+    def _let_everybody_go(self) -> None:
+        lost_bodies = 0
+        while True:
+            for item in self.inbox.take(None):
+                match item:
+                    case Invoked():
+                        item.let_go.set()
+                    case ShutDown():
+                        self._say.error(f"{lost_bodies} posts of telemetry were dropped after that")
+                        item.done.set()
+                        return
+                    case _:
+                        lost_bodies += 1

@@ -106,8 +106,8 @@ def _stdlibs(interpreter: tuple[int, ...]) -> Iterator[str]:
             version = packages[0]["Version"].split("-")[0]
             debs = "".join(f"\n[[stdlib.deb]]\n{_deb(package)}" for package in packages)
             found[_numbers(version)] = f'\n[[stdlib]]\nversion = "{version}"\n{debs}'
-    for version in sorted(found, key=lambda version: abs(version[2] - interpreter[2])):
-        yield found[version]
+    for numbers in sorted(found, key=lambda numbers: abs(numbers[2] - interpreter[2])):
+        yield found[numbers]
 
 
 def _shared_libraries() -> Iterator[str]:

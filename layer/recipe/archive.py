@@ -15,7 +15,7 @@ class BudgetError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most bytes a layer may have. Lambda's own limit is 250 MB unzipped for function and all layers together."""
+    """The most bytes a layer may have. Lambda's own limit: 250 MB unzipped, function and layers together."""
 
     zipped_bytes: int
     unzipped_bytes: int

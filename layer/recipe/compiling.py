@@ -1,6 +1,6 @@
 """Turns a tree of sources into a tree of byte code, by the interpreter that will read it.
 
-The byte code carries the hash of its source, unchecked: it is never stale, never compared, never written again.
+The byte code carries the hash of its source, unchecked: never stale, never compared, never written again.
 """
 
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 from .frozen import EXECUTABLE, FrozenPython
 
 # Runs inside the interpreter of the layer, so it may use only what is frozen into it (no stdlib is there).
-_PROGRAM = '''
+PROGRAM = '''
 from _frozen_importlib_external import MAGIC_NUMBER, _code_to_hash_pyc
 from _imp import source_hash
 
@@ -74,13 +74,13 @@ def compile_tree(root: Path, interpreter: FrozenPython) -> str:
     with tempfile.TemporaryDirectory() as folder:
         executable = interpreter.place_executable(Path(folder))
         (Path(folder) / "lib").mkdir()
-        (Path(folder) / "lib" / f"__init__{EXECUTABLE}.py").write_text(_PROGRAM + _RUN)
+        (Path(folder) / "lib" / f"__init__{EXECUTABLE}.py").write_text(PROGRAM + _RUN)
         return _run([str(executable)], root)
 
 
 def compile_tree_with(python: Path, root: Path) -> str:
     """The same by an ordinary interpreter."""
-    return _run([str(python), "-I", "-S", "-B", "-c", f'{_PROGRAM}{_RUN}run("")'], root)
+    return _run([str(python), "-I", "-S", "-B", "-c", f'{PROGRAM}{_RUN}run("")'], root)
 
 
 def _run(command: list[str], root: Path) -> str:

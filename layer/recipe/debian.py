@@ -18,6 +18,17 @@ def files(deb: Path) -> Iterator[tuple[str, bytes]]:
                 yield entry.name.removeprefix("./"), content.read()
 
 
+def shared_libraries(deb: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield soname and content of the libraries in *deb*.
+
+    The file is named by its full version (libz.so.1.3.1), those who need it say only libz.so.1.
+    """
+    for path, content in files(deb):
+        name = Path(path).name
+        if "lib" in path.split("/")[:2] and name.startswith("lib") and ".so." in name and "gdb" not in name:
+            yield ".".join(name.split(".")[:3]), content
+
+
 def _member(image: bytes, prefix: str) -> bytes:
     """The first member of an `ar` archive whose name starts with *prefix*."""
     place = len(_AR_MAGIC)

@@ -1,4 +1,4 @@
-"""Brings pinned files into a cache: wheels through pip, Debian packages by plain download. All checked by SHA-256."""
+"""Brings pinned files into a cache, checked by SHA-256: wheels through pip, Debian packages by download."""
 
 import hashlib
 import subprocess

@@ -14,7 +14,7 @@ from pathlib import Path
 from . import elf
 from .trim import Trim
 
-# A name with a hyphen would make freeze-core import `string` and `re` at each start, to find a module name for it.
+# A name with a hyphen would make freeze-core import `string` and `re` at each start to find a module name.
 EXECUTABLE = "interpreter"
 # What the executable runs first. Nothing is imported that `register` does not need.
 START = '''"""Where the interpreter of the layer begins; sys.argv[1] is the name that Lambda knows us by."""

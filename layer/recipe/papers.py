@@ -29,7 +29,7 @@ class PapersError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One piece of the layer. *texts* are its licences by file name; *licence* is an SPDX expression or a name."""
+    """One piece of the layer. *texts* are its licences by file name; *licence* is SPDX or a plain name."""
 
     name: str
     version: str
@@ -69,7 +69,7 @@ def of_deb(deb: Path, *, name: str, version: str, licence: str) -> Component:
 def of_bundled(
     lib: Path, versions: dict[str, str], licences: Path, shipped: Iterable[str]
 ) -> list[Component]:
-    """Name the C libraries in *lib* that came with the interpreter; *shipped* are those that others account for."""
+    """Name the C libraries in *lib* that came with the interpreter; others account for those in *shipped*."""
     found: dict[str, str] = {}
     for path in sorted(lib.glob("lib*.so*")):
         if path.name in shipped:

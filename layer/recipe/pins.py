@@ -42,7 +42,7 @@ class Stdlib:
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """*stdlibs* are in order of preference; *shared_libraries* by role ("library", "grpc") and architecture."""
+    """*stdlibs* are in order of preference; *shared_libraries* by role (library, grpc) and architecture."""
 
     python: str
     wheels: tuple[Wheel, ...]

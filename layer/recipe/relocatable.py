@@ -1,4 +1,4 @@
-"""The other interpreter: any CPython that can be moved, such as one of python-build-standalone (`--python DIR`)."""
+"""The other interpreter (`--python DIR`): any CPython that can be moved, as python-build-standalone makes."""
 
 import shutil
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Puts together the tree that becomes /opt: the extension, an interpreter, byte code, certificates, papers."""
+"""Puts together the tree that becomes /opt: extension, interpreter, byte code, certificates, papers."""
 
 import shutil
 import tomllib
@@ -13,7 +13,13 @@ LAYER = Path(__file__).resolve().parent.parent
 PROJECT = LAYER.parent
 NAME = "telemetry-forwarder"
 
-_DEB_LICENCES = {"zlib1g": "Zlib", "libstdc++6": "GPL-3.0-or-later WITH GCC-exception-3.1"}
+_DEB_LICENCES = {
+    "zlib1g": "Zlib",
+    "libpython": "PSF-2.0",
+    "libstdc++6": "GPL-3.0-or-later WITH GCC-exception-3.1",
+    "libgcc-s1": "GPL-3.0-or-later WITH GCC-exception-3.1",
+    "gcc-10-base": "GPL-3.0-or-later WITH GCC-exception-3.1",
+}
 
 
 class TreeError(Exception):
@@ -22,7 +28,7 @@ class TreeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be built. *native* is the architecture of this machine: its interpreter compiles for both."""
+    """What is to be built. *native* is this machine's architecture: its interpreter compiles for both."""
 
     arch: str
     native: str
@@ -88,7 +94,7 @@ class TreeBuilder:
         self._components += papers.of_bundled(
             self._lib, interpreter.bundled_library_versions(), LAYER / "licences", own
         )
-        self._components.append(papers.of_wheel(interpreter.wheel))
+        self._components += [_cpython(interpreter.version), papers.of_wheel(interpreter.wheel)]
         stdlib = self._place_stdlib(interpreter)
         (self._lib / f"__init__{frozen.EXECUTABLE}.py").write_text(frozen.START)
         compiled_by = compiling.compile_tree(self._lib, self._frozen(self._order.native))
@@ -111,13 +117,7 @@ class TreeBuilder:
             else:
                 version = compiling.compile_tree(folder, self._frozen(self._order.native))
         self._facts |= {"python": version, "stdlib": version}
-        licence = next(python.folder.glob(f"lib/python{python.minor}/LICENSE.txt"), None)
-        text = (licence or LAYER / "licences" / "python.txt").read_bytes()
-        self._components.append(
-            papers.Component(
-                "cpython", version, f"pkg:generic/cpython@{version}", "PSF-2.0", {"LICENSE.txt": text}
-            )
-        )
+        self._components.append(_cpython(version))
 
     def _frozen(self, arch: str) -> frozen.FrozenPython:
         pinned = self._pins.with_role("interpreter")
@@ -130,24 +130,16 @@ class TreeBuilder:
         for role in self._order.roles:
             for pinned in self._pins.shared_libraries.get(role, {}).get(self._order.arch, ()):
                 deb = fetch.deb(pinned, cache=self._cache)
-                for path, content in debian.files(deb):
-                    name = Path(path).name
-                    if (
-                        "/lib" in f"/{path}"
-                        and name.startswith("lib")
-                        and ".so." in name
-                        and "gdb" not in name
-                    ):
-                        # The file is named by its full version, those who need it say only libz.so.1.
-                        soname = ".".join(name.split(".")[:3])
-                        (self._lib / soname).write_bytes(content)
-                        placed.add(soname)
+                for soname, content in debian.shared_libraries(deb):
+                    (self._lib / soname).write_bytes(content)
+                    placed.add(soname)
                 self._account_for(pinned, deb)
         return placed
 
     def _account_for(self, pinned: Deb, deb: Path) -> None:
-        licence = _DEB_LICENCES.get(pinned.name, "GPL-3.0-or-later WITH GCC-exception-3.1")
+        licence = next(text for start, text in _DEB_LICENCES.items() if pinned.name.startswith(start))
         component = papers.of_deb(deb, name=pinned.name, version=pinned.version, licence=licence)
+        # Of several packages of one source Debian lets one carry the papers.
         if component.texts:
             self._components.append(component)
 
@@ -165,9 +157,7 @@ class TreeBuilder:
                     continue
                 (self._lib / name).parent.mkdir(parents=True, exist_ok=True)
                 (self._lib / name).write_bytes(content)
-            component = papers.of_deb(deb, name=pinned.name, version=pinned.version, licence="PSF-2.0")
-            if component.texts:
-                self._components.append(component)
+            self._account_for(pinned, deb)
         return stdlib
 
     def _fetch_stdlib(self) -> tuple[Stdlib, list[Path]]:
@@ -176,9 +166,7 @@ class TreeBuilder:
             try:
                 return stdlib, [fetch.deb(deb, cache=self._cache) for deb in stdlib.debs]
             except fetch.FetchError as exc:
-                print(
-                    f"WARNING: {exc}\nWARNING: so the bytes of this build differ from those of the first choice"
-                )
+                print(f"WARNING: {exc}\nWARNING: the bytes will not be those of the first choice")
         raise TreeError("no pinned standard library can be had: run layer/lock.py, or give --python DIR")
 
     def _write_papers(self) -> None:
@@ -197,3 +185,10 @@ class TreeBuilder:
             facts=self._facts,
             components=[own, *sorted(self._components, key=lambda component: component.name.lower())],
         )
+
+
+def _cpython(version: str) -> papers.Component:
+    text = (LAYER / "licences" / "python.txt").read_bytes()
+    return papers.Component(
+        "cpython", version, f"pkg:generic/cpython@{version}", "PSF-2.0", {"LICENSE": text}
+    )

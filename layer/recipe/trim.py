@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """Patterns of what stays behind: modules of the stdlib, C modules, parts of packages, whole distributions."""
+    """Patterns of what stays behind: of the stdlib, C modules, parts of packages; names of distributions."""
 
     stdlib: tuple[str, ...]
     modules: tuple[str, ...]

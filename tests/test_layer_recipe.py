@@ -1,0 +1,375 @@
+"""The steps of the layer's build, each fed with something small of our own making."""
+
+import io
+import json
+import lzma
+import shutil
+import struct
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from layer.recipe import (
+    archive,
+    compiling,
+    debian,
+    elf,
+    packages,
+    papers,
+    pins,
+    portability,
+    relocatable,
+    trim,
+)
+
+_LAYER = Path(__file__).parents[1] / "layer"
+_PYTHON = Path(sys.executable).resolve()
+
+
+def elf_file(
+    *,
+    needed: tuple[str, ...] = ("libc.so.6",),
+    versions: dict[str, tuple[str, ...]] | None = None,
+    rpath: str = "",
+    machine: int = 62,
+) -> bytes:
+    """The least that is a dynamically linked ELF file: one segment, a dynamic section, strings, versions."""
+    strings = bytearray(b"\0")
+
+    def string(text: str) -> int:
+        strings.extend(text.encode() + b"\0")
+        return len(strings) - len(text) - 1
+
+    entries = [(1, string(name)) for name in needed]
+    if rpath:
+        entries.append((15, string(rpath)))
+    needs = bytearray()
+    wanted = versions or {}
+    for index, (library, names) in enumerate(wanted.items()):
+        following = 16 + 16 * len(names) if index + 1 < len(wanted) else 0
+        needs += struct.pack("<HHIII", 1, len(names), string(library), 16, following)
+        for place, name in enumerate(names):
+            needs += struct.pack("<IHHII", 0, 0, 0, string(name), 16 if place + 1 < len(names) else 0)
+    dynamic_at = 64 + 2 * 56
+    strings_at = dynamic_at + 16 * (len(entries) + 5)
+    needs_at = strings_at + len(strings)
+    entries += [
+        (5, strings_at),
+        (10, len(strings)),
+        (0x6FFFFFFE, needs_at),
+        (0x6FFFFFFF, len(wanted)),
+        (0, 0),
+    ]
+    dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries)
+    size = needs_at + len(needs)
+    header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(
+        "<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0
+    )
+    load = struct.pack("<IIQQQQQQ", 1, 4, 0, 0, 0, size, size, 4096)
+    pointer = struct.pack(
+        "<IIQQQQQQ", 2, 4, dynamic_at, dynamic_at, dynamic_at, len(dynamic), len(dynamic), 8
+    )
+    return header + load + pointer + dynamic + bytes(strings) + bytes(needs)
+
+
+def write(path: Path, content: bytes | str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+# What an ELF file asks for
+
+
+def test_wishes_of_an_elf_file_are_read(tmp_path: Path) -> None:
+    versions = {"libc.so.6": ("GLIBC_2.17", "GLIBC_2.5"), "libm.so.6": ("GLIBC_2.2.5",)}
+    content = elf_file(needed=("libc.so.6", "libm.so.6"), versions=versions, rpath="$ORIGIN/a:/b")
+
+    assert elf.read(write(tmp_path / "x.so", content)) == elf.Elf(
+        arch="x86_64",
+        needed=("libc.so.6", "libm.so.6"),
+        rpath=("$ORIGIN/a", "/b"),
+        versions=versions,
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"#!/bin/sh", b"\x7fELF\x01\x01".ljust(64, b"\0"), elf_file(machine=3), elf_file()[:100]],
+    ids=["empty", "script", "32-bit", "another machine", "cut short"],
+)
+def test_anything_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(elf.ElfError):
+        elf.read(write(tmp_path / "x", content))
+
+
+def test_needed_library_that_is_not_used_is_removed(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.so", elf_file(needed=("libc.so.6", "libstdc++.so.6", "libm.so.6")))
+
+    assert elf.remove_needed(path, "libstdc++.so.6")
+    assert elf.read(path).needed == ("libc.so.6", "libm.so.6")
+    assert not elf.remove_needed(path, "libstdc++.so.6")
+
+
+def test_needed_library_that_is_used_stays(tmp_path: Path) -> None:
+    versions = {"libstdc++.so.6": ("GLIBCXX_3.4",)}
+    path = write(tmp_path / "x.so", elf_file(needed=("libstdc++.so.6",), versions=versions))
+
+    with pytest.raises(elf.ElfError, match=r"uses symbols of libstdc\+\+"):
+        elf.remove_needed(path, "libstdc++.so.6")
+    assert packages.remove_unused_cxx(tmp_path) == []
+
+
+def test_search_path_is_replaced_in_place(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.so", elf_file(rpath="$ORIGIN/../../libs"))
+    size = path.stat().st_size
+
+    assert elf.set_rpath(path, "$ORIGIN")
+    assert elf.read(path).rpath == ("$ORIGIN",)
+    assert path.stat().st_size == size
+    with pytest.raises(elf.ElfError, match="has room for 7 bytes"):
+        elf.set_rpath(path, "$ORIGIN/lib")
+
+
+def test_search_path_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    assert not elf.set_rpath(write(tmp_path / "x.so", elf_file()), "$ORIGIN")
+
+
+# What keeps a tree from running everywhere
+
+
+def test_old_glibc_and_shipped_libraries_are_no_complaint(tmp_path: Path) -> None:
+    versions = {"libc.so.6": ("GLIBC_2.26",), "libmine.so.1": ("MINE_9",)}
+    write(tmp_path / "x.so", elf_file(needed=("libc.so.6", "libmine.so.1"), versions=versions))
+    write(tmp_path / "lib/libmine.so.1", elf_file())
+    write(tmp_path / "readme.txt", "not an ELF file")
+
+    assert portability.complaints(tmp_path, arch="x86_64") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (elf_file(versions={"libc.so.6": ("GLIBC_2.27",)}), "needs GLIBC_2.27 of libc.so.6"),
+        (elf_file(versions={"libm.so.6": ("GLIBC_2.35",)}), "needs GLIBC_2.35 of libm.so.6"),
+        (elf_file(versions={"libc.so.6": ("GLIBC_ABI_DT_RELR",)}), "needs GLIBC_ABI_DT_RELR of libc.so.6"),
+        (elf_file(versions={"libc.so.6": ("GLIBC_PRIVATE",)}), "needs GLIBC_PRIVATE of libc.so.6"),
+        (elf_file(needed=("libstdc++.so.6",)), "needs libstdc++.so.6 of the host"),
+        (elf_file(needed=("libz.so.1",)), "needs libz.so.1 of the host"),
+        (elf_file(needed=("libcrypt.so.1",)), "needs libcrypt.so.1 of the host"),
+        (elf_file(needed=("libssl.so.3",)), "needs libssl.so.3 of the host"),
+        (elf_file(needed=("libc.musl-x86_64.so.1",)), "needs libc.musl-x86_64.so.1 of the host"),
+        (elf_file(machine=183), "is for arm64, the layer for x86_64"),
+        (elf_file()[:100], "cut short"),
+    ],
+)
+def test_each_way_to_depend_on_the_host_is_a_complaint(
+    tmp_path: Path, content: bytes, complaint: str
+) -> None:
+    write(tmp_path / "lib/x.so", content)
+
+    assert portability.complaints(tmp_path, arch="x86_64") == [f"lib/x.so: {complaint}"]
+
+
+def test_python_of_this_machine_is_a_bad_one_to_ship(tmp_path: Path) -> None:
+    shutil.copy(_PYTHON, tmp_path / "python3")
+
+    complaints = portability.complaints(tmp_path, arch=elf.read(_PYTHON).arch)
+
+    assert any("needs GLIBC_2." in complaint or "of the host" in complaint for complaint in complaints)
+
+
+# Sizes and bytes
+
+
+def test_zip_is_the_same_for_the_same_files(tmp_path: Path) -> None:
+    for folder, names in (("one", "ab"), ("two", "ba")):
+        for name in names:
+            write(tmp_path / folder / name / "file", f"content of {name}")
+        (tmp_path / folder / "a/file").chmod(0o700 if folder == "one" else 0o755)
+
+    sizes = [archive.write(tmp_path / folder, tmp_path / f"{folder}.zip") for folder in ("one", "two")]
+
+    assert sizes[0] == sizes[1]
+    assert sizes[0].unzipped_bytes == 2 * len("content of a")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip") as zipped:
+        modes = {entry.filename: entry.external_attr >> 16 for entry in zipped.infolist()}
+    assert modes == {"a/file": 0o100755, "b/file": 0o100644}
+
+
+@pytest.mark.parametrize("size", [archive.Size(11, 30), archive.Size(10, 31)])
+def test_size_over_the_budget_fails(size: archive.Size) -> None:
+    budget = archive.Budget(zipped_bytes=10, unzipped_bytes=30)
+
+    archive.keep_within(archive.Size(10, 30), budget)
+    with pytest.raises(archive.BudgetError, match="the budget is"):
+        archive.keep_within(size, budget)
+
+
+# Byte code
+
+
+def test_byte_code_forgets_columns_and_keeps_lines() -> None:
+    namespace: dict[str, object] = {}
+    program = compiling.PROGRAM.replace(
+        "from _frozen_importlib_external import", "from importlib._bootstrap_external import"
+    )
+    exec(program, namespace)
+    without_columns = namespace["without_columns"]
+    assert callable(without_columns)
+
+    for path in (Path(pytest.__file__), Path(json.__file__), Path(tarfile.__file__)):
+        code = compile(path.read_bytes(), path.name, "exec")
+        assert _lines(without_columns(code)) == _lines(code)
+        assert all(columns[2:] == (None, None) for columns in without_columns(code).co_positions())
+
+
+def _lines(code: object) -> list[object]:
+    """The line of each instruction of *code* and of what it holds."""
+    lines = [position[0] for position in code.co_positions()]  # type: ignore[attr-defined]
+    inner = [constant for constant in code.co_consts if hasattr(constant, "co_consts")]  # type: ignore[attr-defined]
+    return [lines, [_lines(constant) for constant in inner]]
+
+
+def test_sources_become_byte_code_with_unchecked_hashes(tmp_path: Path) -> None:
+    write(tmp_path / "package/__init__.py", "answer = 42")
+
+    compiling.compile_tree_with(_PYTHON, tmp_path)
+
+    content = (tmp_path / "package/__init__.pyc").read_bytes()
+    assert struct.unpack("<I", content[4:8]) == (1,)
+    assert not list(tmp_path.rglob("*.py"))
+
+
+def test_source_that_does_not_compile_fails_the_build(tmp_path: Path) -> None:
+    write(tmp_path / "broken.py", "def")
+
+    with pytest.raises(compiling.CompileError, match="SyntaxError"):
+        compiling.compile_tree_with(_PYTHON, tmp_path)
+
+
+# Where things come from
+
+
+def deb_file(path: Path, files: dict[str, str]) -> Path:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"./{name}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content.encode()))
+        link = tarfile.TarInfo("./usr/lib/libz.so.1")
+        link.type, link.linkname = tarfile.SYMTYPE, "libz.so.1.3.1"
+        tar.addfile(link)
+    members = {"debian-binary": b"2.0\n\n", "data.tar.xz": lzma.compress(packed.getvalue())}
+    content = b"!<arch>\n"
+    for name, member in members.items():
+        content += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(member):<10}`\n".encode()
+        content += member + b"\n" * (len(member) % 2)
+    return write(path, content)
+
+
+def test_debian_package_is_read(tmp_path: Path) -> None:
+    deb = deb_file(
+        tmp_path / "z.deb", {"usr/lib/x86_64/libz.so.1.3.1": "lib", "usr/share/doc/z/copyright": "c"}
+    )
+
+    assert dict(debian.files(deb)) == {
+        "usr/lib/x86_64/libz.so.1.3.1": b"lib",
+        "usr/share/doc/z/copyright": b"c",
+    }
+    assert dict(debian.shared_libraries(deb)) == {"libz.so.1": b"lib"}
+
+
+def test_every_pin_has_a_hash_for_each_architecture() -> None:
+    pinned = pins.read(_LAYER / "lock.toml")
+
+    hashes = [wheel.hash_for(arch) for wheel in pinned.wheels for arch in pins.ARCHES]
+    debs = [deb for stdlib in pinned.stdlibs for deb in stdlib.debs]
+    debs += [deb for arches in pinned.shared_libraries.values() for debs in arches.values() for deb in debs]
+    assert all(len(value) == 64 for value in [*hashes, *(deb.sha256 for deb in debs)])
+    assert {wheel.role for wheel in pinned.wheels} == {"interpreter", "library", "grpc"}
+    assert all(set(arches) == set(pins.ARCHES) for arches in pinned.shared_libraries.values())
+
+
+def test_what_is_trimmed_is_left_out_with_all_below_it() -> None:
+    rules = trim.read(_LAYER / "trim.toml")
+
+    assert rules.leaves_out_of_stdlib("idlelib/config.py")
+    assert rules.leaves_out_of_stdlib("ctypes/test/test_x.py")
+    assert rules.leaves_out_module("_testcapi")
+    assert rules.leaves_out_of_package("httpx/_main.py")
+    assert not rules.leaves_out_of_stdlib("asyncio/events.py")
+    assert not rules.leaves_out_module("_ssl")
+    assert not rules.leaves_out_of_package("httpx/_client.py")
+
+
+def test_wheel_is_unpacked_without_ballast(tmp_path: Path) -> None:
+    wheel = tmp_path / "p-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as packed:
+        packed.writestr("p/__init__.py", "")
+        packed.writestr("p/__init__.pyi", "")
+        packed.writestr(
+            "p-1.dist-info/METADATA", "Name: p\nVersion: 1\nLicense-Expression: MIT\n\nLong story"
+        )
+        packed.writestr("p-1.dist-info/RECORD", "")
+        packed.writestr("p-1.dist-info/licenses/LICENSE", "Do what you like")
+
+    packages.place_wheel(wheel, tmp_path / "lib", trim.read(_LAYER / "trim.toml"))
+
+    placed = {path.relative_to(tmp_path / "lib").as_posix() for path in (tmp_path / "lib").rglob("*.*")}
+    assert placed == {"p/__init__.py", "p-1.dist-info"}
+    metadata = (tmp_path / "lib/p-1.dist-info/METADATA").read_text()
+    assert metadata == "Name: p\nVersion: 1\nLicense-Expression: MIT\n"
+    assert papers.of_wheel(wheel).texts == {"LICENSE": b"Do what you like"}
+
+
+def test_library_of_unknown_origin_fails_the_build(tmp_path: Path) -> None:
+    write(tmp_path / "libmystery.so.1", elf_file())
+
+    with pytest.raises(papers.PapersError, match=r"libmystery\.so\.1"):
+        papers.of_bundled(tmp_path, {}, _LAYER / "licences", shipped=())
+
+
+def test_component_without_a_licence_fails_the_build(tmp_path: Path) -> None:
+    component = papers.Component("p", "1", "pkg:pypi/p@1", "MIT")
+
+    with pytest.raises(papers.PapersError, match="p brings no licence text"):
+        papers.write(tmp_path, name="t", version="1", facts={}, components=[component])
+
+
+# Another CPython
+
+
+def test_relocatable_python_is_copied_without_ballast(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write(source / "bin/python3.13", elf_file(needed=("libpython3.13.so.1.0",))).chmod(0o755)
+    write(source / "lib/libpython3.13.so.1.0", elf_file())
+    write(source / "lib/libunrelated.so", elf_file())
+    for name in ("os.py", "json/__init__.py", "idlelib/x.py", "site-packages/pip/__init__.py", "os.txt"):
+        write(source / "lib/python3.13" / name, "")
+    write(source / "lib/python3.13/lib-dynload/_ssl.cpython-313.so", elf_file())
+    write(source / "lib/python3.13/lib-dynload/_tkinter.cpython-313.so", elf_file())
+
+    python = relocatable.RelocatablePython(source)
+    python.place(tmp_path / "root", trim.read(_LAYER / "trim.toml"))
+
+    placed = tmp_path / "root/python"
+    files = {path.relative_to(placed).as_posix() for path in placed.rglob("*") if path.is_file()}
+    assert python.minor == "3.13"
+    assert files == {
+        "bin/python3",
+        "lib/libpython3.13.so.1.0",
+        "lib/python3.13/os.py",
+        "lib/python3.13/json/__init__.py",
+        "lib/python3.13/lib-dynload/_ssl.cpython-313.so",
+    }
+
+
+def test_folder_without_python_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(relocatable.RelocatableError, match="has 0 folders"):
+        _ = relocatable.RelocatablePython(tmp_path).minor

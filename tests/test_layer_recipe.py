@@ -56,13 +56,8 @@ def elf_file(
     dynamic_at = 64 + 2 * 56
     strings_at = dynamic_at + 16 * (len(entries) + 5)
     needs_at = strings_at + len(strings)
-    entries += [
-        (5, strings_at),
-        (10, len(strings)),
-        (0x6FFFFFFE, needs_at),
-        (0x6FFFFFFF, len(wanted)),
-        (0, 0),
-    ]
+    entries += [(5, strings_at), (10, len(strings)), (0x6FFFFFFE, needs_at), (0x6FFFFFFF, len(wanted))]
+    entries = [entry for entry in entries if wanted or entry[0] < 0x6FFFFFFE] + [(0, 0)]
     dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries)
     size = needs_at + len(needs)
     header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(

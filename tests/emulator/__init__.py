@@ -1,6 +1,7 @@
 """A local AWS Lambda: real function processes and real extensions, driven by tests."""
 
-from .environment import Answer, Lambda
+from .answers import Answer
+from .environment import Lambda
 from .observations import Call, Dropped, Exit, Post
 
 __all__ = ["Answer", "Call", "Dropped", "Exit", "Lambda", "Post"]

@@ -78,7 +78,8 @@ class Destination:
         sequence_id = base64.b64encode(hashlib.sha256(body).digest()).decode()
         head = (
             f"POST {self._address.path} HTTP/1.1\r\nHost: sandbox.localdomain:{self._address.port}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nSequence-Id: {sequence_id}\r\n\r\n"
+            "Content-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nSequence-Id: {sequence_id}\r\n\r\n"
         )
         self._write(head.encode() + body)
         answer = b""

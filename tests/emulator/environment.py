@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import secrets
 import shutil
 import tempfile
@@ -10,7 +11,6 @@ import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,30 +19,11 @@ import orjson
 
 from . import phases
 from .agents import Fault, Invocation, epoch_ms
-from .observations import Call, Dropped, Event, Exit, Observations, Post
+from .answers import Answer, answer, new_trace
+from .observations import Exit, Observations
 from .physics import Physics
 from .sandbox import Sandbox
 from .settings import SNAP_START, Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the caller of an invocation got, and how long it took."""
-
-    request_id: str
-    status: str
-    """Lambda's word: success (a handler's exception included), error, timeout, failure."""
-    payload: Any
-    error_type: str | None
-    response_s: float | None
-    """From the call to the runtime's response; None when there was none."""
-    total_s: float
-    """From the call until runtime and extensions were idle."""
-
-    @property
-    def is_success(self) -> bool:
-        """The function returned, and nothing broke around it."""
-        return self.status == "success" and self.error_type is None
 
 
 class Lambda:
@@ -53,13 +34,20 @@ class Lambda:
         self.settings = Settings(
             opt=Path(opt), task=Path(task), cut="by-size" if cut is True else cut or None, **settings
         )
-        self.seen = Observations(remember=self.settings.remember)
+        self.seen = seen = Observations(remember=self.settings.remember)
+        # Live lists, in the order of things; they outlast the environment.
+        self.calls, self.posts = seen.calls, seen.posts
+        self.emitted, self.delivered, self.dropped = seen.emitted, seen.delivered, seen.dropped
+        self.extension_output, self.function_output = seen.extension_output, seen.function_output
+        self.resets = seen.resets
+        self.physics: dict[str, str] = {}
+        """What is really in force of freezing, CPU share and memory limit."""
         self.init_fault: Fault | None = None
         self._sandbox: Sandbox | None = None
         self._tmp: Path | None = None
         self._physics: Physics | None = None
         self._has_lived = False
-        self._busy = threading.Lock()
+        self._busy = threading.RLock()
         self._background: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -98,21 +86,14 @@ class Lambda:
         """Invoke once; *wait* is "idle" or "response". A *trace* of None sends no trace header."""
         if wait == "idle":
             return self._invoke(payload, trace, request_id, None)
-        responded: list[Answer] = []
-        event = threading.Event()
-
-        def run() -> None:
-            answer = self._invoke(
-                payload, trace, request_id, lambda early: (responded.append(early), event.set())
-            )
-            responded.append(answer)
-            event.set()
-
-        thread = threading.Thread(target=run, name="invocation")
+        answers: queue.Queue[Answer] = queue.Queue()
+        thread = threading.Thread(
+            target=lambda: answers.put(self._invoke(payload, trace, request_id, answers.put)),
+            name="invocation",
+        )
         self._background.append(thread)
         thread.start()
-        event.wait()
-        return responded[0]
+        return answers.get()
 
     def invoke_many(self, payloads: Sequence[Any], at_once: int = 16) -> list[Answer]:
         """Interleaved invocations on managed instances; the answers in the order of the payloads."""
@@ -153,45 +134,9 @@ class Lambda:
     # What a test asks.
 
     @property
-    def calls(self) -> list[Call]:
-        return self.seen.calls
-
-    @property
-    def emitted(self) -> list[Event]:
-        return self.seen.emitted
-
-    @property
-    def delivered(self) -> list[Event]:
-        return self.seen.delivered
-
-    @property
-    def dropped(self) -> list[Dropped]:
-        return self.seen.dropped
-
-    @property
-    def posts(self) -> list[Post]:
-        return self.seen.posts
-
-    @property
-    def resets(self) -> list[tuple[str, list[Exit]]]:
-        return self.seen.resets
-
-    @property
-    def extension_output(self) -> list[str]:
-        return self.seen.extension_output
-
-    @property
-    def function_output(self) -> list[str]:
-        return self.seen.function_output
-
-    @property
     def counts(self) -> dict[str, int]:
+        """How many of each: calls, emitted, delivered, dropped, posts, ..."""
         return dict(self.seen.counts)
-
-    @property
-    def physics(self) -> dict[str, str]:
-        """What is really in force here of freezing, CPU share and memory limit."""
-        return dict(self._physics.in_force) if self._physics else {}
 
     @property
     def tmp(self) -> Path:
@@ -213,7 +158,9 @@ class Lambda:
                 cpu_share=self.settings.cpu_share,
                 memory_limit=self.settings.memory_limit,
                 memory_mb=self.settings.memory_mb,
+                signals_only=self.settings.freeze == "signals",
             )
+            self.physics = self._physics.in_force
         self._physics.release()
         sandbox = self._sandbox = Sandbox(self.settings, self._tmp, self._physics, self.seen, phase)
         self._has_lived = True
@@ -232,6 +179,7 @@ class Lambda:
     def _leave(self) -> None:
         if self._physics:
             self._physics.close()
+            self._physics = None
         if self._tmp:
             shutil.rmtree(self._tmp, ignore_errors=True)
         self._tmp = None
@@ -251,36 +199,36 @@ class Lambda:
         invocation = Invocation(
             request_id=request_id or str(uuid.uuid4()),
             payload=orjson.dumps(payload),
-            trace=_new_trace() if trace == "" else trace,
+            trace=new_trace() if trace == "" else trace,
             span_id=secrets.token_hex(8),
             deadline_ms=epoch_ms(timeout_s),
             started_s=time.monotonic(),
             started_ns=time.time_ns(),
-            on_response=lambda: respond(_answer(invocation, None, self.settings)) if respond else None,
+            on_response=lambda: respond(answer(invocation, None, self.settings)) if respond else None,
         )
         sandbox, fault = self._ready_sandbox(timeout_s)
         if fault is None:
             assert sandbox is not None
             fault = phases.invoke(sandbox, invocation, invocation.started_s + timeout_s)
             self._after(sandbox, fault)
-        return _answer(invocation, fault, self.settings)
+        return answer(invocation, fault, self.settings)
 
     def _ready_sandbox(self, timeout_s: float) -> tuple[Sandbox | None, Fault | None]:
         """The environment, thawed; begun anew within this invocation when the last one broke."""
-        if self._sandbox is None:
-            phase = "invoke" if self._has_lived else "init"
-            limit_s = timeout_s if self._has_lived else self.settings.init_timeout_s
-            fault = self._begin(phase, limit_s)
-        else:
+        with self._busy:
             fault = None
-        sandbox = self._sandbox
-        if sandbox is not None:
-            sandbox.thaw()
-            if sandbox.runtime.restore_asked_s is not None and not sandbox.runtime.may_restore:
-                fault = phases.restore(sandbox)
-                if fault is not None:
-                    self._reset(sandbox, fault)
-        return sandbox, fault
+            if self._sandbox is None:
+                is_suppressed = self._has_lived and not self.settings.is_managed
+                limit_s = timeout_s if is_suppressed else self.settings.init_timeout_s
+                fault = self._begin("invoke" if is_suppressed else "init", limit_s)
+            sandbox = self._sandbox
+            if sandbox is not None:
+                sandbox.thaw()
+                if sandbox.runtime.restore_asked_s is not None and not sandbox.runtime.may_restore:
+                    fault = phases.restore(sandbox)
+                    if fault is not None:
+                        self._reset(sandbox, fault)
+            return sandbox, fault
 
     def _after(self, sandbox: Sandbox, fault: Fault | None) -> None:
         if self.settings.is_managed:
@@ -292,31 +240,3 @@ class Lambda:
             self._reset(sandbox, fault)
         else:
             sandbox.freeze()
-
-
-def _answer(invocation: Invocation, fault: Fault | None, settings: Settings) -> Answer:
-    payload: Any = invocation.error
-    if invocation.error is None and invocation.response is not None:
-        try:
-            payload = orjson.loads(invocation.response)
-        except orjson.JSONDecodeError:
-            payload = invocation.response
-    error_type = invocation.error_type
-    if fault is not None:
-        failure = phases.describe(fault, settings, invocation.request_id)
-        error_type = failure["errorType"]
-        payload = failure if payload is None else payload
-    responded_s = invocation.responded_s
-    return Answer(
-        request_id=invocation.request_id,
-        status=fault.status if fault else "success",
-        payload=payload,
-        error_type=error_type,
-        response_s=None if responded_s is None else responded_s - invocation.started_s,
-        total_s=time.monotonic() - invocation.started_s,
-    )
-
-
-def _new_trace() -> str:
-    """The trace header that Lambda makes when nobody sent one and tracing is off."""
-    return f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from .agents import Extension, Fault
-from .server import Gone, Reply, Request, Route
+from .server import HungUpError, Reply, Request, Route
 from .settings import ACCOUNT_ID
 
 if TYPE_CHECKING:
@@ -98,10 +98,10 @@ class ExtensionsApi:
             sandbox.changed.notify_all()
             while not extension.queue:
                 if sandbox.is_over or extension.turn != turn:
-                    raise Gone
+                    raise HungUpError
                 sandbox.changed.wait()
             if extension.turn != turn:
-                raise Gone
+                raise HungUpError
             extension.is_asking = False
             event = extension.queue.popleft()
         headers = {"Lambda-Extension-Event-Identifier": str(uuid.uuid4())}

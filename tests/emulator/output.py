@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 Sink = Callable[[str, int | None], None]
-"""Takes one log record and its time (ns since the epoch), None when the moment of reading is the best known."""
+"""Takes one log record and its time in ns, None when the moment of reading is the best known."""
 
 _CHUNK_BYTES = 1 << 16
 

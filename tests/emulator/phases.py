@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import Any
 
 from . import events
 from .agents import Fault, Invocation, epoch_ms
@@ -12,6 +11,8 @@ from .clock import ms
 from .observations import Exit
 from .sandbox import Sandbox
 from .settings import SNAP_START
+
+_MANAGED_FLUSH_S = 1.0
 
 
 def init(sandbox: Sandbox, deadline_s: float) -> Fault | None:
@@ -159,10 +160,14 @@ def shutdown(sandbox: Sandbox, reason: str) -> list[Exit]:
     _stop_runtime(sandbox, is_graceful=bool(externals))
     sandbox.output.pump()
     sandbox.telemetry.flush()
+    if sandbox.settings.is_managed:
+        # Only there does Lambda wait for its own telemetry before it says SHUTDOWN.
+        sandbox.telemetry.wait_until_idle(_MANAGED_FLUSH_S)
+    sent_s = time.monotonic()
     event = {
         "eventType": "SHUTDOWN",
         "shutdownReason": reason,
-        "deadlineMs": epoch_ms(deadline_s - time.monotonic()),
+        "deadlineMs": epoch_ms(deadline_s - sent_s),
     }
     with sandbox.changed:
         for extension in externals:
@@ -182,7 +187,7 @@ def shutdown(sandbox: Sandbox, reason: str) -> list[Exit]:
         if not process.exited.is_set():
             process.kill()
             process.join()
-        seconds = (process.exited_s or time.monotonic()) - started_s
+        seconds = (process.exited_s or time.monotonic()) - sent_s
         exits.append(Exit(extension.name, process.code, process.was_killed, seconds))
     sandbox.close()
     return exits
@@ -209,14 +214,3 @@ def _last_report(sandbox: Sandbox, deadline_s: float) -> None:
             sandbox.changed.wait(left_s)
     _emit_pending_report(sandbox)
     sandbox.telemetry.flush()
-
-
-def describe(fault: Fault, settings: Any, request_id: str) -> dict[str, str]:
-    """What the caller of a failed invocation is answered."""
-    if fault.status == "timeout":
-        message = f"RequestId: {request_id} Error: Task timed out after {settings.timeout_s:.2f} seconds"
-        return {"errorType": "Sandbox.Timedout", "errorMessage": message}
-    return {
-        "errorType": fault.error_type or "Sandbox.Failure",
-        "errorMessage": f"RequestId: {request_id} Error: {fault.message}",
-    }

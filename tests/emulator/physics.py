@@ -27,9 +27,11 @@ _numbers = itertools.count(1)
 class Physics:
     """Holds the control groups of one `Lambda`; processes are admitted right after they were started."""
 
-    def __init__(self, *, cpu_share: bool, memory_limit: bool, memory_mb: int) -> None:
+    def __init__(
+        self, *, cpu_share: bool, memory_limit: bool, memory_mb: int, signals_only: bool = False
+    ) -> None:
         self._memory_mb = memory_mb
-        self._freezer = _group("freezer", "freezer.state", "cgroup.freeze")
+        self._freezer = None if signals_only else _group("freezer", "freezer.state", "cgroup.freeze")
         self._cpu = _group("cpu", "cpu.cfs_quota_us", "cpu.max") if cpu_share else None
         self._memory = _group("memory", "memory.limit_in_bytes", "memory.max") if memory_limit else None
         self._oom_kills_seen = 0

@@ -81,7 +81,7 @@ class Process:
         code = self._popen.returncode
         if code is None or code >= 0:
             return f"exit status {code}"
-        return f"signal: {_SIGNAL_WORDS.get(-code, signal.Signals(-code).name)}"
+        return f"signal: {_SIGNAL_WORDS.get(signal.Signals(-code), signal.Signals(-code).name)}"
 
     def signal(self, number: int) -> None:
         """Signal the whole process group; one that is gone is left alone."""

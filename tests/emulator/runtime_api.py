@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from .agents import Fault, Invocation
-from .server import Gone, Reply, Request, Route
+from .server import HungUpError, Reply, Request, Route
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
@@ -61,12 +61,12 @@ class RuntimeApi:
         sandbox = self._sandbox
         while not sandbox.runtime.waiting:
             if sandbox.is_over:
-                raise Gone
+                raise HungUpError
             sandbox.changed.wait()
         if not request.is_connected():
             # A worker that died here must not take the work of the living with it.
             sandbox.changed.notify_all()
-            raise Gone
+            raise HungUpError
         return sandbox.runtime.waiting.popleft()
 
     def _work(self, invocation: Invocation) -> Reply:
@@ -120,7 +120,7 @@ class RuntimeApi:
             sandbox.changed.notify_all()
             while not sandbox.runtime.may_restore:
                 if sandbox.is_over:
-                    raise Gone
+                    raise HungUpError
                 sandbox.changed.wait()
         return Reply(200, b"", about="restore")
 

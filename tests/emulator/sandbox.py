@@ -9,7 +9,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .agents import Extension, Fault, Runtime
@@ -20,7 +20,7 @@ from .output import Lines, Output
 from .physics import Physics
 from .processes import Process
 from .runtime_api import RuntimeApi
-from .server import Gone, Reply, Request, Server
+from .server import HungUpError, Reply, Request, Server
 from .settings import Settings
 from .telemetry import Telemetry
 from .telemetry_api import TelemetryApi
@@ -127,7 +127,7 @@ class Sandbox:
     def _launch(
         self,
         who: str,
-        argv: list[str],
+        argv: Sequence[str],
         env: dict[str, str],
         sink: Callable[..., None],
         is_framed: bool = False,
@@ -210,6 +210,6 @@ class Sandbox:
         number = self.seen.asked(Call(who, request.method, request.path, time.monotonic()))
         reply = dispatch()
         if self.is_over:
-            raise Gone
+            raise HungUpError
         self.seen.answered(number, status=reply.status, answer=reply.about, answered_s=time.monotonic())
         return reply

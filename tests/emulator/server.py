@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 
-class Gone(Exception):
+class HungUpError(Exception):
     """There is nobody left to answer: the connection is closed without a word."""
 
 
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         try:
             super().handle_one_request()
-        except (Gone, OSError, ValueError):
+        except (HungUpError, OSError, ValueError):
             self.close_connection = True
 
     def _serve(self) -> None:
@@ -181,5 +181,5 @@ class _Handler(BaseHTTPRequestHandler):
             trailers[name.strip().lower()] = value.strip()
         return b"".join(pieces), trailers
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """The observer keeps the calls; stderr stays quiet."""

@@ -58,7 +58,8 @@ class Settings:
     redeliver_every: int = 0
 
     # Physics.
-    freeze: bool = False
+    freeze: bool | Literal["signals"] = False
+    """"signals" stops with SIGSTOP even where a freezer may be used."""
     cpu_share: bool = False
     memory_limit: bool = False
     snapshot_age_s: float = 3600.0

@@ -28,7 +28,7 @@ _BUFFERING = {
 }
 
 
-class _Invalid(Exception):
+class _InvalidError(Exception):
     """A field of the request is not what AWS takes."""
 
 
@@ -55,7 +55,7 @@ class TelemetryApi:
                 )
         try:
             subscription = self._parse(request.body)
-        except _Invalid as invalid:
+        except _InvalidError as invalid:
             return Reply.error(400, "ValidationError", str(invalid))
         if sandbox.telemetry.is_subscribed(extension.name):
             return Reply.error(500, "InternalServerError", "subscriber already exists")
@@ -68,15 +68,19 @@ class TelemetryApi:
         except orjson.JSONDecodeError:
             body = None
         if not isinstance(body, dict):
-            raise _Invalid("request body is not a JSON object")
+            raise _InvalidError("request body is not a JSON object")
         settings = self._sandbox.settings
         schema = body.get("schemaVersion")
         schemas = (NEWEST_SCHEMA,) if settings.is_managed else _SCHEMAS
-        if schema not in schemas or (schema == NEWEST_SCHEMA and not settings.newest_schema):
-            raise _Invalid(f"schemaVersion: {schema!r} is not a valid version")
+        if (
+            not isinstance(schema, str)
+            or schema not in schemas
+            or (schema == NEWEST_SCHEMA and not settings.newest_schema)
+        ):
+            raise _InvalidError(f"schemaVersion: {schema!r} is not a valid version")
         types = body.get("types")
         if not isinstance(types, list) or not types or not all(kind in _TYPES for kind in types):
-            raise _Invalid(f"types: must be one or more of {', '.join(_TYPES)}")
+            raise _InvalidError(f"types: must be one or more of {', '.join(_TYPES)}")
         items, size, timeout_ms = _buffering(body.get("buffering", {}))
         return Subscription(
             schema, _address(body.get("destination")), tuple(types), items, size, timeout_ms / 1000
@@ -85,41 +89,41 @@ class TelemetryApi:
 
 def _buffering(given: Any) -> list[int]:
     if not isinstance(given, dict):
-        raise _Invalid("buffering: must be an object")
+        raise _InvalidError("buffering: must be an object")
     if unknown := given.keys() - _BUFFERING.keys():
-        raise _Invalid(f"buffering: unknown member {', '.join(sorted(unknown))}")
+        raise _InvalidError(f"buffering: unknown member {', '.join(sorted(unknown))}")
     values = []
     for name, (lowest, highest, default) in _BUFFERING.items():
         value = given.get(name, default)
         if type(value) is not int or not lowest <= value <= highest:
-            raise _Invalid(f"buffering.{name}: {value!r} is not between {lowest} and {highest}")
+            raise _InvalidError(f"buffering.{name}: {value!r} is not between {lowest} and {highest}")
         values.append(value)
     return values
 
 
 def _address(given: Any) -> Address:
     if not isinstance(given, dict):
-        raise _Invalid("destination: is required")
+        raise _InvalidError("destination: is required")
     match given.get("protocol"):
         case "TCP":
             port = given.get("port")
             if type(port) is not int or not 1 <= port <= 65_535:
-                raise _Invalid(f"destination.port: {port!r} is not a port")
+                raise _InvalidError(f"destination.port: {port!r} is not a port")
             return Address("TCP", port)
         case "HTTP":
             return _http_address(given.get("URI"))
         case other:
-            raise _Invalid(f"destination.protocol: {other!r} is not HTTP or TCP")
+            raise _InvalidError(f"destination.protocol: {other!r} is not HTTP or TCP")
 
 
 def _http_address(uri: Any) -> Address:
     if not isinstance(uri, str):
-        raise _Invalid("destination.URI: is required")
+        raise _InvalidError("destination.URI: is required")
     try:
         parts = urlsplit(uri)
         is_ours = parts.scheme == "http" and parts.hostname in _HOSTS and parts.port not in (None, 0, 9001)
     except ValueError:
         is_ours = False
     if not is_ours:
-        raise _Invalid(f"destination.URI: {uri!r} is not http://sandbox.localdomain:PORT")
+        raise _InvalidError(f"destination.URI: {uri!r} is not http://sandbox.localdomain:PORT")
     return Address.of_uri(uri)

@@ -58,7 +58,7 @@ def elf_file(
     needs_at = strings_at + len(strings)
     entries += [(5, strings_at), (10, len(strings)), (0x6FFFFFFE, needs_at), (0x6FFFFFFF, len(wanted))]
     entries = [entry for entry in entries if wanted or entry[0] < 0x6FFFFFFE] + [(0, 0)]
-    dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries)
+    dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries).ljust(strings_at - dynamic_at, b"\0")
     size = needs_at + len(needs)
     header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(
         "<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0

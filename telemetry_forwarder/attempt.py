@@ -16,25 +16,24 @@ class TimeIsUpError(ForwarderError):
 class Attempt:
     """One request on its way: how much time it has, and how far it came."""
 
-    __slots__ = ("_deadline", "_latest", "has_connected", "is_pooled")
+    __slots__ = ("_deadline", "_left_s", "has_connected", "is_pooled")
 
-    def __init__(self, deadline: Deadline, latest: Callable[[], Deadline | None]) -> None:
+    def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float]) -> None:
         self._deadline = deadline
-        self._latest = latest
+        self._left_s = left_s
         self.is_pooled = True
         """Whether it uses a connection that an earlier request has left."""
         self.has_connected = True
 
     def slice_s(self) -> float:
         """How long to wait before asking again."""
-        latest = self._latest()
-        left_s = self._deadline.left_s() if latest is None else min(self._deadline.left_s(), latest.left_s())
+        left_s = self._left_s(self._deadline)
         if left_s == 0.0:
             raise TimeIsUpError("no answer in time" if self.has_connected else "no connection in time")
         return min(left_s, _SLICE_S)
 
     def within(self, share: int) -> "Attempt":
         """The same, with one *share*-th of the time."""
-        part = Attempt(self._deadline.within(self._deadline.left_s() / share), self._latest)
+        part = Attempt(self._deadline.within(self._left_s(self._deadline) / share), self._left_s)
         part.has_connected = False
         return part

@@ -95,7 +95,7 @@ class Transport:
         goes out again at once on another.
         """
         while True:
-            attempt = Attempt(deadline, lambda: self._latest)
+            attempt = Attempt(deadline, self.left_s)
             outcome = self._exchange(endpoint, packed, attempt)
             # Each turn uses up one idle connection, so this ends.
             if not (
@@ -106,6 +106,11 @@ class Transport:
     def hurry(self, deadline: Deadline) -> None:
         """From now on nothing takes longer than *deadline*, what is under way included. From any thread."""
         self._latest = deadline
+
+    def left_s(self, deadline: Deadline) -> float:
+        """Seconds left until *deadline*, or until the one that `hurry` has set."""
+        left_s = deadline.left_s()
+        return left_s if self._latest is None else min(left_s, self._latest.left_s())
 
     def close(self) -> None:
         for door in self._doors.values():

@@ -1,0 +1,239 @@
+"""The way of one signal to its endpoint: tries again, splits, gives up for a while.
+
+https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple
+
+from telemetry_forwarder.answers import Partial, partial, refusal, retry_after_s
+from telemetry_forwarder.batch import Batch
+from telemetry_forwarder.circuit import Circuit, jittered
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.endpoints import Endpoint
+from telemetry_forwarder.splitting import halves, joined
+from telemetry_forwarder.transport import Answer, Failure, FailureKind, Transport
+
+TOO_LARGE = "too large"
+
+# OTLP/HTTP names exactly these as worth another try.
+# https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
+_RETRYABLE = frozenset({429, 502, 503, 504})
+_CONTENT_TOO_LARGE = 413
+# How long a pause goes on before it looks again how much time there is: `hurry` may have taken some.
+_SLICE_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a batch: its items = delivered + rejected + all that is dropped + those held."""
+
+    batch: Batch
+    """As it was given."""
+    delivered: int = 0
+    rejected: int = 0
+    """By the endpoint, which took the rest: not to be sent again."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Items by reason."""
+    held: Batch | None = None
+    """What is still to be delivered, and is to be put back; the batch itself where nothing was settled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often an endpoint is asked, and what it takes to leave it alone."""
+
+    most_tries: int = 6
+    """Of one batch, within its deadline."""
+    first_pause_s: float = 0.1
+    longest_pause_s: float = 5.0
+    opens_after: int = 1
+    """So many batches in a row, with all their tries."""
+
+
+class _Refused(NamedTuple):
+    reason: str
+
+
+class _Verdict(Enum):
+    TOO_LARGE = auto()
+    UNAVAILABLE = auto()
+
+
+@dataclass(slots=True)
+class _Tally:
+    """A Result in the making."""
+
+    delivered: int = 0
+    rejected: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def drop(self, items: int, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + items
+
+    def result(self, batch: Batch, held: Batch | None = None) -> Result:
+        return Result(batch, self.delivered, self.rejected, self.dropped, held)
+
+
+class Route:
+    """One signal's way. *origin* is the circuit of the server, shared with other signals' routes to it."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        transport: Transport,
+        clock: Clock,
+        say: Diagnostics,
+        *,
+        origin: Circuit,
+        own: Circuit,
+        patience: Patience,
+        random: Callable[[], float],
+        wait: Callable[[float], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._transport = transport
+        self._clock = clock
+        self._say = say
+        self._origin = origin
+        self._own = own
+        self._patience = patience
+        self._random = random
+        self._wait = wait
+        self._too_large_bytes = 0
+        """The size of the smallest batch that was too large; 0 while none was."""
+
+    @property
+    def is_open(self) -> bool:
+        return self._origin.is_open or self._own.is_open
+
+    def hold_s(self) -> float:
+        """How long from now the endpoint is left alone."""
+        return max(self._origin.hold_s(), self._own.hold_s())
+
+    def send(self, batches: Sequence[Batch], deadline: Deadline, *, is_last_chance: bool) -> list[Result]:
+        """What becomes of each batch. With the first that is held, the rest is held untried."""
+        results: list[Result] = []
+        for batch in batches:
+            is_held = bool(results) and results[-1].held is not None
+            if is_held or (self.hold_s() and not is_last_chance):
+                results.append(Result(batch, held=batch))
+            else:
+                limit = deadline.within(self._endpoint.timeout_s)
+                tries = 1 if self.is_open and not is_last_chance else self._patience.most_tries
+                results.append(self._send(batch, limit, tries))
+        return results
+
+    def _send(self, batch: Batch, deadline: Deadline, tries: int) -> Result:
+        tally = _Tally()
+        waiting = [batch]
+        while waiting:
+            piece = waiting.pop()
+            match self._offer(piece, deadline, tries):
+                case Partial(rejected):
+                    tally.delivered += piece.items - rejected
+                    tally.rejected += rejected
+                case _Refused(reason):
+                    tally.drop(piece.items, reason)
+                case _Verdict.TOO_LARGE:
+                    if parts := halves(piece):
+                        waiting += reversed(parts)
+                    else:
+                        tally.drop(piece.items, TOO_LARGE)
+                case _Verdict.UNAVAILABLE:
+                    return tally.result(batch, held=joined([piece, *reversed(waiting)]))
+        return tally.result(batch)
+
+    def _offer(self, batch: Batch, deadline: Deadline, tries: int) -> Partial | _Refused | _Verdict:
+        """Send one request, again and again while that is worth it and there is time."""
+        if 0 < self._too_large_bytes <= len(batch.body) and batch.items > 1:
+            return _Verdict.TOO_LARGE
+        if self._transport.left_s(deadline) == 0.0:
+            return _Verdict.UNAVAILABLE
+        packed = self._transport.packed(self._endpoint, batch.body)
+        for number in range(tries):
+            reply = self._transport.send(self._endpoint, packed, deadline)
+            if isinstance(reply, Answer) and reply.status not in _RETRYABLE:
+                self._note_answer(self._origin, self._own)
+                return self._judge(batch, reply)
+            pause_s = self._pause_s(reply, number)
+            if number + 1 == tries or pause_s >= self._transport.left_s(deadline):
+                break
+            self._pause(pause_s, deadline)
+        self._give_up(reply)
+        return _Verdict.UNAVAILABLE
+
+    def _judge(self, batch: Batch, answer: Answer) -> Partial | _Refused | _Verdict:
+        if 200 <= answer.status < 300:
+            taken = partial(batch, answer)
+            self._report(batch, taken)
+            return taken
+        if answer.status == _CONTENT_TOO_LARGE:
+            self._too_large_bytes = min(self._too_large_bytes or len(batch.body), len(batch.body))
+            if batch.items > 1:
+                return _Verdict.TOO_LARGE
+        self._say.warn(
+            f"{self._where} refused {batch.items} items: {refusal(answer)}",
+            once_a_minute=f"refused {self._endpoint.url} {answer.status}",
+        )
+        if answer.status == _CONTENT_TOO_LARGE:
+            return _Refused(TOO_LARGE)
+        return _Refused(f"status {answer.status}")
+
+    def _report(self, batch: Batch, taken: Partial) -> None:
+        if not taken.is_readable:
+            self._say.debug(f"{self._where} took {batch.items} items, with an answer that is not OTLP")
+        elif taken.rejected or taken.message:
+            self._say.warn(
+                f"{self._where} rejected {taken.rejected} of {batch.items} items: {taken.message}",
+                once_a_minute=f"rejected {self._endpoint.url}",
+            )
+
+    def _pause_s(self, reply: Answer | Failure, number: int) -> float:
+        """How long to wait after try *number*; for ever, where another try would be the same again."""
+        if isinstance(reply, Answer):
+            asked_s = retry_after_s(reply, self._clock.unix_ns())
+            if asked_s is not None:
+                return asked_s
+        elif reply.kind is FailureKind.UNTRUSTED:
+            return math.inf
+        ceiling_s = min(self._patience.first_pause_s * 2.0**number, self._patience.longest_pause_s)
+        return jittered(ceiling_s, self._random)
+
+    def _pause(self, seconds: float, deadline: Deadline) -> None:
+        end = Deadline.after(seconds, self._clock)
+        while left_s := min(end.left_s(), self._transport.left_s(deadline)):
+            self._wait(min(left_s, _SLICE_S))
+
+    def _note_answer(self, *circuits: Circuit) -> None:
+        for circuit in circuits:
+            if circuit.worked():
+                self._say.info(f"{self._name_of(circuit)} answers again")
+
+    def _give_up(self, reply: Answer | Failure) -> None:
+        circuit, asked_s, detail = self._own, 0.0, ""
+        match reply:
+            case Answer():
+                self._note_answer(self._origin)
+                asked_s = retry_after_s(reply, self._clock.unix_ns()) or 0.0
+                detail = refusal(reply)
+            case Failure(FailureKind.UNREACHABLE | FailureKind.UNTRUSTED):
+                circuit, detail = self._origin, reply.detail
+            case Failure():
+                detail = reply.detail
+        if circuit.failed(asked_s):
+            self._say.warn(
+                f"{self._name_of(circuit)} does not take telemetry, which is held: {detail}; "
+                f"next try in {circuit.hold_s():.1f} s"
+            )
+
+    @property
+    def _where(self) -> str:
+        return f"{self._endpoint.origin} ({self._endpoint.signal})"
+
+    def _name_of(self, circuit: Circuit) -> str:
+        return self._endpoint.origin if circuit is self._origin else self._where

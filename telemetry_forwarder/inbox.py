@@ -67,6 +67,7 @@ class Inbox:
         self._items: deque[Item] = deque()
         self._lock = threading.Lock()
         self._has_changed = threading.Condition(self._lock)
+        self._lets_all_go = False
         self.refused_bodies = 0
         """Posts that found no room and were answered 503: Lambda sends them again."""
 
@@ -89,9 +90,16 @@ class Inbox:
         with self._has_changed:
             return self._has_changed.wait_for(lambda: self._held_bytes * 2 <= self._max_bytes, timeout_s)
 
+    def lets_all_go(self, is_so: bool) -> None:
+        """Whether an INVOKE that comes from now on need not wait for the worker, which is busy."""
+        with self._has_changed:
+            self._lets_all_go = is_so
+
     def put_event(self, event: "Invoked | ShutDown | Subscribed") -> None:
         with self._has_changed:
             self._items.append(event)
+            if self._lets_all_go and isinstance(event, Invoked):
+                event.let_go.set()
             self._has_changed.notify_all()
 
     def take(self, timeout_s: float | None) -> "list[Item]":

@@ -90,11 +90,12 @@ class _Account:
 class Ledger:
     """The books. Each method names one movement; nothing can be written that does not balance."""
 
-    __slots__ = ("_accounts", "_records_lost_by_lambda", "_records_received")
+    __slots__ = ("_accounts", "_records_lost_by_lambda", "_records_received", "_records_unreadable")
 
     def __init__(self) -> None:
         self._records_received = 0
         self._records_lost_by_lambda = 0
+        self._records_unreadable = 0
         self._accounts = {signal: _Account() for signal in SIGNALS}
 
     def records_received(self, count: int) -> None:
@@ -102,6 +103,10 @@ class Ledger:
 
     def records_lost_by_lambda(self, count: int) -> None:
         self._records_lost_by_lambda += count
+
+    def records_unreadable(self, count: int) -> None:
+        """Posts that we failed to read: how many records were in them is not known."""
+        self._records_unreadable += count
 
     def left_out(self, signal: str, count: int, reason: str) -> None:
         _add(self._accounts[signal].left_out, reason, count)
@@ -159,6 +164,8 @@ class Ledger:
         line = f"records received {snapshot.records_received}"
         if snapshot.records_lost_by_lambda:
             line += f" lost by Lambda {snapshot.records_lost_by_lambda}"
+        if self._records_unreadable:
+            line += f" posts dropped {self._records_unreadable}"
         return "; ".join([line, *map(_in_words, snapshot.tallies)])
 
 

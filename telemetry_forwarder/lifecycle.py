@@ -119,10 +119,10 @@ class Lifecycle:
         while True:
             match self._read_event(self._next_event(worker.start)):
                 case Invoked() as invoked:
-                    worker.inbox.put_event(invoked)
+                    worker.tell(invoked)
                     invoked.let_go.wait(invoked.deadline.less(_MARGIN_S).left_s())
                 case ShutDown() as shut_down:
-                    worker.inbox.put_event(shut_down)
+                    worker.tell(shut_down)
                     shut_down.done.wait(shut_down.deadline.less(_MARGIN_S).left_s())
                     return
                 case None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from telemetry_forwarder.clock import Clock
     from telemetry_forwarder.config import Settings
     from telemetry_forwarder.diagnostics import Diagnostics
+    from telemetry_forwarder.forwarder import Forwarder
 
 
 class Worker:
@@ -35,21 +36,28 @@ class Worker:
         self._registration = registration
         self._clock = clock
         self._say = say
+        self._forwarder: Forwarder | None = None
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
         if self._thread.ident is None:
             self._thread.start()
 
+    def tell(self, event: Invoked | ShutDown) -> None:
+        """Pass on Lambda's event. On SHUTDOWN, what is being sent is told to hurry: its time was another."""
+        if isinstance(event, ShutDown) and self._forwarder is not None:
+            self._forwarder.hurry(event.deadline)
+        self.inbox.put_event(event)
+
     def _run(self) -> None:
         try:
             from telemetry_forwarder.forwarder import Forwarder
 
-            forwarder = Forwarder.build(
+            self._forwarder = Forwarder.build(
                 self._settings, self._environ, self._registration, self.inbox, self._clock, self._say
             )
             self.is_warm.set()
-            forwarder.run()
+            self._forwarder.run()
         except BaseException as exc:
             self._say.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
             self.is_warm.set()

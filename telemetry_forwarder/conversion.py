@@ -1,0 +1,205 @@
+"""Posts in, encoded batches out: decodes, joins and converts. No I/O, no clock; never raises on what Lambda says."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+
+from telemetry_forwarder.batch import LOGS, Batch
+from telemetry_forwarder.config import Settings
+from telemetry_forwarder.decoding import Decoder
+from telemetry_forwarder.diagnostics import is_own_line
+from telemetry_forwarder.formats import out_of_memory, read_line
+from telemetry_forwarder.invocations import Invocation, Invocations
+from telemetry_forwarder.ledger import Ledger, Measurement
+from telemetry_forwarder.line import Line
+from telemetry_forwarder.otlp.logs import LogEncoder
+from telemetry_forwarder.otlp.metrics import MetricEncoder
+from telemetry_forwarder.otlp.spans import SpanEncoder
+from telemetry_forwarder.records import (
+    Event,
+    InitStart,
+    LogLine,
+    LogsDropped,
+    Malformed,
+    Record,
+    Report,
+    RuntimeDone,
+)
+
+# What spans and metrics say in full: as logs too it would be said three times.
+TOLD_BY_SPANS_AND_METRICS = frozenset(
+    {
+        "platform.initStart",
+        "platform.initRuntimeDone",
+        "platform.initReport",
+        "platform.start",
+        "platform.runtimeDone",
+        "platform.report",
+        "platform.restoreStart",
+        "platform.restoreRuntimeDone",
+        "platform.restoreReport",
+    }
+)
+# A piece of a cut record comes in the same post as its rest or in the next one.
+_LONGEST_WAIT_FOR_REST_NS = 10_000_000_000
+
+
+class Conversion:
+    """All that stands between a post of Lambda's and the outbox."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        resource: Resource,
+        ledger: Ledger,
+        *,
+        version: str,
+        temporality: str,
+        is_managed: bool,
+        new_id: Callable[[int], str],
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._decoder = Decoder()
+        self._invocations = Invocations(is_managed=is_managed, new_id=new_id)
+        self._logs = LogEncoder(resource, version, batch_bytes=settings.batch_bytes)
+        self._spans = SpanEncoder(
+            resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id
+        )
+        self._metrics = MetricEncoder(resource, version, temporality=temporality)
+        self._ended: list[str] = []
+        self._reported: list[str] = []
+        self._has_news = False
+        self._has_logs = "logs" in settings.signals
+        self._has_spans = "spans" in settings.signals
+        self._has_metrics = "metrics" in settings.signals
+
+    def take_in(self, body: bytes, observed_ns: int) -> list[Batch]:
+        """Convert a post; give the log batches that it makes. Spans and metrics wait for `take`."""
+        for record in self._decoder.decode(body, observed_ns):
+            self._add(record)
+        return self._logs.take()
+
+    def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> None:
+        self._invocations.invoked(request_id, arn, trace_header, at_ns)
+
+    def has_ended(self, request_id: str) -> bool:
+        """Whether Lambda has said that the runtime is done with this invocation."""
+        return self._invocations.has_ended(request_id)
+
+    def take_ended(self) -> list[str]:
+        """Request ids of the invocations whose runtimeDone has come since this was last asked."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def take_reported(self) -> list[str]:
+        """The same for platform.report."""
+        reported, self._reported = self._reported, []
+        return reported
+
+    @property
+    def has_something(self) -> bool:
+        """Whether `take` may have something to give."""
+        return self._has_news
+
+    def shut_down(self, reason: str, at_ns: int) -> None:
+        """Nothing more will come: what is open ends, what is held is let out."""
+        self._invocations.shut_down(reason, at_ns)
+        for record in self._decoder.give_up():
+            self._add(record)
+
+    def take(self, now_ns: int, own: list[Measurement]) -> list[Batch]:
+        """What there is to deliver beside what `take_in` gave: spans, metrics, fragments that waited in vain."""
+        for record in self._decoder.give_up(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS):
+            self._add(record)
+        finished = self._invocations.take_finished()
+        has_metrics = self._has_metrics and (self._has_news or bool(own))
+        self._has_news = False
+        batches = self._logs.take()
+        if self._has_spans and (spans := self._spans.encode(finished)) is not None:
+            batches.append(spans)
+        if has_metrics:
+            self._metrics.finish(finished)
+            self._metrics.measure(own)
+            if (metrics := self._metrics.take()) is not None:
+                batches.append(metrics)
+        return batches
+
+    def _add(self, record: Record) -> None:
+        self._ledger.records_received(1)
+        match record:
+            case LogLine():
+                self._add_line(record)
+            case Malformed():
+                if self._has_logs:
+                    self._logs.add_malformed(record)
+            case Event():
+                self._add_event(record)
+
+    def _add_line(self, record: LogLine) -> None:
+        if record.origin == "extension" and is_own_line(record.record):
+            self._ledger.left_out(LOGS, 1, "own line")
+            return
+        line = read_line(record.record, keep_raw=self._settings.keep_raw)
+        invocation = None
+        if record.origin == "function":
+            invocation = self._invocations.of_line(line.request_id, record.time_ns)
+            if invocation is not None:
+                _note(invocation, record, line)
+        if self._has_logs:
+            self._logs.add_line(record, line, invocation)
+
+    def _add_event(self, event: Event) -> None:
+        if not self._invocations.observe(event):
+            self._ledger.left_out(LOGS, 1, "told twice")
+            return
+        self._has_news = True
+        match event:
+            case RuntimeDone():
+                self._ended.append(event.request_id)
+            case Report():
+                self._reported.append(event.request_id)
+            case LogsDropped():
+                self._ledger.records_lost_by_lambda(event.dropped_records)
+            case InitStart():
+                self._name_instance(event.instance_id)
+            case _:
+                pass
+        if self._has_metrics:
+            self._metrics.observe(event)
+        if self._is_wanted_as_log(event.type):
+            request_id = event.fields.get("requestId", "") if isinstance(event.fields, dict) else ""
+            self._logs.add_event(
+                event, self._invocations.of_line(request_id, event.time_ns) if request_id else None
+            )
+        else:
+            self._ledger.left_out(LOGS, 1, "said by spans and metrics")
+
+    def _is_wanted_as_log(self, type_: str) -> bool:
+        if not self._has_logs:
+            return False
+        wanted = self._settings.platform_logs
+        if wanted == ("default",):
+            is_told = type_ in TOLD_BY_SPANS_AND_METRICS
+            return not (is_told and self._has_spans and self._has_metrics)
+        return wanted == ("all",) or type_.removeprefix("platform.") in wanted
+
+    def _name_instance(self, instance_id: str) -> None:
+        """The environment's name, where it is the log stream's: metrics do without, or each would be a series.
+
+        https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/#faas-instance
+        """
+        if "/" not in instance_id or "[" not in instance_id:
+            return
+        named: Mapping[str, Any] = {"faas.instance": instance_id}
+        self._logs.resource = self._spans.resource = self._logs.resource.merge(Resource(dict(named)))
+
+
+def _note(invocation: Invocation, record: LogLine, line: Line) -> None:
+    """What the line tells of its invocation's fate."""
+    invocation.last_line_ns = max(invocation.last_line_ns, record.time_ns)
+    if line.is_exception and not invocation.exception_type:
+        invocation.exception_type = str(line.attributes.get("exception.type") or "exception")
+    if isinstance(line.body, str) and out_of_memory(line.body):
+        invocation.has_run_out_of_memory = True

@@ -1,0 +1,292 @@
+"""The worker's loop: inbox in, outbox out, flush when the policy says so. Owns every piece of state but the sockets.
+
+Nothing is in two places: a record is in the inbox, then in `Conversion`, then in the outbox or on disk, then
+delivered or dropped, and the ledger is told of each step.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from telemetry_forwarder.batch import SIGNALS, Batch
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.config import Settings
+from telemetry_forwarder.conversion import Conversion
+from telemetry_forwarder.delivery import Delivery
+from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.endpoints import endpoints
+from telemetry_forwarder.flush_policy import FlushPolicy
+from telemetry_forwarder.flush_terms import FlushSettings, Mode, Step
+from telemetry_forwarder.inbox import Body, Inbox, Invoked, ShutDown, Subscribed
+from telemetry_forwarder.ledger import Ledger, changes
+from telemetry_forwarder.otlp.common import resource
+from telemetry_forwarder.otlp.metrics import TEMPORALITIES
+from telemetry_forwarder.outbox import Outbox
+from telemetry_forwarder.route import Result
+from telemetry_forwarder.spool import Entry, Spool
+from telemetry_forwarder.spool_format import SpoolFormat
+from telemetry_forwarder.transport import Transport
+from telemetry_forwarder.version import VERSION
+
+# Left of the shutdown for writing to disk what no endpoint has taken.
+_SPOOL_S = 0.3
+_TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+_OWN_METRICS_EVERY_S = 60.0
+# Unless the setting says otherwise: what is held while an invocation runs waits at most this long.
+_EVERY_S = 5.0
+_SIGNALS = dict(zip(("logs", "spans", "metrics"), SIGNALS, strict=True))
+
+
+class Forwarder:
+    """Everything behind the inbox. Belongs to the worker's thread, but for `hurry`."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        conversion: Conversion,
+        outbox: Outbox,
+        spool: Spool,
+        delivery: Delivery,
+        policy: FlushPolicy,
+        ledger: Ledger,
+        clock: Clock,
+        say: Diagnostics,
+        *,
+        signals: Sequence[str],
+    ) -> None:
+        self._inbox = inbox
+        self._conversion = conversion
+        self._outbox = outbox
+        self._spool = spool
+        self._delivery = delivery
+        self._policy = policy
+        self._ledger = ledger
+        self._clock = clock
+        self._say = say
+        self._signals = signals
+        self._waiting: list[Invoked] = []
+        self._shut_down: ShutDown | None = None
+        self._measured = ledger.snapshot()
+        self._measured_at_s = clock.monotonic_s()
+
+    @classmethod
+    def build(
+        cls,
+        settings: Settings,
+        environ: Mapping[str, str],
+        registration: bytes,
+        inbox: Inbox,
+        clock: Clock,
+        say: Diagnostics,
+    ) -> "Forwarder":
+        """Put all the parts together, ready to send. Takes most of the start's CPU; touches no network."""
+        problems: list[str] = []
+        signals = [_SIGNALS[name] for name in settings.signals]
+        targets = endpoints(environ, problems, signals=signals)
+        temporality = _temporality(environ, problems)
+        for problem in problems:
+            say.warn(problem)
+        ledger = Ledger()
+        registered = _registered(registration)
+        is_managed = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "lambda-managed-instances"
+        conversion = Conversion(
+            settings,
+            resource(environ, registered),
+            ledger,
+            version=VERSION,
+            temporality=temporality,
+            is_managed=is_managed,
+            new_id=_random_id,
+        )
+        outbox = Outbox(
+            ledger,
+            limit_bytes=settings.outbox_bytes,
+            request_bytes=settings.batch_bytes,
+            request_items=settings.batch_items,
+        )
+        spool = Spool(
+            settings.spool_dir,
+            SpoolFormat(
+                function=environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
+                version=environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
+                life=os.urandom(4),
+            ),
+            ledger=ledger,
+            clock=clock,
+            diagnostics=say,
+            limit_bytes=settings.spool_bytes,
+        )
+        transport = Transport(say)
+        transport.warm(targets.values())
+        policy = FlushPolicy(
+            FlushSettings(
+                mode=Mode(settings.flush),
+                every_s=settings.flush_every_s or _EVERY_S,
+                budget_s=settings.flush_budget_ms / 1_000,
+                spool_s=_SPOOL_S,
+            ),
+            clock,
+            has_runtime_done="platform" in settings.types and not is_managed,
+            is_managed=is_managed,
+        )
+        delivery = Delivery(targets, transport, clock, say)
+        return cls(inbox, conversion, outbox, spool, delivery, policy, ledger, clock, say, signals=signals)
+
+    def run(self) -> None:
+        """Work until SHUTDOWN is dealt with. While there is nothing to do, waits without polling."""
+        self._spool.restore()
+        while True:
+            step = self._next_step()
+            if step.may_ask_next:
+                self._let_go()
+            if step.should_spool:
+                self._write_spool(Deadline.after(_SPOOL_S, self._clock))
+            if step.flush is not None:
+                self._flush(step.flush, lets_all_go=step.lets_all_go)
+                continue
+            if step.is_over:
+                self._finish()
+                return
+            for item in self._inbox.take(step.wake_in_s):
+                self._take(item)
+
+    def hurry(self, deadline: Deadline) -> None:
+        """SHUTDOWN has come: whatever is being sent must end in time to spool the rest. From any thread."""
+        self._delivery.hurry(deadline.less(_SPOOL_S))
+
+    def _next_step(self) -> Step:
+        held_bytes = self._outbox.held_bytes + self._spool.waiting + self._conversion.has_something
+        self._policy.observed(
+            held_bytes=held_bytes,
+            is_nearly_full=self._outbox.is_nearly_full,
+            is_circuit_open=any(map(self._delivery.is_open, self._signals)),
+        )
+        return self._policy.step()
+
+    def _take(self, item: Body | Invoked | ShutDown | Subscribed) -> None:
+        match item:
+            case Body():
+                self._convert(item)
+            case Invoked():
+                self._waiting.append(item)
+                self._policy.invoked(item.request_id, item.deadline)
+                self._conversion.invoked(item.request_id, item.arn, item.trace_header, self._clock.unix_ns())
+                if self._conversion.has_ended(item.request_id):
+                    self._policy.runtime_done(item.request_id, self._clock.unix_ns())
+            case ShutDown():
+                self._shut_down = item
+                self._policy.shutting_down(item.deadline)
+            case Subscribed():
+                if not item.has_telemetry:
+                    self._policy.telemetry_is_unsupported()
+
+    def _convert(self, body: Body) -> None:
+        try:
+            batches = self._conversion.take_in(body.content, body.observed_ns)
+        except Exception as exc:
+            # Ours, not Lambda's: it costs this post, and everything after it goes on.
+            self._ledger.records_unreadable(1)
+            self._say.warn(f"a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
+            return
+        self._put(batches)
+        for request_id in self._conversion.take_ended():
+            self._policy.runtime_done(request_id, body.observed_ns)
+        for request_id in self._conversion.take_reported():
+            self._policy.reported(request_id)
+
+    def _put(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            self._outbox.put(batch)
+
+    def _let_go(self) -> None:
+        for invoked in self._waiting:
+            invoked.let_go.set()
+        self._waiting.clear()
+
+    def _flush(self, deadline: Deadline, *, lets_all_go: bool) -> None:
+        if self._shut_down is not None:
+            self._conversion.shut_down(self._shut_down.reason, self._clock.unix_ns())
+        self._put(self._conversion.take(self._clock.unix_ns(), self._own_metrics()))
+        self._inbox.lets_all_go(lets_all_go)
+        try:
+            was_delivered = self._send(deadline)
+        finally:
+            self._inbox.lets_all_go(False)
+        self._policy.flushed(was_delivered=was_delivered)
+        self._say.debug(self._ledger.summary())
+
+    def _send(self, deadline: Deadline) -> bool:
+        """Deliver what is held, and then what an earlier life has left on disk; say whether all of it went."""
+        unsent = [self._settle(result) for result in self._delivery.send(self._outbox.take_all(), deadline)]
+        self._outbox.put_back([batch for batch in unsent if batch is not None])
+        while not any(unsent) and not deadline.is_over() and (entry := self._spool.take()) is not None:
+            unsent.append(self._send_entry(entry, deadline))
+        return not any(unsent)
+
+    def _send_entry(self, entry: Entry, deadline: Deadline) -> Batch | None:
+        (result,) = self._delivery.send([entry.batch], deadline)
+        if result.held is not None and result.held.items == entry.batch.items:
+            self._spool.put_back(entry)
+            return result.held
+        # Some of it is done with: what is not goes to memory, or those would be sent twice.
+        held = self._settle(result)
+        self._outbox.put_back([held] if held else [])
+        self._spool.done(entry)
+        return held
+
+    def _settle(self, result: Result) -> Batch | None:
+        """Enter into the books what became of a batch; give what is still to be delivered."""
+        signal = result.batch.signal
+        self._ledger.delivered(signal, result.delivered)
+        self._ledger.rejected(signal, result.rejected)
+        for reason, count in result.dropped.items():
+            self._ledger.dropped(signal, count, reason)
+        return result.held
+
+    def _write_spool(self, deadline: Deadline) -> None:
+        self._outbox.put_back(self._spool.write(self._outbox.take_all(), deadline))
+
+    def _finish(self) -> None:
+        if self._shut_down is None:
+            return
+        self._put(self._conversion.take(self._clock.unix_ns(), []))
+        self._write_spool(self._shut_down.deadline.less(_SPOOL_S / 2))
+        self._let_go()
+        self._say.info(self._ledger.summary())
+        self._shut_down.done.set()
+
+    def _own_metrics(self) -> list[Any]:
+        """Our own state for the metrics: seldom, because each of these is a data point more in a request."""
+        now_s = self._clock.monotonic_s()
+        if self._shut_down is None and now_s - self._measured_at_s < _OWN_METRICS_EVERY_S:
+            return []
+        before, self._measured = self._measured, self._ledger.snapshot()
+        self._measured_at_s = now_s
+        return list(changes(before, self._measured))
+
+
+def _temporality(environ: Mapping[str, str], problems: list[str]) -> str:
+    """Delta unless asked otherwise: environments come and go, and a sum over each one's lifetime says little."""
+    wanted = environ.get(_TEMPORALITY, "").strip().lower()
+    if wanted in TEMPORALITIES:
+        return wanted
+    if wanted:
+        problems.append(
+            f"{_TEMPORALITY}: {wanted[:60]!r} is none of {', '.join(TEMPORALITIES)}; taken instead: delta"
+        )
+    return "delta"
+
+
+def _registered(registration: bytes) -> Mapping[str, Any]:
+    try:
+        said = orjson.loads(registration)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _random_id(size_bytes: int) -> str:
+    # Not `random`: its state would be the same in every environment restored from one snapshot.
+    return os.urandom(size_bytes).hex()

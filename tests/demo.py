@@ -1,0 +1,67 @@
+"""`./build.sh demo`: a real function under a local Lambda, the extension beside it, and what arrives as OTLP.
+
+Exits 0 only if everything that Lambda delivered has arrived.
+"""
+
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from tests.collector import FakeCollector
+from tests.emulator import Lambda
+from tests.opt_tree import assemble
+
+_TASK = Path(__file__).parent / "functions"
+
+
+def main() -> int:
+    """Run three invocations, one of which fails, and compare what was sent with what came."""
+    opt = assemble()
+    with FakeCollector() as collector, tempfile.TemporaryDirectory() as spool:
+        env = {
+            "TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint,
+            "TELEMETRY_FORWARDER_SPOOL_DIR": spool,
+            "TELEMETRY_FORWARDER_PLATFORM_LOGS": "all",
+        }
+        with Lambda(opt=opt, task=_TASK, env=env) as function:
+            for event in ({"log": 3}, {"log": 1, "print": 2}, {"raise": True}):
+                answer = function.invoke(event)
+                print(f"invoked with {event}: {answer.status} after {answer.response_s * 1000:.0f} ms")
+            exits = function.shutdown()
+        print(f"the extension ended with {[exit.code for exit in exits]}")
+        for line in function.extension_output:
+            print(f"  {line}")
+        _print_logs(collector)
+        _print_spans(collector)
+        _print_metrics(collector)
+        expected = len(function.delivered)
+        arrived = len(collector.logs())
+        own = sum("[telemetry-forwarder]" in str(event.get("record")) for event in function.delivered)
+        print(f"Lambda delivered {expected} records, {own} of them our own; {arrived} arrived as OTLP logs")
+        return 0 if arrived == expected - own and all(exit.code == 0 for exit in exits) else 1
+
+
+def _print_logs(collector: FakeCollector) -> None:
+    print("logs:")
+    for _, scope, record in collector.logs():
+        text = record.body.string_value or str(record.body)
+        print(f"  {scope.name:<22} {record.severity_text or '-':<5} {text.splitlines()[0][:70]}")
+
+
+def _print_spans(collector: FakeCollector) -> None:
+    print("spans:")
+    for _, _, span in collector.spans():
+        ms = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
+        print(f"  {span.trace_id.hex()[:8]} {span.name:<20} {ms:8.2f} ms")
+
+
+def _print_metrics(collector: FakeCollector) -> None:
+    counts = Counter(f"{metric.name} ({metric.unit})" for _, _, metric in collector.metrics())
+    print("metrics:")
+    for name in sorted(counts):
+        print(f"  {name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,8 +17,8 @@ def main() -> int:
     """Run the invocations or the scenario; 0 when every invocation succeeded."""
     arguments = _arguments()
     if arguments.scenario == "list":
-        for scenario in SCENARIOS.values():
-            print(f"{scenario.name:24} {scenario.says}")
+        for each in SCENARIOS.values():
+            print(f"{each.name:24} {each.says}")
         return 0
     settings = {**_settings(arguments), "env": dict(pair.split("=", 1) for pair in arguments.env)}
     scenario = SCENARIOS.get(arguments.scenario)

@@ -51,18 +51,20 @@ class Lambda:
         self._background: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._abandon()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:
+            self._abandon()
         self._join()
-        if kind is None:
-            self.shutdown()
-        elif self._sandbox:
-            self._sandbox.close()
-            self._sandbox = None
+        self.shutdown()
         self._leave()
 
     # What a test does.
@@ -184,6 +186,13 @@ class Lambda:
             shutil.rmtree(self._tmp, ignore_errors=True)
         self._tmp = None
 
+    def _abandon(self) -> None:
+        """A test that failed waits for nobody."""
+        if self._sandbox:
+            self._sandbox.close()
+            self._sandbox = None
+        self._leave()
+
     def _join(self) -> None:
         while self._background:
             self._background.pop().join()
@@ -231,12 +240,11 @@ class Lambda:
             return sandbox, fault
 
     def _after(self, sandbox: Sandbox, fault: Fault | None) -> None:
-        if self.settings.is_managed:
-            if fault is not None and fault.status != "timeout" and self._sandbox is sandbox:
-                with self._busy:
-                    if self._sandbox is sandbox:
-                        self._reset(sandbox, fault)
-        elif fault is not None:
-            self._reset(sandbox, fault)
-        else:
-            sandbox.freeze()
+        with self._busy:
+            if self._sandbox is not sandbox:
+                return
+            is_lasting = self.settings.is_managed and (fault is None or fault.status == "timeout")
+            if fault is not None and not is_lasting:
+                self._reset(sandbox, fault)
+            elif not self.settings.is_managed:
+                sandbox.freeze()

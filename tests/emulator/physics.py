@@ -7,21 +7,18 @@ SIGSTOP and SIGCONT, and the other two are left out; `in_force` says what is rea
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import select
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from .cgroups import PERIOD_US, Group, new_group
 from .processes import Process
 
-_ROOT = Path("/sys/fs/cgroup")
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html: 1,769 MB are one vCPU.
 _MB_PER_VCPU = 1769
-_PERIOD_US = 20_000
 _LEAST_QUOTA_US = 1_000  # The kernel takes no less.
-_numbers = itertools.count(1)
 
 
 class Physics:
@@ -31,9 +28,9 @@ class Physics:
         self, *, cpu_share: bool, memory_limit: bool, memory_mb: int, signals_only: bool = False
     ) -> None:
         self._memory_mb = memory_mb
-        self._freezer = None if signals_only else _group("freezer", "freezer.state", "cgroup.freeze")
-        self._cpu = _group("cpu", "cpu.cfs_quota_us", "cpu.max") if cpu_share else None
-        self._memory = _group("memory", "memory.limit_in_bytes", "memory.max") if memory_limit else None
+        self._freezer = None if signals_only else new_group("freezer", "freezer.state", "cgroup.freeze")
+        self._cpu = new_group("cpu", "cpu.cfs_quota_us", "cpu.max") if cpu_share else None
+        self._memory = new_group("memory", "memory.limit_in_bytes", "memory.max") if memory_limit else None
         self._oom_kills_seen = 0
         self._is_kill_requested = False
         if self._memory:
@@ -58,6 +55,8 @@ class Physics:
         if self._freezer is None:
             for process in processes:
                 process.signal(signal.SIGSTOP)
+            while any(_is_moving(process.pid) for process in processes):
+                select.select([], [], [], 0.001)
         else:
             self._freezer.freeze()
 
@@ -73,7 +72,7 @@ class Physics:
     def throttle(self) -> None:
         """From the end of init on, the CPU share of the memory size is all there is."""
         if self._cpu and self._memory_mb < _MB_PER_VCPU * (os.cpu_count() or 1):
-            quota = max(_PERIOD_US * self._memory_mb // _MB_PER_VCPU, _LEAST_QUOTA_US)
+            quota = max(PERIOD_US * self._memory_mb // _MB_PER_VCPU, _LEAST_QUOTA_US)
             self._cpu.limit_cpu(quota)
 
     def release(self) -> None:
@@ -102,7 +101,7 @@ class Physics:
         """The high-water mark, as the kernel keeps it per process."""
         return sum(map(_peak_kb, (process.pid for process in processes))) // 1024
 
-    def _limit_memory(self, group: _Group) -> None:
+    def _limit_memory(self, group: Group) -> None:
         group.write(("memory.limit_in_bytes", "memory.max"), str(self._memory_mb * 1024 * 1024))
 
     # The end.
@@ -124,96 +123,12 @@ class Physics:
         return list(dict.fromkeys(group.path for group in groups if group))
 
 
-class _Group:
-    """One control group of either version."""
-
-    def __init__(self, path: Path, kind: str) -> None:
-        self.path, self.kind = path, kind
-
-    def write(self, names: tuple[str, str], value: str) -> None:
-        """The first of *names* (version 1, version 2) that exists takes *value*."""
-        next(self.path / name for name in names if (self.path / name).exists()).write_text(value)
-
-    def freeze(self) -> None:
-        self._switch("FROZEN", "1")
-
-    def thaw(self) -> None:
-        self._switch("THAWED", "0")
-
-    def limit_cpu(self, quota_us: int | None) -> None:
-        if (self.path / "cpu.max").exists():
-            (self.path / "cpu.max").write_text(f"{quota_us or 'max'} {_PERIOD_US}")
-        else:
-            (self.path / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
-            (self.path / "cpu.cfs_quota_us").write_text(str(quota_us or -1))
-
-    def oom_kills(self) -> int:
-        for name in ("memory.oom_control", "memory.events"):
-            if (self.path / name).exists():
-                lines = (self.path / name).read_text().splitlines()
-                return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
-        return 0
-
-    def pids(self) -> list[int]:
-        return [int(line) for line in (self.path / "cgroup.procs").read_text().split()]
-
-    def remove(self) -> None:
-        """The kernel lets go of a group a moment after its last process was reaped."""
-        for _ in range(200):
-            try:
-                self.path.rmdir()
-            except FileNotFoundError:
-                return
-            except OSError:
-                select.select([], [], [], 0.005)
-            else:
-                return
-
-    def _switch(self, first: str, second: str) -> None:
-        state = self.path / "freezer.state"
-        if state.exists():
-            state.write_text(first)
-            while state.read_text().strip() != first:
-                select.select([], [], [], 0.001)
-            return
-        (self.path / "cgroup.freeze").write_text(second)
-        while f"frozen {second}" not in (self.path / "cgroup.events").read_text():
-            select.select([], [], [], 0.001)
-
-
-def _group(controller: str, first: str, second: str) -> _Group | None:
-    """A new group that has the file *first* (version 1) or *second* (version 2); None without the rights."""
-    name = f"telemetry-forwarder-emulator-{os.getpid()}-{next(_numbers)}"
-    places = [(_ROOT / controller, first, f"cgroup v1 {controller}")]
-    places += [(root, second, f"cgroup v2 {controller}") for root in _second_version_roots()]
-    for root, wanted, kind in places:
-        path = root / name
-        try:
-            if root.is_dir() and (root / "cgroup.procs").exists():
-                if kind.startswith("cgroup v2") and controller != "freezer":
-                    (root / "cgroup.subtree_control").write_text(f"+{controller}")
-                path.mkdir()
-                if (path / wanted).exists():
-                    return _Group(path, kind)
-                path.rmdir()
-        except OSError:
-            continue
-    return None
-
-
-def _second_version_roots() -> list[Path]:
-    """Where a group of version 2 may be made: below our own, then at the top."""
+def _is_moving(pid: int) -> bool:
+    """Some thread of the process has not come to the stop that was signalled."""
     with contextlib.suppress(OSError):
-        own = next(
-            (
-                line[3:]
-                for line in Path("/proc/self/cgroup").read_text().splitlines()
-                if line.startswith("0::")
-            ),
-            "/",
-        )
-        return [root / own.strip("/") for root in (_ROOT, _ROOT / "unified")]
-    return []
+        tasks = [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
+        return any(stat.read_text().rpartition(")")[2].split()[0] not in "TtZX" for stat in tasks)
+    return False
 
 
 def _peak_kb(pid: int) -> int:

@@ -62,6 +62,8 @@ class Sandbox:
             while not is_so():
                 if self.fault is not None:
                     return self.fault
+                if self.is_over:
+                    return Fault("failure", "Sandbox.Failure", "the environment was abandoned")
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0:
                     return Fault("timeout", None, "timed out")

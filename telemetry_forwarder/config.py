@@ -16,6 +16,12 @@ _MAX_ITEMS = (1_000, 10_000)
 _MAX_BYTES = (262_144, 1_048_576)
 _TIMEOUT_MS = (25, 30_000)
 
+# https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
+_PLATFORM_EVENTS = frozenset(
+    "default all none initStart initRuntimeDone initReport start runtimeDone report restoreStart"
+    " restoreRuntimeDone restoreReport extension telemetrySubscription logsDropped".split()
+)
+
 _GIB = 1_073_741_824
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -65,7 +71,7 @@ class Settings:
         self.flush, self.flush_every_s = read.flush("FLUSH")
         self.flush_budget_ms = read.clamped("FLUSH_BUDGET_MS", 500, (0, 60_000))
         self.warm_up = read.choice("WARM_UP", ("auto", "init", "background"))
-        self.platform_logs = read.words("PLATFORM_LOGS", "default")
+        self.platform_logs = read.platform_logs("PLATFORM_LOGS")
         self.keep_raw = read.flag("RAW_LINES")
         self.trace_parent = read.choice("TRACE_PARENT", ("link", "parent", "none"))
         self.sampling = read.choice("SAMPLING", ("all", "xray"))
@@ -109,9 +115,14 @@ class _Reader:
         self._object(name, f"names something other than {', '.join(known)}", ",".join(taken or known))
         return taken or known
 
-    def words(self, name: str, default: str) -> tuple[str, ...]:
-        given = tuple(word.strip() for word in self._given(name).split(",") if word.strip())
-        return given or (default,)
+    def platform_logs(self, name: str) -> tuple[str, ...]:
+        """`default`, `all` or `none`, or names of platform events without their `platform.`."""
+        words = tuple(word.strip() for word in self._given(name).split(",") if word.strip())
+        taken = tuple(word for word in words if word in _PLATFORM_EVENTS)
+        if taken != words:
+            choices = ", ".join(sorted(_PLATFORM_EVENTS))
+            self._object(name, f"names something other than {choices}", ",".join(taken or ("default",)))
+        return taken or ("default",)
 
     def flag(self, name: str) -> bool:
         value = self._given(name).lower()

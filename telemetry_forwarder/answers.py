@@ -61,7 +61,7 @@ def retry_after_s(answer: Answer, now_unix_ns: int) -> float | None:
         return min(float(value), _LONGEST_WAIT_S)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError, IndexError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

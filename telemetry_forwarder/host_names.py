@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import httpcore
@@ -12,13 +13,14 @@ from telemetry_forwarder.attempt import Attempt
 class HostNames:
     """The system's resolver knows no timeout, so it is asked from a thread that may be left behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolve: Callable[[str, int, int], list[Any]] | None = None) -> None:
+        self._resolve = resolve or _resolved
         self._lock = threading.Lock()
         self._pending: dict[tuple[str, int], _Lookup] = {}
 
     def addresses(self, host: str, port: int, attempt: Attempt) -> list[Any]:
         try:
-            return _resolved(host, port, socket.AI_NUMERICHOST)
+            return self._resolve(host, port, socket.AI_NUMERICHOST)
         except OSError:
             pass
         lookup = self._lookup(host, port)
@@ -39,7 +41,7 @@ class HostNames:
 
     def _ask(self, host: str, port: int, lookup: "_Lookup") -> None:
         try:
-            lookup.addresses = _resolved(host, port, 0)
+            lookup.addresses = self._resolve(host, port, 0)
         except OSError as exc:
             lookup.error = exc.strerror or "not found"
         with self._lock:

@@ -1,0 +1,131 @@
+from typing import Any
+
+import pytest
+from google.rpc.status_pb2 import Status
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
+
+from telemetry_forwarder.answers import Partial, partial, refusal, retry_after_s
+from telemetry_forwarder.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
+from telemetry_forwarder.transport import Answer
+
+PROTOBUF = {"content-type": "application/x-protobuf"}
+TEXT = {"content-type": "text/html; charset=utf-8"}
+NOW_NS = 1_445_412_480_000_000_000  # Wed, 21 Oct 2015 07:28:00 GMT
+
+
+def took(signal: str, body: bytes) -> Partial:
+    return partial(Batch(signal, b"", 10), Answer(200, PROTOBUF, body))
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_empty_answer_took_everything(signal: str) -> None:
+    assert took(signal, b"") == Partial(0, "")
+
+
+@pytest.mark.parametrize(
+    ("signal", "response", "success"),
+    [
+        (
+            LOGS,
+            logs.ExportLogsServiceResponse,
+            logs.ExportLogsPartialSuccess(rejected_log_records=3, error_message="too old"),
+        ),
+        (
+            SPANS,
+            trace.ExportTraceServiceResponse,
+            trace.ExportTracePartialSuccess(rejected_spans=3, error_message="too old"),
+        ),
+        (
+            METRICS,
+            metrics.ExportMetricsServiceResponse,
+            metrics.ExportMetricsPartialSuccess(rejected_data_points=3, error_message="too old"),
+        ),
+    ],
+)
+def test_partial_success_is_read(signal: str, response: Any, success: Any) -> None:
+    body = response(partial_success=success).SerializeToString()
+
+    assert took(signal, body) == Partial(3, "too old")
+
+
+@pytest.mark.parametrize(("said", "rejected"), [(-1, 0), (11, 10), (2**63 - 1, 10)])
+def test_never_more_and_never_less_is_rejected_than_was_sent(said: int, rejected: int) -> None:
+    success = logs.ExportLogsPartialSuccess(rejected_log_records=said)
+    body = logs.ExportLogsServiceResponse(partial_success=success).SerializeToString()
+
+    assert took(LOGS, body) == Partial(rejected, "")
+
+
+def test_garbage_took_everything() -> None:
+    assert took(LOGS, b"<html>") == Partial(is_readable=False)
+
+
+@given(st.sampled_from(SIGNALS), st.binary())
+def test_any_body_is_an_answer(signal: str, body: bytes) -> None:
+    assert 0 <= took(signal, body).rejected <= 10
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "said"),
+    [
+        (400, PROTOBUF, Status(code=3, message="bad span").SerializeToString(), "400: bad span"),
+        (400, PROTOBUF, b"\xff\xff", "400: \ufffd\ufffd"),
+        (401, TEXT, b"<h1>No\r\n  entry\x00</h1>", "401: <h1>No entry </h1>"),
+        (500, {}, b"", "500: without a message"),
+        (500, {}, b"x" * 60_000, "500: " + "x" * 300),
+        (500, PROTOBUF, Status(message="x" * 60_000).SerializeToString(), "500: " + "x" * 300),
+        (
+            302,
+            {"location": "https://me:SECRET@h/login?key=SECRET"},
+            b"",
+            "302: redirects are not followed, this one leads to https://h/login",
+        ),
+        (304, {}, b"", "304: redirects are not followed, this one leads to nowhere"),
+    ],
+)
+def test_refusal(status: int, headers: dict[str, str], body: bytes, said: str) -> None:
+    assert refusal(Answer(status, headers, body)) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        (" 7 ", 7.0),
+        ("Wed, 21 Oct 2015 07:28:30 GMT", 30.0),
+        ("Wed, 21 Oct 2015 07:28:30", 30.0),
+        ("Wed, 21 Oct 2015 08:28:30 +0100", 30.0),
+        ("Wed, 21 Oct 2015 07:00:00 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
+        ("9" * 400, 3600.0),
+        ("", None),
+        ("-1", None),
+        ("1.5", None),
+        ("٣", None),
+        ("soon", None),
+        ("Wed, 99 Oct 2015 07:28:30 GMT", None),
+    ],
+)
+def test_retry_after(value: str, seconds: float | None) -> None:
+    assert retry_after_s(Answer(503, {"retry-after": value}, b""), NOW_NS) == seconds
+
+
+def test_retry_after_that_is_not_there() -> None:
+    assert retry_after_s(Answer(503, {}, b""), NOW_NS) is None
+
+
+_NUMBER = st.integers(0, 10**20).map(str)
+
+
+@given(
+    st.text("09 ,:+-.GMTWedOct")
+    | st.builds("Wed, {} Oct {} {}:{}:{} {}{}".format, *[_NUMBER] * 5, st.sampled_from("+-"), _NUMBER)
+)
+def test_any_retry_after_is_a_time_within_an_hour_or_none(value: str) -> None:
+    seconds = retry_after_s(Answer(503, {"retry-after": value}, b""), NOW_NS)
+
+    assert seconds is None or 0 <= seconds <= 3600

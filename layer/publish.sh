@@ -1,0 +1,87 @@
+#!/bin/sh
+# Publishes the layer of both architectures to the given regions with the AWS CLI, and prints the ARNs.
+#
+#   ./build.sh layer all
+#   layer/publish.sh eu-west-1 us-east-1               # dry run: prints what it would do
+#   layer/publish.sh --run eu-west-1 us-east-1         # does it, for your own account
+#   layer/publish.sh --run --public eu-west-1          # does it, for everybody
+#
+# --name NAME   the layers are called NAME-x86_64 and NAME-arm64 (telemetry-forwarder)
+# --dist DIR    where the zips lie (layer/dist)
+set -eu
+
+# Lambda takes at most 15; the layer runs on every other runtime as well, they are only what the console offers.
+runtimes='nodejs22.x nodejs24.x python3.11 python3.12 python3.13 python3.14 java17 java21 java25 dotnet8 dotnet10
+    ruby3.3 ruby3.4 provided.al2 provided.al2023'
+
+usage() {
+    sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
+}
+
+name=telemetry-forwarder
+dist=$(dirname "$0")/dist
+regions=
+run=
+public=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --run) run=yes ;;
+        --public) public=yes ;;
+        --name) name=${2:?"--name needs a value"} && shift ;;
+        --dist) dist=${2:?"--dist needs a value"} && shift ;;
+        -h | --help) usage && exit 0 ;;
+        -*) echo "publish.sh: no such option: $1" >&2 && usage >&2 && exit 2 ;;
+        *[!a-z0-9-]*) echo "publish.sh: not a region: $1" >&2 && exit 2 ;;
+        *) regions="$regions $1" ;;
+    esac
+    shift
+done
+[ -n "$regions" ] || { echo "publish.sh: name at least one region" >&2 && usage >&2 && exit 2; }
+
+for arch in x86_64 arm64; do
+    [ -f "$dist/telemetry-forwarder-$arch.zip" ] ||
+        { echo "publish.sh: $dist/telemetry-forwarder-$arch.zip is missing; run ./build.sh layer all" >&2 && exit 1; }
+done
+[ -z "$run" ] || command -v aws >/dev/null 2>&1 ||
+    { echo "publish.sh: the AWS CLI (aws) is not installed" >&2 && exit 1; }
+
+# Runs the AWS CLI; in a dry run it prints what it would run.
+call() {
+    if [ -n "$run" ]; then
+        aws "$@"
+    else
+        echo "aws $*"
+    fi
+}
+
+publish() {
+    # Words on purpose: one argument for each runtime.
+    # shellcheck disable=SC2086
+    call lambda publish-layer-version --region "$1" --layer-name "$name-$2" \
+        --zip-file "fileb://$dist/telemetry-forwarder-$2.zip" \
+        --compatible-architectures "$2" --compatible-runtimes $runtimes --license-info Apache-2.0 \
+        --description "Delivers Lambda's telemetry as OTLP, on every runtime" --query LayerVersionArn --output text
+}
+
+open_to_everybody() {
+    call lambda add-layer-version-permission --region "$1" --layer-name "$name-$2" --version-number "$3" \
+        --statement-id public --action lambda:GetLayerVersion --principal '*' --query Statement --output text
+}
+
+# Words on purpose: regions were checked to be names.
+# shellcheck disable=SC2086
+for region in $regions; do
+    for arch in x86_64 arm64; do
+        # Not inside the echo: a failure has to end the script.
+        arn=$(publish "$region" "$arch")
+        version=VERSION
+        [ -z "$run" ] || version=${arn##*:}
+        if [ -n "$public" ]; then
+            statement=$(open_to_everybody "$region" "$arch" "$version")
+            [ -n "$run" ] || arn="$arn
+$statement"
+        fi
+        echo "$arn"
+    done
+done
+[ -n "$run" ] || echo "This was a dry run: add --run to publish." >&2

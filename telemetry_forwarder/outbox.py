@@ -38,7 +38,7 @@ class Outbox:
         ledger: Ledger,
         *,
         limit_bytes: int = 16 * 1024 * 1024,
-        request_bytes: int = 4_000_000,
+        request_bytes: int = 4 * 1024 * 1024,
         request_items: int = 10_000,
     ) -> None:
         self._ledger = ledger

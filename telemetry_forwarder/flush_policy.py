@@ -1,0 +1,228 @@
+"""When to flush, and what `next` has to wait for. Pure, behind a clock: it is told things and asked for a `Step`.
+
+Holding `next` is the only way to keep the sandbox from freezing, and the user pays for it. So it is done for
+one invocation's telemetry at its end, or for a flush that is under way, and never for longer than the budget.
+"""
+
+from dataclasses import replace
+
+from telemetry_forwarder.cadence import Cadence, Moment
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.flush_terms import FlushSettings, Mode, Step
+from telemetry_forwarder.request_ends import RequestEnds
+
+_RETRY_S = 1.0
+# Less of the budget than this would only make a failure of what is none.
+_WORTH_TRYING = 0.1
+
+
+class FlushPolicy:
+    """Only the worker uses it: tell it everything that happened, then ask for a step."""
+
+    def __init__(
+        self, settings: FlushSettings, clock: Clock, *, has_runtime_done: bool, is_managed: bool = False
+    ) -> None:
+        """*has_runtime_done*: whether the subscription was taken and includes platform events."""
+        self._settings = settings
+        self._clock = clock
+        self._has_runtime_done = has_runtime_done
+        self._is_managed = is_managed
+        self._cadence = Cadence(clock)
+        self._requests = RequestEnds()
+        self._invoked_at: Moment | None = None
+        self._hold_until: Deadline | None = None
+        self._waits_for_end = False
+        self._budget: Deadline | None = None
+        """From when on `next` waits for a flush at most: the end of the invocation, or its begin."""
+        self._has_flushed_end = False
+        self._held_since: Moment | None = None
+        self._is_nearly_full = False
+        self._is_circuit_open = False
+        self._under_way: Deadline | None = None
+        self._last_flush: Moment | None = None
+        self._was_delivered = True
+        self._has_missed_an_end = False
+        self._drain_until: Deadline | None = None
+        self._report_until: Deadline | None = None
+        self._drains = 0
+
+    def telemetry_is_unsupported(self) -> None:
+        """The subscription was not taken: nothing will ever say that an invocation is over."""
+        self._has_runtime_done = False
+
+    def invoked(self, request_id: str, deadline: Deadline) -> None:
+        """INVOKE came. `next` is held from now on, until a step lets go."""
+        self._cadence.invoked()
+        self._requests.invoked(request_id)
+        self._invoked_at = Moment.now(self._clock)
+        self._hold_until = deadline.less(self._settings.margin_s)
+        self._waits_for_end = self._is_end_awaited()
+        self._has_flushed_end = False
+        is_open = self._waits_for_end and self._requests.is_running
+        self._budget = None if is_open else self._whole_budget()
+
+    def runtime_done(self, request_id: str, observed_ns: int) -> None:
+        """platform.runtimeDone. The budget counts from when it came, not from when we got round to it."""
+        self._has_missed_an_end = False
+        self._requests.runtime_done(request_id)
+        self._end(ago_s=max(0.0, (self._clock.unix_ns() - observed_ns) / 1_000_000_000))
+
+    def reported(self, request_id: str) -> None:
+        """platform.report. It also ends an invocation whose runtimeDone went lost."""
+        self._requests.reported(request_id)
+        self._end(ago_s=0.0)
+
+    def observed(self, *, held_bytes: int, is_nearly_full: bool, is_circuit_open: bool) -> None:
+        """The outbox and the circuit as they are now. To be told before each step."""
+        if not held_bytes:
+            self._held_since = None
+        elif not self._held_since:
+            self._held_since = Moment.now(self._clock)
+        self._is_nearly_full = is_nearly_full
+        self._is_circuit_open = is_circuit_open
+
+    def flushed(self, *, was_delivered: bool) -> None:
+        """The flush that was ordered is over, one way or the other."""
+        self._under_way = None
+        self._last_flush = Moment.now(self._clock)
+        self._was_delivered = was_delivered
+
+    def shutting_down(self, deadline: Deadline) -> None:
+        self._drain_until = deadline.less(self._settings.spool_s)
+        self._report_until = self._drain_until.within(self._settings.report_s)
+
+    def step(self) -> Step:
+        if self._drain_until and self._report_until:
+            return self._drain(self._drain_until, self._report_until)
+        self._let_go_at_the_margin()
+        flush = None if self._under_way else self._order()
+        self._under_way = self._under_way or flush
+        if not self._is_waiting():
+            self._hold_until = None
+        return Step(
+            may_ask_next=self._hold_until is None,
+            lets_all_go=self._waits_for_nothing(),
+            flush=flush,
+            wake_in_s=self._wake_in_s(),
+            should_spool=self._is_circuit_open and self._is_nearly_full,
+        )
+
+    def _end(self, *, ago_s: float) -> None:
+        if not self._budget and not self._requests.is_running:
+            self._budget = self._whole_budget().less(ago_s)
+
+    def _whole_budget(self) -> Deadline:
+        return Deadline.after(self._settings.budget_s, self._clock)
+
+    def _waits_for_nothing(self) -> bool:
+        can_know = self._has_runtime_done and not self._is_managed
+        wants_to = self._settings.budget_s > 0 and self._settings.mode is not Mode.SHUTDOWN
+        return self._is_circuit_open or not (can_know and wants_to)
+
+    def _is_end_awaited(self) -> bool:
+        if self._has_missed_an_end:
+            return False
+        is_rare = self._settings.mode is Mode.AUTO and not self._cadence.is_busy
+        return is_rare or self._settings.mode is Mode.END
+
+    def _let_go_at_the_margin(self) -> None:
+        """An end that never comes costs one invocation its whole time; none waits again until one is seen."""
+        if self._hold_until and self._hold_until.is_over():
+            self._hold_until = None
+            self._has_missed_an_end |= not self._budget
+
+    def _is_waiting(self) -> bool:
+        if self._waits_for_nothing():
+            return False
+        if not self._budget:
+            return True
+        return self._is_under_way() and not self._budget.is_over()
+
+    def _is_under_way(self) -> bool:
+        return self._under_way is not None and not self._under_way.is_over()
+
+    def _order(self) -> Deadline | None:
+        if not self._held_since:
+            return None
+        if end := self._end_flush():
+            self._has_flushed_end = True
+            return end
+        if self._is_alive() and (self._is_due() or self._is_pressing()):
+            return self._background()
+        return None
+
+    def _end_flush(self) -> Deadline | None:
+        """The flush that `next` is held for, within what is left of the budget and of the invocation."""
+        is_awaited = self._waits_for_end and not self._waits_for_nothing()
+        if not (self._hold_until and self._budget and is_awaited) or self._has_flushed_end:
+            return None
+        end = self._budget.within(self._hold_until.left_s())
+        return end if end.left_s() >= self._settings.budget_s * _WORTH_TRYING else None
+
+    def _background(self) -> Deadline:
+        """A flush beside a running invocation, whose end or whose successor may have to wait for it."""
+        if self._waits_for_nothing():
+            return Deadline.after(self._settings.longest_s, self._clock)
+        whole = self._whole_budget()
+        return whole.within(self._hold_until.left_s()) if self._hold_until else whole
+
+    def _is_alive(self) -> bool:
+        """Whether the sandbox is not about to freeze, as far as we know."""
+        return self._is_managed or self._requests.is_running
+
+    def _is_due(self) -> bool:
+        return self._settings.mode is not Mode.SHUTDOWN and self._due_in_s() <= 0
+
+    def _due_in_s(self) -> float:
+        since = [self._held_since, self._last_flush]
+        if self._waits_for_end and not self._is_circuit_open:
+            # What an earlier invocation has left goes with the flush at the end of this one.
+            since.append(self._invoked_at)
+        now = Moment.now(self._clock)
+        return self._settings.every_s - min(now.since_s(moment) for moment in since if moment)
+
+    def _is_pressing(self) -> bool:
+        return self._is_nearly_full and not self._is_circuit_open and self._retry_in_s() <= 0
+
+    def _retry_in_s(self) -> float:
+        if self._was_delivered or not self._last_flush:
+            return 0.0
+        return _RETRY_S - Moment.now(self._clock).since_s(self._last_flush)
+
+    def _wake_in_s(self) -> float | None:
+        moments = []
+        if self._hold_until:
+            moments += [
+                self._hold_until.left_s(),
+                *(each.left_s() for each in (self._under_way, self._budget) if each),
+            ]
+        if self._held_since and not self._under_way and self._is_alive():
+            if self._settings.mode is not Mode.SHUTDOWN:
+                moments.append(self._due_in_s())
+            if self._is_nearly_full and not self._is_circuit_open:
+                moments.append(self._retry_in_s())
+        return min((moment for moment in moments if moment > 0), default=None)
+
+    def _drain(self, until: Deadline, report_until: Deadline) -> Step:
+        """Flush what is there, take in the last report, flush that; what failed once is for the spool."""
+        if self._under_way:
+            return _DRAINING
+        can_flush = self._held_since and not until.is_over()
+        if can_flush and not self._drains:
+            return self._drain_now(until)
+        if self._awaits_report() and not report_until.is_over():
+            return replace(_DRAINING, wake_in_s=report_until.left_s())
+        if can_flush and self._drains == 1 and self._was_delivered:
+            return self._drain_now(until)
+        return replace(_DRAINING, is_over=True)
+
+    def _drain_now(self, until: Deadline) -> Step:
+        self._drains += 1
+        self._under_way = until
+        return replace(_DRAINING, flush=until)
+
+    def _awaits_report(self) -> bool:
+        return self._has_runtime_done and (self._is_managed or not self._requests.has_report)
+
+
+_DRAINING = Step(may_ask_next=False, lets_all_go=True)

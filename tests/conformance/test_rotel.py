@@ -1,0 +1,141 @@
+"""A collector that others run in production understands our OTLP as we meant it, to the last type."""
+
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+
+from tests.conformance.rotel import Rotel
+from tests.otlp_messages import LOGS, METRICS, SPANS
+
+ARRIVAL_LIMIT_S = 20.0
+TRACE_ID, SPAN_ID, PARENT_ID = bytes(range(16)), bytes(range(8)), bytes(range(1, 9))
+
+VALUES = {
+    "text": AnyValue(string_value="plain"),
+    "empty text": AnyValue(string_value=""),
+    "odd text": AnyValue(string_value='a\nb\n     -> c: Str(d)\n\t"e" \\ é ☃ 😀 \x00\x1b)'),
+    "int": AnyValue(int_value=-42),
+    "largest int": AnyValue(int_value=2**63 - 1),
+    "whole double": AnyValue(double_value=1.0),
+    "double": AnyValue(double_value=-1e-300),
+    "infinity": AnyValue(double_value=float("inf")),
+    "bool": AnyValue(bool_value=True),
+    "false": AnyValue(bool_value=False),
+    "bytes": AnyValue(bytes_value=b"\x00\xff"),
+    "nothing": AnyValue(),
+    "list": AnyValue(
+        array_value=ArrayValue(values=[AnyValue(int_value=1), AnyValue(), AnyValue(double_value=2)])
+    ),
+    "empty list": AnyValue(array_value=ArrayValue()),
+    "object": AnyValue(
+        kvlist_value=KeyValueList(values=[KeyValue(key="a b", value=AnyValue(bool_value=True))])
+    ),
+    "empty object": AnyValue(kvlist_value=KeyValueList()),
+}
+ATTRIBUTES = [KeyValue(key=key, value=value) for key, value in VALUES.items()]
+
+
+def some_logs() -> ExportLogsServiceRequest:
+    request = ExportLogsServiceRequest()
+    resource = request.resource_logs.add(schema_url="https://opentelemetry.io/schemas/1.44.0")
+    resource.resource.attributes.extend(ATTRIBUTES)
+    scope = resource.scope_logs.add()
+    scope.scope.name, scope.scope.version = "aws.lambda.function", "1.0"
+    for value in VALUES.values():
+        scope.log_records.add(
+            time_unix_nano=1795408250565123456,
+            observed_time_unix_nano=1795408250565123457,
+            severity_number="SEVERITY_NUMBER_WARN",
+            severity_text="WARNING",
+            body=value,
+            attributes=ATTRIBUTES,
+            trace_id=TRACE_ID,
+            span_id=SPAN_ID,
+            flags=1,
+            event_name="platform.report",
+        )
+    return request
+
+
+def some_spans() -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    span = scope.spans.add(
+        name="orders",
+        kind="SPAN_KIND_SERVER",
+        trace_id=TRACE_ID,
+        span_id=SPAN_ID,
+        parent_span_id=PARENT_ID,
+        trace_state="a=b",
+        flags=0x101,
+        start_time_unix_nano=1795408250565123456,
+        end_time_unix_nano=1795408251565123456,
+        attributes=ATTRIBUTES,
+    )
+    span.status.code, span.status.message = 2, "out\nof memory"
+    span.links.add(trace_id=TRACE_ID, span_id=PARENT_ID, attributes=ATTRIBUTES)
+    span.events.add(name="exception", time_unix_nano=1795408250565123999, attributes=ATTRIBUTES)
+    return request
+
+
+def some_metrics() -> ExportMetricsServiceRequest:
+    request = ExportMetricsServiceRequest()
+    scope = request.resource_metrics.add().scope_metrics.add()
+    times: Any = {"start_time_unix_nano": 1795408250565123456, "time_unix_nano": 1795408251565123456}
+    counter = scope.metrics.add(name="faas.errors", unit="{error}", description="of the function")
+    counter.sum.is_monotonic, counter.sum.aggregation_temporality = True, 1
+    counter.sum.data_points.add(as_int=3, attributes=ATTRIBUTES, **times)
+    counter.sum.data_points.add(as_double=3.0, **times)
+    histogram = scope.metrics.add(name="faas.invoke_duration", unit="s")
+    histogram.histogram.aggregation_temporality = 2
+    histogram.histogram.data_points.add(
+        count=3, sum=1.5, min=0.1, max=1.0, bucket_counts=[0, 2, 1], explicit_bounds=[0.5, 1.0], **times
+    )
+    histogram.histogram.data_points.add(count=0, bucket_counts=[0], **times)
+    gauge = scope.metrics.add(name="faas.memory", unit="By")
+    gauge.gauge.data_points.add(as_int=2**63 - 1, **times)
+    return request
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        pytest.param(LOGS, some_logs(), id="logs"),
+        pytest.param(SPANS, some_spans(), id="spans"),
+        pytest.param(METRICS, some_metrics(), id="metrics"),
+    ],
+)
+def test_every_kind_of_value_is_read_back_equal(rotel: Rotel, path: str, message: Any) -> None:
+    status = post(rotel, path, message.SerializeToString())
+
+    assert status == 200
+    assert read_back(rotel, path, 1) == [message]
+
+
+def test_grpc_is_read_back_equal(rotel: Rotel) -> None:
+    with grpc.insecure_channel(rotel.grpc_endpoint.removeprefix("http://")) as channel:
+        LogsServiceStub(channel).Export(some_logs(), timeout=ARRIVAL_LIMIT_S)
+
+    assert read_back(rotel, LOGS, 1) == [some_logs()]
+
+
+def post(rotel: Rotel, path: str, body: bytes) -> int:
+    headers = {"Content-Type": "application/x-protobuf"}
+    return httpx.post(rotel.endpoint + path, content=body, headers=headers, trust_env=False).status_code
+
+
+def read_back(rotel: Rotel, path: str, count: int) -> list[Any]:
+    """The first *count* requests to *path* as rotel has understood and encoded them."""
+
+    def came() -> list[Any]:
+        return [request.message for request in rotel.collector.requests if request.path == path]
+
+    assert rotel.collector.wait_for(lambda: len(came()) >= count, ARRIVAL_LIMIT_S), came()
+    return came()

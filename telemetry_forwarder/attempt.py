@@ -32,8 +32,8 @@ class Attempt:
             raise TimeIsUpError("no answer in time" if self.has_connected else "no connection in time")
         return min(left_s, _SLICE_S)
 
-    def within(self, share: int) -> "Attempt":
-        """The same, with one *share*-th of the time."""
-        part = Attempt(self._deadline.within(self._left_s(self._deadline) / share), self._left_s)
+    def share(self, parts: int) -> "Attempt":
+        """The same, with one of so many equal parts of the time."""
+        part = Attempt(self._deadline.within(self._left_s(self._deadline) / parts), self._left_s)
         part.has_connected = False
         return part

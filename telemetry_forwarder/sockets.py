@@ -144,7 +144,7 @@ def _connected(addresses: list[Any], attempt: Attempt) -> socket.socket:
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         connection = socket.socket(family, kind, protocol)
         try:
-            _connect(connection, address, attempt.within(len(addresses) - index))
+            _connect(connection, address, attempt.share(len(addresses) - index))
         except (OSError, TimeIsUpError) as exc:
             connection.close()
             failure = exc if isinstance(exc, TimeIsUpError) else httpcore.ConnectError(_said(exc))

@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from collections.abc import Sequence
 
 from telemetry_forwarder.diagnostics import Diagnostics
 
@@ -12,13 +13,19 @@ _FILES = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.cr
 
 
 def tls_context(
-    certificate: str, client_key: str, client_certificate: str, say: Diagnostics
+    certificate: str,
+    client_key: str,
+    client_certificate: str,
+    say: Diagnostics,
+    *,
+    folders: Sequence[str] = _FOLDERS,
+    files: Sequence[str] = _FILES,
 ) -> ssl.SSLContext:
     """A context that verifies servers by *certificate*, or by the system's authorities where it is empty.
 
     A file that cannot be used is said, and costs itself: verification is never given up.
     """
-    context = _trusting(certificate, say)
+    context = _given(certificate, say) or _system(folders, files)
     if client_certificate:
         try:
             context.load_cert_chain(client_certificate, client_key or None, password=_no_password)
@@ -27,15 +34,19 @@ def tls_context(
     return context
 
 
-def _trusting(certificate: str, say: Diagnostics) -> ssl.SSLContext:
+def _given(certificate: str, say: Diagnostics) -> ssl.SSLContext | None:
     if certificate:
         try:
             return ssl.create_default_context(cafile=certificate)
         except OSError as exc:
             say.warn(f"certificate {certificate!r}: {exc}; taken instead: the system's authorities")
-    for folder in filter(_is_hashed, _FOLDERS):
+    return None
+
+
+def _system(folders: Sequence[str], files: Sequence[str]) -> ssl.SSLContext:
+    for folder in filter(_is_hashed, folders):
         return ssl.create_default_context(capath=folder)
-    for file in filter(os.path.exists, _FILES):
+    for file in filter(os.path.exists, files):
         return ssl.create_default_context(cafile=file)
     # Only where the system has none: it is 2 ms of imports.
     import certifi

@@ -1,0 +1,29 @@
+"""What our own diagnostics have said."""
+
+import os
+import tempfile
+from typing import Self
+
+from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.diagnostics import MARK, Diagnostics
+
+
+class Said:
+    """A place for diagnostics to write to, and the lines that are there."""
+
+    def __enter__(self) -> Self:
+        self._file, self._path = tempfile.mkstemp()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+        os.unlink(self._path)
+
+    def diagnostics(self, clock: Clock) -> Diagnostics:
+        return Diagnostics("debug", clock, file=self._file)
+
+    @property
+    def lines(self) -> list[str]:
+        """Without the mark that they all have."""
+        with open(self._path) as file:
+            return [line.removeprefix(f"{MARK} ").rstrip("\n") for line in file]

@@ -1,0 +1,50 @@
+import pytest
+
+from telemetry_forwarder.attempt import Attempt, TimeIsUpError
+from telemetry_forwarder.clock import Deadline
+from tests.fake_clock import FakeClock
+
+
+def attempt(clock: FakeClock, seconds: float) -> Attempt:
+    return Attempt(Deadline.after(seconds, clock), Deadline.left_s)
+
+
+def test_it_waits_in_slices_and_never_beyond_its_deadline() -> None:
+    clock = FakeClock()
+    slices = []
+
+    trying = attempt(clock, 0.6)
+    with pytest.raises(TimeIsUpError, match="no answer in time"):
+        while True:
+            slices.append(trying.slice_s())
+            clock.advance(slices[-1])
+
+    assert slices == pytest.approx([0.25, 0.25, 0.1])
+
+
+def test_before_it_is_connected_that_is_what_there_was_no_time_for() -> None:
+    trying = attempt(FakeClock(), 0)
+    trying.has_connected = False
+
+    with pytest.raises(TimeIsUpError, match="no connection in time"):
+        trying.slice_s()
+
+
+def test_a_share_of_the_time() -> None:
+    clock = FakeClock()
+    trying = attempt(clock, 0.3)
+
+    assert trying.share(3).slice_s() == pytest.approx(0.1)
+    assert trying.share(1).slice_s() == pytest.approx(0.25)
+    assert not trying.share(1).has_connected
+
+
+def test_time_may_be_taken_while_it_is_under_way() -> None:
+    clock = FakeClock()
+    left_s = [10.0]
+    trying = Attempt(Deadline.after(10, clock), lambda _: left_s[0])
+
+    left_s[0] = 0.0
+
+    with pytest.raises(TimeIsUpError):
+        trying.slice_s()

@@ -1,0 +1,32 @@
+"""The README says what the code does."""
+
+import re
+
+from telemetry_forwarder.config import PREFIX
+from tests import mapping
+from tests.mapping import README
+
+_SOURCES = README.parent / "telemetry_forwarder"
+
+
+def test_mapping_table_is_what_the_code_does() -> None:
+    assert mapping.written(README.read_text()) == mapping.drawn()
+
+
+def test_settings_table_has_every_setting_and_no_other() -> None:
+    read = re.findall(r'read\.\w+\(\s*"([A-Z_]+)"', (_SOURCES / "config.py").read_text())
+    ours = {PREFIX + name for name in read}
+    endpoint = {
+        PREFIX + name
+        for name in re.findall(
+            r'(?:server|find)\((?:signal, )?"([A-Z_]+)"', (_SOURCES / "endpoints.py").read_text()
+        )
+        # gRPC only: it would do nothing in the default layer.
+        if name != "INSECURE"
+    }
+
+    rows = [line for line in README.read_text().splitlines() if line.startswith("| `")]
+    documented = set(re.findall(rf"`({PREFIX}\w+)`", " ".join(row.split("|")[1] for row in rows)))
+
+    assert len(ours) > 20
+    assert documented == ours | endpoint

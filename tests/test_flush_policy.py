@@ -249,6 +249,16 @@ def test_end_that_comes_during_a_flush_gets_its_own_within_its_budget() -> None:
     assert bench.flushed() == Answer(LET_GO)
 
 
+def test_flush_that_outlives_the_budget_of_the_end_is_not_waited_for() -> None:
+    bench = Bench()
+    bench.invoke()
+    bench.hold()
+    bench.after(EVERY_S)
+
+    assert bench.end(ago_s=0.4) == Answer(HOLD, wake_s=0.1)
+    assert bench.after(0.1) == Answer(LET_GO)
+
+
 def test_what_an_earlier_invocation_left_waits_for_the_end_of_this_one() -> None:
     bench = Bench()
     bench.invoke("a")
@@ -580,8 +590,8 @@ class Story:
                 self.number += 1
                 self.is_invoked = True
                 self.ended_at_s = float("inf")
-                self.let_go_at_s = bench.clock.monotonic_s() + 30.0 - MARGIN_S
-                bench.policy.invoked(str(self.number), Deadline.after(30.0, bench.clock))
+                self.let_go_at_s = bench.clock.monotonic_s() + 8.0 - MARGIN_S
+                bench.policy.invoked(str(self.number), Deadline.after(8.0, bench.clock))
             case "end" | "report":
                 self.ended_at_s = min(self.ended_at_s, bench.clock.monotonic_s())
                 if event == "end":

@@ -2,6 +2,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -435,6 +436,35 @@ def test_last_bytes_of_the_disk_are_the_functions(path: Path, lives: Lives) -> N
 
     assert life.write(*BATCHES) == BATCHES
     assert life.said()[0].endswith("No space left on device; going on without it")
+
+
+_PROJECT = Path(__file__).parents[1]
+_WRITES_UNTIL_IT_IS_KILLED = """
+import sys
+from telemetry_forwarder.batch import Batch
+from tests.test_spool import Life
+life = Life(sys.argv[1], limit_bytes=1_000_000_000)
+while True:
+    assert life.write(Batch("logs", b"x" * 1_000_000, 1)) == []
+    print(flush=True)
+"""
+
+
+def test_process_killed_while_it_writes_loses_at_most_the_file_it_was_at(path: Path, lives: Lives) -> None:
+    """Starts a real process, which takes longer than 0.1 s: nothing else dies like one."""
+    command = [sys.executable, "-c", _WRITES_UNTIL_IT_IS_KILLED, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_PROJECT) as process:
+        assert process.stdout
+        for _ in range(10):
+            process.stdout.readline()
+        process.kill()
+        written = 10 + len(process.stdout.readlines())
+
+    life = lives(path, limit_bytes=1_000_000_000)
+
+    assert written <= len(life.deliver_all()) <= written + 1
+    assert sum(life.spool.set_aside.values()) <= 1
+    assert life.of(LOGS).spooled == 0
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A Node.js function whose telemetry leaves as OTLP, deployed with the AWS CDK.
 
-    aws secretsmanager create-secret --name telemetry-forwarder/headers --secret-string 'authorization=Bearer …'
-    ./build.sh layer arm64 && cd layer/examples/cdk && pip install aws-cdk-lib && npx cdk deploy
+aws secretsmanager create-secret --name telemetry-forwarder/headers --secret-string 'authorization=Bearer …'
+./build.sh layer arm64 && cd layer/examples/cdk && pip install aws-cdk-lib && npx cdk deploy
 """
 
 from pathlib import Path

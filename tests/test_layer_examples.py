@@ -1,0 +1,334 @@
+"""The examples and publish.sh, checked offline by the tools of each ecosystem; nothing reaches AWS.
+
+These tools are heavy and are installed by `pip install '.[layer]'` only; each test that misses one says so.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_LAYER = Path(__file__).parents[1] / "layer"
+_EXAMPLES = _LAYER / "examples"
+_ENDPOINT = "https://otlp.example.com"
+_HEADERS = "{{resolve:secretsmanager:telemetry-forwarder/headers}}"
+_SCRIPTS = [_LAYER / "publish.sh", _EXAMPLES / "cli" / "deploy.sh"]
+
+
+def needs(module: str, package: str) -> Any:
+    return pytest.importorskip(module, reason=f"{package} is not installed: pip install '.[layer]'")
+
+
+@pytest.fixture
+def dist(tmp_path: Path) -> Path:
+    """Stand-ins for the built zips."""
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    for arch in ("x86_64", "arm64"):
+        shutil.make_archive(str(folder / f"telemetry-forwarder-{arch}"), "zip", _EXAMPLES / "cli")
+    return folder
+
+
+# Templates
+
+
+def test_sam_template_has_no_findings() -> None:
+    """cfn-lint runs SAM's own translator before it checks the outcome against CloudFormation's schemas."""
+    cfn_lint = needs("cfnlint.api", "cfn-lint")
+
+    template = (_EXAMPLES / "sam" / "template.yaml").read_text()
+
+    assert [str(finding) for finding in cfn_lint.lint(template, regions=["eu-west-1"])] == []
+
+
+def test_cdk_app_synthesizes_a_function_with_the_layer(tmp_path: Path, dist: Path) -> None:
+    needs("aws_cdk", "aws-cdk-lib")
+    if shutil.which("node") is None:
+        pytest.skip("the CDK needs node")
+    app = tmp_path / "layer/examples/cdk/app.py"
+    app.parent.mkdir(parents=True)
+    shutil.copy(_EXAMPLES / "cdk" / "app.py", app)
+    dist.rename(tmp_path / "layer/dist")
+
+    env = {
+        **os.environ,
+        "CDK_OUTDIR": str(tmp_path / "out"),
+        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+    }
+    subprocess.run([sys.executable, str(app)], check=True, env=env)
+
+    resources = json.loads((tmp_path / "out/Orders.template.json").read_text())["Resources"]
+    by_type = {resource["Type"]: (name, resource["Properties"]) for name, resource in resources.items()}
+    layer, _ = by_type["AWS::Lambda::LayerVersion"]
+    _, function = by_type["AWS::Lambda::Function"]
+    assert function["Layers"] == [{"Ref": layer}]
+    variables = function["Environment"]["Variables"]
+    assert variables["TELEMETRY_FORWARDER_ENDPOINT"] == _ENDPOINT
+    # CloudFormation's own words: the name may be wrapped in a join that adds the account and the region.
+    assert "{{resolve:secretsmanager:" in json.dumps(variables["TELEMETRY_FORWARDER_HEADERS"])
+    assert "telemetry-forwarder/headers" in json.dumps(variables["TELEMETRY_FORWARDER_HEADERS"])
+
+
+def test_terraform_is_syntax_and_refers_only_to_what_it_declares() -> None:
+    """Terraform itself is not on PyPI: python-hcl2 parses, references are followed here."""
+    hcl2 = needs("hcl2", "python-hcl2")
+
+    text = (_EXAMPLES / "terraform" / "main.tf").read_text()
+    blocks = hcl2.loads(text)
+
+    unquoted = re.sub(r"#.*", "", text)
+    declared = {f"var.{_name(block)}" for block in blocks["variable"]}
+    declared |= {f"local.{name}" for block in blocks["locals"] for name in block if not name.startswith("__")}
+    declared |= {f"data.{kind}.{name}" for kind, name in _labels(blocks["data"])}
+    declared |= {f"{kind}.{name}" for kind, name in _labels(blocks["resource"])}
+    used = set(re.findall(r"\b(?:var|local)\.\w+|\bdata\.\w+\.\w+|(?<![.\w])aws_\w+\.\w+", unquoted))
+    assert {kind for kind, _ in _labels(blocks["resource"])} >= {
+        "aws_lambda_layer_version",
+        "aws_lambda_function",
+    }
+    assert used <= declared
+    assert {reference for reference in declared if not reference.startswith("aws_")} <= used
+
+
+def _name(block: dict[str, Any]) -> str:
+    return next(iter(block)).strip('"')
+
+
+def _labels(blocks: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    return {(_name(block), _name(next(iter(block.values())))) for block in blocks}
+
+
+def test_serverless_file_has_the_frameworks_shape() -> None:
+    """Against the parts of the framework's published schema that the example uses."""
+    yaml = needs("yaml", "PyYAML")
+    jsonschema = needs("jsonschema", "jsonschema")
+
+    service = yaml.safe_load((_EXAMPLES / "serverless" / "serverless.yml").read_text())
+
+    jsonschema.validate(service, _SERVERLESS)
+    function = service["functions"]["orders"]
+    assert function["environment"] == {
+        "TELEMETRY_FORWARDER_ENDPOINT": _ENDPOINT,
+        "TELEMETRY_FORWARDER_HEADERS": _HEADERS,
+    }
+    # The framework's rule: the layer's key with a capital, and what it is.
+    [layer] = service["layers"]
+    assert function["layers"] == [{"Ref": f"{layer[0].upper()}{layer[1:]}LambdaLayer"}]
+    assert (_EXAMPLES / "serverless" / "index.js").exists()
+
+
+_STRING = {"type": "string"}
+_SERVERLESS = {
+    "type": "object",
+    "required": ["service", "provider", "functions"],
+    "additionalProperties": False,
+    "properties": {
+        "service": {"type": "string", "pattern": "^[a-zA-Z][0-9a-zA-Z-]+$"},
+        "frameworkVersion": _STRING,
+        "provider": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "name": {"const": "aws"},
+                "runtime": {"enum": ["nodejs20.x", "nodejs22.x", "nodejs24.x"]},
+                "architecture": {"enum": ["arm64", "x86_64"]},
+            },
+        },
+        "layers": {
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "name": {"type": "string", "maxLength": 140},
+                    "package": {"type": "object", "required": ["artifact"], "additionalProperties": False,
+                                "properties": {"artifact": _STRING}},
+                    "compatibleArchitectures": {"type": "array", "items": {"enum": ["arm64", "x86_64"]}, "maxItems": 2},
+                    "licenseInfo": {"type": "string", "maxLength": 512},
+                },
+            },
+        },
+        "functions": {
+            "additionalProperties": {
+                "type": "object",
+                "required": ["handler"],
+                "additionalProperties": False,
+                "properties": {
+                    "handler": _STRING,
+                    "layers": {"type": "array", "maxItems": 5},
+                    "environment": {"additionalProperties": _STRING},
+                },
+            },
+        },
+    },
+}  # fmt: skip
+
+
+# Scripts
+
+
+@pytest.mark.parametrize("script", _SCRIPTS, ids=lambda script: script.name)
+def test_script_is_posix_shell(script: Path) -> None:
+    assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
+    assert os.access(script, os.X_OK)
+
+
+def publish(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = ["sh", str(_LAYER / "publish.sh"), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=env or {"PATH": os.environ["PATH"]}
+    )
+
+
+def test_publishing_is_a_dry_run_by_default(dist: Path) -> None:
+    done = publish("--dist", str(dist), "--public", "eu-west-1", "us-east-1", env={"PATH": "/usr/bin:/bin"})
+
+    commands = [re.sub(r" --(zip|compatible).*", "", line) for line in done.stdout.splitlines()]
+    assert commands == [
+        f"aws lambda {command} --region {region} --layer-name telemetry-forwarder-{arch}{more}"
+        for region in ("eu-west-1", "us-east-1")
+        for arch in ("x86_64", "arm64")
+        for command, more in (
+            ("publish-layer-version", ""),
+            (
+                "add-layer-version-permission",
+                " --version-number VERSION --statement-id public --action lambda:GetLayerVersion"
+                " --principal * --query Statement --output text",
+            ),
+        )
+    ]
+    assert done.stderr == "This was a dry run: add --run to publish.\n"
+    assert done.returncode == 0
+
+
+def test_layer_names_at_most_the_fifteen_runtimes_that_lambda_takes(dist: Path) -> None:
+    done = publish("--dist", str(dist), "eu-west-1")
+
+    [runtimes] = set(re.findall(r"--compatible-runtimes ([^-]*)", done.stdout))
+    assert len(set(runtimes.split())) == 15
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "name at least one region"),
+        (("--everywhere", "eu-west-1"), "no such option: --everywhere"),
+        (("eu-west-1; true",), "not a region"),
+        (("--dist", "/nowhere", "eu-west-1"), "run ./build.sh layer all"),
+    ],
+)
+def test_wrong_command_line_publishes_nothing(arguments: tuple[str, ...], complaint: str) -> None:
+    done = publish("--run", *arguments)
+
+    assert done.returncode != 0
+    assert complaint in done.stderr
+    assert done.stdout == ""
+
+
+# Against a stand-in for AWS
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An AWS of our own on a loopback port, and the environment in which the AWS CLI talks to it."""
+    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+    server = needs("moto.server", "moto[server]")
+    serving = needs("werkzeug.serving", "moto[server]")
+    if shutil.which("aws", path=_search_path()) is None:
+        pytest.skip("the AWS CLI is not installed: pip install '.[layer]'")
+    made = serving.make_server("127.0.0.1", 0, server.DomainDispatcherApplication(server.create_backend_app))
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{made.server_port}"
+    # What it holds belongs to the process and outlives the server.
+    urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()
+    yield {
+        "PATH": _search_path(),
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "ROLE_WAIT_S": "0",
+    }
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def _search_path() -> str:
+    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def aws_cli(aws: dict[str, str], *arguments: str) -> Any:
+    command = ["aws", *arguments, "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=aws)
+    return json.loads(done.stdout) if done.stdout else None
+
+
+def test_both_architectures_are_published_and_their_arns_printed(aws: dict[str, str], dist: Path) -> None:
+    done = publish("--run", "--public", "--dist", str(dist), "eu-west-1", "us-east-1", env=aws)
+
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        f"arn:aws:lambda:{region}:123456789012:layer:telemetry-forwarder-{arch}:1"
+        for region in ("eu-west-1", "us-east-1")
+        for arch in ("x86_64", "arm64")
+    ]
+    layers = aws_cli(aws, "lambda", "list-layers", "--region", "us-east-1")["Layers"]
+    assert {layer["LayerName"] for layer in layers} == {
+        "telemetry-forwarder-x86_64",
+        "telemetry-forwarder-arm64",
+    }
+    [arm64] = [layer for layer in layers if layer["LayerName"].endswith("arm64")]
+    assert arm64["LatestMatchingVersion"]["CompatibleArchitectures"] == ["arm64"]
+    assert len(arm64["LatestMatchingVersion"]["CompatibleRuntimes"]) == 15
+
+
+def test_second_publication_is_a_second_version(aws: dict[str, str], dist: Path) -> None:
+    for _ in range(2):
+        done = publish("--run", "--name", "mine", "--dist", str(dist), "eu-west-1", env=aws)
+
+    assert [line.rpartition("layer:")[2] for line in done.stdout.splitlines()] == [
+        "mine-x86_64:2",
+        "mine-arm64:2",
+    ]
+
+
+def test_failure_of_aws_ends_the_publication(aws: dict[str, str], dist: Path) -> None:
+    unreachable = {**aws, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
+
+    done = publish("--run", "--dist", str(dist), "eu-west-1", env=unreachable)
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+
+
+def test_cli_example_deploys_a_function_with_layer_endpoint_and_headers(
+    aws: dict[str, str], dist: Path
+) -> None:
+    name, headers = "telemetry-forwarder/headers", 'authorization=Bearer "x",tenant=a'
+    aws_cli(aws, "secretsmanager", "create-secret", "--name", name, "--secret-string", headers)
+
+    script = str(_EXAMPLES / "cli" / "deploy.sh")
+    env = {**aws, "LAYER_ZIP": str(dist / "telemetry-forwarder-arm64.zip")}
+    done = subprocess.run(["sh", script], capture_output=True, text=True, check=False, env=env)
+
+    assert done.stderr == ""
+    assert done.stdout == "arn:aws:lambda:eu-west-1:123456789012:function:orders\n"
+    function = aws_cli(aws, "lambda", "get-function-configuration", "--function-name", "orders")
+    assert function["Environment"]["Variables"] == {
+        "TELEMETRY_FORWARDER_ENDPOINT": _ENDPOINT,
+        "TELEMETRY_FORWARDER_HEADERS": headers,
+    }
+    [layer] = function["Layers"]
+    assert layer["Arn"] == "arn:aws:lambda:eu-west-1:123456789012:layer:telemetry-forwarder-arm64:1"
+    assert function["Architectures"] == ["arm64"]

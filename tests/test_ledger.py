@@ -110,6 +110,7 @@ def test_summary_is_one_line_that_says_only_what_happened() -> None:
 def test_summary_names_every_other_fate_where_there_is_one() -> None:
     ledger = Ledger()
     ledger.records_lost_by_lambda(7)
+    ledger.records_unreadable(1)
     ledger.restored(LOGS, 20)
     ledger.unspooled(LOGS, 20)
     ledger.rejected(LOGS, 2)
@@ -119,7 +120,7 @@ def test_summary_names_every_other_fate_where_there_is_one() -> None:
     ledger.left_out(LOGS, 5, "not a wanted type")
 
     assert ledger.summary().split("; ")[:2] == [
-        "records received 0 lost by Lambda 7",
+        "records received 0 lost by Lambda 7 posts dropped 1",
         "logs received 0 restored 20 delivered 0 rejected 2 dropped 7 (a 3, b 4) held 10 spooled 1"
         " left out 5 (not a wanted type 5)",
     ]

@@ -1,0 +1,63 @@
+"""Bytes made by hand are those that opentelemetry-proto makes."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from telemetry_forwarder.otlp import common, wire
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_any_json_value_reads_back_as_the_message(value: Any) -> None:
+    assert AnyValue.FromString(wire.any_value(value)) == common.any_value(value)
+
+
+@given(st.text(), JSON)
+def test_key_and_value_are_the_same_bytes_as_the_message(key: str, value: Any) -> None:
+    expected = KeyValue(key=common.clean(key), value=common.any_value(value))
+
+    assert KeyValue.FromString(wire.key_value(key, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2**63, "9223372036854775808"),
+        (-(2**63) - 1, "-9223372036854775809"),
+        (math.inf, "inf"),
+        (-math.inf, "-inf"),
+        (math.nan, "nan"),
+        ("lone \ud800", "lone \\ud800"),
+        (b"bytes", "b'bytes'"),
+    ],
+)
+def test_what_has_no_place_in_otlp_becomes_text(value: Any, text: str) -> None:
+    assert AnyValue.FromString(wire.any_value(value)) == AnyValue(string_value=text)
+
+
+def test_what_is_nested_too_deep_for_receivers_is_kept_as_json() -> None:
+    deep: Any = "core"
+    for _ in range(200):
+        deep = [deep]
+
+    # A receiver's protobuf would refuse the message, and with it all others in the request.
+    read = AnyValue.FromString(wire.any_value(deep))
+
+    for _ in range(wire.MAX_DEPTH):
+        read = read.array_value.values[0]
+    assert read.string_value == "[" * 176 + '"core"' + "]" * 176
+
+
+@pytest.mark.parametrize("number", [0, 1, 127, 128, 16_383, 16_384, 2**32, 2**64 - 1])
+def test_varint_is_protobuf_s(number: int) -> None:
+    assert AnyValue.FromString(b"\x18" + wire.varint(number)).int_value & (2**64 - 1) == number

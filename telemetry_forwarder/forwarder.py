@@ -25,7 +25,7 @@ from telemetry_forwarder.otlp.common import resource
 from telemetry_forwarder.otlp.metrics import TEMPORALITIES
 from telemetry_forwarder.outbox import Outbox
 from telemetry_forwarder.route import Result
-from telemetry_forwarder.spool import Entry, Spool
+from telemetry_forwarder.spool import Spool
 from telemetry_forwarder.spool_format import SpoolFormat
 from telemetry_forwarder.transport import Transport
 from telemetry_forwarder.version import VERSION
@@ -36,6 +36,8 @@ _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 _OWN_METRICS_EVERY_S = 60.0
 # Unless the setting says otherwise: what is held while an invocation runs waits at most this long.
 _EVERY_S = 5.0
+# For a flush that nobody waits for: `hurry` ends it when SHUTDOWN comes.
+_LONGEST_S = 10.0
 _SIGNALS = dict(zip(("logs", "spans", "metrics"), SIGNALS, strict=True))
 
 
@@ -125,10 +127,11 @@ class Forwarder:
                 mode=Mode(settings.flush),
                 every_s=settings.flush_every_s or _EVERY_S,
                 budget_s=settings.flush_budget_ms / 1_000,
+                longest_s=_LONGEST_S,
                 spool_s=_SPOOL_S,
             ),
             clock,
-            has_runtime_done="platform" in settings.types and not is_managed,
+            has_runtime_done="platform" in settings.types,
             is_managed=is_managed,
         )
         delivery = Delivery(targets, transport, clock, say)
@@ -161,7 +164,7 @@ class Forwarder:
         self._policy.observed(
             held_bytes=held_bytes,
             is_nearly_full=self._outbox.is_nearly_full,
-            is_circuit_open=any(map(self._delivery.is_open, self._signals)),
+            is_circuit_open=all(map(self._delivery.is_open, self._signals)),
         )
         return self._policy.step()
 
@@ -218,23 +221,26 @@ class Forwarder:
         self._say.debug(self._ledger.summary())
 
     def _send(self, deadline: Deadline) -> bool:
-        """Deliver what is held, and then what an earlier life has left on disk; say whether all of it went."""
-        unsent = [self._settle(result) for result in self._delivery.send(self._outbox.take_all(), deadline)]
-        self._outbox.put_back([batch for batch in unsent if batch is not None])
-        while not any(unsent) and not deadline.is_over() and (entry := self._spool.take()) is not None:
-            unsent.append(self._send_entry(entry, deadline))
-        return not any(unsent)
+        """Deliver what an earlier life has left on disk, then what is held; say whether all of it went."""
+        has_emptied_spool = self._send_spooled(deadline)
+        results = self._delivery.send(self._outbox.take_all(), deadline)
+        unsent = [held for result in results if (held := self._settle(result)) is not None]
+        self._outbox.put_back(unsent)
+        return has_emptied_spool and not unsent
 
-    def _send_entry(self, entry: Entry, deadline: Deadline) -> Batch | None:
-        (result,) = self._delivery.send([entry.batch], deadline)
-        if result.held is not None and result.held.items == entry.batch.items:
-            self._spool.put_back(entry)
-            return result.held
-        # Some of it is done with: what is not goes to memory, or those would be sent twice.
-        held = self._settle(result)
-        self._outbox.put_back([held] if held else [])
-        self._spool.done(entry)
-        return held
+    def _send_spooled(self, deadline: Deadline) -> bool:
+        while not deadline.is_over() and (entry := self._spool.take()) is not None:
+            (result,) = self._delivery.send([entry.batch], deadline)
+            if result.held is not None and result.held.items == entry.batch.items:
+                self._spool.put_back(entry)
+                return False
+            # Some of it is done with. What is not goes to memory: from disk, all would be sent again.
+            held = self._settle(result)
+            self._spool.done(entry)
+            if held is not None:
+                self._outbox.put_back([held])
+                return False
+        return not self._spool.waiting
 
     def _settle(self, result: Result) -> Batch | None:
         """Enter into the books what became of a batch; give what is still to be delivered."""

@@ -25,8 +25,8 @@ class UntrustedError(ForwarderError):
 class Network(httpcore.NetworkBackend):
     """Where httpcore's connections come from. What its signatures call a timeout is an `Attempt`."""
 
-    def __init__(self) -> None:
-        self._names = HostNames()
+    def __init__(self, names: HostNames | None = None) -> None:
+        self._names = names or HostNames()
 
     def connect_tcp(
         self,
@@ -109,7 +109,7 @@ def _shake_hands(encrypted: ssl.SSLSocket, attempt: Attempt) -> None:
                 return encrypted.do_handshake()
             except TimeoutError:
                 continue
-            except ssl.SSLEOFError as exc:
+            except (ssl.SSLEOFError, ConnectionError) as exc:
                 raise httpcore.ConnectError("closed during the TLS handshake") from exc
             except OSError as exc:
                 raise _read_failure(exc) from exc
@@ -154,6 +154,8 @@ def _connected(addresses: list[Any], attempt: Attempt) -> socket.socket:
 
 
 def _connect(connection: socket.socket, address: Any, attempt: Attempt) -> None:
+    # Asked before anything goes out: there may be no time at all.
+    attempt.slice_s()
     connection.setblocking(False)
     code = connection.connect_ex(address)
     if code == errno.EINPROGRESS:

@@ -133,8 +133,10 @@ class Transport:
             return Failure(kind, str(exc))
         except UntrustedError as exc:
             return Failure(FailureKind.UNTRUSTED, str(exc))
-        except (httpx.ConnectError, httpx.ProxyError) as exc:
+        except httpx.ConnectError as exc:
             return Failure(FailureKind.UNREACHABLE, str(exc))
+        except httpx.ProxyError as exc:
+            return Failure(FailureKind.UNREACHABLE, f"proxy: {exc}")
         except httpx.LocalProtocolError:
             # Its message may quote a header, and headers are secrets.
             return Failure(FailureKind.BROKEN, "the request is not HTTP")

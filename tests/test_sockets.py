@@ -1,0 +1,110 @@
+"""How connections come about. What is done with them is tested through the transport."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpcore
+import pytest
+
+from telemetry_forwarder.attempt import Attempt, TimeIsUpError
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.host_names import HostNames
+from telemetry_forwarder.sockets import Network
+from tests.collector import FakeCollector
+
+
+def soon(seconds: float = 5.0) -> Attempt:
+    return Attempt(Deadline.after(seconds, Clock()), Deadline.left_s)
+
+
+def network(*ports: int) -> Network:
+    """A network where every name means all these ports of this machine, in this order."""
+
+    def resolve(host: str, port: int, flags: int) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+
+    return Network(HostNames(resolve))
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that neither takes nor refuses a connection, as behind a firewall."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        # Linux drops what comes when the queue is full.
+        for _ in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def test_a_connection_is_noted_in_the_attempt(collector: FakeCollector) -> None:
+    attempt = soon()
+
+    network(collector.port).connect_tcp("h", 80, attempt).close()
+
+    assert (attempt.is_pooled, attempt.has_connected) == (False, True)
+
+
+def test_the_next_address_is_tried_where_one_refuses(collector: FakeCollector, refusing_port: int) -> None:
+    network(refusing_port, collector.port).connect_tcp("h", 80, soon()).close()
+
+    assert collector.wait_for(lambda: collector.connections == 1, 5)
+
+
+def test_an_address_that_is_silent_does_not_use_up_the_time_of_the_others(
+    collector: FakeCollector, silent_port: int
+) -> None:
+    network(silent_port, collector.port).connect_tcp("h", 80, soon(0.2)).close()
+
+    assert collector.wait_for(lambda: collector.connections == 1, 5)
+
+
+def test_no_answer_at_all_ends_with_the_time(silent_port: int) -> None:
+    # Longer than a slice of the wait.
+    attempt = soon(0.3)
+
+    with pytest.raises(TimeIsUpError, match="no connection in time"):
+        network(silent_port).connect_tcp("h", 80, attempt)
+
+    assert not attempt.has_connected
+
+
+def test_the_last_failure_is_told(refusing_port: int) -> None:
+    with pytest.raises(httpcore.ConnectError, match="Connection refused"):
+        network(refusing_port, refusing_port).connect_tcp("h", 80, soon())
+
+
+def test_an_address_that_nothing_leads_to() -> None:
+    with pytest.raises(httpcore.ConnectError):
+        Network().connect_tcp("255.255.255.255", 80, soon())
+
+
+def test_a_name_without_addresses() -> None:
+    with pytest.raises(httpcore.ConnectError, match="the name has no address"):
+        network().connect_tcp("h", 80, soon())
+
+
+def test_localhost_is_found_whichever_way_it_is_written(collector: FakeCollector) -> None:
+    Network().connect_tcp("localhost", collector.port, soon()).close()
+
+    assert collector.wait_for(lambda: collector.connections == 1, 5)
+
+
+def test_a_closed_connection_counts_as_one_that_the_server_has_left(collector: FakeCollector) -> None:
+    stream = network(collector.port).connect_tcp("h", 80, soon())
+
+    assert not stream.get_extra_info("is_readable")
+    stream.close()
+    assert stream.get_extra_info("is_readable")
+    assert stream.get_extra_info("ssl_object") is None

@@ -4,41 +4,25 @@ Nothing is in two places: a record is in the inbox, then in `Conversion`, then i
 delivered or dropped, and the ledger is told of each step.
 """
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
-from telemetry_forwarder.batch import SIGNALS, Batch
+from telemetry_forwarder.batch import Batch
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.config import Settings
 from telemetry_forwarder.conversion import Conversion
 from telemetry_forwarder.delivery import Delivery
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.endpoints import endpoints
 from telemetry_forwarder.flush_policy import FlushPolicy
-from telemetry_forwarder.flush_terms import FlushSettings, Mode, Step
+from telemetry_forwarder.flush_terms import Step
 from telemetry_forwarder.inbox import Body, Inbox, Invoked, ShutDown, Subscribed
 from telemetry_forwarder.ledger import Ledger, changes
-from telemetry_forwarder.otlp.common import resource
-from telemetry_forwarder.otlp.metrics import TEMPORALITIES
 from telemetry_forwarder.outbox import Outbox
 from telemetry_forwarder.route import Result
 from telemetry_forwarder.spool import Spool
-from telemetry_forwarder.spool_format import SpoolFormat
-from telemetry_forwarder.transport import Transport
-from telemetry_forwarder.version import VERSION
 
 # Left of the shutdown for writing to disk what no endpoint has taken.
-_SPOOL_S = 0.3
-_TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+SPOOL_S = 0.3
 _OWN_METRICS_EVERY_S = 60.0
-# Unless the setting says otherwise: what is held while an invocation runs waits at most this long.
-_EVERY_S = 5.0
-# For a flush that nobody waits for: `hurry` ends it when SHUTDOWN comes.
-_LONGEST_S = 10.0
-_SIGNALS = dict(zip(("logs", "spans", "metrics"), SIGNALS, strict=True))
 
 
 class Forwarder:
@@ -73,70 +57,6 @@ class Forwarder:
         self._measured = ledger.snapshot()
         self._measured_at_s = clock.monotonic_s()
 
-    @classmethod
-    def build(
-        cls,
-        settings: Settings,
-        environ: Mapping[str, str],
-        registration: bytes,
-        inbox: Inbox,
-        clock: Clock,
-        say: Diagnostics,
-    ) -> "Forwarder":
-        """Put all the parts together, ready to send. Takes most of the start's CPU; touches no network."""
-        problems: list[str] = []
-        signals = [_SIGNALS[name] for name in settings.signals]
-        targets = endpoints(environ, problems, signals=signals)
-        temporality = _temporality(environ, problems)
-        for problem in problems:
-            say.warn(problem)
-        ledger = Ledger()
-        registered = _registered(registration)
-        is_managed = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "lambda-managed-instances"
-        conversion = Conversion(
-            settings,
-            resource(environ, registered),
-            ledger,
-            version=VERSION,
-            temporality=temporality,
-            is_managed=is_managed,
-            new_id=_random_id,
-        )
-        outbox = Outbox(
-            ledger,
-            limit_bytes=settings.outbox_bytes,
-            request_bytes=settings.batch_bytes,
-            request_items=settings.batch_items,
-        )
-        spool = Spool(
-            settings.spool_dir,
-            SpoolFormat(
-                function=environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
-                version=environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
-                life=os.urandom(4),
-            ),
-            ledger=ledger,
-            clock=clock,
-            diagnostics=say,
-            limit_bytes=settings.spool_bytes,
-        )
-        transport = Transport(say)
-        transport.warm(targets.values())
-        policy = FlushPolicy(
-            FlushSettings(
-                mode=Mode(settings.flush),
-                every_s=settings.flush_every_s or _EVERY_S,
-                budget_s=settings.flush_budget_ms / 1_000,
-                longest_s=_LONGEST_S,
-                spool_s=_SPOOL_S,
-            ),
-            clock,
-            has_runtime_done="platform" in settings.types,
-            is_managed=is_managed,
-        )
-        delivery = Delivery(targets, transport, clock, say)
-        return cls(inbox, conversion, outbox, spool, delivery, policy, ledger, clock, say, signals=signals)
-
     def run(self) -> None:
         """Work until SHUTDOWN is dealt with. While there is nothing to do, waits without polling."""
         self._spool.restore()
@@ -145,7 +65,7 @@ class Forwarder:
             if step.may_ask_next:
                 self._let_go()
             if step.should_spool:
-                self._write_spool(Deadline.after(_SPOOL_S, self._clock))
+                self._write_spool(Deadline.after(SPOOL_S, self._clock))
             if step.flush is not None:
                 self._flush(step.flush, lets_all_go=step.lets_all_go)
                 continue
@@ -157,7 +77,7 @@ class Forwarder:
 
     def hurry(self, deadline: Deadline) -> None:
         """SHUTDOWN has come: whatever is being sent must end in time to spool the rest. From any thread."""
-        self._delivery.hurry(deadline.less(_SPOOL_S))
+        self._delivery.hurry(deadline.less(SPOOL_S))
 
     def _next_step(self) -> Step:
         held_bytes = self._outbox.held_bytes + self._spool.waiting + self._conversion.has_something
@@ -258,7 +178,7 @@ class Forwarder:
         if self._shut_down is None:
             return
         self._put(self._conversion.take(self._clock.unix_ns(), []))
-        self._write_spool(self._shut_down.deadline.less(_SPOOL_S / 2))
+        self._write_spool(self._shut_down.deadline.less(SPOOL_S / 2))
         self._let_go()
         self._say.info(self._ledger.summary())
         self._shut_down.done.set()
@@ -271,28 +191,3 @@ class Forwarder:
         before, self._measured = self._measured, self._ledger.snapshot()
         self._measured_at_s = now_s
         return list(changes(before, self._measured))
-
-
-def _temporality(environ: Mapping[str, str], problems: list[str]) -> str:
-    """Delta unless asked otherwise: environments come and go, and a sum over each one's lifetime says little."""
-    wanted = environ.get(_TEMPORALITY, "").strip().lower()
-    if wanted in TEMPORALITIES:
-        return wanted
-    if wanted:
-        problems.append(
-            f"{_TEMPORALITY}: {wanted[:60]!r} is none of {', '.join(TEMPORALITIES)}; taken instead: delta"
-        )
-    return "delta"
-
-
-def _registered(registration: bytes) -> Mapping[str, Any]:
-    try:
-        said = orjson.loads(registration)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _random_id(size_bytes: int) -> str:
-    # Not `random`: its state would be the same in every environment restored from one snapshot.
-    return os.urandom(size_bytes).hex()

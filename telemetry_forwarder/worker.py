@@ -51,9 +51,9 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            from telemetry_forwarder.forwarder import Forwarder
+            from telemetry_forwarder.assembly import assemble
 
-            self._forwarder = Forwarder.build(
+            self._forwarder = assemble(
                 self._settings, self._environ, self._registration, self.inbox, self._clock, self._say
             )
             self.is_warm.set()

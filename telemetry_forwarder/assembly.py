@@ -1,0 +1,150 @@
+"""Puts the worker's parts together, ready to send: settings in, a `Forwarder` out."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from telemetry_forwarder.batch import SIGNALS
+from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.config import Settings
+from telemetry_forwarder.conversion import Conversion
+from telemetry_forwarder.delivery import Delivery
+from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.endpoints import endpoints
+from telemetry_forwarder.flush_policy import FlushPolicy
+from telemetry_forwarder.flush_terms import FlushSettings, Mode
+from telemetry_forwarder.forwarder import SPOOL_S, Forwarder
+from telemetry_forwarder.inbox import Inbox
+from telemetry_forwarder.ledger import Ledger
+from telemetry_forwarder.otlp.common import resource
+from telemetry_forwarder.otlp.metrics import TEMPORALITIES
+from telemetry_forwarder.outbox import Outbox
+from telemetry_forwarder.spool import Spool
+from telemetry_forwarder.spool_format import SpoolFormat
+from telemetry_forwarder.transport import Transport
+from telemetry_forwarder.version import VERSION
+
+_TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+# Unless the setting says otherwise: what is held while an invocation runs waits at most this long.
+_EVERY_S = 5.0
+# For a flush that nobody waits for: `hurry` ends it when SHUTDOWN comes.
+_LONGEST_S = 10.0
+_SIGNALS = dict(zip(("logs", "spans", "metrics"), SIGNALS, strict=True))
+
+
+def assemble(
+    settings: Settings,
+    environ: Mapping[str, str],
+    registration: bytes,
+    inbox: Inbox,
+    clock: Clock,
+    say: Diagnostics,
+) -> Forwarder:
+    """Put all the parts together. Takes most of the start's CPU; touches no network."""
+    problems: list[str] = []
+    signals = [_SIGNALS[name] for name in settings.signals]
+    targets = endpoints(environ, problems, signals=signals)
+    ledger = Ledger()
+    conversion = _conversion(settings, environ, registration, ledger, problems)
+    for problem in problems:
+        say.warn(problem)
+    outbox = Outbox(
+        ledger,
+        limit_bytes=settings.outbox_bytes,
+        request_bytes=settings.batch_bytes,
+        request_items=settings.batch_items,
+    )
+    transport = Transport(say)
+    transport.warm(targets.values())
+    return Forwarder(
+        inbox,
+        conversion,
+        outbox,
+        _spool(settings, environ, ledger, clock, say),
+        Delivery(targets, transport, clock, say),
+        _policy(settings, environ, clock),
+        ledger,
+        clock,
+        say,
+        signals=signals,
+    )
+
+
+def _conversion(
+    settings: Settings,
+    environ: Mapping[str, str],
+    registration: bytes,
+    ledger: Ledger,
+    problems: list[str],
+) -> Conversion:
+    return Conversion(
+        settings,
+        resource(environ, _registered(registration)),
+        ledger,
+        version=VERSION,
+        temporality=_temporality(environ, problems),
+        is_managed=_is_managed(environ),
+        new_id=_random_id,
+    )
+
+
+def _spool(
+    settings: Settings, environ: Mapping[str, str], ledger: Ledger, clock: Clock, say: Diagnostics
+) -> Spool:
+    file_format = SpoolFormat(
+        function=environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
+        version=environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
+        life=os.urandom(4),
+    )
+    return Spool(
+        settings.spool_dir,
+        file_format,
+        ledger=ledger,
+        clock=clock,
+        diagnostics=say,
+        limit_bytes=settings.spool_bytes,
+    )
+
+
+def _policy(settings: Settings, environ: Mapping[str, str], clock: Clock) -> FlushPolicy:
+    terms = FlushSettings(
+        mode=Mode(settings.flush),
+        every_s=settings.flush_every_s or _EVERY_S,
+        budget_s=settings.flush_budget_ms / 1_000,
+        longest_s=_LONGEST_S,
+        spool_s=SPOOL_S,
+    )
+    return FlushPolicy(
+        terms, clock, has_runtime_done="platform" in settings.types, is_managed=_is_managed(environ)
+    )
+
+
+def _is_managed(environ: Mapping[str, str]) -> bool:
+    return environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "lambda-managed-instances"
+
+
+def _temporality(environ: Mapping[str, str], problems: list[str]) -> str:
+    """Delta unless asked otherwise: environments come and go, and a sum over each one's lifetime says little."""
+    wanted = environ.get(_TEMPORALITY, "").strip().lower()
+    if wanted in TEMPORALITIES:
+        return wanted
+    if wanted:
+        problems.append(
+            f"{_TEMPORALITY}: {wanted[:60]!r} is none of {', '.join(TEMPORALITIES)}; taken instead: delta"
+        )
+    return "delta"
+
+
+def _registered(registration: bytes) -> Mapping[str, Any]:
+    try:
+        said = orjson.loads(registration)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _random_id(size_bytes: int) -> str:
+    # Not `random`: its state would be the same in every environment restored from one snapshot.
+    return os.urandom(size_bytes).hex()

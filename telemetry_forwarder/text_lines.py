@@ -1,0 +1,189 @@
+"""Knows the text formats of Lambda's runtimes and of common loggers. Pure; never raises; loses nothing.
+
+There are two kinds. Where the format is a runtime's own, what was read is taken out of the body. Where it is
+only a common habit, level and timestamp are read and the body stays whole. All else is the body, untouched.
+"""
+
+import re
+from typing import Any
+
+from telemetry_forwarder import severity, stack_traces, trace_ids
+from telemetry_forwarder.line import Line
+from telemetry_forwarder.timestamps import time_ns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_MOMENT = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
+_LEVEL = r"TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|SEVERE|FATAL|CRITICAL"
+
+# [INFO] message
+_BRACKETED = re.compile(rf"\[({_LEVEL})\][ \t]", re.IGNORECASE)
+# 2026-09-22 06:30:00 <id> INFO  Class - message
+# 2026-09-22T06:30:03.000Z <id> Task timed out after 3.00 seconds
+_JAVA = re.compile(
+    rf"({_MOMENT}) ({_UUID}) (?:(Task timed out after )|({_LEVEL}) +(?:([\w.$]+(?::\d+)?) - )?)", re.ASCII
+)
+# I, [2026-09-22T06:30:00.123456 #8]  INFO <id> -- prog: message
+_RUBY = re.compile(
+    rf"[A-Z], \[({_MOMENT}) #(\d{{1,10}})\] +([A-Z]+) +(?:({_UUID}) +)?-- ([^:\n]*): ?", re.ASCII
+)
+# Habits: a timestamp, perhaps a name between separators, a level. Repeats are bounded: a line has up to 256 KiB.
+_DATED = re.compile(
+    rf"\[?({_MOMENT})\]?(?: ?[-|:] ?[\w.$-]{{1,100}})?[ \t]{{0,4}}[-|:]?[ \t]{{0,4}}\[?({_LEVEL})\b", re.ASCII
+)
+_PLAIN = re.compile(rf"({_LEVEL}):")
+_LOGFMT_LEVEL = re.compile(r'(?:^|\s)level="?([A-Za-z]{3,11})\b')
+_LOGFMT_TIME = re.compile(r'(?:^|\s)(?:time|ts)="?([\w.:+-]{10,40})')
+# What the platform itself says.
+_PLATFORM = re.compile(
+    rf"(START |END |REPORT |)RequestId: ({_UUID})\b(?: Error: ([^\r\n]*)(?:\s+([\w.]+)$)?)?"
+)
+_XRAY = re.compile(r"\tXRAY TraceId: (\S+)\tSegmentId: (\S+)")
+
+
+def read_text(text: str) -> Line:
+    """What a line of text says, its line end already removed."""
+    reader = _READERS.get(text[:1])
+    line = reader(text) if reader else None
+    return line or _plain(text)
+
+
+def _plain(text: str) -> Line:
+    if exception := stack_traces.of_java(text):
+        return Line(text, severity.ERROR, "", 0, "", {**exception}, "", "", True)
+    return Line(text, 0, "", 0, "", {}, "", "", False)
+
+
+def _bracketed(text: str) -> Line | None:
+    """Python's and Java's; and dates in brackets."""
+    parts = text.split("\t", 3)
+    if len(parts) == 4 and parts[0][-1] == "]":
+        line = _tabbed(parts[0][1:-1], parts[1], parts[2], parts[3])
+        if line:
+            return line
+    match = _BRACKETED.match(text)
+    if match is None:
+        return _dated(text)
+    number = severity.of_name(match[1])
+    body = text[match.end() :]
+    exception = stack_traces.of_python(body) if number == severity.ERROR else None
+    return Line(body, number, match[1], 0, "", {**(exception or {})}, "", "", exception is not None)
+
+
+def _of_node_or_dotnet(text: str) -> Line | None:
+    """Node's and .NET's; Java's by log4j2; and other lines that begin with a date."""
+    parts = text.split("\t", 3)
+    if len(parts) == 4 and severity.of_name(parts[2]):
+        line = _tabbed(parts[2], parts[0], parts[1], parts[3])
+        if line:
+            return _with_exception(line)
+    return _of_java(text) or _dated(text)
+
+
+def _tabbed(level: str, moment: str, request_id: str, body: str) -> Line | None:
+    """A line of the four fields that Lambda's runtimes separate by tabs."""
+    moment_ns = time_ns(moment)
+    attributes: dict[str, Any] = {}
+    if not moment_ns:
+        if moment[4:5] != "-" or moment[10:11] != "T":
+            return None
+        attributes["timestamp"] = moment
+    # Not always a UUID: emulators have ids of their own, and outside of invocations there is none.
+    if len(request_id) > 64 or " " in request_id:
+        return None
+    if request_id == "undefined":
+        request_id = ""
+    return Line(body, severity.of_name(level), level, moment_ns, request_id, attributes, "", "", False)
+
+
+def _with_exception(line: Line) -> Line:
+    if line.severity_number < severity.ERROR:
+        return line
+    reader = stack_traces.of_dotnet if line.severity_text == "fail" else stack_traces.of_node
+    exception = reader(line.body)
+    if exception is None:
+        return line
+    return line._replace(attributes={**line.attributes, **exception}, is_exception=True)
+
+
+def _of_java(text: str) -> Line | None:
+    match = _JAVA.match(text)
+    if match is None:
+        return None
+    moment, request_id, timed_out, level, logger = match.groups()
+    moment_ns = time_ns(moment)
+    attributes = {} if moment_ns else {"timestamp": moment}
+    if timed_out:
+        body = text[match.start(3) :]
+        return Line(body, severity.ERROR, "", moment_ns, request_id, attributes, "", "", False)
+    if logger:
+        attributes["logger"] = logger
+    body = text[match.end() :]
+    return Line(body, severity.of_name(level), level, moment_ns, request_id, attributes, "", "", False)
+
+
+def _of_ruby(text: str) -> Line | None:
+    match = _RUBY.match(text)
+    if match is None:
+        return None
+    moment, process, level, request_id, program = match.groups()
+    moment_ns = time_ns(moment)
+    attributes: dict[str, Any] = {"process.pid": int(process)}
+    if not moment_ns:
+        attributes["timestamp"] = moment
+    if program:
+        attributes["logger"] = program
+    body = text[match.end() :]
+    return Line(body, severity.of_name(level), level, moment_ns, request_id or "", attributes, "", "", False)
+
+
+def _dated(text: str) -> Line | None:
+    match = _DATED.match(text)
+    if match is None:
+        return None
+    return Line(text, severity.of_name(match[2]), match[2], time_ns(match[1]), "", {}, "", "", False)
+
+
+def _worded(text: str) -> Line | None:
+    """Lines that begin with a word in capitals: Ruby's, the platform's, and plain levels."""
+    if text[1:4] == ", [":
+        return _of_ruby(text)
+    if match := _PLAIN.match(text):
+        return Line(text, severity.of_name(match[1]), match[1], 0, "", {}, "", "", False)
+    match = _PLATFORM.match(text)
+    return _of_platform(text, match) if match else None
+
+
+def _of_platform(text: str, match: re.Match[str]) -> Line:
+    record, request_id, error, error_type = match.groups()
+    if not record and error:
+        attributes = {stack_traces.MESSAGE: error}
+        if error_type:
+            attributes[stack_traces.TYPE] = error_type
+        return Line(text, severity.ERROR, "", 0, request_id, attributes, "", "", True)
+    xray = _XRAY.search(text, match.end()) if record == "REPORT " else None
+    trace_id = trace_ids.trace_id(xray[1]) if xray else ""
+    span_id = trace_ids.span_id(xray[2]) if xray and trace_id else ""
+    return Line(text, 0, "", 0, request_id, {}, trace_id, span_id, False)
+
+
+def _logfmt(text: str) -> Line | None:
+    level = _LOGFMT_LEVEL.search(text) if text.startswith(("time=", "ts=", "level=")) else None
+    number = severity.of_name(level[1]) if level else 0
+    if level is None or not number:
+        return None
+    moment = _LOGFMT_TIME.search(text)
+    moment_ns = time_ns(moment[1]) if moment else 0
+    return Line(text, number, level[1], moment_ns, "", {}, "", "", False)
+
+
+_READERS: "dict[str, Callable[[str], Line | None]]" = {
+    "[": _bracketed,
+    **dict.fromkeys("0123456789", _of_node_or_dotnet),
+    # Ruby's A and U are for anything else.
+    **dict.fromkeys("ACDEFINRSTUW", _worded),
+    **dict.fromkeys("lt", _logfmt),
+}

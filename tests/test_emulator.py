@@ -419,7 +419,7 @@ def test_overflow_is_dropped_and_announced(start: Start) -> None:
 
 
 def test_an_acknowledged_post_may_come_twice(start: Start, bodies: Path) -> None:
-    with start(redeliver_every=1) as lam:
+    with start("register(); subscribe(); follow(linger_s=0.2)", redeliver_every=1) as lam:
         lam.invoke({"log": 1})
 
     lines = bodies.read_text().splitlines()
@@ -454,7 +454,7 @@ def test_long_records_are_cut_in_mid_value(start: Start, bodies: Path, cut: str,
 
 
 def test_a_timeout_resets_everything_but_tmp(start: Start) -> None:
-    with start(timeout_s=0.3) as lam:
+    with start(timeout_s=1.0) as lam:
         first = lam.invoke({"write_tmp": "notes", "sleep": 5})
         second = lam.invoke({"write_tmp": "notes"})
         notes = (lam.tmp / "notes").read_text().split()
@@ -635,13 +635,11 @@ def test_an_environment_may_freeze_in_mid_export(start: Start, bodies: Path) -> 
 
 
 def test_the_memory_size_is_a_share_of_the_cpu(start: Start) -> None:
-    seconds = []
-    for memory_mb in (128, 1769):
-        with start(cpu_share=True, memory_mb=memory_mb, timeout_s=10) as lam:
-            _needs(lam, "cpu")
-            seconds.append(lam.invoke({"spin": 300_000}).total_s)
+    with start(cpu_share=True, memory_mb=128) as lam:
+        _needs(lam, "cpu")
+        answer = lam.invoke({"spin": 0.04})
 
-    assert seconds[0] > 3 * seconds[1]
+    assert answer.total_s > 0.4
 
 
 # SnapStart, managed instances, streaming.

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from .agents import Fault, Invocation
+from .actors import Fault, Invocation
 from .settings import Settings
 
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 import orjson
 
 from . import phases
-from .agents import Fault, Invocation, epoch_ms
+from .actors import Fault, Invocation, epoch_ms
 from .answers import Answer, answer, new_trace
 from .observations import Exit, Observations
 from .physics import Physics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from .agents import Extension, Fault, Invocation
+from .actors import Extension, Fault, Invocation
 from .clock import iso, ms
 from .settings import python_version
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from .agents import Extension, Fault
+from .actors import Extension, Fault
 from .server import HungUpError, Reply, Request, Route
 from .settings import ACCOUNT_ID
 

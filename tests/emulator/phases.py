@@ -6,7 +6,7 @@ import signal
 import time
 
 from . import events
-from .agents import Fault, Invocation, epoch_ms
+from .actors import Fault, Invocation, epoch_ms
 from .clock import ms
 from .observations import Exit
 from .sandbox import Sandbox

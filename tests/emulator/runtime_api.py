@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from .agents import Fault, Invocation
+from .actors import Fault, Invocation
 from .server import HungUpError, Reply, Request, Route
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .agents import Extension, Fault, Runtime
+from .actors import Extension, Fault, Runtime
 from .clock import SandboxClock
 from .extensions_api import ExtensionsApi
 from .observations import Call, Exit, Observations

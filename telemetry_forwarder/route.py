@@ -4,6 +4,7 @@ https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
 """
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -24,6 +25,9 @@ TOO_LARGE = "too large"
 # https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
 _RETRYABLE = frozenset({429, 502, 503, 504})
 _CONTENT_TOO_LARGE = 413
+# No limit below this is believed for longer than one batch: what comes would be cut to shreds for ever.
+_LEAST_LIMIT_BYTES = 65_536
+_MOST_TOO_LARGE = 16
 # How long a pause goes on before it looks again how much time there is: `hurry` may have taken some.
 _SLICE_S = 0.25
 
@@ -104,8 +108,8 @@ class Route:
         self._patience = patience
         self._random = random
         self._wait = wait
-        self._too_large_bytes = 0
-        """The size of the smallest batch that was too large; 0 while none was."""
+        self._too_large_bytes = sys.maxsize
+        """The size of the smallest batch that was too large: one like it need not be tried."""
 
     @property
     def is_open(self) -> bool:
@@ -140,28 +144,36 @@ class Route:
                 case _Refused(reason):
                     tally.drop(piece.items, reason)
                 case _Verdict.TOO_LARGE:
-                    if parts := halves(piece):
-                        waiting += reversed(parts)
-                    else:
-                        tally.drop(piece.items, TOO_LARGE)
-                case _Verdict.UNAVAILABLE:
+                    waiting += reversed(self._parts(piece, tally))
+                case _:
                     return tally.result(batch, held=joined([piece, *reversed(waiting)]))
         return tally.result(batch)
 
+    def _parts(self, piece: Batch, tally: _Tally) -> tuple[Batch, ...]:
+        """What to send instead of a piece that was too large; nothing where it is dropped."""
+        # An endpoint that takes not even single items will take none of a thousand either.
+        is_hopeless = tally.dropped.get(TOO_LARGE, 0) >= _MOST_TOO_LARGE and not tally.delivered
+        parts = None if is_hopeless else halves(piece)
+        if parts is None:
+            tally.drop(piece.items, TOO_LARGE)
+        return parts or ()
+
     def _offer(self, batch: Batch, deadline: Deadline, tries: int) -> Partial | _Refused | _Verdict:
         """Send one request, again and again while that is worth it and there is time."""
-        if 0 < self._too_large_bytes <= len(batch.body) and batch.items > 1:
+        if len(batch.body) >= self._too_large_bytes and batch.items > 1:
             return _Verdict.TOO_LARGE
         if self._transport.left_s(deadline) == 0.0:
             return _Verdict.UNAVAILABLE
         packed = self._transport.packed(self._endpoint, batch.body)
-        for number in range(tries):
+        number = 0
+        while True:
+            number += 1
             reply = self._transport.send(self._endpoint, packed, deadline)
             if isinstance(reply, Answer) and reply.status not in _RETRYABLE:
                 self._note_answer(self._origin, self._own)
                 return self._judge(batch, reply)
             pause_s = self._pause_s(reply, number)
-            if number + 1 == tries or pause_s >= self._transport.left_s(deadline):
+            if number == tries or pause_s >= self._transport.left_s(deadline):
                 break
             self._pause(pause_s, deadline)
         self._give_up(reply)
@@ -173,7 +185,7 @@ class Route:
             self._report(batch, taken)
             return taken
         if answer.status == _CONTENT_TOO_LARGE:
-            self._too_large_bytes = min(self._too_large_bytes or len(batch.body), len(batch.body))
+            self._too_large_bytes = max(_LEAST_LIMIT_BYTES, min(self._too_large_bytes, len(batch.body)))
             if batch.items > 1:
                 return _Verdict.TOO_LARGE
         self._say.warn(
@@ -201,7 +213,7 @@ class Route:
                 return asked_s
         elif reply.kind is FailureKind.UNTRUSTED:
             return math.inf
-        ceiling_s = min(self._patience.first_pause_s * 2.0**number, self._patience.longest_pause_s)
+        ceiling_s = min(self._patience.first_pause_s * 2.0 ** (number - 1), self._patience.longest_pause_s)
         return jittered(ceiling_s, self._random)
 
     def _pause(self, seconds: float, deadline: Deadline) -> None:
@@ -223,7 +235,7 @@ class Route:
                 detail = refusal(reply)
             case Failure(FailureKind.UNREACHABLE | FailureKind.UNTRUSTED):
                 circuit, detail = self._origin, reply.detail
-            case Failure():
+            case _:
                 detail = reply.detail
         if circuit.failed(asked_s):
             self._say.warn(

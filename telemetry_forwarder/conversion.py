@@ -63,7 +63,9 @@ class Conversion:
         self._ledger = ledger
         self._decoder = Decoder()
         self._invocations = Invocations(is_managed=is_managed, new_id=new_id)
-        self._logs = LogEncoder(resource, version, batch_bytes=settings.batch_bytes)
+        self._logs = LogEncoder(
+            resource, version, batch_bytes=settings.batch_bytes, batch_items=settings.batch_items
+        )
         self._spans = SpanEncoder(
             resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id
         )

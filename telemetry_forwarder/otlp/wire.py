@@ -17,6 +17,7 @@ import orjson
 # What is nested deeper is kept as JSON text. https://protobuf.dev/programming-guides/proto-limits/
 MAX_DEPTH = 24
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
+_FEW = 1_024
 _TRUE, _FALSE = b"\x10\x01", b"\x10\x00"
 _double = struct.Struct("<cd").pack
 
@@ -71,6 +72,15 @@ def any_value(value: Any, depth: int = 0) -> bytes:
     if value is None:
         return b""
     return _nested(value, depth)
+
+
+def _int(value: int) -> bytes:
+    if 0 <= value < _FEW:
+        return b"\x18" + varint(value)
+    if _MIN_INT <= value <= _MAX_INT:
+        # Past the cache: ids and durations would push the lengths out of it.
+        return b"\x18" + varint.__wrapped__(value & 0xFFFFFFFFFFFFFFFF)
+    return _text(str(value))
 
 
 def _nested(value: Any, depth: int) -> bytes:

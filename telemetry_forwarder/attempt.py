@@ -6,7 +6,7 @@ from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.errors import ForwarderError
 
 # How long a wait goes on before it looks again how much time it has: `hurry` may have taken some.
-_SLICE_S = 0.25
+SLICE_S = 0.25
 
 
 class TimeIsUpError(ForwarderError):
@@ -30,7 +30,7 @@ class Attempt:
         left_s = self._left_s(self._deadline)
         if left_s == 0.0:
             raise TimeIsUpError("no answer in time" if self.has_connected else "no connection in time")
-        return min(left_s, _SLICE_S)
+        return min(left_s, SLICE_S)
 
     def share(self, parts: int) -> "Attempt":
         """The same, with one of so many equal parts of the time."""

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from telemetry_forwarder.answers import Partial, partial, refusal, retry_after_s
+from telemetry_forwarder.attempt import SLICE_S
 from telemetry_forwarder.batch import Batch
 from telemetry_forwarder.circuit import Circuit, jittered
 from telemetry_forwarder.clock import Clock, Deadline
@@ -28,8 +29,6 @@ _CONTENT_TOO_LARGE = 413
 # No limit below this is believed for longer than one batch: what comes would be cut to shreds for ever.
 _LEAST_LIMIT_BYTES = 65_536
 _MOST_TOO_LARGE = 16
-# How long a pause goes on before it looks again how much time there is: `hurry` may have taken some.
-_SLICE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +218,7 @@ class Route:
     def _pause(self, seconds: float, deadline: Deadline) -> None:
         end = Deadline.after(seconds, self._clock)
         while left_s := min(end.left_s(), self._transport.left_s(deadline)):
-            self._wait(min(left_s, _SLICE_S))
+            self._wait(min(left_s, SLICE_S))
 
     def _note_answer(self, *circuits: Circuit) -> None:
         for circuit in circuits:

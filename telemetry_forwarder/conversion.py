@@ -201,7 +201,9 @@ class Conversion:
 def _note(invocation: Invocation, record: LogLine, line: Line) -> None:
     """What the line tells of its invocation's fate."""
     invocation.last_line_ns = max(invocation.last_line_ns, record.time_ns)
+    exception_type = str(line.attributes.get("exception.type") or "")
     if line.is_exception and not invocation.exception_type:
-        invocation.exception_type = str(line.attributes.get("exception.type") or "exception")
-    if isinstance(line.body, str) and out_of_memory(line.body):
+        invocation.exception_type = exception_type or "exception"
+    text = line.body if isinstance(line.body, str) else ""
+    if out_of_memory(text) or (exception_type and out_of_memory(exception_type)):
         invocation.has_run_out_of_memory = True

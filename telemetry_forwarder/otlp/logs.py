@@ -34,6 +34,7 @@ _SEVERITY_TEXTS = {_INFO: "INFO", _DEBUG: "DEBUG", _WARN: "WARN"}
 _TROUBLE = frozenset({"LaunchError", "InitError", "ExitError", "Crashed"})
 # Lambda's times are milliseconds: an index in the nanoseconds keeps the order of what happened within one.
 _LAST_INDEX = 999_999
+_SECOND_NS = 1_000_000_000
 # Severities and invocations of one post are few.
 _MOST_ALIKE = 1_024
 
@@ -83,7 +84,7 @@ class LogEncoder:
             trace_id, span_id = invocation.trace_id, invocation.span_id
         self._add(
             record.origin,
-            line.time_ns or record.time_ns,
+            _time_ns(record, line),
             record.observed_ns,
             (line.severity_number, line.severity_text, trace_id, span_id, request_id, ""),
             line.body,
@@ -193,6 +194,17 @@ class LogEncoder:
             part.append(record)
         if part:
             yield part
+
+
+def _time_ns(record: LogLine, line: Line) -> int:
+    """When the line says it was written; the event's time where it says nothing, or the same in whole seconds.
+
+    Python's runtime writes no fraction in its JSON lines: taken literally, they would lie before their own span.
+    """
+    own_ns = line.time_ns
+    if own_ns and (own_ns % _SECOND_NS or not 0 <= record.time_ns - own_ns < _SECOND_NS):
+        return own_ns
+    return record.time_ns
 
 
 def _scope(name: str, version: str) -> bytes:

@@ -19,6 +19,9 @@ class Clock:
         """Time for measuring: never goes back, has no date."""
         return time.monotonic()
 
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
 
 class Deadline:
     """A moment after which waiting is over. Made once where the limit is known, then handed down."""
@@ -34,7 +37,7 @@ class Deadline:
         return cls(clock.monotonic_s() + seconds, clock)
 
     @classmethod
-    def at_unix_ms(cls, unix_ms: int, clock: Clock) -> "Deadline":
+    def at_unix_ms(cls, unix_ms: float, clock: Clock) -> "Deadline":
         """The moment that Lambda names in `deadlineMs`, judged by the wall clock as it stands now."""
         return cls.after(unix_ms / 1_000 - clock.unix_ns() / 1_000_000_000, clock)
 

@@ -17,9 +17,19 @@ _MAX_BYTES = (262_144, 1_048_576)
 _TIMEOUT_MS = (25, 30_000)
 
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
-_PLATFORM_EVENTS = frozenset(
-    "default all none initStart initRuntimeDone initReport start runtimeDone report restoreStart"
-    " restoreRuntimeDone restoreReport extension telemetrySubscription logsDropped".split()
+_PLATFORM_EVENTS = (
+    "initStart",
+    "initRuntimeDone",
+    "initReport",
+    "start",
+    "runtimeDone",
+    "report",
+    "restoreStart",
+    "restoreRuntimeDone",
+    "restoreReport",
+    "extension",
+    "telemetrySubscription",
+    "logsDropped",
 )
 
 _GIB = 1_073_741_824
@@ -80,7 +90,7 @@ class Settings:
         self.batch_bytes = read.clamped("BATCH_BYTES", 4_194_304, (16_384, 67_108_864))
         self.batch_items = read.clamped("BATCH_ITEMS", 10_000, (1, 1_000_000))
         self.spool_bytes = read.clamped("SPOOL_BYTES", 67_108_864, (0, 10 * _GIB))
-        self.spool_dir = read.text("SPOOL_DIR", "/tmp/telemetry-forwarder")
+        self.spool_dir = read.folder("SPOOL_DIR", "/tmp/telemetry-forwarder")
         self.log_level = read.choice("LOG_LEVEL", ("info", "debug", "warn", "error", "none"))
         self.memory_mb = _whole_number(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")) or 128
 
@@ -94,8 +104,13 @@ class _Reader:
         self._environ = environ
         self.problems: list[str] = []
 
-    def text(self, name: str, default: str) -> str:
-        return self._given(name) or default
+    def folder(self, name: str, default: str) -> str:
+        path = self._given(name)
+        # Nobody says in which folder Lambda starts us.
+        if path and not path.startswith("/"):
+            self._object(name, "does not begin with a slash", default)
+            return default
+        return path or default
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         """One of *choices*; the first is the default."""
@@ -117,12 +132,14 @@ class _Reader:
 
     def platform_logs(self, name: str) -> tuple[str, ...]:
         """`default`, `all` or `none`, or names of platform events without their `platform.`."""
-        words = tuple(word.strip() for word in self._given(name).split(",") if word.strip())
-        taken = tuple(word for word in words if word in _PLATFORM_EVENTS)
-        if taken != words:
-            choices = ", ".join(sorted(_PLATFORM_EVENTS))
-            self._object(name, f"names something other than {choices}", ",".join(taken or ("default",)))
-        return taken or ("default",)
+        words = [word.strip().lower() for word in self._given(name).split(",") if word.strip()]
+        if len(words) == 1 and words[0] in ("default", "all", "none"):
+            return (words[0],)
+        taken = tuple(event for event in _PLATFORM_EVENTS if event.lower() in words) or ("default",)
+        if words and not {event.lower() for event in _PLATFORM_EVENTS}.issuperset(words):
+            choices = ", ".join(_PLATFORM_EVENTS)
+            self._object(name, f"is none of default, all, none, and no list of {choices}", ",".join(taken))
+        return taken
 
     def flag(self, name: str) -> bool:
         value = self._given(name).lower()
@@ -145,16 +162,17 @@ class _Reader:
         return nearest
 
     def port(self, name: str) -> int:
-        port = self.clamped(name, 0, (0, 65_535))
-        # The Runtime API's own.
-        if port == 9_001:
-            self._object(name, "is taken by Lambda itself", "0")
+        """0 is any free one. 9001 is the Runtime API's own."""
+        value = self._given(name)
+        port = _whole_number(value or "0")
+        if port is None or not 0 <= port <= 65_535 or port == 9_001:
+            self._object(name, "is no port from 0 to 65535, or is Lambda's own 9001", "0")
             return 0
         return port
 
     def flush(self, name: str) -> tuple[str, float]:
         """The mode, and for `every` its seconds."""
-        mode, _, seconds = self._given(name).lower().partition(" ")
+        mode, seconds = [*self._given(name).lower().split(None, 1), "", ""][:2]
         if mode in ("", "auto", "end", "shutdown") and not seconds:
             return mode or "auto", 0.0
         number = _whole_number(seconds.strip().removesuffix("s").strip())

@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     Item = Body | Invoked | ShutDown | Subscribed
 
 
+# What a body costs beside its bytes. Without it, posts of nothing could come for ever.
+_OVERHEAD_BYTES = 256
+
+
 class Inbox:
     """First in, first out. What Lambda posts counts against the bound; its events always fit."""
 
@@ -77,18 +81,17 @@ class Inbox:
         An empty inbox takes any body, so that one larger than the bound is not refused for ever.
         """
         with self._has_changed:
-            if self._held_bytes and self._held_bytes + len(body.content) > self._max_bytes:
+            if not self._has_room(body):
                 self.refused_bodies += 1
                 return False
-            self._held_bytes += len(body.content)
-            self._items.append(body)
-            self._has_changed.notify_all()
+            self._append(body)
             return True
 
-    def wait_for_room(self, timeout_s: float | None) -> bool:
-        """Block until half of the bound is free, at most *timeout_s*; say whether it is."""
+    def put_body_when_it_fits(self, body: Body) -> None:
+        """Block until there is room for *body*, then take it."""
         with self._has_changed:
-            return self._has_changed.wait_for(lambda: self._held_bytes * 2 <= self._max_bytes, timeout_s)
+            self._has_changed.wait_for(lambda: self._has_room(body))
+            self._append(body)
 
     def lets_all_go(self, is_so: bool) -> None:
         """Whether an INVOKE that comes from now on need not wait for the worker, which is busy."""
@@ -111,3 +114,15 @@ class Inbox:
             self._held_bytes = 0
             self._has_changed.notify_all()
             return taken
+
+    def _has_room(self, body: Body) -> bool:
+        return not self._held_bytes or self._held_bytes + _size(body) <= self._max_bytes
+
+    def _append(self, body: Body) -> None:
+        self._held_bytes += _size(body)
+        self._items.append(body)
+        self._has_changed.notify_all()
+
+
+def _size(body: Body) -> int:
+    return len(body.content) + _OVERHEAD_BYTES

@@ -27,13 +27,11 @@ _MAX_ANSWER_BYTES = 1_048_576
 class LambdaApi:
     """The conversation with Lambda, over one connection that is opened anew when Lambda has closed it."""
 
-    __slots__ = ("_address", "_connection", "_host", "_id", "_name", "_reader", "registration")
+    __slots__ = ("_connection", "_host", "_id", "_name", "_reader", "registration")
 
     def __init__(self, runtime_api: str, name: str) -> None:
         """*runtime_api* is `host:port`; *name* is the basename of the file that Lambda started."""
-        host, _, port = runtime_api.rpartition(":")
         self._host = runtime_api
-        self._address = (host, int(port))
         self._name = name
         self._id = ""
         self._connection: _socket.socket | None = None
@@ -54,7 +52,7 @@ class LambdaApi:
     def subscribe(self, subscription: bytes) -> int:
         """Ask for telemetry; give the status: 200 it comes, 202 it never will (a local emulator).
 
-        Only between `register` and the first `next_event`; never twice.
+        Only between `register` and the first `next_event`; never again after it was taken.
         """
         json = ("Content-Type", "application/json")
         return self._call("PUT", _TELEMETRY, (self._identity, json), subscription).status
@@ -62,7 +60,8 @@ class LambdaApi:
     def next_event(self, when_asked: "Callable[[], None] | None" = None) -> bytes:
         """Say that we are done, and wait for the next event: its JSON. Raises if Lambda refuses us.
 
-        *when_asked* is called when the request is on its way: what it does keeps nobody waiting.
+        *when_asked* is called when the request is on its way: what it does keeps nobody waiting. Called again if
+        the request has to be sent again; must not raise.
         """
         answer = self._call("GET", f"{_EXTENSION}/event/next", (self._identity,), when_sent=when_asked)
         if answer.status != 200:
@@ -77,12 +76,20 @@ class LambdaApi:
         """Say that we leave. Fatal to the environment."""
         self._report_error("exit", error_type)
 
+    def close(self) -> None:
+        """Hang up. A call after this opens a connection anew."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._reader = MessageReader(_MAX_ANSWER_BYTES)
+
     @property
     def _identity(self) -> tuple[str, str]:
         return ("Lambda-Extension-Identifier", self._id)
 
     def _report_error(self, moment: str, error_type: str) -> None:
-        kind = ("Lambda-Extension-Function-Error-Type", error_type)
+        # A newline in a header would be the end of it.
+        kind = ("Lambda-Extension-Function-Error-Type", " ".join(error_type.split()))
         self._call("POST", f"{_EXTENSION}/{moment}/error", (self._identity, kind))
 
     def _call(
@@ -94,26 +101,27 @@ class LambdaApi:
         when_sent: "Callable[[], None] | None" = None,
     ) -> Message:
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        request = (
+        head = (
             f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
-        ).encode("latin-1") + body
+        )
         try:
-            answer = self._exchange(request, when_sent or _nothing)
-        except (OSError, MessageError) as exc:
-            self._disconnect()
+            # The name is a file's, in whatever bytes it has.
+            answer = self._exchange(head.encode("utf-8", "surrogateescape") + body, when_sent or _nothing)
+        except (OSError, ValueError, OverflowError, MessageError) as exc:
+            self.close()
             raise LambdaUnreachableError(f"{method} {path} at {self._host}: {exc}") from exc
         if answer.wants_close:
-            self._disconnect()
+            self.close()
         return answer
 
     def _exchange(self, request: bytes, when_sent: "Callable[[], None]") -> Message:
         if self._connection is not None:
             try:
                 return self._send_and_receive(self._connection, request, when_sent)
-            except (ConnectionError, BrokenPipeError):
+            except ConnectionError:
                 # Closed while it lay idle, as after a thaw. Once more on a new one is no harm: had Lambda taken
                 # the call, it would have answered on this one.
-                self._disconnect()
+                self.close()
         return self._send_and_receive(self._connect(), request, when_sent)
 
     def _send_and_receive(
@@ -126,20 +134,17 @@ class LambdaApi:
             if not received:
                 raise ConnectionResetError("closed without an answer")
             for message in self._reader.feed(received):
-                return message
+                # 1xx only announces the answer.
+                if message.status >= 200:
+                    return message
 
     def _connect(self) -> _socket.socket:
-        # Kept before it is connected: whatever fails, `_disconnect` finds it.
+        host, _, port = self._host.rpartition(":")
+        # Kept before it is connected: whatever fails, `close` finds it.
         self._connection = connection = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-        connection.connect(self._address)
+        connection.connect((host, int(port)))
         connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         return connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-        self._reader = MessageReader(_MAX_ANSWER_BYTES)
 
 
 def _nothing() -> None:

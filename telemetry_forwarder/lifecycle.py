@@ -5,8 +5,6 @@ forwarding breaks, we say so and live on answering `next`. Modules that are not 
 afterwards, inside the functions that need them.
 """
 
-import time
-
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.errors import ForwarderError, LambdaUnreachableError
@@ -16,9 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from telemetry_forwarder.config import Settings
-    from telemetry_forwarder.inbox import Invoked, ShutDown
-    from telemetry_forwarder.worker import Worker
+    from telemetry_forwarder.forwarding import Forwarding
 
 # Newest first. Managed instances take the first only, older regions and emulators the second only.
 _SCHEMAS = ("2025-01-29", "2022-12-13")
@@ -26,36 +22,29 @@ _SUBSCRIBED = 200
 _NOT_SUPPORTED = 202
 _TRY_OLDER = frozenset({400, 404})
 
-# Lambda gives an init 10 s; whatever is not warm by then warms up beside the first invocation.
-_LONGEST_WARM_UP_S = 6.0
-# Left of an invocation, or of the shutdown, for Lambda to see that we are done.
-_MARGIN_S = 0.05
 _GIVE_UP_AFTER_S = 60.0
-_FULL_CPU_MB = 1_769
 
 
 class Lifecycle:
     """One life of the extension, from register to SHUTDOWN."""
 
-    def __init__(self, api: LambdaApi, environ: "Mapping[str, str]", clock: Clock) -> None:
+    def __init__(self, api: LambdaApi, environ: "Mapping[str, str]", clock: Clock, say: Diagnostics) -> None:
+        """*say* is used until the settings are known."""
         self._api = api
         self._environ = environ
         self._clock = clock
-        self._say = Diagnostics("info", clock)
+        self._say = say
+        self._forwarding: Forwarding | None = None
 
     def run(self) -> int:
         """Live; give the exit code. Blocks for as long as the environment exists."""
         try:
             self._register()
-            try:
-                self._forward()
-            except ForwarderError:
-                raise
-            except Exception as exc:
-                self._say.error(
-                    f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it"
-                )
-                self._only_answer()
+            self._guard(self._prepare)
+            event = b""
+            while not _is_shutdown(event):
+                event = self._next_event()
+                self._follow(event)
         except ForwarderError as exc:
             # Lambda itself will have no more of us: there is nobody left to live on for.
             self._say.error(str(exc))
@@ -70,109 +59,59 @@ class Lifecycle:
         """Whether this is a managed instance, where extensions may register for SHUTDOWN only."""
         return self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "") == "lambda-managed-instances"
 
-    def _forward(self) -> None:
-        from telemetry_forwarder.config import Settings
-        from telemetry_forwarder.worker import Worker
+    def _guard(self, step: "Callable[[], object]") -> None:
+        """Take a step of the forwarding; should it fail, say so and live on without forwarding."""
+        try:
+            step()
+        except Exception as exc:
+            self._forwarding = None
+            self._say.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
 
-        settings = Settings(self._environ)
-        self._say = Diagnostics(settings.log_level, self._clock)
-        for problem in settings.problems:
-            self._say.warn(problem)
-        worker = Worker(settings, self._environ, self._api.registration, self._clock, self._say)
-        if self._warms_up_first(settings):
-            worker.start()
-        self._subscribe(settings, worker)
-        if self._warms_up_first(settings):
-            worker.is_warm.wait(_LONGEST_WARM_UP_S)
-        self._follow(worker)
+    def _prepare(self) -> None:
+        from telemetry_forwarder.forwarding import Forwarding
 
-    def _subscribe(self, settings: "Settings", worker: "Worker") -> None:
-        from telemetry_forwarder.inbox import Subscribed
-        from telemetry_forwarder.listener import Listener
+        self._forwarding = Forwarding(self._environ, self._api.registration, self._clock)
+        self._say = self._forwarding.say
+        self._forwarding.has_telemetry = self._subscribe(self._forwarding)
+        self._forwarding.warm_up()
 
-        listener = Listener(settings.listener, settings.port, worker.inbox, self._clock, self._say)
-        listener.start()
+    def _subscribe(self, forwarding: "Forwarding") -> bool:
         status = 0
         for schema in _SCHEMAS:
-            status = self._api.subscribe(_subscription(settings, schema, listener.port))
+            status = self._api.subscribe(forwarding.subscription(schema))
             if status not in _TRY_OLDER:
                 break
         if status == _NOT_SUPPORTED:
             self._say.info("there is no Telemetry API here (a local emulator?); nothing will be forwarded")
         elif status != _SUBSCRIBED:
             self._say.error(f"the subscription was answered {status}; nothing will be forwarded")
-        worker.inbox.put_event(Subscribed(status == _SUBSCRIBED))
+        return status == _SUBSCRIBED
 
-    def _warms_up_first(self, settings: "Settings") -> bool:
-        """Below one vCPU, imports after the init cost many times as much: do them before it ends.
-
-        An init has a full CPU whatever the memory size; afterwards the share is memory / 1769 MB.
-        https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
-        """
-        if settings.warm_up == "auto":
-            return settings.memory_mb < _FULL_CPU_MB
-        return settings.warm_up == "init"
-
-    def _follow(self, worker: "Worker") -> None:
-        from telemetry_forwarder.inbox import Invoked, ShutDown
-
-        while True:
-            match self._read_event(self._next_event(worker.start)):
-                case Invoked() as invoked:
-                    worker.tell(invoked)
-                    invoked.let_go.wait(invoked.deadline.less(_MARGIN_S).left_s())
-                case ShutDown() as shut_down:
-                    worker.tell(shut_down)
-                    shut_down.done.wait(shut_down.deadline.less(_MARGIN_S).left_s())
-                    return
-                case None:
-                    pass  # An event of a kind that does not exist yet.
-
-    def _only_answer(self) -> None:
-        while b'"SHUTDOWN"' not in self._next_event():
-            pass
-
-    def _next_event(self, when_asked: "Callable[[], None] | None" = None) -> bytes:
+    def _next_event(self) -> bytes:
         """Lambda's next event. Outlives a Runtime API that is away for a while."""
         give_up = Deadline.after(_GIVE_UP_AFTER_S, self._clock)
         pause_s = 0.01
         while True:
             try:
-                return self._api.next_event(when_asked)
+                return self._api.next_event(when_asked=self._start)
             except LambdaUnreachableError as exc:
                 # The wait inside `next` may itself have been hours: what counts is how long it fails at once.
                 if pause_s > 1.0 and give_up.is_over():
                     raise
                 self._say.warn(str(exc), once_a_minute="next")
-            time.sleep(pause_s)
+            self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, 2.0)
 
-    def _read_event(self, event: bytes) -> "Invoked | ShutDown | None":
-        """Take apart what `next` was answered. Nothing in it is sure but its type."""
-        import orjson
+    def _start(self) -> None:
+        if (forwarding := self._forwarding) is not None:
+            self._guard(forwarding.start)
 
-        from telemetry_forwarder.inbox import Invoked, ShutDown
-
-        said = orjson.loads(event)
-        deadline = Deadline.at_unix_ms(int(said.get("deadlineMs") or 0), self._clock)
-        match said.get("eventType"):
-            case "INVOKE":
-                tracing = said.get("tracing") or {}
-                arn, request_id = said.get("invokedFunctionArn") or "", said.get("requestId") or ""
-                return Invoked(request_id, arn, tracing.get("value") or "", deadline)
-            case "SHUTDOWN":
-                return ShutDown(said.get("shutdownReason") or "", deadline)
-        return None
+    def _follow(self, event: bytes) -> None:
+        if (forwarding := self._forwarding) is not None:
+            self._guard(lambda: forwarding.follow(event))
 
 
-def _subscription(settings: "Settings", schema: str, port: int) -> bytes:
-    types = ",".join(f'"{type_}"' for type_ in settings.types)
-    if settings.listener == "tcp":
-        destination = f'"protocol":"TCP","port":{port}'
-    else:
-        destination = f'"protocol":"HTTP","URI":"http://sandbox.localdomain:{port}/"'
-    return (
-        f'{{"schemaVersion":"{schema}","destination":{{{destination}}},"types":[{types}],'
-        f'"buffering":{{"maxItems":{settings.buffer_max_items},"maxBytes":{settings.buffer_max_bytes},'
-        f'"timeoutMs":{settings.buffer_timeout_ms}}}}}'
-    ).encode()
+def _is_shutdown(event: bytes) -> bool:
+    # Not parsed: this must hold when nothing else of ours does. In JSON the word can stand between two quotes only
+    # as a whole value, and of the values only the type of the event is one word that is not the user's.
+    return b'"SHUTDOWN"' in event

@@ -14,16 +14,14 @@ from telemetry_forwarder.errors import MessageError
 from telemetry_forwarder.http1 import Message, MessageReader
 from telemetry_forwarder.inbox import Body, Inbox
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from telemetry_forwarder.diagnostics import Diagnostics
-
 # A post can be twice the subscription's maxBytes and its metadata: 2 MB and some.
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api.html#telemetry-api-buffering
 MAX_BODY_BYTES = 4_194_304
-_MAX_CONNECTIONS = 64
+MAX_CONNECTIONS = 64
+# What we go on reading, and throwing away, from a sender that was refused and may not have looked yet.
+MAX_DISCARDED_BYTES = 67_108_864
 _RECEIVE_BYTES = 262_144
-_BACKLOG = 128
+_NO_DESCRIPTOR_PAUSE_S = 0.02
 
 _REASONS = {
     200: "OK",
@@ -36,15 +34,15 @@ _REASONS = {
 
 
 class Listener:
-    """A port on every interface, and the thread that serves it until `close`."""
+    """The thread that serves a port until `close`."""
 
-    def __init__(self, protocol: str, port: int, inbox: Inbox, clock: Clock, say: "Diagnostics") -> None:
-        """Bind, so that Lambda can connect from here on. A *port* that is taken costs a warning and another port."""
-        self._protocol = protocol
+    def __init__(self, protocol: str, server: _socket.socket, inbox: Inbox, clock: Clock) -> None:
+        """*protocol* is `http` or `tcp`. *server* listens already and belongs to the listener from here on."""
+        self._connect = _TcpConnection if protocol == "tcp" else _HttpConnection
+        self._server = server
+        self._server.setblocking(False)
         self._inbox = inbox
         self._clock = clock
-        self._server = _bind(port, say)
-        self.port: int = self._server.getsockname()[1]
         self._connections: dict[int, _Connection] = {}
         self._poll = select.poll()
         self._wake_end, self._waking_end = _socket.socketpair()
@@ -54,7 +52,7 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop taking anything. Returns when the thread has gone."""
+        """Stop taking anything. Returns when the thread has gone; over TCP that waits for room in the inbox."""
         self._waking_end.close()
         self._thread.join()
 
@@ -68,30 +66,36 @@ class Listener:
                     return
                 if number == self._server.fileno():
                     self._accept()
-                elif number in self._connections:
+                else:
                     self._read(number)
 
     def _accept(self) -> None:
         try:
             number, _ = self._server._accept()  # type: ignore[attr-defined]  # the C socket has no other
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # Gone before we came to it.
         except OSError:
-            return  # Gone before we came to it, or no descriptor left: Lambda connects again.
+            # No descriptor is left, and the connection waits on: poll would not.
+            self._clock.sleep(_NO_DESCRIPTOR_PAUSE_S)
+            return
         connection = _socket.socket(fileno=number)
-        if len(self._connections) >= _MAX_CONNECTIONS:
+        if len(self._connections) >= MAX_CONNECTIONS:
             connection.close()
             return
         connection.setblocking(False)
-        kind = _TcpConnection if self._protocol == "tcp" else _HttpConnection
-        self._connections[number] = kind(connection, self._inbox, self._clock)
+        self._connections[number] = self._connect(connection, self._inbox, self._clock)
         self._poll.register(number, select.POLLIN)
 
     def _read(self, number: int) -> None:
         connection = self._connections[number]
         try:
-            is_open = connection.read()
-        except (BlockingIOError, InterruptedError):
-            return
+            received = connection.socket.recv(_RECEIVE_BYTES)
         except OSError:
+            received = b""
+        try:
+            is_open = connection.take(received)
+        except OSError:
+            # The other side has gone, or reads so little that an answer finds no room.
             is_open = False
         if not is_open:
             self._poll.unregister(number)
@@ -108,38 +112,49 @@ class Listener:
 class _HttpConnection:
     """Posts in, answers out."""
 
-    __slots__ = ("_clock", "_inbox", "_reader", "socket")
+    __slots__ = ("_clock", "_inbox", "_left_to_discard", "_reader", "socket")
 
     def __init__(self, socket: _socket.socket, inbox: Inbox, clock: Clock) -> None:
         self.socket = socket
         self._inbox = inbox
         self._clock = clock
         self._reader = MessageReader(MAX_BODY_BYTES)
+        self._left_to_discard = 0
 
-    def read(self) -> bool:
-        """Take what has come; say whether more may come."""
-        received = self.socket.recv(_RECEIVE_BYTES)
-        if not received:
-            return False
-        did_expect = self._reader.expects_continue
+    def take(self, received: bytes) -> bool:
+        """Take what has come, nothing if that was all; say whether more may come."""
+        if self._left_to_discard > 0:
+            self._left_to_discard -= len(received)
+            return received != b"" and self._left_to_discard > 0
         try:
-            messages = self._reader.feed(received)
+            for message in self._reader.feed(received):
+                self._put(message)
+                if message.wants_close:
+                    return False
         except MessageError as exc:
-            self._answer(exc.status, "Connection: close\r\n")
-            return False
-        if self._reader.expects_continue and not did_expect:
+            self._refuse(exc.status)
+            return True
+        if self._reader.expects_continue:
+            self._reader.expects_continue = False
             self.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return all([self._take(message) for message in messages])
+        return received != b""
 
-    def _take(self, message: Message) -> bool:
-        method = message.start_line.split(" ", 1)[0]
-        if method not in ("POST", "PUT"):
+    def _put(self, message: Message) -> None:
+        if message.start_line.partition(" ")[0] not in ("POST", "PUT"):
             self._answer(405, "Allow: POST, PUT\r\n")
         elif self._inbox.put_body(Body(message.body, self._clock.unix_ns())):
             self._answer(200)
         else:
             self._answer(503, "Retry-After: 1\r\n")
-        return not message.wants_close
+
+    def _refuse(self, status: int) -> None:
+        """Answer for the last time. To close while more is coming would take the answer away from the sender.
+
+        https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+        """
+        self._left_to_discard = MAX_DISCARDED_BYTES
+        self._answer(status, "Connection: close\r\n")
+        self.socket.shutdown(_socket.SHUT_WR)
 
     def _answer(self, status: int, fields: str = "") -> None:
         # So short that the socket's buffer always takes it, unless the other side reads nothing at all: then
@@ -160,42 +175,23 @@ class _TcpConnection:
         self._clock = clock
         self._partial = bytearray()
 
-    def read(self) -> bool:
-        """Take what has come; say whether more may come. Blocks while the inbox is full."""
-        received = self.socket.recv(_RECEIVE_BYTES)
-        if not received:
-            self._put(bytes(self._partial))
-            return False
+    def take(self, received: bytes) -> bool:
+        """Take what has come, nothing if that was all; say whether more may come. Blocks while the inbox is full."""
         end_of_line = received.rfind(b"\n") + 1
         if end_of_line:
             self._put(bytes(self._partial) + received[:end_of_line])
             self._partial = bytearray(received[end_of_line:])
         else:
             self._partial += received
-        if len(self._partial) > MAX_BODY_BYTES:
-            # No line of Lambda's is that long. Handed on as it is: whoever decodes keeps it as text.
+        # No line of Lambda's is longer than that. Handed on as it is: whoever decodes keeps it as text.
+        if received == b"" or len(self._partial) > MAX_BODY_BYTES:
             self._put(bytes(self._partial))
             self._partial = bytearray()
-        return True
+        return received != b""
 
     def _put(self, lines: bytes) -> None:
-        body = Body(lines, self._clock.unix_ns())
-        while lines and not self._inbox.put_body(body):
-            self._inbox.wait_for_room(None)
+        if lines:
+            self._inbox.put_body_when_it_fits(Body(lines, self._clock.unix_ns()))
 
 
 _Connection = _HttpConnection | _TcpConnection
-
-
-def _bind(port: int, say: "Diagnostics") -> _socket.socket:
-    server = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-    # A second life in the same environment must not wait for the first one's connections to be forgotten.
-    server.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-    # Every interface: Lambda's `sandbox.localdomain` and its emulators' 127.0.0.1 are not the same everywhere.
-    try:
-        server.bind(("0.0.0.0", port))
-    except OSError as exc:
-        say.warn(f"port {port} cannot be had ({exc.strerror}); any free port is taken instead")
-        server.bind(("0.0.0.0", 0))
-    server.listen(_BACKLOG)
-    return server

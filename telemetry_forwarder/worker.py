@@ -5,7 +5,7 @@ Whatever happens to the forwarder, the main thread is never left waiting, and ne
 
 import threading
 
-from telemetry_forwarder.inbox import Inbox, Invoked, ShutDown
+from telemetry_forwarder.inbox import Body, Inbox, Invoked, ShutDown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """Runs the forwarder. `start` may be called again and again; the first call counts."""
+    """Runs the forwarder from `start` to SHUTDOWN, or lets everybody go without it."""
 
     def __init__(
         self,
@@ -37,16 +37,17 @@ class Worker:
         self._clock = clock
         self._say = say
         self._forwarder: Forwarder | None = None
+        self._told: Invoked | ShutDown | None = None
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
-        if self._thread.ident is None:
-            self._thread.start()
+        self._thread.start()
 
     def tell(self, event: Invoked | ShutDown) -> None:
         """Pass on Lambda's event. On SHUTDOWN, what is being sent is told to hurry: its time was another."""
         if isinstance(event, ShutDown) and self._forwarder is not None:
             self._forwarder.hurry(event.deadline)
+        self._told = event
         self.inbox.put_event(event)
 
     def _run(self) -> None:
@@ -61,18 +62,27 @@ class Worker:
         except BaseException as exc:
             self._say.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
             self.is_warm.set()
+            self._forwarder = None
             self._let_everybody_go()
 
     def _let_everybody_go(self) -> None:
+        # The forwarder may have taken this one out of the inbox before it failed.
+        is_over = self._let_go(self._told)
         lost_bodies = 0
-        while True:
+        while not is_over:
             for item in self.inbox.take(None):
-                match item:
-                    case Invoked():
-                        item.let_go.set()
-                    case ShutDown():
-                        self._say.error(f"{lost_bodies} posts of telemetry were dropped after that")
-                        item.done.set()
-                        return
-                    case _:
-                        lost_bodies += 1
+                lost_bodies += isinstance(item, Body)
+                if isinstance(item, ShutDown) and lost_bodies:
+                    self._say.error(f"{lost_bodies} posts of telemetry were dropped after that")
+                if isinstance(item, Invoked | ShutDown):
+                    is_over = self._let_go(item)
+
+    def _let_go(self, event: Invoked | ShutDown | None) -> bool:
+        """End the main thread's wait for *event*; say whether it was the last."""
+        match event:
+            case Invoked():
+                event.let_go.set()
+            case ShutDown():
+                event.done.set()
+                return True
+        return False

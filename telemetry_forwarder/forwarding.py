@@ -1,0 +1,141 @@
+"""The half of a life that forwards: settings, port, and the two threads beside the main one. Any step may raise.
+
+`lifecycle` guards each of them, because the other half, answering Lambda, must outlive this one. What threads need
+is imported by `start`, when the first `next` is on its way.
+"""
+
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.config import Settings
+from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.port import opened_port
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from telemetry_forwarder.inbox import Invoked, ShutDown
+    from telemetry_forwarder.worker import Worker
+
+# Lambda gives an init 10 s; whatever is not warm by then warms up beside the first invocation.
+_LONGEST_WARM_UP_S = 6.0
+# Left of an invocation, or of the shutdown, for Lambda to see that we are done.
+_MARGIN_S = 0.05
+_LONGEST_INVOCATION_S = 900.0
+# What Lambda gives to a shutdown, should it not say.
+_SHUTDOWN_S = 2.0
+_FULL_CPU_MB = 1_769
+
+
+class Forwarding:
+    """Belongs to the main thread."""
+
+    def __init__(self, environ: "Mapping[str, str]", registration: bytes, clock: Clock) -> None:
+        """Read the settings, say what is wrong with them, and open the port."""
+        self._environ = environ
+        self._registration = registration
+        self._clock = clock
+        self._settings = Settings(environ)
+        self.say = Diagnostics(self._settings.log_level, clock)
+        for problem in self._settings.problems:
+            self.say.warn(problem)
+        self._server = opened_port(self._settings.port, self.say)
+        self._worker: Worker | None = None
+        self.has_telemetry = False
+        """Whether the subscription was taken: without telemetry nobody may wait for any. Set before `start`."""
+
+    def subscription(self, schema: str) -> bytes:
+        """The body of our subscription."""
+        settings, port = self._settings, self._server.getsockname()[1]
+        types = ",".join(f'"{type_}"' for type_ in settings.types)
+        if settings.listener == "tcp":
+            destination = f'"protocol":"TCP","port":{port}'
+        else:
+            destination = f'"protocol":"HTTP","URI":"http://sandbox.localdomain:{port}/"'
+        return (
+            f'{{"schemaVersion":"{schema}","destination":{{{destination}}},"types":[{types}],'
+            f'"buffering":{{"maxItems":{settings.buffer_max_items},"maxBytes":{settings.buffer_max_bytes},'
+            f'"timeoutMs":{settings.buffer_timeout_ms}}}}}'
+        ).encode()
+
+    def warm_up(self) -> None:
+        """Where imports would cost many times as much after the init, start now and wait until they are done.
+
+        An init has a full CPU whatever the memory size; afterwards the share is memory / 1769 MB.
+        https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+        """
+        has_less_cpu_later = self._settings.memory_mb < _FULL_CPU_MB
+        if self._settings.warm_up == "init" or (self._settings.warm_up == "auto" and has_less_cpu_later):
+            self.start().is_warm.wait(_LONGEST_WARM_UP_S)
+
+    def start(self) -> "Worker":
+        """Start listener and worker; the first call counts. Blocks for their imports only."""
+        if self._worker is not None:
+            return self._worker
+        from telemetry_forwarder.inbox import Subscribed
+        from telemetry_forwarder.listener import Listener
+        from telemetry_forwarder.worker import Worker
+
+        self._worker = worker = Worker(
+            self._settings, self._environ, self._registration, self._clock, self.say
+        )
+        worker.inbox.put_event(Subscribed(self.has_telemetry))
+        Listener(self._settings.listener, self._server, worker.inbox, self._clock).start()
+        worker.start()
+        return worker
+
+    def follow(self, event: bytes) -> None:
+        """Pass on Lambda's *event*, and block until the worker has no need of this invocation any more.
+
+        At SHUTDOWN, until it has drained. In any case no longer than until shortly before the event's deadline.
+        """
+        from telemetry_forwarder.inbox import Invoked, ShutDown
+
+        match self._read(event):
+            case Invoked() as invoked:
+                self.start().tell(invoked)
+                invoked.let_go.wait(invoked.deadline.less(_MARGIN_S).left_s())
+            case ShutDown() as shut_down:
+                self.start().tell(shut_down)
+                shut_down.done.wait(shut_down.deadline.less(_MARGIN_S).left_s())
+            case None:
+                pass  # An event of a kind that does not exist yet.
+
+    def _read(self, event: bytes) -> "Invoked | ShutDown | None":
+        """Take *event* apart. Nothing in it is sure but its type."""
+        from telemetry_forwarder.inbox import Invoked, ShutDown
+
+        said = _parsed(event)
+        deadline = self._deadline(_at(said, "deadlineMs"))
+        match _at(said, "eventType"):
+            case "INVOKE":
+                arn, trace_header = _at(said, "invokedFunctionArn"), _at(said, "tracing", "value")
+                return Invoked(_text(_at(said, "requestId")), _text(arn), _text(trace_header), deadline)
+            case "SHUTDOWN":
+                return ShutDown(_text(_at(said, "shutdownReason")), deadline)
+        return None
+
+    def _deadline(self, unix_ms: object) -> Deadline:
+        if not isinstance(unix_ms, int | float):
+            return Deadline.after(_SHUTDOWN_S, self._clock)
+        return Deadline.at_unix_ms(unix_ms, self._clock).within(_LONGEST_INVOCATION_S)
+
+
+def _parsed(event: bytes) -> object:
+    try:
+        import orjson
+    except ImportError:
+        # The worker says so; events must be readable even then.
+        import json
+
+        return json.loads(event)
+    return orjson.loads(event)
+
+
+def _at(said: object, *path: str) -> object:
+    for name in path:
+        said = said.get(name) if isinstance(said, dict) else None
+    return said
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -7,7 +7,7 @@ attributes are written for each. https://opentelemetry.io/docs/specs/otel/logs/d
 
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
@@ -18,9 +18,9 @@ from telemetry_forwarder.batch import LOGS, Batch
 from telemetry_forwarder.invocations import Invocation
 from telemetry_forwarder.line import Line
 from telemetry_forwarder.otlp.common import clean, key_values
-from telemetry_forwarder.otlp.platform_attributes import platform_attributes
+from telemetry_forwarder.otlp.platform_attributes import WARN, platform_attributes, severity
 from telemetry_forwarder.otlp.wire import any_value, field, key_value, varint
-from telemetry_forwarder.records import Event, InitReport, InitStart, LogLine, Malformed
+from telemetry_forwarder.records import Event, LogLine, Malformed
 
 # One scope per source: a backend shows it, and it costs nothing per record.
 SCOPES = {
@@ -29,9 +29,7 @@ SCOPES = {
     "platform": "aws.lambda.platform",
 }
 
-_INFO, _DEBUG, _WARN = 9, 5, 13
-_SEVERITY_TEXTS = {_INFO: "INFO", _DEBUG: "DEBUG", _WARN: "WARN"}
-_TROUBLE = frozenset({"LaunchError", "InitError", "ExitError", "Crashed"})
+_SEVERITY_TEXTS = {9: "INFO", 5: "DEBUG", 13: "WARN"}
 # Lambda's times are milliseconds: an index in the nanoseconds keeps the order of what happened within one.
 _LAST_INDEX = 999_999
 _SECOND_NS = 1_000_000_000
@@ -48,6 +46,18 @@ _RECORD_FRAME_BYTES = 6
 _FRAME_BYTES = 8_192
 
 
+class _Alike(NamedTuple):
+    """What is the same for many records."""
+
+    severity_number: int
+    severity_text: str
+    trace_id: str = ""
+    span_id: str = ""
+    request_id: str = ""
+    tenant_id: str = ""
+    event_name: str = ""
+
+
 class LogEncoder:
     """Gathers log records until `take`."""
 
@@ -58,7 +68,7 @@ class LogEncoder:
         self._records: dict[str, list[bytes]] = {origin: [] for origin in SCOPES}
         self._held_bytes = 0
         self._last_time = dict.fromkeys(SCOPES, (0, 0))
-        self._alike: dict[tuple[Any, ...], bytes] = {}
+        self._alike: dict[_Alike, bytes] = {}
         self.resource = resource
 
     @property
@@ -86,7 +96,14 @@ class LogEncoder:
             record.origin,
             _time_ns(record, line),
             record.observed_ns,
-            (line.severity_number, line.severity_text, trace_id, span_id, request_id, ""),
+            _Alike(
+                line.severity_number,
+                line.severity_text,
+                trace_id,
+                span_id,
+                request_id,
+                invocation.tenant_id if invocation else "",
+            ),
             line.body,
             line.attributes,
         )
@@ -94,13 +111,13 @@ class LogEncoder:
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
         """A platform event, whole: every field of it becomes an attribute, or the body if it has no fields."""
         is_object = isinstance(event.fields, dict)
-        number = _severity(event)
+        number = severity(event)
         trace_id, span_id = (invocation.trace_id, invocation.span_id) if invocation else ("", "")
         self._add(
             "platform",
             event.time_ns,
             event.observed_ns,
-            (number, _SEVERITY_TEXTS[number], trace_id, span_id, "", event.type),
+            _Alike(number, _SEVERITY_TEXTS[number], trace_id, span_id, event_name=event.type),
             event.type if is_object else event.fields,
             platform_attributes(event.fields) if is_object else {},
         )
@@ -111,7 +128,7 @@ class LogEncoder:
             "platform",
             record.observed_ns,
             record.observed_ns,
-            (_WARN, _SEVERITY_TEXTS[_WARN], "", "", "", ""),
+            _Alike(WARN, _SEVERITY_TEXTS[WARN]),
             record.text,
             {"lambda.malformed": True},
         )
@@ -136,7 +153,7 @@ class LogEncoder:
         origin: str,
         time_ns: int,
         observed_ns: int,
-        alike: tuple[int, str, str, str, str, str],
+        alike: "_Alike",
         body: Any,
         attributes: Mapping[str, Any],
     ) -> None:
@@ -157,21 +174,22 @@ class LogEncoder:
         self._held_bytes += len(record) + _RECORD_FRAME_BYTES
         self._records[origin].append(record)
 
-    def _remember(self, alike: tuple[int, str, str, str, str, str]) -> bytes:
+    def _remember(self, alike: "_Alike") -> bytes:
         """The part of a record that is the same for many: one message, serialized once."""
-        number, text, trace_id, span_id, request_id, event_name = alike
-        attributes = {"faas.invocation_id": request_id} if request_id else {}
-        if event_name:
-            attributes["event.name"] = event_name
+        attributes = {
+            "faas.invocation_id": alike.request_id,
+            "lambda.tenant_id": alike.tenant_id,
+            "event.name": alike.event_name,
+        }
         if len(self._alike) >= _MOST_ALIKE:
             self._alike.clear()
         self._alike[alike] = encoded = LogRecord(
-            severity_number=number,  # type: ignore[arg-type]  # the enum's numbers
-            severity_text=clean(text),
-            attributes=key_values(attributes),
-            trace_id=bytes.fromhex(trace_id),
-            span_id=bytes.fromhex(span_id),
-            event_name=clean(event_name),
+            severity_number=alike.severity_number,  # type: ignore[arg-type]  # the enum's numbers
+            severity_text=clean(alike.severity_text),
+            attributes=key_values({key: value for key, value in attributes.items() if value}),
+            trace_id=bytes.fromhex(alike.trace_id),
+            span_id=bytes.fromhex(alike.span_id),
+            event_name=clean(alike.event_name),
         ).SerializeToString()
         return encoded
 
@@ -209,29 +227,3 @@ def _time_ns(record: LogLine, line: Line) -> int:
 
 def _scope(name: str, version: str) -> bytes:
     return ScopeLogs(scope=InstrumentationScope(name=name, version=version)).SerializeToString()
-
-
-def _severity(event: Event) -> int:
-    """Lambda's own system log level of this event, which depends on how it went.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
-    """
-    status: Any = getattr(event, "status", "")
-    failed = status not in ("", "success")
-    match event.type.removeprefix("platform."):
-        case "initRuntimeDone" | "runtimeDone" | "restoreRuntimeDone":
-            return _WARN if failed else _DEBUG
-        case "initReport":
-            on_demand = isinstance(event, InitReport) and event.initialization_type in ("", "on-demand")
-            return _WARN if failed else _DEBUG if on_demand else _INFO
-        case "initStart":
-            return _INFO if isinstance(event, InitStart) and event.runtime_version else _DEBUG
-        case "report" | "restoreReport":
-            return _WARN if failed else _INFO
-        case "extension":
-            failed = bool(getattr(event, "error_type", "")) or getattr(event, "state", "") in _TROUBLE
-            return _WARN if failed else _INFO
-        case "logsDropped" | "fault":
-            return _WARN
-        case _:
-            return _INFO

@@ -1,4 +1,4 @@
-"""Platform events' fields -> attributes: by the semantic conventions where they have a name, else under `lambda.`.
+"""Platform events -> attributes, by the semantic conventions where they have a name, else under `lambda.`; severity.
 
 Pure. Nothing is left out: a field that is not in the table keeps its own name and value. Units are OpenTelemetry's,
 seconds and bytes; a value that is not the number it should be is kept as it is.
@@ -7,6 +7,11 @@ seconds and bytes; a value that is not the number it should be is kept as it is.
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from telemetry_forwarder.records import Event, InitReport, InitStart
+
+DEBUG, INFO, WARN = 5, 9, 13
+_TROUBLE = frozenset({"LaunchError", "InitError", "ExitError", "Crashed"})
 
 _MS = 0.001
 _MB = 1_048_576
@@ -79,3 +84,29 @@ def _attribute(key: str, value: Any) -> tuple[str, Any]:
         return name, round(value * _MB)
     # Rounded to the nanosecond, so that 209.5 ms do not become 0.20950000000000002 s.
     return name, round(value * _MS, 9) if factor == _MS else value
+
+
+def severity(event: Event) -> int:
+    """Lambda's own system log level of this event, which depends on how it went.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+    """
+    status: Any = getattr(event, "status", "")
+    failed = status not in ("", "success")
+    match event.type.removeprefix("platform."):
+        case "initRuntimeDone" | "runtimeDone" | "restoreRuntimeDone":
+            return WARN if failed else DEBUG
+        case "initReport":
+            on_demand = isinstance(event, InitReport) and event.initialization_type in ("", "on-demand")
+            return WARN if failed else DEBUG if on_demand else INFO
+        case "initStart":
+            return INFO if isinstance(event, InitStart) and event.runtime_version else DEBUG
+        case "report" | "restoreReport":
+            return WARN if failed else INFO
+        case "extension":
+            failed = bool(getattr(event, "error_type", "")) or getattr(event, "state", "") in _TROUBLE
+            return WARN if failed else INFO
+        case "logsDropped" | "fault":
+            return WARN
+        case _:
+            return INFO

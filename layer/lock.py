@@ -26,13 +26,18 @@ _DEBIAN_ARCHES = {"x86_64": "amd64", "arm64": "arm64"}
 # Where a stdlib of the interpreter's minor version may be found. Sid is closest but forgets soonest.
 _STDLIB_SUITES = ("sid", "testing", "trixie")
 _STDLIB_PACKAGES = (f"libpython{PYTHON}-minimal", f"libpython{PYTHON}-stdlib")
-# The newest suite whose builds still ask for a glibc of 2.26 or less.
-_SHARED_LIBRARIES = (
+# Role, suite and name; what is shipped is of the newest suite whose builds ask for no glibc above 2.26.
+_DEBS = (
     ("library", "trixie", "zlib1g"),
     ("grpc", "bullseye", "libstdc++6"),
     ("grpc", "bullseye", "libgcc-s1"),
     # Only papers: the licence of the two above.
     ("grpc", "bullseye", "gcc-10-base"),
+    # Not shipped: the old glibc and the shell on which the layer is tested, with nothing else around.
+    ("proof", "bullseye", "libc6"),
+    ("proof", "bullseye", "dash"),
+    ("proof", "bullseye", "bash"),
+    ("proof", "bullseye", "libtinfo6"),
 )
 _HEADER = """\
 # Every foreign byte of the layer. Written by layer/lock.py; do not edit by hand.
@@ -50,7 +55,7 @@ def main() -> None:
     }
     text = [_HEADER, f'python = "{PYTHON}"\n', *_wheels(roles)]
     text += _stdlibs(_interpreter_version())
-    text += _shared_libraries()
+    text += _debs()
     (_LAYER / "lock.toml").write_text("".join(text))
 
 
@@ -110,11 +115,11 @@ def _stdlibs(interpreter: tuple[int, ...]) -> Iterator[str]:
         yield found[numbers]
 
 
-def _shared_libraries() -> Iterator[str]:
-    for role, suite, name in _SHARED_LIBRARIES:
+def _debs() -> Iterator[str]:
+    for role, suite, name in _DEBS:
         for arch in ARCHES:
             package = _index(suite, _DEBIAN_ARCHES[arch])[name]
-            yield f'\n[[shared_library]]\nrole = "{role}"\narch = "{arch}"\n{_deb(package)}'
+            yield f'\n[[deb]]\nrole = "{role}"\narch = "{arch}"\n{_deb(package)}'
 
 
 def _index(suite: str, arch: str) -> dict[str, dict[str, str]]:

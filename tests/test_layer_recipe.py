@@ -285,10 +285,10 @@ def test_every_pin_has_a_hash_for_each_architecture() -> None:
 
     hashes = [wheel.hash_for(arch) for wheel in pinned.wheels for arch in pins.ARCHES]
     debs = [deb for stdlib in pinned.stdlibs for deb in stdlib.debs]
-    debs += [deb for arches in pinned.shared_libraries.values() for debs in arches.values() for deb in debs]
+    debs += [deb for arches in pinned.debs.values() for debs in arches.values() for deb in debs]
     assert all(len(value) == 64 for value in [*hashes, *(deb.sha256 for deb in debs)])
     assert {wheel.role for wheel in pinned.wheels} == {"interpreter", "library", "grpc"}
-    assert all(set(arches) == set(pins.ARCHES) for arches in pinned.shared_libraries.values())
+    assert all(set(arches) == set(pins.ARCHES) for arches in pinned.debs.values())
 
 
 def test_what_is_trimmed_is_left_out_with_all_below_it() -> None:

@@ -11,11 +11,16 @@ _AR_HEADER_BYTES = 60
 
 def files(deb: Path) -> Iterator[tuple[str, bytes]]:
     """Yield path and content of each regular file that *deb* would install; links are left out."""
-    with tarfile.open(fileobj=io.BytesIO(_member(deb.read_bytes(), "data.tar"))) as archive:
+    with contents(deb) as archive:
         for entry in archive:
             content = archive.extractfile(entry) if entry.isreg() else None
             if content is not None:
                 yield entry.name.removeprefix("./"), content.read()
+
+
+def contents(deb: Path) -> tarfile.TarFile:
+    """All that *deb* would install; close it."""
+    return tarfile.open(fileobj=io.BytesIO(_member(deb.read_bytes(), "data.tar")))
 
 
 def shared_libraries(deb: Path) -> Iterator[tuple[str, bytes]]:

@@ -42,12 +42,12 @@ class Stdlib:
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """*stdlibs* are in order of preference; *shared_libraries* by role (library, grpc) and architecture."""
+    """*stdlibs* are in order of preference; *debs* by role (library, grpc, proof) and architecture."""
 
     python: str
     wheels: tuple[Wheel, ...]
     stdlibs: tuple[Stdlib, ...]
-    shared_libraries: dict[str, dict[str, tuple[Deb, ...]]]
+    debs: dict[str, dict[str, tuple[Deb, ...]]]
 
     def with_role(self, *roles: str) -> tuple[Wheel, ...]:
         return tuple(wheel for wheel in self.wheels if wheel.role in roles)
@@ -55,9 +55,9 @@ class Pins:
 
 def read(path: Path) -> Pins:
     table = tomllib.loads(path.read_text())
-    libraries: dict[str, dict[str, tuple[Deb, ...]]] = {}
-    for entry in table["shared_library"]:
-        by_arch = libraries.setdefault(entry["role"], {})
+    debs: dict[str, dict[str, tuple[Deb, ...]]] = {}
+    for entry in table["deb"]:
+        by_arch = debs.setdefault(entry["role"], {})
         by_arch[entry["arch"]] = (*by_arch.get(entry["arch"], ()), _deb(entry))
     return Pins(
         python=table["python"],
@@ -65,7 +65,7 @@ def read(path: Path) -> Pins:
         stdlibs=tuple(
             Stdlib(entry["version"], tuple(_deb(deb) for deb in entry["deb"])) for entry in table["stdlib"]
         ),
-        shared_libraries=libraries,
+        debs=debs,
     )
 
 

@@ -128,7 +128,7 @@ class TreeBuilder:
         """Put zlib (and for gRPC the C++ run time) into lib/ under their sonames; returns those."""
         placed: set[str] = set()
         for role in self._order.roles:
-            for pinned in self._pins.shared_libraries.get(role, {}).get(self._order.arch, ()):
+            for pinned in self._pins.debs.get(role, {}).get(self._order.arch, ()):
                 deb = fetch.deb(pinned, cache=self._cache)
                 for soname, content in debian.shared_libraries(deb):
                     (self._lib / soname).write_bytes(content)

@@ -37,6 +37,7 @@ class Invocation:
     """16 hex digits: Lambda's `spanId`, else our own."""
     tracing: Tracing
     start_ns: int
+    has_invoke: bool = False
     has_start: bool = False
     """Whether platform.start was seen: before that, all but the request id is provisional."""
     arn: str = ""
@@ -67,8 +68,10 @@ class Invocations:
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> None:
         """INVOKE came, before or after platform.start, which tells the same more exactly."""
         invocation = self._known.get(request_id)
-        if invocation is None or invocation.done is not None:
+        # A fast invocation can be over before we read its INVOKE; a second INVOKE is another attempt.
+        if invocation is None or (invocation.has_invoke and invocation.done is not None):
             invocation = self._open(request_id, read_tracing(trace_header), at_ns)
+        invocation.has_invoke = True
         invocation.arn = arn or invocation.arn
 
     def observe(self, event: Event) -> bool:

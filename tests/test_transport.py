@@ -210,6 +210,12 @@ class TestFailure:
         assert kind(send(transport, logs(collector))) is FailureKind.BROKEN
         assert collector.connections == 1
 
+    def test_server_that_hangs_up_while_much_is_being_sent(self, transport: Transport) -> None:
+        with server(_reset) as url:
+            outcome = transport.send(Endpoint(LOGS, url), bytes(20_000_000), soon())
+
+        assert kind(outcome) is FailureKind.BROKEN
+
     def test_refused(self, transport: Transport, collector: FakeCollector) -> None:
         collector.refuse()
 

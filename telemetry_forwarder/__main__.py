@@ -4,7 +4,6 @@
 import posix
 
 from telemetry_forwarder.clock import Clock
-from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.lambda_api import LambdaApi
 from telemetry_forwarder.lifecycle import Lifecycle
 
@@ -16,8 +15,7 @@ def main(name: str) -> None:
     """
     environ = {_text(variable): _text(value) for variable, value in posix.environ.items()}
     api = LambdaApi(environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"), name)
-    clock = Clock()
-    code = Lifecycle(api, environ, clock, Diagnostics("info", clock)).run()
+    code = Lifecycle(api, environ, Clock()).run()
     # Not sys.exit: tearing the interpreter down takes longer than many a flush, and Lambda waits for our end.
     posix._exit(code)
 

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 _MAX_HEAD_BYTES = 65_536
 _VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_TOKEN = frozenset(_LETTERS + "0123456789!#$%&'*+-.^_`|~")
-_FIRST_BYTES = frozenset(_LETTERS.encode() + b"\r\n")
+_TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~")
+_FIRST = _TOKEN | {"\r", "\n"}
 _HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -104,7 +103,7 @@ class MessageReader:
         # A TLS client says hello and then waits for us: there may never be an end of its first line.
         while not self._buffer:
             yield None
-        if self._buffer[0] not in _FIRST_BYTES:
+        if chr(self._buffer[0]) not in _FIRST:
             raise MessageError(400, "not HTTP")
 
     def _read_chunks(self) -> "Generator[None, None, bytes]":

@@ -28,12 +28,11 @@ _GIVE_UP_AFTER_S = 60.0
 class Lifecycle:
     """One life of the extension, from register to SHUTDOWN."""
 
-    def __init__(self, api: LambdaApi, environ: "Mapping[str, str]", clock: Clock, say: Diagnostics) -> None:
-        """*say* is used until the settings are known."""
+    def __init__(self, api: LambdaApi, environ: "Mapping[str, str]", clock: Clock) -> None:
         self._api = api
         self._environ = environ
         self._clock = clock
-        self._say = say
+        self._say = Diagnostics("info", clock)
         self._forwarding: Forwarding | None = None
 
     def run(self) -> int:

@@ -4,25 +4,36 @@ A post is a JSON array of events, or by TCP one event a line. What orjson does n
 event, and what Lambda has cut is stitched.
 """
 
-import json
 import re
 from collections.abc import Generator, Iterator
 from typing import Any
 
 import orjson
 
+from telemetry_forwarder.envelopes import (
+    Envelope,
+    end_of_garbage,
+    envelope_at,
+    is_boundary,
+    may_hide_a_cut,
+    next_envelope,
+    pieces_within,
+    skip_separators,
+    unframed,
+)
 from telemetry_forwarder.json_prefix import Shape, measure
+from telemetry_forwarder.json_text import json_text
+from telemetry_forwarder.lenient_json import read_json, text_of
 from telemetry_forwarder.platform_events import read_event
 from telemetry_forwarder.records import LogLine, Malformed, Record
 from telemetry_forwarder.stitching import Piece, Stitcher
 from telemetry_forwarder.timestamps import time_ns
 
-_ENVELOPE = re.compile(rb'\{\s*"time"\s*:\s*"([^"]*)"\s*,\s*"type"\s*:\s*"([^"]*)"\s*,\s*"record"\s*:\s*')
-_NEXT_EVENT = re.compile(rb"\}\s*,?\s*(?=%s)" % _ENVELOPE.pattern)
-_BETWEEN_EVENTS = re.compile(rb"[\s,]*")
 _LOG_TYPES = frozenset({"function", "extension"})
+_MEMBERS = 3
+_KNOWN_MEMBERS = frozenset({"time", "type", "record"})
 # Seen in the wild: a report whose `tracing` has a name and no value.
-_MISSING_VALUE = re.compile(rb'("tracing"\s*:)(\s*[},])')
+_MISSING_VALUE = re.compile(rb'("tracing"\s*+:)(\s*+[},])')
 
 
 class Decoder:
@@ -40,6 +51,9 @@ class Decoder:
             events = orjson.loads(body)
         except ValueError:
             return list(self._walk(body, observed_ns))
+        events = events if isinstance(events, list) else [events]
+        if self._stitcher.held or may_hide_a_cut(body, len(events)):
+            return list(self._walk(body, observed_ns))
         return list(_records(events, observed_ns))
 
     @property
@@ -54,43 +68,50 @@ class Decoder:
 
     def _walk(self, body: bytes, observed_ns: int) -> Iterator[Record]:
         """Event by event: what is JSON is read, what Lambda has cut is stitched, the rest is kept as text."""
-        at = len(body) - len(body.lstrip(b" \t\r\n["))
-        while (at := _BETWEEN_EVENTS.match(body, at).end()) < len(body):  # type: ignore[union-attr]
+        at = 0
+        while (at := skip_separators(body, at)) < len(body):
             shape, end = measure(body, at)
-            envelope = None
-            if shape is Shape.WHOLE and body[end : end + 64].lstrip()[:1] in b",]{":
-                yield from _records_of_text(body[at:end], observed_ns)
-            elif (envelope := _ENVELOPE.match(body, at)) is not None:
+            envelope = envelope_at(body, at)
+            if shape is Shape.WHOLE and not (envelope and self._is_piece(body, envelope, end)):
+                yield from _records_of_json(body[at:end], observed_ns)
+            elif envelope is not None:
                 end = yield from self._stitch(body, envelope, observed_ns)
-            elif body[at:].strip() == b"]":
-                return
             else:
-                end = _end_of_garbage(body, at)
-                yield Malformed(observed_ns, _text(body[at:end]))
+                end = end_of_garbage(body, at)
+                yield Malformed(observed_ns, text_of(body[at:end]))
             at = end
 
-    def _stitch(
-        self, body: bytes, envelope: re.Match[bytes], observed_ns: int
-    ) -> Generator[Record, None, int]:
+    def _is_piece(self, body: bytes, envelope: Envelope, end: int) -> bool:
+        """Whether what looks like a whole event is a cut record's piece that happens to be JSON."""
+        if not is_boundary(body, end):
+            return True
+        type_ = text_of(envelope[2])
+        if not self._stitcher.holds(type_):
+            return False
+        record = body[envelope.end() : end].strip()
+        # Lambda's records are strings and objects, and nothing stands behind them in their envelope.
+        is_alone = record[:1] in b'"{' and record[measure(record).end :].strip() == b"}"
+        return not is_alone or self._stitcher.needs_next(type_)
+
+    def _stitch(self, body: bytes, envelope: Envelope, observed_ns: int) -> Generator[Record, None, int]:
         """Returns where the next event begins."""
-        following = _NEXT_EVENT.search(body, envelope.end())
-        raw = body[envelope.end() : following.start()] if following else _unframed(body[envelope.end() :])
-        time, type_ = _text(envelope[1]), _text(envelope[2])
+        begin = envelope.end()
+        end_and_next = next_envelope(body, begin)
+        raw = body[begin : end_and_next[0]] if end_and_next else unframed(body[begin:])
+        time, type_ = text_of(envelope[1]), text_of(envelope[2])
         if type_.startswith("platform."):
             raw = _MISSING_VALUE.sub(rb"\1null\2", raw)
         for piece in self._stitcher.add(Piece(type_, time, raw, observed_ns)):
             yield _record_of(piece)
-        return following.end() if following else len(body)
+        return end_and_next[1] if end_and_next else len(body)
 
 
-def _records(events: Any, observed_ns: int) -> Iterator[Record]:
-    if not isinstance(events, list):
-        events = [events]
+def _records(events: list[Any], observed_ns: int) -> Iterator[Record]:
     for event in events:
         try:
             type_ = event["type"]
-            if type_ in _LOG_TYPES:
-                yield LogLine(type_, time_ns(event["time"]), observed_ns, event["record"])
+            if type_ in _LOG_TYPES and len(event) == _MEMBERS and (at_ns := time_ns(event["time"])):
+                yield LogLine(type_, at_ns, observed_ns, event["record"])
                 continue
         except (KeyError, TypeError):
             pass  # Something is missing, or it is no object at all: read below with more patience.
@@ -100,59 +121,29 @@ def _records(events: Any, observed_ns: int) -> Iterator[Record]:
 def _odd_record(event: Any, observed_ns: int) -> Record:
     """Platform events, and what has not the shape of an event."""
     if not isinstance(event, dict):
-        return Malformed(observed_ns, _json_text(event))
-    type_ = event.get("type")
-    if isinstance(type_, str) and type_ in _LOG_TYPES:
-        return LogLine(type_, time_ns(event.get("time")), observed_ns, event.get("record"))
+        return Malformed(observed_ns, json_text(event))
+    type_, time = event.get("type"), event.get("time")
+    at_ns = time_ns(time)
     if not isinstance(type_, str) or not type_:
-        return read_event("", time_ns(event.get("time")), observed_ns, event)
-    return read_event(type_, time_ns(event.get("time")), observed_ns, event.get("record"))
+        return read_event("", at_ns, observed_ns, event)
+    extra = {key: value for key, value in event.items() if key not in _KNOWN_MEMBERS}
+    if time and not at_ns:
+        extra["time"] = time
+    if type_ in _LOG_TYPES:
+        return LogLine(type_, at_ns, observed_ns, event.get("record"), extra or None)
+    return read_event(type_, at_ns, observed_ns, event.get("record"), extra or None)
 
 
 def _record_of(piece: Piece) -> Record:
-    record = _lenient_json(piece.raw.rstrip(b" \t\r\n")) if piece.is_whole else _text(piece.raw)
+    record = read_json(piece.raw) if piece.is_whole else text_of(piece.raw)
     return _odd_record({"time": piece.time, "type": piece.type, "record": record}, piece.observed_ns)
 
 
-def _records_of_text(text: bytes, observed_ns: int) -> Iterator[Record]:
-    event = _lenient_json(text)
-    if isinstance(event, str) and not text.startswith(b'"'):
-        return iter([Malformed(observed_ns, event)])
-    return _records(event, observed_ns)
-
-
-def _lenient_json(text: bytes) -> Any:
-    """What *text* says; itself, as a str, if that cannot be found out."""
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        pass
-    try:
-        # Takes what orjson does not: NaN and Infinity, lone surrogates, control characters in strings.
-        value, _ = json.JSONDecoder(strict=False).raw_decode(_text(text))
-    except (ValueError, RecursionError):
-        return _text(text)
-    return value
-
-
-def _unframed(rest: bytes) -> bytes:
-    """*rest* of the body without the end of the envelope and of the array."""
-    rest = rest.rstrip(b" \t\r\n")
-    return rest.removesuffix(b"]").removesuffix(b"}")
-
-
-def _end_of_garbage(body: bytes, at: int) -> int:
-    envelope = _ENVELOPE.search(body, at + 1)
-    return envelope.start() if envelope else len(body)
-
-
-def _json_text(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except (TypeError, ValueError):
-        return repr(value)
-
-
-def _text(raw: bytes) -> str:
-    # Not "replace": an invalid byte is kept as \xNN rather than lost.
-    return raw.decode("utf-8", "backslashreplace")
+def _records_of_json(text: bytes, observed_ns: int) -> Iterator[Record]:
+    """The record of an event that is JSON, at least as far as brackets and quotes go."""
+    event = read_json(text)
+    if isinstance(event, str):
+        return iter([Malformed(observed_ns, text_of(text))])
+    if cut := pieces_within(text):
+        event["record"] = read_json(b"".join(cut))
+    return _records([event], observed_ns)

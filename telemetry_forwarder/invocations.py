@@ -5,7 +5,7 @@ twice or never. What is over is given out once, by `take_finished`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from telemetry_forwarder.outcomes import (
     ERROR,
@@ -17,8 +17,8 @@ from telemetry_forwarder.outcomes import (
     LateSpans,
 )
 from telemetry_forwarder.phases import Phases
-from telemetry_forwarder.platform_events import read_tracing
 from telemetry_forwarder.records import Event, InitStart, Report, RuntimeDone, Start, Tracing
+from telemetry_forwarder.tracing import read_tracing
 
 # More than run at once in one environment. The oldest is finished with what is known of it.
 _MAX_KNOWN = 1_024

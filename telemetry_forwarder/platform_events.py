@@ -5,9 +5,7 @@ still in `Event.fields`, and so in the log record. Units end here: milliseconds 
 https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 """
 
-import math
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from telemetry_forwarder.records import (
@@ -27,40 +25,26 @@ from telemetry_forwarder.records import (
     Tracing,
 )
 from telemetry_forwarder.timestamps import time_ns
+from telemetry_forwarder.tracing import read_tracing
 
 # Lambda's MB are MiB: 128 MB in the console are 134,217,728 bytes.
 _MB = 1_048_576
 # `instanceMaxMemory` is bytes in every capture and MB in the documentation's sample.
 _LARGEST_IN_MB = 65_536
+# Thirty years, a petabyte: beyond it a number is nonsense, and sums of it could leave OTLP's 64 bits.
 _LONGEST_S = 1e9
-
-_TRACE_ID = re.compile(r"1-([0-9a-fA-F]{8})-([0-9a-fA-F]{24})")
-_SPAN_ID = re.compile(r"[0-9a-fA-F]{16}")
+_LARGEST = 1 << 50
 
 
-def read_event(type_: str, at_ns: int, observed_ns: int, fields: Any) -> Event:
+def read_event(
+    type_: str, at_ns: int, observed_ns: int, fields: Any, extra: Mapping[str, Any] | None = None
+) -> Event:
     """The record of a platform event; a bare `Event` for a type that we do not know."""
-    known = fields if isinstance(fields, dict) else {}
+    head = (type_, at_ns, observed_ns, fields, extra)
     reader = _READERS.get(type_)
     if reader is None:
-        return Event(type_, at_ns, observed_ns, fields)
-    return reader((type_, at_ns, observed_ns, fields), _Fields(known))
-
-
-def read_tracing(header: Any, span_id: Any = "") -> Tracing:
-    """The parts of an X-Ray tracing header. Their order is free, and any of them may be absent or wrong.
-
-    https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
-    """
-    parts = _header_parts(header)
-    root = _TRACE_ID.fullmatch(parts.get("root", ""))
-    return Tracing(
-        trace_id=_valid_id((root[1] + root[2]).lower() if root else ""),
-        parent_id=_span_id(parts.get("parent")),
-        span_id=_span_id(span_id),
-        is_sampled={"1": True, "0": False}.get(parts.get("sampled", "")),
-        lineage=parts.get("lineage", ""),
-    )
+        return Event(*head)
+    return reader(head, _Fields(fields if isinstance(fields, dict) else {}))
 
 
 class _Fields:
@@ -81,11 +65,12 @@ class _Fields:
 
     def seconds(self, name: str) -> float | None:
         """From a name in milliseconds."""
-        milliseconds = self._number(name)
-        return None if milliseconds is None else milliseconds / 1_000
+        number = self._number(name, most=_LONGEST_S * 1_000)
+        # Rounded, so that 18.074 ms do not become 0.018074000000000003 s.
+        return None if number is None else round(number / 1_000, 12)
 
     def count(self, name: str, *, unit: int = 1) -> int | None:
-        number = self._number(name)
+        number = self._number(name, most=_LARGEST / unit)
         return None if number is None else round(number * unit)
 
     def tracing(self) -> Tracing:
@@ -97,15 +82,15 @@ class _Fields:
         found = [_phase_span(span) for span in spans] if isinstance(spans, list) else []
         return tuple(span for span in found if span is not None)
 
-    def _number(self, name: str) -> float | None:
+    def _number(self, name: str, *, most: float) -> float | None:
         value = self._object.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        is_sensible = math.isfinite(value) and 0 <= value < _LONGEST_S * 1_000_000
-        return value if is_sensible else None
+        # False for NaN, too.
+        return value if 0 <= value <= most else None
 
 
-_Head = tuple[str, int, int, Any]
+_Head = tuple[str, int, int, Any, Mapping[str, Any] | None]
 
 
 def _init_start(head: _Head, fields: _Fields) -> Event:
@@ -249,7 +234,7 @@ def _phase_span(span: Any) -> PhaseSpan | None:
         return None
     fields = _Fields(span)
     start_ns, duration_s, name = time_ns(span.get("start")), fields.seconds("durationMs"), fields.text("name")
-    if not start_ns or duration_s is None or not name or duration_s > _LONGEST_S:
+    if not start_ns or duration_s is None or not name:
         return None
     return PhaseSpan(name, start_ns, duration_s)
 
@@ -257,20 +242,3 @@ def _phase_span(span: Any) -> PhaseSpan | None:
 def _instance_memory(fields: _Fields) -> int:
     memory = fields.count("instanceMaxMemory") or 0
     return memory * _MB if memory < _LARGEST_IN_MB else memory
-
-
-def _header_parts(header: Any) -> dict[str, str]:
-    if not isinstance(header, str):
-        return {}
-    pairs = (part.partition("=") for part in header.split(";"))
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-
-def _span_id(value: Any) -> str:
-    is_shaped = isinstance(value, str) and _SPAN_ID.fullmatch(value) is not None
-    return _valid_id(value.lower()) if is_shaped else ""
-
-
-def _valid_id(hex_id: str) -> str:
-    """An id of zeros only is invalid: https://www.w3.org/TR/trace-context/#trace-id"""
-    return hex_id if hex_id.strip("0") else ""

@@ -5,9 +5,9 @@ seconds and sizes are bytes: Lambda's milliseconds and MB end where a record is 
 https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-
 
 
 class LogLine(NamedTuple):
@@ -19,6 +19,8 @@ class LogLine(NamedTuple):
     observed_ns: int
     record: Any
     """Any JSON value, as Lambda gave it; a str in the text log format."""
+    extra: Mapping[str, Any] | None = None
+    """What else the envelope says: members that we do not know, and a `time` that is no moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,13 @@ class Event:
     observed_ns: int
     fields: Any
     """`record` as Lambda gave it, whole: nothing that we fail to understand is lost."""
+    extra: Mapping[str, Any] | None = None
+    """What else the envelope says, as for `LogLine`."""
+
+    @property
+    def moment_ns(self) -> int:
+        """When it happened, or at least when we heard of it."""
+        return self.time_ns or self.observed_ns
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from telemetry_forwarder.json_prefix import Shape, measure
 
 # Lambda lets a function log lines of a few hundred KiB; this is far beyond, and bounds what waits here.
 _MAX_HELD_BYTES = 8_388_608
+# `function`, `extension`, and what mutations make of them.
+_MAX_HELD_TYPES = 16
 
 
 class Piece(NamedTuple):
@@ -34,15 +36,27 @@ class Stitcher:
     def held(self) -> int:
         return len(self._begun)
 
+    def holds(self, type_: str) -> bool:
+        return type_ in self._begun
+
+    def needs_next(self, type_: str) -> bool:
+        """Whether what is held of a type ends within an escape, `\\` of `\\"`: then the next piece belongs to it.
+
+        By itself the rest of such a string is JSON, too.
+        """
+        return self.holds(type_) and _ends_in_escape(self._begun[type_].raw)
+
     def add(self, piece: Piece) -> list[Piece]:
         """Take the next piece; give what is now complete, or known to remain a fragment, oldest first."""
-        head = self._begun.pop(piece.type, None)
-        if head is None:
-            return self._begin(piece)
-        joined = head._replace(raw=head.raw + piece.raw)
-        shape = _shape(joined.raw)
-        if shape is Shape.WRONG or len(joined.raw) > _MAX_HELD_BYTES:
-            return [head, *self._begin(piece)]
+        begun = self._begun.pop(piece.type, None)
+        # Lambda posts again what it believes not to have arrived: joined with itself it could pass for JSON.
+        # A piece from the middle may well be like the one before.
+        if begun is None or (begun.raw, begun.time) == (piece.raw, piece.time):
+            return self._settle(piece, _shape(piece.raw))
+        joined = begun._replace(raw=begun.raw + piece.raw)
+        shape = _shape(joined.raw) if len(joined.raw) <= _MAX_HELD_BYTES else Shape.WRONG
+        if shape is Shape.WRONG:
+            return [begun, *self._settle(piece, _shape(piece.raw))]
         return self._settle(joined, shape)
 
     def give_up(self, *, observed_before_ns: int | None = None) -> list[Piece]:
@@ -56,14 +70,13 @@ class Stitcher:
             del self._begun[piece.type]
         return given
 
-    def _begin(self, piece: Piece) -> list[Piece]:
-        return self._settle(piece, _shape(piece.raw))
-
     def _settle(self, piece: Piece, shape: Shape) -> list[Piece]:
-        if shape is Shape.BEGUN:
-            self._begun[piece.type] = piece
-            return []
-        return [piece._replace(is_whole=shape is Shape.WHOLE)]
+        if shape is not Shape.BEGUN:
+            return [piece._replace(is_whole=shape is Shape.WHOLE)]
+        if len(self._begun) == _MAX_HELD_TYPES:
+            return [piece]
+        self._begun[piece.type] = piece
+        return []
 
 
 def _shape(raw: bytes) -> Shape:
@@ -72,3 +85,7 @@ def _shape(raw: bytes) -> Shape:
     if shape is Shape.WHOLE and raw[end:].strip(b" \t\r\n}"):
         return Shape.WRONG
     return shape
+
+
+def _ends_in_escape(raw: bytes) -> bool:
+    return (len(raw) - len(raw.rstrip(b"\\"))) % 2 == 1

@@ -42,7 +42,7 @@ _ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_LAMBDA_FUNCTION_NAME": "orders",
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
-    "AWS_LAMBDA_FUNCTION_TIMEOUT": "3",
+    "AWS_LAMBDA_FUNCTION_TIMEOUT": "30",
     "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
 }
@@ -237,7 +237,10 @@ class Rie:
             self._pending[number] = future
             order = {"number": number, "name": name, **arguments}
             self._socket.sendall(json.dumps(order).encode() + b"\n")
-        return future.result(limit_s)
+        try:
+            return future.result(limit_s)
+        except TimeoutError as exc:
+            raise RieError(f"no answer to {name} within {limit_s} s\n{self._diagnosis()}") from exc
 
     def _read(self) -> None:
         with self._socket.makefile("r", encoding="utf-8") as answers:
@@ -277,4 +280,7 @@ def _managed_environment() -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_HANDLER": "app.handler",
         "_HANDLER": "app.handler",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances",
+        # The emulator hangs for good when a batch is due while the one before it is still unanswered ("could not
+        # send batch to telemetry Subscriber"): on a busy machine 25 ms, our default, is too soon.
+        "TELEMETRY_FORWARDER_BUFFER_TIMEOUT_MS": "1000",
     }

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from telemetry_forwarder.batch import LOGS, METRICS, SPANS, Batch
-from telemetry_forwarder.transport import Answer
+from telemetry_forwarder.replies import Answer
 from telemetry_forwarder.urls import shown_url
 
 _RESPONSES: dict[str, tuple[Any, str]] = {

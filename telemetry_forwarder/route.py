@@ -1,7 +1,4 @@
-"""The way of one signal to its endpoint: tries again, splits, gives up for a while.
-
-https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
-"""
+"""The way of one signal to its endpoint: tries again, splits, gives up for a while."""
 
 import math
 import sys
@@ -17,8 +14,9 @@ from telemetry_forwarder.circuit import Circuit, jittered
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints import Endpoint
+from telemetry_forwarder.replies import Answer, Failure, FailureKind
 from telemetry_forwarder.splitting import halves, joined
-from telemetry_forwarder.transport import Answer, Failure, FailureKind, Transport
+from telemetry_forwarder.transport import Transport
 
 TOO_LARGE = "too large"
 

@@ -3,9 +3,8 @@
 import ssl
 import threading
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpcore
@@ -14,13 +13,16 @@ import httpx
 from telemetry_forwarder.attempt import Attempt, TimeIsUpError
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.endpoints import Endpoint
+from telemetry_forwarder.endpoints import GRPC, Endpoint
+from telemetry_forwarder.grpc_calls import GrpcCalls
+from telemetry_forwarder.replies import Answer, Failure, FailureKind
 from telemetry_forwarder.sockets import Network, UntrustedError
 from telemetry_forwarder.tls import tls_context
 from telemetry_forwarder.urls import bare_netloc
+from telemetry_forwarder.version import VERSION
 
 # https://opentelemetry.io/docs/specs/otel/protocol/exporter/#user-agent
-_USER_AGENT = b"telemetry-forwarder/0.1.0 OTel-OTLP-Exporter-Python/0.1.0"
+_USER_AGENT = f"telemetry-forwarder/{VERSION} OTel-OTLP-Exporter-Python/{VERSION}"
 
 # CPU for 1,000 log lines of 220 bytes, and what is left of them: level 1 1.7 ms and 31 %, level 2 1.8 ms
 # and 30 %, level 3 2.1 ms and 30 %, level 6 4.2 ms and 28 %.
@@ -35,37 +37,6 @@ _MOST_IDLE = 4
 _KEEP_ALIVE_S = 55.0
 
 
-class FailureKind(Enum):
-    """Why there is no answer."""
-
-    UNREACHABLE = "unreachable"
-    TIMED_OUT = "timed out"
-    BROKEN = "broken"
-    """The connection ended before an answer, or what came is not HTTP."""
-    UNTRUSTED = "untrusted"
-    """TLS: the next try would fail as well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """No answer came. Whether the endpoint took the request is unknown, but for UNREACHABLE and UNTRUSTED."""
-
-    kind: FailureKind
-    detail: str
-    """Without secrets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the endpoint said."""
-
-    status: int
-    headers: Mapping[str, str]
-    """Of all headers content-type, retry-after and location, where they were sent."""
-    body: bytes
-    """At most 64 KiB; what has been read of it, where it did not end in time."""
-
-
 class Transport:
     """May be used from several threads at once. Connections are kept and shared between endpoints."""
 
@@ -74,17 +45,22 @@ class Transport:
         self._network = Network()
         self._doors: dict[tuple[str, ...], _Door] = {}
         self._heads: dict[Endpoint, _Head] = {}
+        self._calls: dict[Endpoint, GrpcCalls] = {}
         self._latest: Deadline | None = None
         self._lock = threading.Lock()
 
     def warm(self, endpoints: Iterable[Endpoint]) -> None:
         """Do in advance what the first request would have to do: certificates. Connects to nobody."""
         for endpoint in endpoints:
-            self._head(endpoint)
+            if endpoint.protocol == GRPC:
+                self._grpc(endpoint)
+            else:
+                self._head(endpoint)
 
     def packed(self, endpoint: Endpoint, body: bytes) -> bytes:
         """*body* as `send` wants it: compressed, where the endpoint is to get it so."""
-        if endpoint.compression != "gzip":
+        # gRPC compresses by itself.
+        if endpoint.compression != "gzip" or endpoint.protocol == GRPC:
             return body
         return zlib.compress(body, _GZIP_LEVEL, wbits=_GZIP_FORMAT)
 
@@ -94,14 +70,15 @@ class Transport:
         A connection that died while it was idle, as they do during a freeze, costs no failure: the request
         goes out again at once on another.
         """
-        while True:
+        if endpoint.protocol == GRPC:
+            return self._grpc(endpoint).send(packed, Attempt(deadline, self.left_s))
+        # Each turn but the last uses up an idle connection.
+        for _ in range(_MOST_IDLE):
             attempt = Attempt(deadline, self.left_s)
             outcome = self._exchange(endpoint, packed, attempt)
-            # Each turn uses up one idle connection, so this ends.
-            if not (
-                attempt.is_pooled and isinstance(outcome, Failure) and outcome.kind is FailureKind.BROKEN
-            ):
+            if not attempt.is_pooled or not _is_broken(outcome):
                 return outcome
+        return self._exchange(endpoint, packed, Attempt(deadline, self.left_s))
 
     def hurry(self, deadline: Deadline) -> None:
         """From now on nothing takes longer than *deadline*, what is under way included. From any thread."""
@@ -115,6 +92,8 @@ class Transport:
     def close(self) -> None:
         for door in self._doors.values():
             door.close()
+        for calls in self._calls.values():
+            calls.close()
 
     def _exchange(self, endpoint: Endpoint, packed: bytes, attempt: Attempt) -> Answer | Failure:
         head = self._head(endpoint)
@@ -142,6 +121,12 @@ class Transport:
             return Failure(FailureKind.BROKEN, "the request is not HTTP")
         except httpx.TransportError as exc:
             return Failure(FailureKind.BROKEN, str(exc))
+
+    def _grpc(self, endpoint: Endpoint) -> GrpcCalls:
+        with self._lock:
+            if endpoint not in self._calls:
+                self._calls[endpoint] = GrpcCalls(endpoint, _USER_AGENT, self._say)
+            return self._calls[endpoint]
 
     def _head(self, endpoint: Endpoint) -> "_Head":
         head = self._heads.get(endpoint)
@@ -193,10 +178,14 @@ class _Head:
     door: _Door
 
 
+def _is_broken(outcome: Answer | Failure) -> bool:
+    return isinstance(outcome, Failure) and outcome.kind is FailureKind.BROKEN
+
+
 def _headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
     headers = {
         b"host": bare_netloc(urlsplit(endpoint.url)).encode(),
-        b"user-agent": _USER_AGENT,
+        b"user-agent": _USER_AGENT.encode(),
         b"content-type": b"application/x-protobuf",
     }
     if endpoint.compression == "gzip":

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from google.rpc.status_pb2 import Status
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
 
 from telemetry_forwarder.answers import Partial, partial, refusal, retry_after_s
 from telemetry_forwarder.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
-from telemetry_forwarder.transport import Answer
+from telemetry_forwarder.replies import Answer
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 TEXT = {"content-type": "text/html; charset=utf-8"}

@@ -246,7 +246,7 @@ class TestTriesAgain:
         bench.send(LOG)
         bench.collector.drop_connections()
 
-        assert bench.send(LOG, within_s=0.01) == [Result(LOG, delivered=3)]
+        assert bench.send(LOG, within_s=0.09) == [Result(LOG, delivered=3)]
         assert bench.pauses == []
 
 
@@ -424,7 +424,7 @@ class TestTime:
 
         bench.delivery.send([LOG, LOG, batch(SPANS, 1)], Deadline.after(0.1, Clock()))
 
-        assert 0.1 <= Clock().monotonic_s() - started_s < 0.2
+        assert 0.1 <= Clock().monotonic_s() - started_s < 0.5
         assert [bench.delivery.is_open(signal) for signal in SIGNALS] == [True, True, False]
 
     def test_hurry_ends_a_pause(self, bench: Bench) -> None:

@@ -1,0 +1,36 @@
+"""What may come back from an endpoint, or fail to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class FailureKind(Enum):
+    """Why there is no answer."""
+
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed out"
+    BROKEN = "broken"
+    """The connection ended before an answer, or what came is not HTTP."""
+    UNTRUSTED = "untrusted"
+    """TLS: the next try would fail as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer came. Whether the endpoint took the request is unknown, but for UNREACHABLE and UNTRUSTED."""
+
+    kind: FailureKind
+    detail: str
+    """Without secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the endpoint said."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Of all headers content-type, retry-after and location, where they were sent."""
+    body: bytes
+    """At most 64 KiB; what has been read of it, where it did not end in time."""

@@ -1,0 +1,189 @@
+import threading
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.inbox import Body, Inbox, Invoked, ShutDown, Subscribed
+from tests.fake_clock import FakeClock
+
+# What a body counts beside its bytes.
+OVERHEAD = 256
+
+
+def body(size: int = 10) -> Body:
+    return Body(b"x" * size, 0)
+
+
+def invoked() -> Invoked:
+    return Invoked("id", "arn", "", Deadline.after(3.0, FakeClock()))
+
+
+def shut_down() -> ShutDown:
+    return ShutDown("spindown", Deadline.after(2.0, FakeClock()))
+
+
+def in_thread(step: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=step)
+    thread.start()
+    return thread
+
+
+def test_everything_comes_out_once_and_in_order() -> None:
+    inbox = Inbox(10_000)
+    items: list[Body | Invoked | ShutDown | Subscribed] = [
+        Subscribed(True),
+        body(),
+        invoked(),
+        body(),
+        shut_down(),
+    ]
+
+    for item in items:
+        if isinstance(item, Body):
+            assert inbox.put_body(item)
+        else:
+            inbox.put_event(item)
+
+    assert inbox.take(0.0) == items
+    assert inbox.take(0.0) == []
+
+
+def test_body_at_the_bound_is_taken_and_one_beyond_refused_and_counted() -> None:
+    inbox = Inbox(2 * (10 + OVERHEAD))
+
+    taken = [
+        inbox.put_body(body(10)),
+        inbox.put_body(body(11)),
+        inbox.put_body(body(10)),
+        inbox.put_body(body(0)),
+    ]
+
+    assert (taken, inbox.refused_bodies) == ([True, False, True, False], 2)
+
+
+def test_body_larger_than_the_bound_is_taken_when_nothing_else_is_there() -> None:
+    inbox = Inbox(100)
+
+    assert (inbox.put_body(body(1_000)), inbox.put_body(body(1))) == (True, False)
+
+
+def test_room_comes_back_when_bodies_are_taken() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(body(700))
+
+    inbox.take(0.0)
+
+    assert inbox.put_body(body(700))
+
+
+def test_events_always_fit() -> None:
+    inbox = Inbox(100)
+    inbox.put_body(body(1_000))
+
+    for _ in range(100):
+        inbox.put_event(Subscribed(True))
+
+    assert len(inbox.take(0.0)) == 101
+
+
+@given(st.lists(st.integers(0, 2_000) | st.none(), max_size=60), st.integers(1, 5_000))
+def test_bound_holds_whatever_comes_and_nothing_is_lost(sizes: list[int | None], bound: int) -> None:
+    inbox = Inbox(bound)
+    expected: list[object] = []
+    taken: list[object] = []
+    held: list[int] = []
+
+    for size in sizes:
+        if size is None:
+            taken += inbox.take(0.0)
+            held = []
+        elif inbox.put_body(each := body(size)):
+            expected.append(each)
+            held.append(size + OVERHEAD)
+            assert len(held) == 1 or sum(held) <= bound
+        else:
+            assert held
+            assert sum(held) + size + OVERHEAD > bound
+
+    assert taken + inbox.take(0.0) == expected
+
+
+def test_taker_waits_for_something() -> None:
+    inbox = Inbox(1_000)
+    taken: list[object] = []
+    thread = in_thread(lambda: taken.extend(inbox.take(None)))
+
+    item = body()
+    inbox.put_body(item)
+    thread.join()
+
+    assert taken == [item]
+
+
+def test_taker_waits_no_longer_than_it_wants() -> None:
+    assert Inbox(1_000).take(0.001) == []
+
+
+def test_sender_that_may_block_waits_for_room() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(first := body(700))
+    second = body(600)
+    has_started, is_done = threading.Event(), threading.Event()
+
+    def send() -> None:
+        has_started.set()
+        inbox.put_body_when_it_fits(second)
+        is_done.set()
+
+    thread = in_thread(send)
+    has_started.wait()
+    assert not is_done.wait(0.02)
+    assert inbox.take(None) == [first]
+    thread.join()
+
+    assert inbox.take(0.0) == [second]
+    assert inbox.refused_bodies == 0
+
+
+def test_sender_that_may_block_does_not_where_there_is_room() -> None:
+    inbox = Inbox(1_000)
+
+    inbox.put_body_when_it_fits(item := body())
+
+    assert inbox.take(0.0) == [item]
+
+
+def test_many_senders_and_one_taker_lose_nothing() -> None:
+    inbox = Inbox(2_000)
+
+    def send() -> None:
+        for _ in range(50):
+            inbox.put_body_when_it_fits(body())
+
+    senders = [in_thread(send) for _ in range(4)]
+
+    taken = 0
+    while taken < 200:
+        taken += len(inbox.take(None))
+
+    for sender in senders:
+        sender.join()
+    assert inbox.take(0.0) == []
+
+
+def test_invocation_is_let_go_at_once_while_the_worker_is_busy() -> None:
+    inbox = Inbox(1_000)
+    before, during, after = invoked(), invoked(), invoked()
+
+    inbox.put_event(before)
+    inbox.lets_all_go(True)
+    inbox.put_event(during)
+    inbox.put_event(Subscribed(True))
+    inbox.put_event(end := shut_down())
+    inbox.lets_all_go(False)
+    inbox.put_event(after)
+
+    assert [each.let_go.is_set() for each in (before, during, after)] == [False, True, False]
+    assert not end.done.is_set()

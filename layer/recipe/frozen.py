@@ -21,7 +21,13 @@ START = '''"""Where the interpreter of the layer begins; sys.argv[1] is the name
 
 
 def run(_name):
+    import _signal
     import sys
+
+    # An embedded interpreter leaves signals alone. As `python` does, and as all code expects: a connection that
+    # the other side has closed, or a file at its limit, is an exception and not the end of the process.
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_IGN)
 
     from telemetry_forwarder.__main__ import main
 

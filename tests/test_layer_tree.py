@@ -163,6 +163,8 @@ _LIKE_PYTHON = """
 def main(name):
     import sys
     del sys.argv[0]
+    # Last, so that the tree comes first.
+    sys.path.append("")
     program = sys.argv.pop(1) if name == "-c" else open(name).read()
     exec(compile(program, name, "exec"), {"__name__": "__main__"})
 """

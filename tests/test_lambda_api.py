@@ -1,0 +1,245 @@
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from telemetry_forwarder.errors import LambdaRefusedError, LambdaUnreachableError
+from telemetry_forwarder.lambda_api import LambdaApi
+from tests.fake_lambda import (
+    EXIT_ERROR,
+    IDENTIFIER,
+    INIT_ERROR,
+    NEXT,
+    REGISTER,
+    SUBSCRIBE,
+    Answer,
+    Call,
+    FakeLambda,
+    invoke,
+    shutdown,
+)
+
+NAME = "telemetry-forwarder"
+
+
+@pytest.fixture
+def runtime() -> Iterator[FakeLambda]:
+    with FakeLambda() as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def api(runtime: FakeLambda) -> Iterator[LambdaApi]:
+    api = LambdaApi(runtime.runtime_api, NAME)
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def registered(api: LambdaApi) -> LambdaApi:
+    api.register(("INVOKE", "SHUTDOWN"))
+    return api
+
+
+def test_register_says_who_we_are_and_what_we_want(runtime: FakeLambda, api: LambdaApi) -> None:
+    api.register(("INVOKE", "SHUTDOWN"))
+
+    headers = {
+        "host": runtime.runtime_api,
+        "lambda-extension-name": NAME,
+        "lambda-extension-accept-feature": "accountId",
+        "content-length": "32",
+    }
+    assert runtime.calls == [Call(REGISTER, headers, b'{"events":["INVOKE","SHUTDOWN"]}', 0)]
+    assert api.registration == (
+        b'{"functionName": "orders", "functionVersion": "7", "handler": "app.handler",'
+        b' "accountId": "111122223333"}'
+    )
+
+
+def test_name_is_sent_in_the_bytes_that_the_file_has(runtime: FakeLambda) -> None:
+    api = LambdaApi(runtime.runtime_api, "é\udcff")
+
+    api.register(("SHUTDOWN",))
+
+    (call,) = runtime.calls
+    assert call.headers["lambda-extension-name"].encode("latin-1") == b"\xc3\xa9\xff"
+    assert call.body == b'{"events":["SHUTDOWN"]}'
+    api.close()
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_refusal_to_register_is_an_error_that_quotes_lambda(
+    runtime: FakeLambda, api: LambdaApi, status: int
+) -> None:
+    runtime.says(REGISTER, Answer(status, b'{"errorType":"Extension.TooManyExtensions"}'))
+
+    with pytest.raises(LambdaRefusedError) as caught:
+        api.register(("INVOKE",))
+
+    expected = f'register was answered {status}: {{"errorType":"Extension.TooManyExtensions"}}'
+    assert (str(caught.value), caught.value.status) == (expected, status)
+
+
+@pytest.mark.parametrize("status", [200, 202, 400, 404, 500])
+def test_subscription_gives_its_status(runtime: FakeLambda, registered: LambdaApi, status: int) -> None:
+    runtime.says(SUBSCRIBE, Answer(status))
+
+    assert registered.subscribe(b'{"types":[]}') == status
+
+    headers = {
+        "host": runtime.runtime_api,
+        "lambda-extension-identifier": IDENTIFIER,
+        "content-type": "application/json",
+        "content-length": "12",
+    }
+    assert runtime.calls[1:] == [Call(SUBSCRIBE, headers, b'{"types":[]}', 0)]
+
+
+def test_next_waits_for_events_on_one_connection(runtime: FakeLambda, registered: LambdaApi) -> None:
+    events = [invoke("1"), invoke("2"), shutdown()]
+    runtime.says(NEXT, *events)
+
+    assert [registered.next_event() for _ in events] == [event.body for event in events]
+
+    headers = {
+        "host": runtime.runtime_api,
+        "lambda-extension-identifier": IDENTIFIER,
+        "content-length": "0",
+    }
+    assert runtime.calls[1:] == [Call(NEXT, headers, b"", 0)] * 3
+
+
+def test_what_is_done_when_next_is_asked_is_done_while_lambda_waits(
+    runtime: FakeLambda, registered: LambdaApi
+) -> None:
+    def say_it() -> None:
+        runtime.wait_for(NEXT)
+        runtime.says(NEXT, invoke("answered after that"))
+
+    assert b"answered after that" in registered.next_event(say_it)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_refusal_of_next_is_an_error(runtime: FakeLambda, registered: LambdaApi, status: int) -> None:
+    runtime.says(NEXT, Answer(status, b"no"))
+
+    with pytest.raises(LambdaRefusedError, match=f"^next was answered {status}: no$"):
+        registered.next_event()
+
+
+def test_error_s_type_is_one_header_line(runtime: FakeLambda, registered: LambdaApi) -> None:
+    registered.init_error("Extension.ConfigInvalid")
+    registered.exit_error("Extension.Crash\r\nInjected: yes")
+
+    kind = "lambda-extension-function-error-type"
+    assert [
+        (call.endpoint, call.headers[kind], call.headers.get("injected")) for call in runtime.calls[1:]
+    ] == [
+        (INIT_ERROR, "Extension.ConfigInvalid", None),
+        (EXIT_ERROR, "Extension.Crash Injected: yes", None),
+    ]
+
+
+def test_answer_in_chunks_is_joined(runtime: FakeLambda, registered: LambdaApi) -> None:
+    chunked = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n'
+    runtime.says(NEXT, Answer(raw=chunked), invoke())
+
+    assert registered.next_event() == b'{"a":1}'
+    assert registered.next_event() == invoke().body
+
+
+def test_what_only_announces_an_answer_is_no_answer(runtime: FakeLambda, registered: LambdaApi) -> None:
+    runtime.says(NEXT, Answer(raw=b"HTTP/1.1 102 Processing\r\n\r\n" + invoke().wire))
+
+    assert registered.next_event() == invoke().body
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        pytest.param(Answer(closes=True), id="in-silence"),
+        pytest.param(Answer(headers={"Connection": "close"}, closes=True), id="announced"),
+        pytest.param(Answer(raw=b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", closes=True), id="http-1.0"),
+    ],
+)
+def test_connection_that_lambda_has_closed_is_opened_anew(
+    runtime: FakeLambda, registered: LambdaApi, last: Answer
+) -> None:
+    runtime.says(SUBSCRIBE, last)
+    runtime.says(NEXT, invoke())
+    registered.subscribe(b"{}")
+
+    assert registered.next_event() == invoke().body
+
+    assert [(call.endpoint, call.connection) for call in runtime.calls] == [
+        (REGISTER, 0),
+        (SUBSCRIBE, 0),
+        (NEXT, 1),
+    ]
+
+
+def test_call_is_repeated_once_only(runtime: FakeLambda, registered: LambdaApi) -> None:
+    runtime.says(NEXT, *[Answer(raw=b"", closes=True)] * 2, invoke())
+
+    with pytest.raises(LambdaUnreachableError, match="closed without an answer"):
+        registered.next_event()
+
+    assert registered.next_event() == invoke().body
+    assert runtime.endpoints == [REGISTER, NEXT, NEXT, NEXT]
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        pytest.param(b"not http\r\n\r\n", id="garbage"),
+        pytest.param(b"HTTP/1.1 OK\r\n\r\n", id="no-status"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="request"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 1048577\r\n\r\n", id="too-large"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", id="cut"),
+    ],
+)
+def test_what_is_no_answer_is_as_none(runtime: FakeLambda, registered: LambdaApi, wire: bytes) -> None:
+    runtime.says(NEXT, *[Answer(raw=wire, closes=True)] * 2, invoke())
+
+    with pytest.raises(LambdaUnreachableError, match=f"next at {runtime.runtime_api}"):
+        registered.next_event()
+
+
+def test_nobody_there_is_an_error_and_the_next_call_tries_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = "{}:{}".format(*server.getsockname())
+    api = LambdaApi(address, NAME)
+
+    for _ in range(2):
+        with pytest.raises(LambdaUnreachableError, match=f"register at {address}: .*refused"):
+            api.register(("INVOKE",))
+    api.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["", "nonsense", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:99999", ":::"]
+)
+def test_address_that_is_none_is_nobody_there(address: str) -> None:
+    api = LambdaApi(address, NAME)
+
+    with pytest.raises(LambdaUnreachableError):
+        api.register(("INVOKE",))
+
+
+def test_host_may_be_a_name(runtime: FakeLambda) -> None:
+    api = LambdaApi(runtime.runtime_api.replace("127.0.0.1", "localhost"), NAME)
+
+    api.register(("INVOKE",))
+
+    assert runtime.endpoints == [REGISTER]
+    api.close()
+
+
+def test_proxy_is_never_used(runtime: FakeLambda, api: LambdaApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+
+    api.register(("INVOKE",))
+
+    assert runtime.endpoints == [REGISTER]

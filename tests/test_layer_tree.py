@@ -161,17 +161,20 @@ print(json.dumps({name: getattr(module, "__file__", None) or "frozen" for name, 
 # As `python FILE …` and `python -c PROGRAM …`: some of our tests start another interpreter.
 _LIKE_PYTHON = """
 def main(name):
-    import sys
+    import os, sys
     del sys.argv[0]
-    # Last, so that the tree comes first.
-    sys.path.append("")
+    # Last, so that the tree comes first; what the layer lacks is for pytest alone.
+    sys.path += ["", *os.environ["BEHIND"].split(":")]
     program = sys.argv.pop(1) if name == "-c" else open(name).read()
     exec(compile(program, name, "exec"), {"__name__": "__main__"})
 """
 
 
-def run_inside(opt: Path, work: Path, program: str, *arguments: str) -> str:
-    """Run *program* in a copy of the tree, started as the extension is, in the place of our own `main`."""
+def run_inside(opt: Path, work: Path, program: str, *arguments: str, behind: str = "") -> str:
+    """Run *program* in a copy of the tree, started as the extension is, in the place of our own `main`.
+
+    *behind* are folders after those of the tree on the path for modules.
+    """
     root = work / "telemetry-forwarder"
     shutil.copytree(opt / "telemetry-forwarder", root)
     package = root / "lib" / "telemetry_forwarder"
@@ -179,9 +182,8 @@ def run_inside(opt: Path, work: Path, program: str, *arguments: str) -> str:
     (package / "__main__.py").write_text(_LIKE_PYTHON)
     (work / "program.py").write_text(program)
     command = [str(root / "interpreter"), str(work / "program.py"), *arguments]
-    done = subprocess.run(
-        command, cwd=work, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
-    )
+    env = {"PATH": "/usr/bin:/bin", "BEHIND": behind}
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -200,10 +202,8 @@ _NOT_INSIDE = (
 _TEST_TOOLS = ("pytest", "pytest-timeout", "hypothesis", "trustme", "googleapis-common-protos")
 _RUN_TESTS = """
 import sys
-# The tree first: what the layer lacks comes from behind, for pytest alone.
-sys.path += sys.argv[1:3]
 import pytest
-raise SystemExit(pytest.main(["-q", "-p", "no:cacheprovider", "--import-mode=append", *sys.argv[3:]]))
+raise SystemExit(pytest.main(["-q", "-p", "no:cacheprovider", "--import-mode=append", *sys.argv[1:]]))
 """
 
 
@@ -215,13 +215,13 @@ def test_our_own_tests_pass_inside_the_layer(layer_opt: Path, tmp_path: Path) ->
     )
     chosen = sorted(path for path in tests.glob("test_*.py") if not path.name.startswith(_NOT_INSIDE))
 
-    said = run_inside(layer_opt, tmp_path, _RUN_TESTS, *_test_tools(), *map(str, chosen))
+    said = run_inside(layer_opt, tmp_path, _RUN_TESTS, *map(str, chosen), behind=_test_tools())
 
     assert " passed" in said.splitlines()[-1]
     assert "failed" not in said.splitlines()[-1]
 
 
-def _test_tools() -> tuple[str, str]:
+def _test_tools() -> str:
     """Two folders: pytest and what our tests import, for the layer's Python; the parts of the stdlib it left out."""
     pinned = pins.read(PROJECT / "layer" / "lock.toml")
     tools = CACHE / f"{'-'.join(_TEST_TOOLS)}-{_ARCH}-{pinned.python}"
@@ -233,7 +233,7 @@ def _test_tools() -> tuple[str, str]:
         make_once(tools, lambda made: pip("install", "--quiet", *target, str(made), *_TEST_TOOLS))
     if not stdlib.exists():
         make_once(stdlib, lambda made: _unpack_stdlib(pinned, made))
-    return str(tools), str(stdlib)
+    return f"{tools}:{stdlib}"
 
 
 def _unpack_stdlib(pinned: pins.Pins, target: Path) -> None:

@@ -414,7 +414,7 @@ class TestTime:
         bench.collector.script(c.Hang(path="/v1/traces"))
         spans = batch(SPANS, 1)
 
-        results = bench.delivery.send([spans, LOG, batch(METRICS, 1)], Deadline.after(0.2, Clock()))
+        results = bench.delivery.send([spans, LOG, batch(METRICS, 1)], Deadline.after(0.3, Clock()))
 
         assert [result.held for result in results] == [spans, None, None]
 

@@ -55,6 +55,11 @@ class Invoked:
     status: int
     body: str
 
+    @property
+    def is_from_function(self) -> bool:
+        """Whether the handler has returned; the emulator answers 200 to a timeout as well."""
+        return self.status == 200 and '"request_id"' in self.body
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:

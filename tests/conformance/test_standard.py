@@ -65,11 +65,14 @@ def test_a_lost_environment_is_followed_by_a_clean_second_life(
     with Rie(wheel_opt, env={"AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_s)}) as rie:
         first = rie.invoke({})
         lost = rie.invoke(event)
-        second = [rie.invoke({}).status for _ in range(2)]
+        second = [rie.invoke({}) for _ in range(2)]
         ending = rie.terminate()
 
-        assert (first.status, answer_has in lost.body, second) == (200, True, [200, 200]), lost
-        assert rie.api_calls == [REGISTER, NEXT, NEXT, NEXT, REGISTER, NEXT, NEXT, NEXT]
+        assert [answer.is_from_function for answer in (first, lost, *second)] == [True, False, True, True]
+        assert answer_has in lost.body
+        # If the runtime ends at once, the first life may be told of SHUTDOWN in the place of INVOKE.
+        assert rie.api_calls.count(REGISTER) == 2
+        assert rie.api_calls[-4:] == [REGISTER, NEXT, NEXT, NEXT]
         assert [life.exit_status for life in rie.lives] == [0, 0]
         assert (ending.exit_status, ending.left_processes, ending.left_files) == (0, [], [])
         assert "[telemetry-forwarder] ERROR" not in rie.log

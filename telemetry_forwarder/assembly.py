@@ -16,6 +16,7 @@ from telemetry_forwarder.endpoints import endpoints
 from telemetry_forwarder.flush_policy import FlushPolicy
 from telemetry_forwarder.flush_terms import FlushSettings, Mode
 from telemetry_forwarder.forwarder import SPOOL_S, Forwarder
+from telemetry_forwarder.grpc_calls import has_grpc
 from telemetry_forwarder.inbox import Inbox
 from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.otlp.common import resource
@@ -45,7 +46,7 @@ def assemble(
     """Put all the parts together. Takes most of the start's CPU; touches no network."""
     problems: list[str] = []
     signals = [_SIGNALS[name] for name in settings.signals]
-    targets = endpoints(environ, problems, signals=signals)
+    targets = endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
     ledger = Ledger()
     conversion = _conversion(settings, environ, registration, ledger, problems)
     for problem in problems:

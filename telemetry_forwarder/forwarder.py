@@ -142,15 +142,17 @@ class Forwarder:
 
     def _send(self, deadline: Deadline) -> bool:
         """Deliver what an earlier life has left on disk, then what is held; say whether all of it went."""
-        has_emptied_spool = self._send_spooled(deadline)
-        results = self._delivery.send(self._outbox.take_all(), deadline)
+        # A circuit may be open for a minute: on SHUTDOWN the endpoint gets one more chance before the disk does.
+        is_last_chance = self._shut_down is not None
+        has_emptied_spool = self._send_spooled(deadline, is_last_chance=is_last_chance)
+        results = self._delivery.send(self._outbox.take_all(), deadline, is_last_chance=is_last_chance)
         unsent = [held for result in results if (held := self._settle(result)) is not None]
         self._outbox.put_back(unsent)
         return has_emptied_spool and not unsent
 
-    def _send_spooled(self, deadline: Deadline) -> bool:
+    def _send_spooled(self, deadline: Deadline, *, is_last_chance: bool) -> bool:
         while not deadline.is_over() and (entry := self._spool.take()) is not None:
-            (result,) = self._delivery.send([entry.batch], deadline)
+            (result,) = self._delivery.send([entry.batch], deadline, is_last_chance=is_last_chance)
             if result.held is not None and result.held.items == entry.batch.items:
                 self._spool.put_back(entry)
                 return False

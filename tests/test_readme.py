@@ -21,8 +21,6 @@ def test_settings_table_has_every_setting_and_no_other() -> None:
         for name in re.findall(
             r'(?:server|find)\((?:signal, )?"([A-Z_]+)"', (_SOURCES / "endpoints.py").read_text()
         )
-        # gRPC only: it would do nothing in the default layer.
-        if name != "INSECURE"
     }
 
     rows = [line for line in README.read_text().splitlines() if line.startswith("| `")]

@@ -1,0 +1,45 @@
+"""`python -m tests.bench [startup|shares|records|memory|flush|chaos|all]`, also `./build.sh bench`."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench import start_up, trees
+from tests.bench.figures import Figure, table, write
+from tests.opt_tree import ROOT
+
+_RESULTS = ROOT / "build" / "bench.json"
+
+
+def _startup(chosen: list[trees.Tree], rounds: int) -> list[Figure]:
+    figures = start_up.run(chosen, trees.naive(), rounds) + start_up.run_beside(chosen, rounds)
+    return figures + [figure for tree in chosen for figure in start_up.counted(tree)]
+
+
+_BENCHMARKS: dict[str, Callable[[list[trees.Tree], int], list[Figure]]] = {
+    "startup": _startup,
+}
+
+
+def main() -> int:
+    """Run what was asked for. The exit code says only whether it could be run."""
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    parser.add_argument("name", nargs="?", default="all", choices=[*_BENCHMARKS, "chaos", "all"])
+    parser.add_argument("--tree", type=Path, help="an unpacked layer, to be measured beside the checkout")
+    parser.add_argument("--rounds", type=int, default=15, help="how often each case is run (default: 15)")
+    given = parser.parse_args()
+    chosen = [trees.checkout()] + ([trees.shipped(given.tree)] if given.tree else [])
+    for name, benchmark in _BENCHMARKS.items():
+        if given.name in (name, "all"):
+            figures = benchmark(chosen, given.rounds)
+            write(_RESULTS, figures)
+            print(f"{name}: medians of {given.rounds}\n{table(figures)}\n", flush=True)
+    if given.name in ("chaos", "all"):
+        return subprocess.call([sys.executable, "-m", "tests.chaos", "--runs", "20"], cwd=ROOT)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

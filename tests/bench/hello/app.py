@@ -1,0 +1,5 @@
+"""Hello world."""
+
+
+def handler(event, context):
+    return "hello"

@@ -5,51 +5,21 @@ twice or never. What is over is given out once, by `take_finished`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from telemetry_forwarder.outcomes import (
-    ERROR,
-    OUT_OF_MEMORY,
-    SUCCESS,
-    TIMEOUT,
-    Finished,
-    FinishedInvocation,
-    LateSpans,
-)
-from telemetry_forwarder.phases import Phases
-from telemetry_forwarder.records import Event, InitStart, Report, RuntimeDone, Start, Tracing
+from telemetry_forwarder.invocation import Invocation as Invocation
+from telemetry_forwarder.invocation import PresumedEnd, finished, spans_of_report
+from telemetry_forwarder.outcomes import ERROR, TIMEOUT, Finished, LateSpans
+from telemetry_forwarder.phases import Phase, Phases
+from telemetry_forwarder.records import Event, Report, RuntimeDone, Start, Tracing
+from telemetry_forwarder.redelivery import Redelivery
 from telemetry_forwarder.tracing import read_tracing
 
 # More than run at once in one environment. The oldest is finished with what is known of it.
 _MAX_KNOWN = 1_024
 # Kept after they are over, for what comes late.
 _KEPT_AFTERWARDS = 64
-
-
-@dataclass(slots=True)
-class Invocation:
-    """What is known so far of one invocation: of one attempt, where attempts share a request id."""
-
-    request_id: str
-    trace_id: str
-    """32 hex digits: from Lambda's tracing header, else our own."""
-    span_id: str
-    """16 hex digits: Lambda's `spanId`, else our own."""
-    tracing: Tracing
-    start_ns: int
-    has_invoke: bool = False
-    has_start: bool = False
-    """Whether platform.start was seen: before that, all but the request id is provisional."""
-    arn: str = ""
-    tenant_id: str = ""
-    is_cold: bool = False
-    exception_type: str = ""
-    """Of an unhandled exception seen in the log: Lambda itself calls such an invocation a success."""
-    has_run_out_of_memory: bool = False
-    last_line_ns: int = 0
-    done: RuntimeDone | None = None
-    report: Report | None = None
-    is_given: bool = False
+# Why Lambda shuts down -> the status of what was running.
+_STATUSES = {"timeout": TIMEOUT, "failure": ERROR}
 
 
 class Invocations:
@@ -59,34 +29,39 @@ class Invocations:
         """On managed instances invocations interleave and nothing is guessed. *new_id*: n random bytes as hex."""
         self._is_managed = is_managed
         self._new_id = new_id
-        self._known: dict[str, Invocation] = {}
+        # In the order in which they began.
+        self._attempts: list[Invocation] = []
+        # The last attempt of each request.
+        self._latest: dict[str, Invocation] = {}
         self._phases = Phases(new_id)
+        self._redelivery = Redelivery()
         self._finished: list[Finished] = []
-        self._first: Invocation | None = None
+        self._last_end_ns = 0
         self._is_shut_down = False
 
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> None:
         """INVOKE came, before or after platform.start, which tells the same more exactly."""
-        invocation = self._known.get(request_id)
-        # A fast invocation can be over before we read its INVOKE; a second INVOKE is another attempt.
-        if invocation is None or (invocation.has_invoke and invocation.done is not None):
+        invocation = self._latest.get(request_id)
+        if invocation is None or invocation.was_invoked:
+            # Before, it may even have ended: very short ones do. Twice, it is another attempt.
             invocation = self._open(request_id, read_tracing(trace_header), at_ns)
-        invocation.has_invoke = True
+        invocation.was_invoked = True
         invocation.arn = arn or invocation.arn
 
     def observe(self, event: Event) -> bool:
         """Take in a platform event; say whether it was news. A second telling of the same changes nothing."""
+        if not self._redelivery.is_news(event):
+            return False
         match event:
-            case Start():
-                return self._start(event)
-            case RuntimeDone():
-                return self._runtime_done(event)
-            case Report():
-                return self._report(event)
+            case Start(request_id=str(request_id)) if request_id:
+                self._start(event)
+            case RuntimeDone(request_id=str(request_id)) if request_id:
+                self._runtime_done(event)
+            case Report(request_id=str(request_id)) if request_id:
+                self._report(event)
             case _:
-                is_news = self._phases.observe(event)
-                self._note_suppressed_init(event)
-                return is_news
+                self._phases.observe(event)
+        return True
 
     def of_line(self, request_id: str, time_ns: int) -> Invocation | None:
         """The invocation of a log line: by the id in it, else the one that was open at that moment.
@@ -94,46 +69,42 @@ class Invocations:
         None where that would be a guess: on managed instances, during an init, for an id that is not known.
         """
         if request_id:
-            return self._known.get(request_id)
+            return self._attempt(request_id, time_ns)
         if self._is_managed:
             return None
-        for invocation in reversed(self._known.values()):
-            begin_ns = invocation.start_ns if invocation.has_start else self._idle_before(invocation)
-            if not time_ns or time_ns >= begin_ns:
+        for invocation in reversed(self._attempts):
+            if self._has_begun(invocation, time_ns):
                 return invocation
         return None
 
     def has_ended(self, request_id: str) -> bool:
         """Whether Lambda has said that the runtime is done with this invocation."""
-        invocation = self._known.get(request_id)
-        return invocation is not None and (invocation.done is not None or invocation.report is not None)
+        invocation = self._latest.get(request_id)
+        return invocation is not None and invocation.has_ended
 
     def shut_down(self, reason: str, at_ns: int) -> None:
         """Nothing more will be told. Whatever is open ends now, as *reason* says."""
         self._is_shut_down = True
-        status = {"timeout": TIMEOUT, "failure": ERROR}.get(reason.lower(), "")
-        for invocation in self._known.values():
-            if status and invocation.done is None and invocation.report is None:
-                invocation.done = _told_by_shutdown(invocation.request_id, status, at_ns)
+        status = _STATUSES.get(reason.lower(), "")
+        # One after the other, only the last one can be what the shutdown is about.
+        for invocation in self._attempts if self._is_managed else self._attempts[-1:]:
+            if status and invocation.presumed_end is None:
+                invocation.presumed_end = PresumedEnd(at_ns, status, reason.lower())
 
     def take_finished(self) -> list[Finished]:
         """What is over and was not given before: phases, then invocations, then what came late."""
-        first = self._first
-        parent = (first.tracing, first.trace_id, first.span_id) if first else None
-        finished: list[Finished] = [*self._phases.take_finished(parent, everything=self._is_shut_down)]
-        later_is_done = self._is_shut_down
+        taken: list[Finished] = [*self._phases.take_finished(self._made_for, everything=self._is_shut_down)]
+        has_later_ended = self._is_shut_down
         over = []
-        for invocation in reversed(self._known.values()):
-            if not invocation.is_given and self._is_over(invocation, later_is_done):
+        for invocation in reversed(self._attempts):
+            if not invocation.is_given and (invocation.is_settled or has_later_ended):
                 over.append(invocation)
-            later_is_done = later_is_done or (invocation.done is not None and not self._is_managed)
-        for invocation in reversed(over):
-            invocation.is_given = True
-            finished.append(_finished(invocation))
-        finished += self._finished
+            has_later_ended = has_later_ended or (invocation.has_ended and not self._is_managed)
+        taken += [self._give(invocation) for invocation in reversed(over)]
+        taken += self._finished
         self._finished = []
         self._forget()
-        return finished
+        return taken
 
     def _open(self, request_id: str, tracing: Tracing, at_ns: int) -> Invocation:
         invocation = Invocation(
@@ -142,140 +113,102 @@ class Invocations:
             span_id=tracing.span_id or self._new_id(8),
             tracing=tracing,
             start_ns=at_ns,
+            former=self._latest.get(request_id),
         )
-        before = self._known.pop(request_id, None)
-        if before is not None and not before.is_given:
-            self._finished.append(_finished(before))
-        self._known[request_id] = invocation
-        if self._first is None:
-            self._first = invocation
+        if invocation.former is not None:
+            invocation.former.former = None
+        self._latest[request_id] = invocation
+        self._attempts.append(invocation)
+        if len(self._attempts) > _MAX_KNOWN:
+            oldest = self._attempts[0]
+            if not oldest.is_given:
+                self._finished.append(self._give(oldest))
+            self._drop([oldest])
         return invocation
 
-    def _start(self, event: Start) -> bool:
-        invocation = self._known.get(event.request_id)
-        if invocation is not None and invocation.has_start and invocation.start_ns == event.time_ns:
-            return False
-        if invocation is None or invocation.has_start or invocation.is_given:
-            # Another attempt of the same event: it has the same request id.
-            invocation = self._open(event.request_id, event.tracing, event.time_ns)
-        invocation.has_start = True
-        invocation.start_ns = event.time_ns or invocation.start_ns
-        invocation.arn = invocation.arn or event.function_arn
-        invocation.tenant_id = event.tenant_id
-        self._trace(invocation, event.tracing)
-        invocation.is_cold = self._phases.take_cold_start()
-        return True
+    def _open_late(self, event: RuntimeDone | Report) -> Invocation:
+        """An invocation of whose beginning we never heard."""
+        duration_ns = round((event.duration_s or 0.0) * 1_000_000_000)
+        invocation = self._open(event.request_id, event.tracing, max(0, event.moment_ns - duration_ns))
+        self._attempts.sort(key=lambda known: known.start_ns)
+        return invocation
 
-    def _note_suppressed_init(self, event: Event) -> None:
-        """An init that is done again inside an invocation is that invocation's cold start."""
-        if isinstance(event, InitStart) and event.phase == "invoke" and self._known:
-            latest = next(reversed(self._known.values()))
-            if latest.has_start and latest.done is None:
-                latest.is_cold = self._phases.take_cold_start() or latest.is_cold
+    def _attempt(self, request_id: str, time_ns: int) -> Invocation | None:
+        """The attempt of a request that was going on at a moment."""
+        latest = self._latest.get(request_id)
+        if latest is not None and latest.former is not None and 0 < time_ns < latest.start_ns:
+            return latest.former
+        return latest
 
-    def _runtime_done(self, event: RuntimeDone) -> bool:
-        invocation = self._known.get(event.request_id) or self._open_late(event)
-        if invocation.done is not None:
-            return False
-        invocation.done = event
+    def _start(self, event: Start) -> None:
+        invocation = self._latest.get(event.request_id)
+        if invocation is None or invocation.has_start or _has_ended_before(invocation, event):
+            invocation = self._open(event.request_id, event.tracing, event.moment_ns)
+        invocation.begin(event)
+
+    def _runtime_done(self, event: RuntimeDone) -> None:
+        invocation = self._attempt(event.request_id, event.time_ns) or self._open_late(event)
+        invocation.trace(event.tracing)
+        invocation.done = invocation.done or event
+        self._last_end_ns = max(self._last_end_ns, event.time_ns)
         invocation.tenant_id = invocation.tenant_id or event.tenant_id
-        return True
 
-    def _report(self, event: Report) -> bool:
-        invocation = self._known.get(event.request_id) or self._open_late(event)
+    def _report(self, event: Report) -> None:
+        invocation = self._attempt(event.request_id, event.time_ns) or self._open_late(event)
         if invocation.report is not None:
-            return False
+            return
+        invocation.trace(event.tracing)
         invocation.report = event
         invocation.tenant_id = invocation.tenant_id or event.tenant_id
-        if invocation.is_given and event.spans:
+        if invocation.is_given and (spans := spans_of_report(invocation)):
             self._finished.append(
                 LateSpans(
                     event.request_id,
                     invocation.trace_id,
                     invocation.span_id,
                     invocation.tracing.is_sampled,
-                    event.spans,
+                    spans,
                 )
             )
-        return True
 
-    def _open_late(self, event: RuntimeDone | Report) -> Invocation:
-        """An invocation of whose beginning we never heard."""
-        duration_ns = round((event.duration_s or 0.0) * 1_000_000_000)
-        return self._open(event.request_id, event.tracing, max(0, event.time_ns - duration_ns))
+    def _has_begun(self, invocation: Invocation, time_ns: int) -> bool:
+        """Whether *invocation* had begun at a moment, as far as can be told."""
+        if invocation.is_certain:
+            return not time_ns or time_ns >= invocation.start_ns
+        # INVOKE reaches us at the same time as the function. It has begun when all before it is over.
+        if self._phases.is_running:
+            return False
+        return not time_ns or time_ns >= max(self._phases.runtime_done_ns, self._last_end_ns)
 
-    def _trace(self, invocation: Invocation, tracing: Tracing) -> None:
-        invocation.trace_id = tracing.trace_id or invocation.trace_id
-        invocation.span_id = tracing.span_id or invocation.span_id
-        if tracing != Tracing():
-            invocation.tracing = tracing
+    def _made_for(self, phase: Phase) -> Invocation | None:
+        """The invocation that has waited for *phase*, or came first after it; None while it is not certain."""
+        running, following = None, None
+        for invocation in self._attempts:
+            if invocation.start_ns >= phase.start_ns:
+                following = invocation
+                break
+            if not (invocation.done and invocation.done.time_ns < phase.start_ns):
+                running = invocation
+        parent = (phase.is_suppressed and running) or following
+        return parent if parent is not None and parent.is_certain else None
 
-    def _idle_before(self, invocation: Invocation) -> int:
-        """Since when nothing ran, before this one."""
-        ends = [
-            known.done.time_ns for known in self._known.values() if known.done and known is not invocation
-        ]
-        return max([self._phases.runtime_done_ns, *ends])
-
-    def _is_over(self, invocation: Invocation, later_is_done: bool) -> bool:
-        """A failure waits for its report, which alone may tell that memory had run out."""
-        if invocation.report is not None or later_is_done:
-            return True
-        return invocation.done is not None and invocation.done.status in ("", SUCCESS)
+    def _give(self, invocation: Invocation) -> Finished:
+        invocation.is_given = True
+        return finished(invocation)
 
     def _forget(self) -> None:
-        given = [known.request_id for known in self._known.values() if known.is_given]
-        for request_id in given[:-_KEPT_AFTERWARDS]:
-            del self._known[request_id]
-        while len(self._known) > _MAX_KNOWN:
-            oldest = self._known.pop(next(iter(self._known)))
-            if not oldest.is_given:
-                self._finished.append(_finished(oldest))
+        given = [invocation for invocation in self._attempts if invocation.is_given]
+        self._drop(given[:-_KEPT_AFTERWARDS])
+
+    def _drop(self, dropped: list[Invocation]) -> None:
+        gone = set(map(id, dropped))
+        self._attempts = [invocation for invocation in self._attempts if id(invocation) not in gone]
+        for invocation in dropped:
+            if self._latest.get(invocation.request_id) is invocation:
+                del self._latest[invocation.request_id]
 
 
-def _told_by_shutdown(request_id: str, status: str, at_ns: int) -> RuntimeDone:
-    return RuntimeDone("platform.runtimeDone", at_ns, at_ns, None, request_id=request_id, status=status)
-
-
-def _finished(invocation: Invocation) -> FinishedInvocation:
-    done, report = invocation.done, invocation.report
-    told = done or report
-    status = (done.status if done else "") or (report.status if report else "")
-    spans = (done.spans if done else ()) + (report.spans if report else ())
-    end_ns = told.time_ns if told else invocation.last_line_ns
-    return FinishedInvocation(
-        request_id=invocation.request_id,
-        trace_id=invocation.trace_id,
-        span_id=invocation.span_id,
-        tracing=invocation.tracing,
-        arn=invocation.arn,
-        tenant_id=invocation.tenant_id,
-        start_ns=invocation.start_ns,
-        end_ns=max(invocation.start_ns, end_ns),
-        is_cold=invocation.is_cold,
-        status=status,
-        error_type=_error_type(invocation, status),
-        duration_s=told.duration_s if told else None,
-        produced_bytes=done.produced_bytes if done else None,
-        spans=spans,
-    )
-
-
-def _error_type(invocation: Invocation, status: str) -> str:
-    """Why it failed; empty if it did not. The rules are in the README, under 'What counts as an error'."""
-    told = [event.error_type for event in (invocation.done, invocation.report) if event and event.error_type]
-    if status in ("", SUCCESS):
-        return invocation.exception_type
-    if status == TIMEOUT:
-        return told[0] if told else TIMEOUT
-    if OUT_OF_MEMORY in told or invocation.has_run_out_of_memory or _has_used_all_memory(invocation.report):
-        return OUT_OF_MEMORY
-    return told[0] if told else invocation.exception_type or status
-
-
-def _has_used_all_memory(report: Report | None) -> bool:
-    return (
-        report is not None
-        and report.max_memory_used_bytes is not None
-        and report.max_memory_used_bytes == report.memory_size_bytes
-    )
+def _has_ended_before(invocation: Invocation, start: Start) -> bool:
+    """Whether *start* must be of another attempt."""
+    end = invocation.done or invocation.report
+    return end is not None and end.moment_ns < start.moment_ns

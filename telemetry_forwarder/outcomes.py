@@ -25,6 +25,7 @@ class FinishedInvocation:
     """Lambda's word; empty if Lambda never said how it ended."""
     error_type: str
     """Empty if it went well, as far as is known. A handler's exception counts, though Lambda's status is success."""
+    has_run_out_of_memory: bool
     duration_s: float | None
     produced_bytes: int | None
     spans: tuple[PhaseSpan, ...]

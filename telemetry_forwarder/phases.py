@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from telemetry_forwarder.invocation import Invocation
 from telemetry_forwarder.outcomes import FinishedPhase
 from telemetry_forwarder.records import (
     Event,
@@ -18,27 +19,49 @@ from telemetry_forwarder.records import (
 
 # Only these make somebody wait: provisioned and managed environments are initialized before anybody asks.
 _COLD_STARTS = frozenset({"", "on-demand"})
+_INIT, _RESTORE, _SNAP_START, _SUPPRESSED = "init", "restore", "snap-start", "invoke"
+# An environment has one init, or two if the first one failed, and a restore. The oldest goes first.
 _MAX_PHASES = 16
-_MAX_TOLD = 256
 
 
-@dataclass(slots=True)
-class _Phase:
+@dataclass(slots=True, eq=False)
+class Phase:
+    """An init or a restore that has begun."""
+
     kind: str
-    phase: str
+    name: str
+    """Of an init: `init`, `invoke`, `snap-start`."""
     initialization_type: str
     start_ns: int
+    has_start: bool = True
+    """Whether Lambda told its beginning."""
     runtime_done_ns: int = 0
     end_ns: int = 0
     duration_s: float | None = None
     status: str = ""
     error_type: str = ""
     spans: tuple[PhaseSpan, ...] = ()
+    parent: Invocation | None = None
+    """The invocation that it was made for, once that is known."""
 
     @property
-    def is_before_invocations(self) -> bool:
+    def is_suppressed(self) -> bool:
+        """Whether it is an init done once more, inside an invocation."""
+        return self.kind == _INIT and self.name == _SUPPRESSED
+
+    @property
+    def is_cold_start(self) -> bool:
+        """Whether the invocation that it is made for waits for it."""
+        return self.kind == _RESTORE or self.is_suppressed or self.initialization_type in _COLD_STARTS
+
+    @property
+    def is_shared(self) -> bool:
         """Whether it belongs to no invocation: the init of a snapshot is shared by all that restore it."""
-        return self.kind == "init" and "snap-start" in (self.initialization_type, self.phase)
+        return self.kind == _INIT and _SNAP_START in (self.initialization_type, self.name)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.end_ns > 0 and (self.parent is not None or self.is_shared)
 
 
 class Phases:
@@ -46,101 +69,89 @@ class Phases:
 
     def __init__(self, new_id: Callable[[int], str]) -> None:
         self._new_id = new_id
-        self._open: list[_Phase] = []
-        self._told: set[tuple[str, int]] = set()
-        self._is_cold = False
+        self._open: list[Phase] = []
         self.runtime_done_ns = 0
         """When the runtime was last ready; 0 while it is not known."""
 
-    def observe(self, event: Event) -> bool:
-        """Take in an event of a phase; say whether it was news. Events of no phase are always news."""
-        if (event.type, event.time_ns) in self._told:
-            return False
+    @property
+    def is_running(self) -> bool:
+        """Whether one has begun whose runtime is not ready."""
+        return any(not phase.runtime_done_ns and not phase.end_ns for phase in self._open)
+
+    def observe(self, event: Event) -> None:
+        """Take in an event, which may be of a phase or not."""
         match event:
             case InitStart():
-                self._begin(_Phase("init", event.phase, event.initialization_type, event.time_ns))
+                self._begin(Phase(_INIT, event.phase, event.initialization_type, event.moment_ns))
             case RestoreStart():
-                self._begin(_Phase("restore", "", "snap-start", event.time_ns))
-            case InitRuntimeDone() | RestoreRuntimeDone():
-                self._runtime_done(event)
+                self._begin(Phase(_RESTORE, "", _SNAP_START, event.moment_ns))
+            case InitRuntimeDone():
+                self._runtime_done(
+                    event, self._going_on(_INIT, event.phase, event.initialization_type, event)
+                )
+            case RestoreRuntimeDone():
+                self._runtime_done(event, self._going_on(_RESTORE, "", _SNAP_START, event))
             case InitReport():
-                self._end(event, "init", event.phase, event.initialization_type)
+                self._end(event, self._going_on(_INIT, event.phase, event.initialization_type, event))
             case RestoreReport():
-                self._end(event, "restore", "", "snap-start")
+                self._end(event, self._going_on(_RESTORE, "", _SNAP_START, event))
             case _:
-                return True
-        if len(self._told) >= _MAX_TOLD:
-            self._told.clear()
-        self._told.add((event.type, event.time_ns))
-        return True
-
-    def take_cold_start(self) -> bool:
-        """Whether the invocation that begins now has waited for a phase. True once per phase."""
-        is_cold, self._is_cold = self._is_cold, False
-        return is_cold
+                pass
 
     def take_finished(
-        self, parent: tuple[Tracing, str, str] | None, *, everything: bool = False
+        self, made_for: Callable[[Phase], Invocation | None], *, everything: bool = False
     ) -> list[FinishedPhase]:
-        """The phases that are over, as children of *parent* (its tracing, trace id and span id).
+        """The phases that are over and whose invocation is known, which learns here that it was cold.
 
-        Without a parent only those that need none; with *everything*, all, whatever is still missing.
+        With *everything*, all, whatever is still missing.
         """
-        taken = [
-            phase
-            for phase in self._open
-            if everything or (phase.end_ns and (parent is not None or phase.is_before_invocations))
-        ]
+        for phase in self._open:
+            if phase.parent is None and not phase.is_shared:
+                phase.parent = made_for(phase)
+                if phase.parent is not None and phase.is_cold_start:
+                    phase.parent.is_cold = True
+        taken = [phase for phase in self._open if everything or phase.is_finished]
         self._open = [phase for phase in self._open if phase not in taken]
-        return [self._finish(phase, parent) for phase in taken]
+        return [self._finish(phase) for phase in taken]
 
-    def _begin(self, phase: _Phase) -> None:
-        self._open = self._open[-_MAX_PHASES:] + [phase]
-        self._is_cold = phase.kind == "restore" or phase.initialization_type in _COLD_STARTS
+    def _begin(self, phase: Phase) -> Phase:
+        self._open = [*self._open[1 - _MAX_PHASES :], phase]
+        return phase
 
-    def _runtime_done(self, event: InitRuntimeDone | RestoreRuntimeDone) -> None:
-        self.runtime_done_ns = event.time_ns
-        kind = "init" if isinstance(event, InitRuntimeDone) else "restore"
-        phase = self._going_on(kind)
-        if phase is not None:
-            phase.runtime_done_ns = event.time_ns
-            phase.status, phase.error_type = event.status, event.error_type
-            phase.spans += event.spans
+    def _going_on(self, kind: str, name: str, initialization_type: str, event: Event) -> Phase:
+        """The phase that *event* tells more of. If its beginning was lost, it begins here."""
+        going_on = [phase for phase in self._open if phase.kind == kind and not phase.end_ns]
+        if not going_on:
+            return self._begin(Phase(kind, name, initialization_type, event.moment_ns, has_start=False))
+        phase = next((phase for phase in going_on if phase.name == name), going_on[-1])
+        phase.name = name or phase.name
+        return phase
 
-    def _end(
-        self, event: InitReport | RestoreReport, kind: str, phase_name: str, initialization_type: str
-    ) -> None:
-        phase = self._going_on(kind)
-        if phase is None:
-            # Its beginning was lost: what the report says is enough for a span.
+    def _runtime_done(self, event: InitRuntimeDone | RestoreRuntimeDone, phase: Phase) -> None:
+        self.runtime_done_ns = phase.runtime_done_ns = event.moment_ns
+        phase.status, phase.error_type = event.status, event.error_type
+        phase.spans += event.spans
+
+    def _end(self, event: InitReport | RestoreReport, phase: Phase) -> None:
+        if not phase.has_start:
             duration_ns = round((event.duration_s or 0.0) * 1_000_000_000)
-            phase = _Phase(kind, phase_name, initialization_type, event.time_ns - duration_ns)
-            self._begin(phase)
-        phase.end_ns = max(event.time_ns, phase.start_ns)
-        phase.phase = phase_name or phase.phase
+            phase.start_ns = max(0, min(phase.start_ns, event.moment_ns - duration_ns))
+        phase.end_ns = max(event.moment_ns, phase.start_ns)
         phase.duration_s = event.duration_s
         phase.status = event.status or phase.status
         phase.error_type = event.error_type or phase.error_type
         phase.spans += tuple(span for span in event.spans if span not in phase.spans)
 
-    def _going_on(self, kind: str) -> _Phase | None:
-        for phase in reversed(self._open):
-            if phase.kind == kind and not phase.end_ns:
-                return phase
-        return None
-
-    def _finish(self, phase: _Phase, parent: tuple[Tracing, str, str] | None) -> FinishedPhase:
-        if parent is None or phase.is_before_invocations:
-            parent = (Tracing(), self._new_id(16), "")
-        tracing, trace_id, parent_span_id = parent
+    def _finish(self, phase: Phase) -> FinishedPhase:
+        parent = phase.parent
         return FinishedPhase(
             kind=phase.kind,
-            phase=phase.phase,
+            phase=phase.name,
             initialization_type=phase.initialization_type,
-            trace_id=trace_id,
+            trace_id=parent.trace_id if parent else self._new_id(16),
             span_id=self._new_id(8),
-            parent_span_id=parent_span_id,
-            is_sampled=tracing.is_sampled,
+            parent_span_id=parent.span_id if parent else "",
+            is_sampled=(parent.tracing if parent else Tracing()).is_sampled,
             start_ns=phase.start_ns,
             end_ns=phase.end_ns or max(phase.runtime_done_ns, phase.start_ns),
             runtime_done_ns=phase.runtime_done_ns,

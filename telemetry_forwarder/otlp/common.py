@@ -1,19 +1,22 @@
 """What all three signals share: the resource, the scopes, and JSON values as OTLP's AnyValue. Pure."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+from telemetry_forwarder.json_text import json_text
 
 # Receivers refuse messages nested deeper than 100 (protobuf's own limit), and a JSON level is three of them.
 # What is nested deeper is kept as JSON text. https://protobuf.dev/programming-guides/proto-limits/
 _MAX_DEPTH = 24
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _MB = 1_048_576
+_MEMORY_MB = re.compile("[0-9]{1,9}")
 
 Attributes = Mapping[str, Any]
 
@@ -33,12 +36,13 @@ def resource(environ: Mapping[str, str], registration: Mapping[str, Any]) -> Res
         "faas.name": name,
         "faas.version": environ.get("AWS_LAMBDA_FUNCTION_VERSION")
         or _text(registration.get("functionVersion")),
-        "faas.max_memory": int(memory_mb) * _MB if memory_mb.isdigit() else 0,
+        "faas.max_memory": int(memory_mb) * _MB if _MEMORY_MB.fullmatch(memory_mb) else 0,
         "service.name": name,
     }
     known = {key: value for key, value in attributes.items() if value}
     # The detector reads os.environ itself, which is where *environ* comes from too.
-    return Resource(known).merge(OTELResourceDetector().detect())
+    resource = Resource(known).merge(OTELResourceDetector().detect())
+    return Resource({clean(key): _cleaned(value) for key, value in resource.attributes.items()})
 
 
 def resource_message(resource: Resource) -> ResourceMessage:
@@ -65,7 +69,7 @@ def any_value(value: Any, depth: int = 0) -> AnyValue:
     if value is None:
         return AnyValue()
     if depth >= _MAX_DEPTH:
-        return text_value(_json_text(value))
+        return text_value(json_text(value))
     if isinstance(value, Mapping):
         pairs = [KeyValue(key=clean(key), value=any_value(inner, depth + 1)) for key, inner in value.items()]
         return AnyValue(kvlist_value=KeyValueList(values=pairs))
@@ -84,15 +88,13 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def _cleaned(value: Any) -> Any:
+    # An environment variable may hold any bytes, and one bad attribute would cost every span and metric.
+    return clean(value) if isinstance(value, str) else value
+
+
 def _items(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list | tuple) else [repr(value)]
-
-
-def _json_text(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except (TypeError, ValueError):
-        return repr(value)
 
 
 def _text(value: Any) -> str:

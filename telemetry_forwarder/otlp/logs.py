@@ -15,10 +15,15 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMes
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import LOGS, Batch
-from telemetry_forwarder.invocations import Invocation
+from telemetry_forwarder.invocation import Invocation
 from telemetry_forwarder.line import Line
 from telemetry_forwarder.otlp.common import clean, key_values
-from telemetry_forwarder.otlp.platform_attributes import WARN, platform_attributes, severity
+from telemetry_forwarder.otlp.platform_attributes import (
+    WARN,
+    envelope_attributes,
+    platform_attributes,
+    severity,
+)
 from telemetry_forwarder.otlp.wire import any_value, field, key_value, varint
 from telemetry_forwarder.records import Event, LogLine, Malformed
 
@@ -29,10 +34,13 @@ SCOPES = {
     "platform": "aws.lambda.platform",
 }
 
+_REQUEST_ID = "faas.invocation_id"
 _SEVERITY_TEXTS = {9: "INFO", 5: "DEBUG", 13: "WARN"}
 # Lambda's times are milliseconds: an index in the nanoseconds keeps the order of what happened within one.
 _LAST_INDEX = 999_999
 _SECOND_NS = 1_000_000_000
+# Lines come nearly in order: an index is wanted for the milliseconds just past.
+_MOST_INDEXES = 1_024
 # Severities and invocations of one post are few.
 _MOST_ALIKE = 1_024
 
@@ -67,7 +75,7 @@ class LogEncoder:
         self._scopes = {origin: _scope(name, version) for origin, name in SCOPES.items()}
         self._records: dict[str, list[bytes]] = {origin: [] for origin in SCOPES}
         self._held_bytes = 0
-        self._last_time = dict.fromkeys(SCOPES, (0, 0))
+        self._indexes: dict[str, dict[int, int]] = {origin: {} for origin in SCOPES}
         self._alike: dict[_Alike, bytes] = {}
         self.resource = resource
 
@@ -90,8 +98,13 @@ class LogEncoder:
         """A line of the function or of an extension, and the invocation it belongs to, if that is known."""
         request_id = invocation.request_id if invocation else line.request_id
         trace_id, span_id = line.trace_id, line.span_id
-        if invocation and not trace_id:
-            trace_id, span_id = invocation.trace_id, invocation.span_id
+        if invocation and not span_id and trace_id in ("", invocation.trace_id):
+            trace_id, span_id = invocation.context
+        attributes = line.attributes
+        if _REQUEST_ID in attributes:
+            request_id = ""
+        if record.extra:
+            attributes = attributes | envelope_attributes(record.extra)
         self._add(
             record.origin,
             _time_ns(record, line),
@@ -105,21 +118,22 @@ class LogEncoder:
                 invocation.tenant_id if invocation else "",
             ),
             line.body,
-            line.attributes,
+            attributes,
         )
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
         """A platform event, whole: every field of it becomes an attribute, or the body if it has no fields."""
         is_object = isinstance(event.fields, dict)
         number = severity(event)
-        trace_id, span_id = (invocation.trace_id, invocation.span_id) if invocation else ("", "")
+        trace_id, span_id = invocation.context if invocation else ("", "")
+        attributes = platform_attributes(event.fields) if is_object else {}
         self._add(
             "platform",
             event.time_ns,
             event.observed_ns,
             _Alike(number, _SEVERITY_TEXTS[number], trace_id, span_id, event_name=event.type),
             event.type if is_object else event.fields,
-            platform_attributes(event.fields) if is_object else {},
+            attributes | envelope_attributes(event.extra),
         )
 
     def add_malformed(self, record: Malformed) -> None:
@@ -157,9 +171,7 @@ class LogEncoder:
         body: Any,
         attributes: Mapping[str, Any],
     ) -> None:
-        last_ns, index = self._last_time[origin]
-        index = index + 1 if time_ns == last_ns and time_ns and index < _LAST_INDEX else 0
-        self._last_time[origin] = (time_ns, index)
+        index = self._next_index(origin, time_ns) if time_ns else 0
         value = any_value(body)
         record = b"".join(
             (
@@ -174,10 +186,18 @@ class LogEncoder:
         self._held_bytes += len(record) + _RECORD_FRAME_BYTES
         self._records[origin].append(record)
 
+    def _next_index(self, origin: str, time_ns: int) -> int:
+        indexes = self._indexes[origin]
+        index = indexes.get(time_ns, 0)
+        if not index and len(indexes) >= _MOST_INDEXES:
+            indexes.clear()
+        indexes[time_ns] = index + 1
+        return min(index, _LAST_INDEX)
+
     def _remember(self, alike: "_Alike") -> bytes:
         """The part of a record that is the same for many: one message, serialized once."""
         attributes = {
-            "faas.invocation_id": alike.request_id,
+            _REQUEST_ID: alike.request_id,
             "lambda.tenant_id": alike.tenant_id,
             "event.name": alike.event_name,
         }

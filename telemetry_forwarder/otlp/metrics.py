@@ -4,7 +4,10 @@ Names, instruments, units and bounds are the FaaS conventions', https://opentele
 what they lack is under `lambda.`. Seconds and bytes only.
 """
 
-from collections.abc import Iterable
+import secrets
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.metrics import Counter, Histogram
@@ -15,20 +18,20 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics import Counter as SdkCounter
 from opentelemetry.sdk.metrics import Histogram as SdkHistogram
 from opentelemetry.sdk.metrics import UpDownCounter as SdkUpDownCounter
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import METRICS, Batch
 from telemetry_forwarder.ledger import Measurement
+from telemetry_forwarder.otlp.common import clean
 from telemetry_forwarder.outcomes import (
-    OUT_OF_MEMORY,
     TIMEOUT,
     Finished,
     FinishedInvocation,
     FinishedPhase,
     LateSpans,
 )
-from telemetry_forwarder.records import Event, LogsDropped, PhaseSpan, Report
+from telemetry_forwarder.records import Event, LogsDropped, PhaseSpan, Report, RestoreStart
 
 SCOPE = "aws.lambda"
 SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -71,6 +74,7 @@ COUNTERS = {
     "lambda.telemetry.dropped_bytes": ("By", "Telemetry that Lambda itself dropped"),
 }
 MEMORY_SIZE = "lambda.memory_size"
+_INSTANCE = "service.instance.id"
 
 _DELTA, _CUMULATIVE = AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE
 # https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/#additional-environment-variable-configuration
@@ -84,7 +88,18 @@ TEMPORALITIES: dict[str, dict[type, AggregationTemporality]] = {
 class MetricEncoder:
     """Records into the SDK's instruments, and reads them out at each `take`."""
 
-    def __init__(self, resource: Resource, version: str, *, temporality: str) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        version: str,
+        *,
+        temporality: str,
+        new_id: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
+        """*new_id*: n random bytes as hex."""
+        self._new_id = new_id
+        self._is_named = temporality == "cumulative" and _INSTANCE not in resource.attributes
+        self._resource = self._named(resource)
         self._reader = InMemoryMetricReader(preferred_temporality=TEMPORALITIES[temporality])
         provider = MeterProvider(
             [self._reader],
@@ -106,6 +121,9 @@ class MetricEncoder:
                 self._record("faas.mem_usage", event.max_memory_used_bytes)
                 if event.memory_size_bytes is not None:
                     self._memory_size.set(event.memory_size_bytes)
+            case RestoreStart():
+                # The process was frozen into a snapshot that many environments may have begun with.
+                self._resource = self._named(self._resource)
             case LogsDropped():
                 self._add("lambda.telemetry.dropped_records", event.dropped_records)
                 self._add("lambda.telemetry.dropped_bytes", event.dropped_bytes)
@@ -147,17 +165,27 @@ class MetricEncoder:
         )
         if not points:
             return None
-        return Batch(METRICS, encode_metrics(read).SerializeToString(), points)
+        named = [replace(of_resource, resource=self._resource) for of_resource in read.resource_metrics]
+        return Batch(METRICS, encode_metrics(MetricsData(named)).SerializeToString(), points)
+
+    def _named(self, resource: Resource) -> Resource:
+        """*resource* with a name of its own for this environment, if one is needed.
+
+        Sums of an environment's whole life, under one name, would overwrite each other at the endpoint.
+        https://opentelemetry.io/docs/specs/semconv/registry/attributes/service/#service-instance-id
+        """
+        if not self._is_named:
+            return resource
+        return resource.merge(Resource({_INSTANCE: str(uuid.UUID(hex=self._new_id(16), version=4))}))
 
     def _finish_invocation(self, outcome: FinishedInvocation) -> None:
-        attributes = {"error.type": outcome.error_type} if outcome.error_type else {}
         if outcome.status == TIMEOUT:
             self._add("faas.timeouts", 1)
         elif outcome.error_type:
-            self._add("faas.errors", 1, attributes)
+            self._add("faas.errors", 1, {"error.type": clean(outcome.error_type)})
         else:
             self._add("faas.invocations", 1)
-        if outcome.error_type == OUT_OF_MEMORY:
+        if outcome.has_run_out_of_memory:
             self._add("lambda.out_of_memory", 1)
         if outcome.is_cold:
             self._add("faas.coldstarts", 1)

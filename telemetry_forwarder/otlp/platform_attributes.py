@@ -4,7 +4,6 @@ Pure. Nothing is left out: a field that is not in the table keeps its own name a
 seconds and bytes; a value that is not the number it should be is kept as it is.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +14,8 @@ _TROUBLE = frozenset({"LaunchError", "InitError", "ExitError", "Crashed"})
 
 _MS = 0.001
 _MB = 1_048_576
+# Beyond it a number is nonsense, and is kept as it is.
+_LARGEST = 1 << 50
 # Bytes in every capture, MB in the documentation's sample.
 _LARGEST_IN_MB = 65_536
 
@@ -61,29 +62,40 @@ _NESTED = ("metrics", "tracing")
 
 def platform_attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of a platform event's log record. Never raises."""
-    return dict(_attributes(fields))
+    attributes: dict[str, Any] = {}
+    for key, value in _leaves(fields):
+        name, factor = ATTRIBUTES.get(key, (OWN_SPACE + key, 1))
+        while name in attributes:
+            # Two of Lambda's names may become one of ours.
+            name += "_"
+        attributes[name] = _in_our_unit(key, value, factor)
+    return attributes
 
 
-def _attributes(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def envelope_attributes(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The attributes for what an envelope says beside type, time and record."""
+    return {f"{OWN_SPACE}envelope.{key}": value for key, value in extra.items()} if extra else {}
+
+
+def _leaves(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in fields.items():
-        if key in _NESTED and isinstance(value, Mapping):
+        if key in _NESTED and isinstance(value, Mapping) and value:
             for inner, inner_value in value.items():
-                yield _attribute(f"{key}.{inner}", inner_value)
+                yield f"{key}.{inner}", inner_value
         else:
-            yield _attribute(key, value)
+            yield key, value
 
 
-def _attribute(key: str, value: Any) -> tuple[str, Any]:
-    name, factor = ATTRIBUTES.get(key, (OWN_SPACE + key, 1))
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number:
-        return name, value
+def _in_our_unit(key: str, value: Any, factor: float) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not -_LARGEST < value < _LARGEST:
+        return value
     if key == "instanceMaxMemory" and 0 < value < _LARGEST_IN_MB:
         factor = _MB
     if factor == _MB:
-        return name, round(value * _MB)
-    # Rounded to the nanosecond, so that 209.5 ms do not become 0.20950000000000002 s.
-    return name, round(value * _MS, 9) if factor == _MS else value
+        return round(value * _MB)
+    # Rounded, so that 18.074 ms do not become 0.018074000000000003 s.
+    return round(value / 1_000, 12) if factor == _MS else value
 
 
 def severity(event: Event) -> int:

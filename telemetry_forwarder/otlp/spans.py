@@ -15,6 +15,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from telemetry_forwarder.batch import SPANS, Batch
+from telemetry_forwarder.otlp.common import clean
 from telemetry_forwarder.outcomes import Finished, FinishedInvocation, FinishedPhase, LateSpans
 from telemetry_forwarder.records import PhaseSpan
 
@@ -81,12 +82,12 @@ class SpanEncoder:
             links=[Link(upstream)] if upstream and self._trace_parent == "link" else [],
             error_type=outcome.error_type,
             attributes={
-                "faas.invocation_id": outcome.request_id,
+                "faas.invocation_id": clean(outcome.request_id),
                 "faas.coldstart": outcome.is_cold,
-                "aws.lambda.invoked_arn": outcome.arn,
-                "cloud.resource_id": self._resource_id(outcome.arn),
-                "lambda.status": outcome.status,
-                "lambda.tenant_id": outcome.tenant_id,
+                "aws.lambda.invoked_arn": clean(outcome.arn),
+                "cloud.resource_id": clean(self._resource_id(outcome.arn)),
+                "lambda.status": clean(outcome.status),
+                "lambda.tenant_id": clean(outcome.tenant_id),
             },
         )
         yield from self._children(context, outcome.spans)
@@ -102,9 +103,9 @@ class SpanEncoder:
             parent=_context(outcome.trace_id, outcome.parent_span_id) if outcome.parent_span_id else None,
             error_type=outcome.error_type or _failure(outcome.status),
             attributes={
-                "lambda.initialization_type": outcome.initialization_type,
-                "lambda.phase": outcome.phase,
-                "lambda.status": outcome.status,
+                "lambda.initialization_type": clean(outcome.initialization_type),
+                "lambda.phase": clean(outcome.phase),
+                "lambda.status": clean(outcome.status),
             },
         )
         if outcome.runtime_done_ns:
@@ -116,7 +117,7 @@ class SpanEncoder:
     def _children(self, parent: SpanContext, phases: Iterable[PhaseSpan]) -> Iterator[ReadableSpan]:
         for phase in phases:
             yield self._span(
-                phase.name,
+                clean(phase.name),
                 _context(f"{parent.trace_id:032x}", self._new_id(8)),
                 phase.start_ns,
                 phase.start_ns + round(phase.duration_s * 1_000_000_000),
@@ -136,9 +137,9 @@ class SpanEncoder:
         error_type: str = "",
         attributes: dict[str, Any] | None = None,
     ) -> ReadableSpan:
-        known = {key: value for key, value in (attributes or {}).items() if value not in ("", None)}
+        known = {key: value for key, value in (attributes or {}).items() if value != ""}
         if error_type:
-            known["error.type"] = error_type
+            known["error.type"] = error_type = clean(error_type)
         return ReadableSpan(
             name,
             context=context,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import orjson
+from telemetry_forwarder.json_text import json_text
 
 # Receivers refuse messages nested deeper than 100 (protobuf's own limit), and a JSON level is three of them.
 # What is nested deeper is kept as JSON text. https://protobuf.dev/programming-guides/proto-limits/
@@ -85,7 +85,7 @@ def _int(value: int) -> bytes:
 
 def _nested(value: Any, depth: int) -> bytes:
     if depth >= MAX_DEPTH:
-        return _text(_json_text(value))
+        return _text(json_text(value))
     if isinstance(value, Mapping):
         pairs = b"".join(
             [field(b"\x0a", key_value(str(key), inner, depth + 1)) for key, inner in value.items()]
@@ -104,10 +104,3 @@ def _key(key: str) -> bytes:
 
 def _text(text: str) -> bytes:
     return field(b"\x0a", utf8(text))
-
-
-def _json_text(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except (TypeError, ValueError):
-        return repr(value)

@@ -1,0 +1,24 @@
+"""Recognises platform events that were told before: Lambda delivers at least once. Pure; bounded."""
+
+from telemetry_forwarder.json_text import json_text
+from telemetry_forwarder.records import Event
+
+# Lambda posts again what it has just posted, at most 10,000 events of which few are the platform's.
+_MAX_REMEMBERED = 2_048
+
+
+class Redelivery:
+    """Remembers the latest events by what they say, all but when it reached us."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, None] = {}
+
+    def is_news(self, event: Event) -> bool:
+        """Whether *event* is told for the first time. Two events that differ in anything are both news."""
+        key = hash((event.type, event.time_ns, json_text(event.fields)))
+        if key in self._told:
+            return False
+        if len(self._told) == _MAX_REMEMBERED:
+            del self._told[next(iter(self._told))]
+        self._told[key] = None
+        return True

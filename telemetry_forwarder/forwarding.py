@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from telemetry_forwarder.inbox import Invoked, ShutDown
+    from telemetry_forwarder.listener import Listener
     from telemetry_forwarder.worker import Worker
 
 # Lambda gives an init 10 s; whatever is not warm by then warms up beside the first invocation.
@@ -40,6 +41,7 @@ class Forwarding:
             self.say.warn(problem)
         self._server = opened_port(self._settings.port, self.say)
         self._worker: Worker | None = None
+        self._listener: Listener | None = None
         self.has_telemetry = False
         """Whether the subscription was taken: without telemetry nobody may wait for any. Set before `start`."""
 
@@ -79,7 +81,8 @@ class Forwarding:
             self._settings, self._environ, self._registration, self._clock, self.say
         )
         worker.inbox.put_event(Subscribed(self.has_telemetry))
-        Listener(self._settings.listener, self._server, worker.inbox, self._clock).start()
+        self._listener = Listener(self._settings.listener, self._server, worker.inbox, self._clock)
+        self._listener.start()
         worker.start()
         return worker
 
@@ -97,8 +100,17 @@ class Forwarding:
             case ShutDown() as shut_down:
                 self.start().tell(shut_down)
                 shut_down.done.wait(shut_down.deadline.less(_MARGIN_S).left_s())
+                self.close()
             case None:
                 pass  # An event of a kind that does not exist yet.
+
+    def close(self) -> None:
+        """Give the port back: whoever comes to it from now on is told by the kernel that nobody is there."""
+        if self._worker is not None and self._listener is not None:
+            self._worker.inbox.close()
+            self._listener.close()
+        else:
+            self._server.close()
 
     def _read(self, event: bytes) -> "Invoked | ShutDown | None":
         """Take *event* apart. Nothing in it is sure but its type."""

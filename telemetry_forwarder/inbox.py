@@ -72,6 +72,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._has_changed = threading.Condition(self._lock)
         self._lets_all_go = False
+        self._is_closed = False
         self.refused_bodies = 0
         """Posts that found no room and were answered 503: Lambda sends them again."""
 
@@ -81,17 +82,24 @@ class Inbox:
         An empty inbox takes any body, so that one larger than the bound is not refused for ever.
         """
         with self._has_changed:
-            if not self._has_room(body):
+            if self._is_closed or not self._has_room(body):
                 self.refused_bodies += 1
                 return False
             self._append(body)
             return True
 
     def put_body_when_it_fits(self, body: Body) -> None:
-        """Block until there is room for *body*, then take it."""
+        """Block until there is room for *body*, then take it. Once closed, neither."""
         with self._has_changed:
-            self._has_changed.wait_for(lambda: self._has_room(body))
-            self._append(body)
+            self._has_changed.wait_for(lambda: self._is_closed or self._has_room(body))
+            if not self._is_closed:
+                self._append(body)
+
+    def close(self) -> None:
+        """Take no more bodies: nobody is left to do anything with them. Whoever waits for room goes on."""
+        with self._has_changed:
+            self._is_closed = True
+            self._has_changed.notify_all()
 
     def lets_all_go(self, is_so: bool) -> None:
         """Whether an INVOKE that comes from now on need not wait for the worker, which is busy."""

@@ -63,8 +63,10 @@ class Lifecycle:
         try:
             step()
         except Exception as exc:
-            self._forwarding = None
+            forwarding, self._forwarding = self._forwarding, None
             self._say.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
+            if forwarding is not None:
+                forwarding.close()
 
     def _prepare(self) -> None:
         from telemetry_forwarder.forwarding import Forwarding

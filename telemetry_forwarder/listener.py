@@ -52,9 +52,17 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop taking anything. Returns when the thread has gone; over TCP that waits for room in the inbox."""
+        """Stop taking anything. Returns when the thread has gone.
+
+        Over TCP the thread may be waiting for room in the inbox: close that first.
+        """
         self._waking_end.close()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
+        for connection in self._connections.values():
+            connection.socket.close()
+        self._server.close()
+        self._wake_end.close()
 
     def _serve(self) -> None:
         self._poll.register(self._wake_end.fileno(), select.POLLIN)
@@ -62,7 +70,6 @@ class Listener:
         while True:
             for number, _ in self._poll.poll():
                 if number == self._wake_end.fileno():
-                    self._close_all()
                     return
                 if number == self._server.fileno():
                     self._accept()
@@ -101,12 +108,6 @@ class Listener:
             self._poll.unregister(number)
             del self._connections[number]
             connection.socket.close()
-
-    def _close_all(self) -> None:
-        for connection in self._connections.values():
-            connection.socket.close()
-        self._server.close()
-        self._wake_end.close()
 
 
 class _HttpConnection:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from telemetry_forwarder.config import Settings
     from telemetry_forwarder.diagnostics import Diagnostics
     from telemetry_forwarder.forwarder import Forwarder
+    from telemetry_forwarder.inbox import Item
 
 
 class Worker:
@@ -64,25 +65,30 @@ class Worker:
             self.is_warm.set()
             self._forwarder = None
             self._let_everybody_go()
+        self.inbox.close()
 
     def _let_everybody_go(self) -> None:
         # The forwarder may have taken this one out of the inbox before it failed.
-        is_over = self._let_go(self._told)
+        items: list[Item] = [] if self._told is None else [self._told]
+        items += self.inbox.take(0.0)
         lost_bodies = 0
-        while not is_over:
-            for item in self.inbox.take(None):
-                lost_bodies += isinstance(item, Body)
-                if isinstance(item, ShutDown) and lost_bodies:
-                    self._say.error(f"{lost_bodies} posts of telemetry were dropped after that")
-                if isinstance(item, Invoked | ShutDown):
-                    is_over = self._let_go(item)
+        while True:
+            lost_bodies += sum(isinstance(item, Body) for item in items)
+            is_over = any(isinstance(item, ShutDown) for item in items)
+            if is_over and lost_bodies:
+                self._say.error(f"{lost_bodies} posts of telemetry were dropped after that")
+            for item in items:
+                _let_go(item)
+            if is_over:
+                return
+            items = self.inbox.take(None)
 
-    def _let_go(self, event: Invoked | ShutDown | None) -> bool:
-        """End the main thread's wait for *event*; say whether it was the last."""
-        match event:
-            case Invoked():
-                event.let_go.set()
-            case ShutDown():
-                event.done.set()
-                return True
-        return False
+
+def _let_go(item: "Item") -> None:
+    match item:
+        case Invoked():
+            item.let_go.set()
+        case ShutDown():
+            item.done.set()
+        case _:
+            pass  # Nobody waits for these.

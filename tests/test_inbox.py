@@ -187,3 +187,25 @@ def test_invocation_is_let_go_at_once_while_the_worker_is_busy() -> None:
 
     assert [each.let_go.is_set() for each in (before, during, after)] == [False, True, False]
     assert not end.done.is_set()
+
+
+def test_closed_inbox_takes_no_body_and_keeps_what_it_has() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(first := body())
+
+    inbox.close()
+
+    assert not inbox.put_body(body())
+    inbox.put_body_when_it_fits(body())
+    assert inbox.take(0.0) == [first]
+
+
+def test_sender_that_waits_for_room_is_released_by_the_close() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(first := body(900))
+    thread = in_thread(lambda: inbox.put_body_when_it_fits(body(900)))
+
+    inbox.close()
+
+    thread.join()
+    assert inbox.take(0.0) == [first]

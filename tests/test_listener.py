@@ -530,3 +530,26 @@ def test_close_ends_every_connection_and_the_port(start: Start, protocol: str) -
     assert until_closed(client) in (b"", OK)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(running.address)
+
+
+def test_listener_that_never_started_gives_its_port_back() -> None:
+    with Said() as said:
+        server = opened_port(0, said.diagnostics(FakeClock()))
+    address = server.getsockname()
+
+    Listener("http", server, Inbox(1_000), FakeClock()).close()
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+def test_stream_that_waits_for_room_ends_with_the_inbox(start: Start) -> None:
+    tcp = start("tcp", inbox_bytes=1_000)
+    client = tcp.connect()
+    client.sendall(b"x" * 900 + b"\n")
+    while tcp.inbox.put_body(Body(b"", 0)):
+        pass
+    client.sendall(b"x" * 900 + b"\n")
+
+    tcp.inbox.close()
+    tcp.close_listener()

@@ -47,7 +47,8 @@ def _complaints_about(path: Path, *, arch: str, shipped: frozenset[str]) -> Iter
     if wishes.arch != arch:
         yield f"is for {wishes.arch}, the layer for {arch}"
     for library in wishes.needed:
-        if library not in _GLIBC_LIBRARIES | shipped:
+        is_shipped = library.removeprefix("$ORIGIN/../lib/") in shipped
+        if not is_shipped and library not in _GLIBC_LIBRARIES:
             yield f"needs {library} of the host"
     for library, versions in wishes.versions.items():
         if library in _GLIBC_LIBRARIES:

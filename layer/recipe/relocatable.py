@@ -59,7 +59,9 @@ class RelocatablePython:
         """Copy from lib/ what an ELF file of the tree names, and what that names in turn."""
         waiting = [target / "bin" / "python3", *(target / "lib").rglob("*.so")]
         while waiting:
-            for needed in elf.read(waiting.pop()).needed:
+            for name in elf.read(waiting.pop()).needed:
+                # python-build-standalone writes $ORIGIN/../lib/libpython3.N.so.1.0.
+                needed = Path(name).name
                 source, path = self.folder / "lib" / needed, target / "lib" / needed
                 if source.exists() and not path.exists():
                     shutil.copy2(source, path)

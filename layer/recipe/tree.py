@@ -36,6 +36,12 @@ class Order:
     python: RelocatablePython | None
 
     @property
+    def flavour(self) -> str:
+        if self.python:
+            return "other-python"
+        return "grpc" if self.with_grpc else "default"
+
+    @property
     def roles(self) -> tuple[str, ...]:
         return ("library", "grpc") if self.with_grpc else ("library",)
 
@@ -52,7 +58,7 @@ class TreeBuilder:
         self._lib = self._root / "lib"
         self._trim = trim.read(LAYER / "trim.toml")
         self._components: list[papers.Component] = []
-        self._facts = {"architecture": order.arch, "flavour": "grpc" if order.with_grpc else "default"}
+        self._facts = {"architecture": order.arch, "flavour": order.flavour}
 
     def build(self) -> dict[str, str]:
         """Build and check the tree; returns the facts that stand in its VERSION."""

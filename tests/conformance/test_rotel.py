@@ -1,5 +1,7 @@
 """A collector that others run in production understands our OTLP as we meant it, to the last type."""
 
+import itertools
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,9 +13,15 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
+from telemetry_forwarder.config import Settings
+from telemetry_forwarder.conversion import Conversion
+from telemetry_forwarder.ledger import Ledger
+from telemetry_forwarder.otlp.common import resource
 from tests.conformance.rotel import Rotel
-from tests.otlp_messages import LOGS, METRICS, SPANS
+from tests.otlp_messages import LOGS, METRICS, REQUESTS, SPANS
 
+RECORDS = Path(__file__).parent.parent / "records" / "one_of_everything.json"
+NOW_NS = 1_791_500_000_000_000_000
 ARRIVAL_LIMIT_S = 20.0
 TRACE_ID, SPAN_ID, PARENT_ID = bytes(range(16)), bytes(range(8)), bytes(range(1, 9))
 
@@ -124,6 +132,38 @@ def test_grpc_is_read_back_equal(rotel: Rotel) -> None:
         LogsServiceStub(channel).Export(some_logs(), timeout=ARRIVAL_LIMIT_S)
 
     assert read_back(rotel, LOGS, 1) == [some_logs()]
+
+
+def test_all_that_we_make_is_read_back_equal(rotel: Rotel) -> None:
+    batches = converted(RECORDS.read_bytes()) + converted(b'[{"time": "2026-10-08T06:30:00Z", "type": "func')
+    sent = {
+        path: [REQUESTS[path].FromString(body) for at, body in batches if at == path] for path in REQUESTS
+    }
+
+    statuses = {post(rotel, path, body) for path, body in batches}
+
+    assert statuses == {200}
+    assert all(sent.values())
+    assert {path: read_back(rotel, path, len(messages)) for path, messages in sent.items()} == sent
+
+
+def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
+    """(path, body) of all that the extension makes of one post of Lambda's."""
+    environ = {"TELEMETRY_FORWARDER_PLATFORM_LOGS": "all", "AWS_LAMBDA_FUNCTION_NAME": "orders"}
+    ids = itertools.count(1)
+    conversion = Conversion(
+        Settings(environ),
+        resource(environ, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler"}),
+        Ledger(),
+        version="1.0",
+        temporality="delta",
+        is_managed=False,
+        new_id=lambda size_bytes: f"{next(ids):0{size_bytes * 2}x}",
+    )
+    batches = conversion.take_in(lambda_post, NOW_NS)
+    conversion.shut_down("spindown", NOW_NS)
+    batches += conversion.take(NOW_NS, [])
+    return [(f"/v1/{batch.signal}", batch.body) for batch in batches]
 
 
 def post(rotel: Rotel, path: str, body: bytes) -> int:

@@ -172,6 +172,32 @@ _SERVERLESS = {
 }  # fmt: skip
 
 
+# The image
+
+
+def image_check(interpreter: str, loaders: str) -> subprocess.CompletedProcess[str]:
+    """Run the last RUN of the Dockerfile with other paths; no daemon is needed for that."""
+    text = (_LAYER / "Dockerfile").read_text().replace("\\\n", "")
+    script = text.rpartition("\nRUN ")[2]
+    script = script.replace("/opt/telemetry-forwarder/interpreter", interpreter)
+    script = re.sub(r"for loader in [^;]*;", f"for loader in {loaders};", script)
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+
+
+def test_image_with_glibc_is_built() -> None:
+    loaders = "/lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1"
+    assert loaders in (_LAYER / "Dockerfile").read_text()
+
+    assert image_check("/bin/sh", loaders).returncode == 0
+
+
+def test_image_without_glibc_says_what_it_needs() -> None:
+    done = image_check("/bin/sh", "/nowhere/ld-linux-x86-64.so.2")
+
+    assert done.returncode == 1
+    assert "needs glibc, and this base image has none (is it Alpine?)" in done.stderr
+
+
 # Scripts
 
 

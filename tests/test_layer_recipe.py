@@ -1,5 +1,7 @@
 """The steps of the layer's build, each fed with something small of our own making."""
 
+import dataclasses
+import hashlib
 import io
 import json
 import lzma
@@ -7,7 +9,11 @@ import shutil
 import struct
 import sys
 import tarfile
+import threading
 import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,6 +23,7 @@ from layer.recipe import (
     compiling,
     debian,
     elf,
+    fetch,
     packages,
     papers,
     pins,
@@ -278,6 +285,47 @@ def test_debian_package_is_read(tmp_path: Path) -> None:
         "usr/share/doc/z/copyright": b"c",
     }
     assert dict(debian.shared_libraries(deb)) == {"libz.so.1": b"lib"}
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[str]:
+    """A loopback server with `good.deb` and `bad.deb`, as a template for a mirror."""
+    folder = tmp_path / "mirror"
+    write(folder / "good.deb", "good")
+    write(folder / "bad.deb", "bad")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def pinned_deb(path: str = "good.deb") -> pins.Deb:
+    return pins.Deb("good", "1", path, hashlib.sha256(b"good").hexdigest(), "sha1")
+
+
+def test_package_is_taken_from_the_first_mirror_that_has_what_was_pinned(tmp_path: Path, mirror: str) -> None:
+    mirrors = (f"{mirror}/gone/{{path}}", f"{mirror}/bad.deb", f"{mirror}/{{path}}")
+
+    found = fetch.deb(pinned_deb(), cache=tmp_path, mirrors=mirrors)
+
+    assert found.read_text() == "good"
+    assert fetch.deb(pinned_deb(), cache=tmp_path, mirrors=()) == found
+
+
+def test_standard_library_that_is_gone_is_replaced_by_the_next_choice_and_said(
+    tmp_path: Path, mirror: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forgotten = dataclasses.replace(pinned_deb("bad.deb"), name="forgotten")
+    choices = (pins.Stdlib("3.13.9", (forgotten,)), pins.Stdlib("3.13.5", (pinned_deb(),)))
+    mirrors = (f"{mirror}/{{path}}",)
+
+    assert fetch.stdlib(choices, cache=tmp_path, mirrors=mirrors).version == "3.13.5"
+    assert "WARNING: forgotten 1 cannot be had" in capsys.readouterr().out
+    with pytest.raises(fetch.FetchError, match=r"run layer/lock\.py"):
+        fetch.stdlib(choices[:1], cache=tmp_path / "empty", mirrors=mirrors)
 
 
 def test_every_pin_has_a_hash_for_each_architecture() -> None:

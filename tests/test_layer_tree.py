@@ -224,22 +224,23 @@ def test_our_own_tests_pass_inside_the_layer(layer_opt: Path, tmp_path: Path) ->
 def _test_tools() -> str:
     """Two folders: pytest and what our tests import, for the layer's Python; the parts of the stdlib it left out."""
     pinned = pins.read(PROJECT / "layer" / "lock.toml")
+    found = fetch.stdlib(pinned.stdlibs, cache=CACHE)
     tools = CACHE / f"{'-'.join(_TEST_TOOLS)}-{_ARCH}-{pinned.python}"
-    stdlib = CACHE / f"stdlib-{pinned.stdlibs[0].version}"
+    stdlib = CACHE / f"stdlib-{found.version}"
     if not tools.exists():
         # Newer than what the layer may ask for: these run here and nowhere else.
         newer = f"--platform=manylinux_2_28_{os.uname().machine}"
         target = [*fetch.pip_target(_ARCH, pinned.python), newer, "--target"]
         make_once(tools, lambda made: pip("install", "--quiet", *target, str(made), *_TEST_TOOLS))
     if not stdlib.exists():
-        make_once(stdlib, lambda made: _unpack_stdlib(pinned, made))
+        make_once(stdlib, lambda made: _unpack_stdlib(found.debs, pinned.python, made))
     return f"{tools}:{stdlib}"
 
 
-def _unpack_stdlib(pinned: pins.Pins, target: Path) -> None:
-    for deb in pinned.stdlibs[0].debs:
+def _unpack_stdlib(debs: tuple[pins.Deb, ...], python: str, target: Path) -> None:
+    for deb in debs:
         for name, content in debian.files(fetch.deb(deb, cache=CACHE)):
-            _, is_stdlib, module = name.partition(f"usr/lib/python{pinned.python}/")
+            _, is_stdlib, module = name.partition(f"usr/lib/python{python}/")
             if is_stdlib and not module.startswith("lib-dynload"):
                 (target / module).parent.mkdir(parents=True, exist_ok=True)
                 (target / module).write_bytes(content)

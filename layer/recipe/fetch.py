@@ -3,20 +3,24 @@
 import hashlib
 import subprocess
 import sys
-import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from .pins import Deb, Wheel
+from .pins import Deb, Stdlib, Wheel
 
 # Newest first: a newer pip looks at all that an older glibc allows only when each tag is named.
 _PLATFORMS = {
     "x86_64": ("manylinux_2_17_x86_64", "manylinux2014_x86_64"),
     "arm64": ("manylinux_2_17_aarch64", "manylinux2014_aarch64"),
 }
-_DEBIAN_MIRRORS = ("https://deb.debian.org/debian", "https://archive.debian.org/debian")
-_TIMEOUT_S = 60
+# Where a package is while its suite is current, when the suite is old, and for ever.
+DEBIAN_MIRRORS = (
+    "https://deb.debian.org/debian/{path}",
+    "https://archive.debian.org/debian/{path}",
+    "https://snapshot.debian.org/file/{sha1}",
+)
+_TIMEOUT_S = 30
 
 
 class FetchError(Exception):
@@ -47,19 +51,19 @@ def pip_target(arch: str, python: str) -> Iterator[str]:
     yield from (f"--platform={platform}" for platform in _PLATFORMS[arch])
 
 
-def deb(pinned: Deb, *, cache: Path) -> Path:
-    """Return the file of *pinned*; it is asked of Debian's mirror first, then of its archives."""
+def deb(pinned: Deb, *, cache: Path, mirrors: Sequence[str] = DEBIAN_MIRRORS) -> Path:
+    """Return the file of *pinned*, asked of one mirror after the other unless the cache has it."""
     path = cache / "debs" / f"{pinned.name}_{pinned.sha256[:16]}.deb"
     if path.exists() and sha256_of(path) == pinned.sha256:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
-    urls = [f"{mirror}/{pinned.path}" for mirror in _DEBIAN_MIRRORS]
-    for url in [*urls, f"https://snapshot.debian.org/file/{pinned.sha1}"]:
+    for mirror in mirrors:
+        url = mirror.format(path=pinned.path, sha1=pinned.sha1)
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
                 content = answer.read()
-        except (urllib.error.URLError, OSError) as exc:
+        except OSError as exc:
             reasons.append(f"{url}: {exc}")
             continue
         if hashlib.sha256(content).hexdigest() != pinned.sha256:
@@ -68,6 +72,19 @@ def deb(pinned: Deb, *, cache: Path) -> Path:
         path.write_bytes(content)
         return path
     raise FetchError(f"{pinned.name} {pinned.version} cannot be had:\n  " + "\n  ".join(reasons))
+
+
+def stdlib(pinned: Sequence[Stdlib], *, cache: Path, mirrors: Sequence[str] = DEBIAN_MIRRORS) -> Stdlib:
+    """Bring the first standard library that can be had into *cache*: Debian's mirrors forget old versions."""
+    for candidate in pinned:
+        try:
+            for part in candidate.debs:
+                deb(part, cache=cache, mirrors=mirrors)
+        except FetchError as exc:
+            print(f"WARNING: {exc}\nWARNING: the bytes of the layer will not be those of the first choice")
+        else:
+            return candidate
+    raise FetchError("no pinned standard library can be had: run layer/lock.py, or give --python DIR")
 
 
 def _by_hash(folder: Path) -> dict[str, Path]:

@@ -151,9 +151,10 @@ class TreeBuilder:
 
     def _place_stdlib(self, interpreter: frozen.FrozenPython) -> Stdlib:
         """Put what is not frozen into the executable and not left out into lib/."""
-        stdlib, debs = self._fetch_stdlib()
+        stdlib = fetch.stdlib(self._pins.stdlibs, cache=self._cache)
         prefix = f"usr/lib/python{self._pins.python}/"
-        for pinned, deb in zip(stdlib.debs, debs, strict=True):
+        for pinned in stdlib.debs:
+            deb = fetch.deb(pinned, cache=self._cache)
             for path, content in debian.files(deb):
                 name = path.removeprefix(prefix)
                 if name == path or not name.endswith(".py") or name.startswith("lib-dynload/"):
@@ -165,15 +166,6 @@ class TreeBuilder:
                 (self._lib / name).write_bytes(content)
             self._account_for(pinned, deb)
         return stdlib
-
-    def _fetch_stdlib(self) -> tuple[Stdlib, list[Path]]:
-        """The first pinned standard library that can be had. Debian's mirrors forget old versions."""
-        for stdlib in self._pins.stdlibs:
-            try:
-                return stdlib, [fetch.deb(deb, cache=self._cache) for deb in stdlib.debs]
-            except fetch.FetchError as exc:
-                print(f"WARNING: {exc}\nWARNING: the bytes will not be those of the first choice")
-        raise TreeError("no pinned standard library can be had: run layer/lock.py, or give --python DIR")
 
     def _write_papers(self) -> None:
         project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import lzma
-import shutil
 import struct
 import sys
 import tarfile
@@ -22,166 +21,23 @@ from layer.recipe import (
     archive,
     compiling,
     debian,
-    elf,
     fetch,
     packages,
     papers,
     pins,
-    portability,
     relocatable,
     trim,
 )
+from tests.elf_files import elf_file
 
 _LAYER = Path(__file__).parents[1] / "layer"
 _PYTHON = Path(sys.executable).resolve()
-
-
-def elf_file(
-    *,
-    needed: tuple[str, ...] = ("libc.so.6",),
-    versions: dict[str, tuple[str, ...]] | None = None,
-    rpath: str = "",
-    machine: int = 62,
-) -> bytes:
-    """The least that is a dynamically linked ELF file: one segment, a dynamic section, strings, versions."""
-    strings = bytearray(b"\0")
-
-    def string(text: str) -> int:
-        strings.extend(text.encode() + b"\0")
-        return len(strings) - len(text) - 1
-
-    entries = [(1, string(name)) for name in needed]
-    if rpath:
-        entries.append((15, string(rpath)))
-    needs = bytearray()
-    wanted = versions or {}
-    for index, (library, names) in enumerate(wanted.items()):
-        following = 16 + 16 * len(names) if index + 1 < len(wanted) else 0
-        needs += struct.pack("<HHIII", 1, len(names), string(library), 16, following)
-        for place, name in enumerate(names):
-            needs += struct.pack("<IHHII", 0, 0, 0, string(name), 16 if place + 1 < len(names) else 0)
-    dynamic_at = 64 + 2 * 56
-    strings_at = dynamic_at + 16 * (len(entries) + 5)
-    needs_at = strings_at + len(strings)
-    entries += [(5, strings_at), (10, len(strings)), (0x6FFFFFFE, needs_at), (0x6FFFFFFF, len(wanted))]
-    entries = [entry for entry in entries if wanted or entry[0] < 0x6FFFFFFE] + [(0, 0)]
-    dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries).ljust(strings_at - dynamic_at, b"\0")
-    size = needs_at + len(needs)
-    header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(
-        "<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0
-    )
-    load = struct.pack("<IIQQQQQQ", 1, 4, 0, 0, 0, size, size, 4096)
-    pointer = struct.pack(
-        "<IIQQQQQQ", 2, 4, dynamic_at, dynamic_at, dynamic_at, len(dynamic), len(dynamic), 8
-    )
-    return header + load + pointer + dynamic + bytes(strings) + bytes(needs)
 
 
 def write(path: Path, content: bytes | str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
-
-
-# What an ELF file asks for
-
-
-def test_wishes_of_an_elf_file_are_read(tmp_path: Path) -> None:
-    versions = {"libc.so.6": ("GLIBC_2.17", "GLIBC_2.5"), "libm.so.6": ("GLIBC_2.2.5",)}
-    content = elf_file(needed=("libc.so.6", "libm.so.6"), versions=versions, rpath="$ORIGIN/a:/b")
-
-    assert elf.read(write(tmp_path / "x.so", content)) == elf.Elf(
-        arch="x86_64",
-        needed=("libc.so.6", "libm.so.6"),
-        rpath=("$ORIGIN/a", "/b"),
-        versions=versions,
-    )
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"#!/bin/sh", b"\x7fELF\x01\x01".ljust(64, b"\0"), elf_file(machine=3), elf_file()[:100]],
-    ids=["empty", "script", "32-bit", "another machine", "cut short"],
-)
-def test_anything_else_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(elf.ElfError):
-        elf.read(write(tmp_path / "x", content))
-
-
-def test_needed_library_that_is_not_used_is_removed(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.so", elf_file(needed=("libc.so.6", "libstdc++.so.6", "libm.so.6")))
-
-    assert elf.remove_needed(path, "libstdc++.so.6")
-    assert elf.read(path).needed == ("libc.so.6", "libm.so.6")
-    assert not elf.remove_needed(path, "libstdc++.so.6")
-
-
-def test_needed_library_that_is_used_stays(tmp_path: Path) -> None:
-    versions = {"libstdc++.so.6": ("GLIBCXX_3.4",)}
-    path = write(tmp_path / "x.so", elf_file(needed=("libstdc++.so.6",), versions=versions))
-
-    with pytest.raises(elf.ElfError, match=r"uses symbols of libstdc\+\+"):
-        elf.remove_needed(path, "libstdc++.so.6")
-    assert packages.remove_unused_cxx(tmp_path) == []
-
-
-def test_search_path_is_replaced_in_place(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.so", elf_file(rpath="$ORIGIN/../../libs"))
-    size = path.stat().st_size
-
-    assert elf.set_rpath(path, "$ORIGIN")
-    assert elf.read(path).rpath == ("$ORIGIN",)
-    assert path.stat().st_size == size
-    with pytest.raises(elf.ElfError, match="has room for 7 bytes"):
-        elf.set_rpath(path, "$ORIGIN/lib")
-
-
-def test_search_path_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    assert not elf.set_rpath(write(tmp_path / "x.so", elf_file()), "$ORIGIN")
-
-
-# What keeps a tree from running everywhere
-
-
-def test_old_glibc_and_shipped_libraries_are_no_complaint(tmp_path: Path) -> None:
-    versions = {"libc.so.6": ("GLIBC_2.26",), "libmine.so.1": ("MINE_9",)}
-    write(tmp_path / "x.so", elf_file(needed=("libc.so.6", "libmine.so.1"), versions=versions))
-    write(tmp_path / "lib/libmine.so.1", elf_file())
-    write(tmp_path / "readme.txt", "not an ELF file")
-
-    assert portability.complaints(tmp_path, arch="x86_64") == []
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (elf_file(versions={"libc.so.6": ("GLIBC_2.27",)}), "needs GLIBC_2.27 of libc.so.6"),
-        (elf_file(versions={"libm.so.6": ("GLIBC_2.35",)}), "needs GLIBC_2.35 of libm.so.6"),
-        (elf_file(versions={"libc.so.6": ("GLIBC_ABI_DT_RELR",)}), "needs GLIBC_ABI_DT_RELR of libc.so.6"),
-        (elf_file(versions={"libc.so.6": ("GLIBC_PRIVATE",)}), "needs GLIBC_PRIVATE of libc.so.6"),
-        (elf_file(needed=("libstdc++.so.6",)), "needs libstdc++.so.6 of the host"),
-        (elf_file(needed=("libz.so.1",)), "needs libz.so.1 of the host"),
-        (elf_file(needed=("libcrypt.so.1",)), "needs libcrypt.so.1 of the host"),
-        (elf_file(needed=("libssl.so.3",)), "needs libssl.so.3 of the host"),
-        (elf_file(needed=("libc.musl-x86_64.so.1",)), "needs libc.musl-x86_64.so.1 of the host"),
-        (elf_file(machine=183), "is for arm64, the layer for x86_64"),
-        (elf_file()[:100], "cut short"),
-    ],
-)
-def test_each_way_to_depend_on_the_host_is_a_complaint(
-    tmp_path: Path, content: bytes, complaint: str
-) -> None:
-    write(tmp_path / "lib/x.so", content)
-
-    assert portability.complaints(tmp_path, arch="x86_64") == [f"lib/x.so: {complaint}"]
-
-
-def test_python_of_this_machine_is_a_bad_one_to_ship(tmp_path: Path) -> None:
-    shutil.copy(_PYTHON, tmp_path / "python3")
-
-    complaints = portability.complaints(tmp_path, arch=elf.read(_PYTHON).arch)
-
-    assert any("needs GLIBC_2." in complaint or "of the host" in complaint for complaint in complaints)
 
 
 # Sizes and bytes

@@ -7,7 +7,6 @@ has understood, field by field, and not a printout.
 
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -17,13 +16,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 from tests.collector import FakeCollector
 from tests.conformance.machine import Mode, rie_binary, rotel_binary, runtime_client, unshare
+from tests.conformance.rie_log import Life, api_calls, durations_ms, managed_lives
 from tests.conformance.rotel import rotel_command
 
 _HERE = Path(__file__).parent
@@ -73,12 +72,10 @@ class Ending:
     """Under /tmp; nothing else can be written to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
-    """One process of the extension; *exit_status* is negative for a signal."""
-
-    ended_unix_s: float
-    exit_status: int
+_PORTS = {"http": "127.0.0.1:4318", "grpc": "127.0.0.1:4317", "collector": "http://127.0.0.1:4319"}
+# Without an address it listens on every interface there is.
+_RIE_OPTIONS = ("--log-level", "debug", "--runtime-interface-emulator-address", "127.0.0.1:8080")
+_RUNTIME = ("/var/lang/bin/python3", "-m", "awslambdaric", "app.handler")
 
 
 class RieError(Exception):
@@ -117,26 +114,11 @@ class Rie:
             "witness": str(_HERE / "extensions" / "witness"),
             "witnessed": _NAME if is_witnessed and not self._is_managed else None,
             "task": [str(_HERE / "task"), str(runtime_client())],
-            "rie": str(rie_binary()),
-            "rotel": str(rotel_binary()),
-            "rotel_command": rotel_command(
-                "/var/bin/rotel",
-                http="127.0.0.1:4318",
-                grpc="127.0.0.1:4317",
-                collector="http://127.0.0.1:4319",
-            ),
             "base_prefix": sys.base_prefix,
-            # Without an address it listens on every interface there is.
-            "rie_command": [
-                *(
-                    "/var/bin/rie",
-                    "--log-level",
-                    "debug",
-                    "--runtime-interface-emulator-address",
-                    "127.0.0.1:8080",
-                ),
-                *(() if self._is_managed else ("/var/lang/bin/python3", "-m", "awslambdaric", "app.handler")),
-            ],
+            "rotel": str(rotel_binary()),
+            "rotel_command": rotel_command("/var/bin/rotel", **_PORTS),
+            "rie": str(rie_binary()),
+            "rie_command": ["/var/bin/rie", *_RIE_OPTIONS, *(() if self._is_managed else _RUNTIME)],
             "env": environment,
         }
         self._numbers = count()
@@ -160,25 +142,34 @@ class Rie:
                 stdout=log,
                 stderr=log,
             )
-        self._socket.settimeout(_START_LIMIT_S)
-        _, descriptors, _, _ = socket.recv_fds(self._socket, 1, maxfds=1)
-        if not descriptors:
-            raise RieError(self._diagnosis())
-        self.collector = FakeCollector(listener=socket.socket(fileno=descriptors[0]))
+        self.collector = FakeCollector(listener=self._listener())
         self.collector.__enter__()
-        self._socket.settimeout(None)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Process 1 of the namespaces ends with this socket, and the kernel ends the rest with it.
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._process.wait()
+        self._end()
         self._reader.join()
         self._socket.close()
         self.collector.__exit__()
         shutil.rmtree(self._folder)
+
+    def _end(self) -> None:
+        # Process 1 of the namespaces ends with this socket, and the kernel ends the rest with it.
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._process.wait()
+
+    def _listener(self) -> socket.socket:
+        """The socket in the namespaces that rotel passes everything on to; comes when all is started."""
+        self._socket.settimeout(_START_LIMIT_S)
+        try:
+            _, [descriptor], _, _ = socket.recv_fds(self._socket, 1, maxfds=1)
+        except (TimeoutError, ValueError) as exc:
+            self._end()
+            raise RieError(f"the emulator did not start\n{self._diagnosis()}") from exc
+        self._socket.settimeout(None)
+        return socket.socket(fileno=descriptor)
 
     def invoke(
         self,
@@ -204,23 +195,19 @@ class Rie:
     @property
     def api_calls(self) -> list[str]:
         """'METHOD path' of the calls to the Extensions and Telemetry APIs, in order."""
-        calls = ("{} {}".format(*filter(None, match.groups())) for match in re.finditer(_API_CALL, self.log))
-        return [call for call in calls if "/2018-06-01/runtime/" not in call]
+        return api_calls(self.log)
+
+    @property
+    def durations_ms(self) -> list[float]:
+        """What the emulator gives as the duration of each invocation, extensions included."""
+        return durations_ms(self.log)
 
     @property
     def lives(self) -> list[Life]:
         """Every life of the extension that is over; needs the witness in standard mode."""
         if self._is_managed:
-            return [_life(*match.groups()) for match in re.finditer(_TERMINATION, self.log)]
-        return [
-            Life(ended_unix_s=life["ended_unix_s"], exit_status=life["exit_status"])
-            for life in self._lines_of("lives.jsonl")
-        ]
-
-    @property
-    def durations_ms(self) -> list[float]:
-        """What the emulator's REPORT lines give as the duration of each invocation, extensions included."""
-        return [float(found) for found in re.findall(r"\tDuration: ([\d.]+) ms", self.log)]
+            return managed_lives(self.log, _NAME)
+        return [Life(life["ended_unix_s"], life["exit_status"]) for life in self._lines_of("lives.jsonl")]
 
     @property
     def recorded(self) -> list[dict[str, Any]]:
@@ -229,11 +216,8 @@ class Rie:
 
     def _lines_of(self, name: str) -> list[Any]:
         file = self._folder / name
-        return (
-            [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-            if file.exists()
-            else []
-        )
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
 
     def _order(self, name: str, *, limit_s: float, **arguments: object) -> Any:
         future: Future[Any] = Future()
@@ -262,21 +246,6 @@ class Rie:
     def _diagnosis(self) -> str:
         logs = sorted(self._folder.glob("*.log"))
         return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')}" for log in logs)
-
-
-# The binary holds two emulators, each with a log format of its own; the older one does not print exit statuses.
-_API_CALL = re.compile(r"API request - ([A-Z]+) ([^ ,]+)|msg=\"API request\" method=([A-Z]+) url=([^ ]+)")
-_TERMINATION = re.compile(
-    rf"Time:(\S+) Event:{{EvType:process_termination Name:extension-{_NAME} Cause:\w+ Signo:(\S+) ExitStatus:(\S+) "
-)
-
-
-def _life(time: str, signal_number: str, exit_status: str) -> Life:
-    ended_unix_s = datetime.fromisoformat(time).timestamp()
-    return Life(
-        ended_unix_s=ended_unix_s,
-        exit_status=-int(signal_number) if exit_status == "<nil>" else int(exit_status),
-    )
 
 
 def _managed_environment() -> dict[str, str]:

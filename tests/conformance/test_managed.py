@@ -136,8 +136,9 @@ def _said(type_: str, time: str, record: Any) -> Said:
     if not isinstance(record, str):
         return type_, _ms(time), type_
     if record.startswith("{"):
+        # The runtime client's own timestamps are whole seconds: the event's time says more.
         logged = json.loads(record)
-        return type_, _ms(logged["timestamp"]), logged.get("errorMessage") or logged["message"]
+        return type_, _ms(time), logged.get("errorMessage") or logged["message"]
     return type_, _ms(time), record
 
 

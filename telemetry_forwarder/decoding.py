@@ -5,7 +5,7 @@ event, and what Lambda has cut is stitched.
 """
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -72,38 +72,29 @@ class Decoder:
         while (at := skip_separators(body, at)) < len(body):
             shape, end = measure(body, at)
             envelope = envelope_at(body, at)
-            if shape is Shape.WHOLE and not (envelope and self._is_piece(body, envelope, end)):
+            if envelope is not None and (shape is not Shape.WHOLE or self._may_be_piece(body, envelope, end)):
+                piece, end_of_piece = _piece(body, envelope, observed_ns)
+                if shape is not Shape.WHOLE or self._is_piece(piece, is_event=is_boundary(body, end)):
+                    yield from map(_record_of, self._stitcher.add(piece))
+                    at = end_of_piece
+                    continue
+            if shape is Shape.WHOLE and body[at : at + 1] == b"{":
                 yield from _records_of_json(body[at:end], observed_ns)
-            elif envelope is not None:
-                end = yield from self._stitch(body, envelope, observed_ns)
             else:
-                end = end_of_garbage(body, at)
+                end = min(end_of_garbage(body, at), end if shape is Shape.WHOLE else len(body))
                 yield Malformed(observed_ns, text_of(body[at:end]))
             at = end
 
-    def _is_piece(self, body: bytes, envelope: Envelope, end: int) -> bool:
-        """Whether what looks like a whole event is a cut record's piece that happens to be JSON."""
-        if not is_boundary(body, end):
-            return True
-        type_ = text_of(envelope[2])
-        if not self._stitcher.holds(type_):
-            return False
-        record = body[envelope.end() : end].strip()
-        # Lambda's records are strings and objects, and nothing stands behind them in their envelope.
-        is_alone = record[:1] in b'"{' and record[measure(record).end :].strip() == b"}"
-        return not is_alone or self._stitcher.needs_next(type_)
+    def _may_be_piece(self, body: bytes, envelope: Envelope, end: int) -> bool:
+        """Whether what is JSON up to *end* needs a second look: a cut record's piece may happen to be JSON."""
+        return self._stitcher.holds(text_of(envelope[2])) or not is_boundary(body, end)
 
-    def _stitch(self, body: bytes, envelope: Envelope, observed_ns: int) -> Generator[Record, None, int]:
-        """Returns where the next event begins."""
-        begin = envelope.end()
-        end_and_next = next_envelope(body, begin)
-        raw = body[begin : end_and_next[0]] if end_and_next else unframed(body[begin:])
-        time, type_ = text_of(envelope[1]), text_of(envelope[2])
-        if type_.startswith("platform."):
-            raw = _MISSING_VALUE.sub(rb"\1null\2", raw)
-        for piece in self._stitcher.add(Piece(type_, time, raw, observed_ns)):
-            yield _record_of(piece)
-        return end_and_next[1] if end_and_next else len(body)
+    def _is_piece(self, piece: Piece, *, is_event: bool) -> bool:
+        if not self._stitcher.fits(piece):
+            return False
+        # Lambda's records are strings and objects, and nothing stands behind them in their envelope.
+        is_record = piece.raw[:1] in (b'"', b"{") and measure(piece.raw).end == len(piece.raw)
+        return not (is_event and is_record) or self._stitcher.needs_next(piece.type)
 
 
 def _records(events: list[Any], observed_ns: int) -> Iterator[Record]:
@@ -132,6 +123,17 @@ def _odd_record(event: Any, observed_ns: int) -> Record:
     if type_ in _LOG_TYPES:
         return LogLine(type_, at_ns, observed_ns, event.get("record"), extra or None)
     return read_event(type_, at_ns, observed_ns, event.get("record"), extra or None)
+
+
+def _piece(body: bytes, envelope: Envelope, observed_ns: int) -> tuple[Piece, int]:
+    """What is in *envelope* up to the next one, and where that begins."""
+    begin = envelope.end()
+    end_and_next = next_envelope(body, begin)
+    raw = body[begin : end_and_next[0]] if end_and_next else unframed(body[begin:])
+    time, type_ = text_of(envelope[1]), text_of(envelope[2])
+    if type_.startswith("platform."):
+        raw = _MISSING_VALUE.sub(rb"\1null\2", raw)
+    return Piece(type_, time, raw, observed_ns), end_and_next[1] if end_and_next else len(body)
 
 
 def _record_of(piece: Piece) -> Record:

@@ -9,7 +9,7 @@ _ENVELOPE = re.compile(
     rb'\{\s*+"time"\s*+:\s*+"([^"]*+)"\s*+,\s*+"type"\s*+:\s*+"([^"]*+)"\s*+,\s*+"record"\s*+:'
 )
 _NEXT = re.compile(rb"\}\s*+(?:,\s*+)?+(?=%s)" % _ENVELOPE.pattern)
-_BETWEEN = re.compile(rb"[\s,\[\]]*+")
+_BETWEEN = re.compile(rb"[ \t\r\n,\[\]]*+")
 _RECORD = b'","record":'
 
 Envelope = re.Match[bytes]

@@ -46,6 +46,11 @@ class Stitcher:
         """
         return self.holds(type_) and _ends_in_escape(self._begun[type_].raw)
 
+    def fits(self, piece: Piece) -> bool:
+        """Whether a piece could belong to what is held of its type, or begin a record where nothing is."""
+        begun = self._begun.get(piece.type)
+        return _shape((begun.raw if begun else b"") + piece.raw) is not Shape.WRONG
+
     def add(self, piece: Piece) -> list[Piece]:
         """Take the next piece; give what is now complete, or known to remain a fragment, oldest first."""
         begun = self._begun.pop(piece.type, None)
@@ -71,7 +76,7 @@ class Stitcher:
         return given
 
     def _settle(self, piece: Piece, shape: Shape) -> list[Piece]:
-        if shape is not Shape.BEGUN:
+        if shape is not Shape.BEGUN or not piece.raw:
             return [piece._replace(is_whole=shape is Shape.WHOLE)]
         if len(self._begun) == _MAX_HELD_TYPES:
             return [piece]

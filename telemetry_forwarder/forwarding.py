@@ -40,6 +40,7 @@ class Forwarding:
         for problem in self._settings.problems:
             self.say.warn(problem)
         self._server = opened_port(self._settings.port, self.say)
+        self._port = self._server.getsockname()[1]
         self._worker: Worker | None = None
         self._listener: Listener | None = None
         self.has_telemetry = False
@@ -47,7 +48,7 @@ class Forwarding:
 
     def subscription(self, schema: str) -> bytes:
         """The body of our subscription."""
-        settings, port = self._settings, self._server.getsockname()[1]
+        settings, port = self._settings, self._port
         types = ",".join(f'"{type_}"' for type_ in settings.types)
         if settings.listener == "tcp":
             destination = f'"protocol":"TCP","port":{port}'
@@ -68,6 +69,10 @@ class Forwarding:
         has_less_cpu_later = self._settings.memory_mb < _FULL_CPU_MB
         if self._settings.warm_up == "init" or (self._settings.warm_up == "auto" and has_less_cpu_later):
             self.start().is_warm.wait(_LONGEST_WARM_UP_S)
+
+    @property
+    def is_started(self) -> bool:
+        return self._worker is not None
 
     def start(self) -> "Worker":
         """Start listener and worker; the first call counts. Blocks for their imports only."""
@@ -93,6 +98,7 @@ class Forwarding:
         """
         from telemetry_forwarder.inbox import Invoked, ShutDown
 
+        # What is neither is an event of a kind that does not exist yet.
         match self._read(event):
             case Invoked() as invoked:
                 self.start().tell(invoked)
@@ -101,8 +107,6 @@ class Forwarding:
                 self.start().tell(shut_down)
                 shut_down.done.wait(shut_down.deadline.less(_MARGIN_S).left_s())
                 self.close()
-            case None:
-                pass  # An event of a kind that does not exist yet.
 
     def close(self) -> None:
         """Give the port back: whoever comes to it from now on is told by the kernel that nobody is there."""

@@ -1,0 +1,99 @@
+"""`memory`: resident memory when warm, after a million records, and at most with bodies of 4 MB; CPU while idle."""
+
+import time
+
+from tests.bench.driven import driven, events
+from tests.bench.figures import Figure, median
+from tests.bench.measuring import Case, interleaved, memory_mb
+from tests.bench.records import text
+from tests.bench.sink import Sink
+from tests.bench.trees import Tree
+
+_BIG_BYTES = 4_000_000
+
+
+def warm(tree: Tree) -> Case:
+    def case() -> dict[str, float]:
+        with Sink() as sink, driven(tree, sink) as extension:
+            return {"warm": memory_mb(extension.process.pid)["VmRSS"]}
+
+    return case
+
+
+def many(tree: Tree, records: int) -> Case:
+    """After *records* lines, a thousand a post, delivered while they come."""
+
+    def case() -> dict[str, float]:
+        post = events(*(("function", text(number)) for number in range(1_000)))
+        with Sink(keeps=False) as sink, driven(tree, sink) as extension:
+            request_id = extension.begin()
+            for _ in range(records // 1_000):
+                extension.post(post)
+            extension.end(request_id)
+            memory = memory_mb(extension.process.pid)
+            return {"after": memory["VmRSS"], "peak": memory["VmHWM"]}
+
+    return case
+
+
+def big(tree: Tree, bodies: int = 10) -> Case:
+    """At most, with bodies of 4 MB: the largest that Lambda sends is about half of that."""
+
+    def case() -> dict[str, float]:
+        lines = [("function", text(number)) for number in range(16_000)]
+        post = events(*lines[: _BIG_BYTES * len(lines) // len(events(*lines))])
+        with Sink(keeps=False) as sink, driven(tree, sink) as extension:
+            request_id = extension.begin()
+            for _ in range(bodies):
+                extension.post(post)
+                time.sleep(0.2)
+            extension.end(request_id)
+            return {"peak": memory_mb(extension.process.pid)["VmHWM"]}
+
+    return case
+
+
+def idle(tree: Tree, seconds: float) -> Case:
+    """CPU while nothing happens, after an invocation."""
+
+    def case() -> dict[str, float]:
+        with Sink(keeps=False) as sink, driven(tree, sink) as extension:
+            request_id = extension.begin()
+            extension.post(events(("function", text(1))))
+            extension.end(request_id)
+            time.sleep(1.0)
+            before = extension.cpu_ms
+            time.sleep(seconds)
+            return {"idle": extension.cpu_ms - before}
+
+    return case
+
+
+def run(
+    trees: list[Tree], naive: Tree, rounds: int, *, records: int = 1_000_000, seconds: float = 30.0
+) -> list[Figure]:
+    cases = {"naive": warm(naive)} | {tree.name: warm(tree) for tree in trees}
+    readings = interleaved(cases, rounds)
+    naive_mb = median(readings["naive"]["warm"])
+    # What does not vary with the noise of a machine is measured thrice.
+    seldom = min(3, rounds)
+    figures = []
+    for tree in trees:
+        load = {"many": many(tree, records), "big": big(tree), "idle": idle(tree, seconds)}
+        found = interleaved(load, seldom)
+        for name, value, goal in (
+            ("RSS warm", median(readings[tree.name]["warm"]), "<= 34"),
+            (f"RSS after {records:,} records", median(found["many"]["after"]), "<= 40"),
+            ("peak RSS with 4 MB bodies", median(found["big"]["peak"]), "<= 64"),
+        ):
+            reference = {"reference": "naive warm", "reference_value": naive_mb} if "warm" in name else {}
+            figures.append(Figure(name=f"{name}: {tree.name}", value=value, unit="MB", goal=goal, **reference))
+        figures.append(
+            Figure(
+                name=f"CPU in {seconds:.0f} s of idleness: {tree.name}",
+                value=median(found["idle"]["idle"]),
+                unit="ms",
+                goal="<= 1",
+            )
+        )
+    return figures

@@ -1,0 +1,113 @@
+"""`records`: CPU per log record, from the body on the listener's socket to gzip OTLP on the wire."""
+
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.bench.driven import driven, events
+from tests.bench.figures import Figure, median
+from tests.bench.measuring import Case, interleaved
+from tests.bench.sink import Sink
+from tests.bench.trees import Tree
+
+_GOALS = {"text": "<= 8", "json": "<= 11"}
+BATCHES = (100, 1_000, 10_000)
+_REQUEST_ID = str(uuid.uuid4())
+
+
+def text(number: int) -> str:
+    """A line of Python's logger in the text format, 150 bytes."""
+    words = f"order {number} of customer {number * 7919 % 10_000} took {number % 300} ms: ok"
+    return f"[INFO]\t{_now()}\t{_REQUEST_ID}\t{words}, paid by card\n"
+
+
+def json(number: int) -> dict[str, Any]:
+    """A line in the JSON format: six keys."""
+    return {
+        "timestamp": _now(),
+        "level": "INFO",
+        "message": f"order {number} took {number % 300} ms: ok, paid by card",
+        "logger": "root",
+        "requestId": _REQUEST_ID,
+        "customer": number * 7919 % 10_000,
+    }
+
+
+def mixed(number: int) -> Any:
+    """What functions really print: Python's, Node's and Java's lines, prints, Powertools, stack traces."""
+    moment = _now()
+    return (
+        text(number),
+        json(number),
+        f"{moment}\t{_REQUEST_ID}\tINFO\tcart {number} checked out\n",
+        f"printed {number}, which no format knows\n",
+        f"2026-09-22 06:30:00 {_REQUEST_ID} WARN  com.example.Cart - item {number} is out of stock\n",
+        {**json(number), "service": "cart", "cold_start": False, "items": [{"id": number, "price": 9.99}]},
+        f"[ERROR]\t{moment}\t{_REQUEST_ID}\tno such order: {number}\n",
+        f'{{"level":"info","ts":{time.time():.3f},"msg":"GET /orders/{number}","status":200}}\n',
+    )[number % 8]
+
+
+KINDS: dict[str, Callable[[int], Any]] = {"text": text, "json": json, "mixed": mixed}
+
+
+def way(tree: Tree, kind: str, batch: int, records: int) -> Case:
+    """Give it *records*, so many a post, in one long invocation; requests of the same size go out."""
+
+    def case() -> dict[str, float]:
+        posts = [
+            events(*(("function", KINDS[kind](start + number)) for number in range(batch)))
+            for start in range(0, records, batch)
+        ]
+        more = {"TELEMETRY_FORWARDER_BATCH_ITEMS": str(batch), "TELEMETRY_FORWARDER_FLUSH": "every 1 s"}
+        with Sink() as sink, driven(tree, sink, more | {"NAIVE_BATCH": str(batch)}) as extension:
+            extension.begin()
+            began_s, before = time.monotonic(), extension.cpu_ms
+            for post in posts:
+                extension.post(post)
+            spent = extension.shut_down() - before
+            wall = (time.monotonic() - began_s) * 1_000_000
+            arrived = sink.items()
+            given = len(posts) * batch
+            if arrived != given:
+                raise RuntimeError(f"{arrived} of {given} {kind} records arrived from {tree.name}")
+            return {"cpu": spent * 1_000 / given, "wall": wall / given}
+
+    return case
+
+
+def run(trees: list[Tree], naive: Tree, rounds: int, records: int = 30_000) -> list[Figure]:
+    cases: dict[str, Case] = {
+        f"{kind} {batch} {tree.name}": way(tree, kind, batch, records)
+        for tree in trees
+        for kind in KINDS
+        for batch in BATCHES
+    }
+    cases |= {f"{kind} 1000 sdk": way(naive, kind, 1_000, records // 3) for kind in ("text", "json")}
+    readings = interleaved(cases, rounds)
+    figures = []
+    for name, reading in readings.items():
+        kind, batch, who = name.split()
+        sdk = readings.get(f"{kind} 1000 sdk") if batch == "1000" and who != "sdk" else None
+        cpu = median(reading["cpu"])
+        wall = f"wall {median(reading['wall']):.1f} us"
+        goal = _GOALS.get(kind, "") if batch == "1000" and who != "sdk" else ""
+        figures.append(Figure(name=f"CPU per record: {name}", value=cpu, unit="us", goal=goal, note=wall))
+        if sdk:
+            figures.append(
+                Figure(
+                    name=f"the SDK's way against ours: {kind} {who}",
+                    value=median(sdk["cpu"]),
+                    unit="us",
+                    reference="ours",
+                    reference_value=cpu,
+                    goal="ratio >= 3",
+                )
+            )
+    return figures
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

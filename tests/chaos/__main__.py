@@ -1,0 +1,49 @@
+"""`python -m tests.chaos`: the table, one row per scenario."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.chaos.endpoint import ENDPOINT
+from tests.chaos.machine import MACHINE
+from tests.chaos.sandbox import LAMBDA
+from tests.chaos.scenario import Scenario
+from tests.chaos.verdict import Verdict
+from tests.opt_tree import assemble
+
+SCENARIOS = (*ENDPOINT, *LAMBDA, *MACHINE)
+_ROW = "{:<22} {:>4} {:>7} {:>5} {:>11} {:>7} {:>14}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; 1 where something is lost, failed or not in the books."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="of each scenario, with seeds from 0 on")
+    parser.add_argument("--at-once", type=int, default=2, help="so many runs beside each other")
+    parser.add_argument("names", nargs="*", help="scenarios whose names begin so; all, if none is given")
+    given = parser.parse_args(arguments)
+    opt = assemble()
+    print(_ROW.format("scenario", "runs", "failed", "lost", "duplicates", "ledger", "slowest next"))
+    wanted = [each for each in SCENARIOS if not given.names or each.name.startswith(tuple(given.names))]
+    verdicts = [_row(scenario, opt, given.runs, given.at_once) for scenario in wanted]
+    return 0 if all(verdict.is_good for verdict in verdicts) else 1
+
+
+def _row(scenario: Scenario, opt: Path, runs: int, at_once: int) -> Verdict:
+    with ThreadPoolExecutor(at_once) as pool:
+        verdict = Verdict.all_of(pool.map(lambda seed: scenario.run(seed, opt), range(runs)))
+    duplicates = f"{verdict.duplicates} of {verdict.unavoidable_duplicates}"
+    ledger = "exact" if verdict.is_exact else "WRONG"
+    slowest = f"{verdict.slowest_next_s * 1000:.0f} ms"
+    print(
+        _ROW.format(scenario.name, runs, verdict.failed, verdict.lost, duplicates, ledger, slowest), flush=True
+    )
+    for remark in verdict.remarks:
+        print(f"    {remark}", flush=True)
+    return verdict
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Scenarios of the endpoint."""
+
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
+from tests.collector import Answer, Hang, HangUp, When
+from tests.otlp_messages import LOGS
+
+
+def _down(run: Run) -> None:
+    run.collector.refuse()
+    with run.life():
+        for _ in range(run.random.randint(2, 6)):
+            run.invoke()
+
+
+def _down_then_up(run: Run) -> None:
+    run.collector.refuse()
+    with run.life():
+        for _ in range(run.random.randint(1, 4)):
+            run.invoke()
+        run.collector.listen()
+        for _ in range(run.random.randint(1, 4)):
+            run.invoke(sleep=0.1)
+
+
+def _hangs(run: Run) -> None:
+    when = run.random.choice([When.BEFORE_BODY, When.AFTER_BODY])
+    run.collector.script(then=Hang(when=when, accepts=False))
+    with run.life():
+        for _ in range(3):
+            run.invoke()
+
+
+def _hangs_for_a_while(run: Run) -> None:
+    run.collector.script(*[Hang(accepts=run.random.random() < 0.5)] * run.random.randint(1, 4))
+    with run.life():
+        for _ in range(4):
+            run.invoke(sleep=0.1)
+
+
+def _resets(run: Run) -> None:
+    faults = [
+        HangUp(
+            when=run.random.choice(list(When)), resets=run.random.random() < 0.7, accepts=run.random.random() < 0.2
+        )
+        for _ in range(run.random.randint(3, 10))
+    ]
+    run.collector.script(*faults)
+    with run.life():
+        for _ in range(5):
+            run.invoke(sleep=0.05)
+
+
+def _busy(run: Run) -> None:
+    busy = Answer(status=503, headers={"Retry-After": "1"})
+    run.collector.script(*[busy] * run.random.randint(1, 8))
+    with run.life():
+        for _ in range(3):
+            run.invoke(sleep=0.4)
+
+
+def _slow(after_s: float, run: Run) -> None:
+    run.collector.script(then=Answer(after_s=after_s))
+    with run.life():
+        for _ in range(4):
+            run.invoke(sleep=run.random.random() * 0.3)
+
+
+def _partial(run: Run) -> None:
+    rejecting = [
+        Answer(rejected=run.random.randint(0, 3), message="no room for all", path=LOGS) for _ in range(5)
+    ]
+    run.collector.script(*rejecting)
+    with run.life():
+        for _ in range(4):
+            run.invoke(lines=run.random.randint(4, 20))
+
+
+def _too_large(run: Run) -> None:
+    run.collector.limit_bytes = run.random.randint(2_000, 20_000)
+    with run.life():
+        for _ in range(3):
+            run.invoke(lines=run.random.randint(50, 300))
+
+
+def _dropped_in_freeze(run: Run) -> None:
+    with run.life():
+        for _ in range(6):
+            run.invoke()
+            run.collector.drop_connections()
+
+
+ENDPOINT = (
+    Scenario("down", "the endpoint refuses connections for the whole life", _down),
+    Scenario("down then up", "the endpoint refuses connections, then is back", _down_then_up),
+    Scenario("hangs", "the endpoint takes requests and never answers", _hangs),
+    Scenario("hangs for a while", "some requests are never answered, some of them were taken", _hangs_for_a_while),
+    Scenario("resets", "connections break before, in and after requests, some of them taken", _resets),
+    Scenario("503", "the endpoint is busy, Retry-After 1 s", _busy),
+    Scenario("slow 300 ms", "every answer takes 300 ms", lambda run: _slow(0.3, run)),
+    Scenario("slow 1 s", "every answer takes 1 s, longer than the budget", lambda run: _slow(1.0, run)),
+    Scenario("partial success", "some log records are rejected", _partial, frozenset({"rejected"})),
+    Scenario("413", "the endpoint takes small requests only", _too_large),
+    Scenario("closed in freeze", "every kept connection is dead after the thaw", _dropped_in_freeze),
+)

@@ -1,0 +1,93 @@
+"""Scenarios of the machine: the disk."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
+
+NO_ROOM = frozenset({"not spooled"})
+
+
+@contextmanager
+def _disk(folder: Path, options: str) -> Iterator[bool]:
+    """A file system of its own at *folder*; False where none may be mounted."""
+    folder.mkdir(parents=True)
+    is_mounted = os.geteuid() == 0 and not subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True
+    ).returncode
+    try:
+        yield is_mounted
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+def _full(run: Run) -> None:
+    _without_a_spool(run, "size=1m")
+
+
+def _read_only(run: Run) -> None:
+    _without_a_spool(run, "ro")
+
+
+def _without_a_spool(run: Run, options: str) -> None:
+    disk = run.spool_dir.parent / "disk"
+    with _disk(disk, options) as is_mounted:
+        if not is_mounted:
+            disk.chmod(0o500)
+        run.spool_dir = disk / "spool"
+        run.collector.refuse()
+        with run.life():
+            run.invoke()
+            if is_up_again := run.random.random() < 0.6:
+                run.collector.listen()
+            run.invoke(sleep=0.1)
+        # With the endpoint back, memory is enough.
+        assert is_up_again or not run.on_disk()
+        disk.chmod(0o700) if not is_mounted else None
+
+
+def _damaged(run: Run) -> None:
+    run.collector.refuse()
+    with run.life():
+        for _ in range(3):
+            run.invoke()
+    files = sorted(run.spool_dir.iterdir())
+    logs = [path for path in files if "-logs-" in path.name]
+    before = run.on_disk()
+    _damage(run, logs[0])
+    run.excused = before - run.on_disk()
+    (run.spool_dir / "something else").write_text("of somebody else")
+    run.collector.listen()
+    with run.life():
+        run.invoke()
+        run.invoke()
+
+
+def _damage(run: Run, path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    match run.random.choice(["cut", "flip", "empty", "part", "folder"]):
+        case "cut":
+            path.write_bytes(content[: len(content) // 2])
+        case "flip":
+            content[run.random.randrange(len(content))] ^= 0xFF
+            path.write_bytes(content)
+        case "empty":
+            path.write_bytes(b"")
+        case "part":
+            path.write_bytes(content[:20])
+            path.rename(path.with_name(path.name + ".part"))
+        case "folder":
+            path.unlink()
+            path.mkdir()
+
+
+MACHINE = (
+    Scenario("/tmp full", "no room on disk, the endpoint down for a while or for ever", _full, NO_ROOM),
+    Scenario("/tmp read-only", "nothing can be written", _read_only, NO_ROOM),
+    Scenario("spool damaged", "a file of the spool is cut, changed, empty, a folder", _damaged, frozenset()),
+)

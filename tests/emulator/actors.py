@@ -31,6 +31,8 @@ class Extension:
     """An extension that was started (external) or that registered from within the runtime (internal)."""
 
     name: str
+    is_external: bool = False
+    """Lambda started it. It may register before its process is known here."""
     process: Process | None = None
     id: str | None = None
     state: str = "Started"

@@ -70,7 +70,7 @@ class ExtensionsApi:
 
     def _refusal(self, name: str, events: tuple[str, ...]) -> Reply | None:
         known = self._sandbox.extensions.get(name)
-        is_external = known is not None and known.process is not None
+        is_external = known is not None and known.is_external
         if self._sandbox.runtime.first_next_s is not None:
             return Reply.error(403, "Extension.RegistrationClosed", "Extension registration closed already")
         if known is not None and known.is_registered:

@@ -92,7 +92,7 @@ class Sandbox:
     def launch_extensions(self) -> None:
         """Exec every file of opt/extensions; the first that will not start is the fault."""
         for path in self.settings.extension_files():
-            extension = self.extensions[path.name] = Extension(path.name)
+            extension = self.extensions[path.name] = Extension(path.name, is_external=True)
             env = self.settings.extension_variables(self.server.address, self.tmp, secrets.token_hex(8))
             try:
                 extension.process = self._launch(

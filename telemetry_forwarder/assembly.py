@@ -22,6 +22,7 @@ from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.otlp.common import resource
 from telemetry_forwarder.otlp.metrics import TEMPORALITIES
 from telemetry_forwarder.outbox import Outbox
+from telemetry_forwarder.repeats import Repeats
 from telemetry_forwarder.spool import Spool
 from telemetry_forwarder.spool_format import SpoolFormat
 from telemetry_forwarder.transport import Transport
@@ -30,7 +31,7 @@ from telemetry_forwarder.version import VERSION
 _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 # Unless the setting says otherwise: what is held while an invocation runs waits at most this long.
 _EVERY_S = 5.0
-# For a flush that nobody waits for: `hurry` ends it when SHUTDOWN comes.
+# For a flush, whether or not somebody waits for it: `hurry` ends it when SHUTDOWN comes.
 _LONGEST_S = 10.0
 _SIGNALS = dict(zip(("logs", "spans", "metrics"), SIGNALS, strict=True))
 
@@ -70,6 +71,7 @@ def assemble(
         clock,
         say,
         signals=signals,
+        repeats=Repeats() if settings.listener == "http" else None,
     )
 
 

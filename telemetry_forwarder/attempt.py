@@ -7,6 +7,10 @@ from telemetry_forwarder.errors import ForwarderError
 
 # How long a wait goes on before it looks again how much time it has: `hurry` may have taken some.
 SLICE_S = 0.25
+# A wait that took so much longer than it was to take has been frozen.
+_FROZEN_S = 1.0
+# What an answer may take after a thaw: it was on its way, or has been sent again since.
+_AFTER_THAW_S = 2.0
 
 
 class TimeIsUpError(ForwarderError):
@@ -16,18 +20,23 @@ class TimeIsUpError(ForwarderError):
 class Attempt:
     """One request on its way: how much time it has, and how far it came."""
 
-    __slots__ = ("_deadline", "_left_s", "has_connected", "is_pooled")
+    __slots__ = ("_deadline", "_left_s", "_was_left_s", "has_connected", "is_pooled")
 
     def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float]) -> None:
         self._deadline = deadline
         self._left_s = left_s
+        self._was_left_s = 0.0
         self.is_pooled = True
         """Whether it uses a connection that an earlier request has left."""
         self.has_connected = True
 
     def slice_s(self) -> float:
-        """How long to wait before asking again."""
+        """How long to wait before asking again. A freeze is not counted: the other side could not be heard."""
         left_s = self._left_s(self._deadline)
+        if self._was_left_s - left_s > SLICE_S + _FROZEN_S:
+            self._deadline = self._deadline.not_before(_AFTER_THAW_S)
+            left_s = self._left_s(self._deadline)
+        self._was_left_s = left_s
         if left_s == 0.0:
             raise TimeIsUpError("no answer in time" if self.has_connected else "no connection in time")
         return min(left_s, SLICE_S)

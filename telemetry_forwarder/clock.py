@@ -52,6 +52,10 @@ class Deadline:
         """The same moment, *margin_s* earlier."""
         return Deadline(self._at_s - margin_s, self._clock)
 
+    def not_before(self, seconds: float) -> "Deadline":
+        """The later of this deadline and *seconds* from now."""
+        return Deadline(max(self._at_s, self._clock.monotonic_s() + seconds), self._clock)
+
     def within(self, seconds: float) -> "Deadline":
         """The sooner of this deadline and *seconds* from now."""
         return Deadline(min(self._at_s, self._clock.monotonic_s() + seconds), self._clock)

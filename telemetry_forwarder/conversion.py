@@ -9,9 +9,10 @@ from telemetry_forwarder.batch import LOGS, Batch
 from telemetry_forwarder.config import Settings
 from telemetry_forwarder.decoding import Decoder
 from telemetry_forwarder.diagnostics import is_own_line
+from telemetry_forwarder.exporter_metrics import Measurement
 from telemetry_forwarder.formats import out_of_memory, read_line
 from telemetry_forwarder.invocations import Invocation, Invocations
-from telemetry_forwarder.ledger import Ledger, Measurement
+from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.line import Line
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.otlp.metrics import MetricEncoder

@@ -12,8 +12,12 @@ from telemetry_forwarder.flush_terms import FlushSettings, Mode, Step
 from telemetry_forwarder.request_ends import RequestEnds
 
 _RETRY_S = 1.0
-# Less of the budget than this would only make a failure of what is none.
+# Less of the budget than this is not worth holding anybody for.
 _WORTH_TRYING = 0.1
+# After a flush took longer than the budget, nobody waits for one for a while: it would be so each time.
+_SLOW_S = 30.0
+# So long after its deadline a flush that is under way may still say how it went.
+_LAST_WORD_S = 0.1
 
 
 class FlushPolicy:
@@ -42,8 +46,10 @@ class FlushPolicy:
         self._last_flush: Moment | None = None
         self._was_delivered = True
         self._has_missed_an_end = False
+        self._overran: Moment | None = None
         self._drain_until: Deadline | None = None
         self._report_until: Deadline | None = None
+        self._last_word_until = Deadline.after(0.0, clock)
         self._drains = 0
 
     def telemetry_is_unsupported(self) -> None:
@@ -90,18 +96,19 @@ class FlushPolicy:
     def shutting_down(self, deadline: Deadline) -> None:
         self._drain_until = deadline.less(self._settings.spool_s)
         self._report_until = self._drain_until.within(self._settings.report_s)
+        self._last_word_until = deadline.less(self._settings.spool_s - _LAST_WORD_S)
 
     def step(self) -> Step:
         if self._drain_until and self._report_until:
             return self._drain(self._drain_until, self._report_until)
         self._let_go_at_the_margin()
+        self._note_overrun()
         flush = None if self._under_way else self._order()
         self._under_way = self._under_way or flush
         if not self._is_waiting():
             self._hold_until = None
         return Step(
             may_ask_next=self._hold_until is None,
-            lets_all_go=self._waits_for_nothing(),
             flush=flush,
             wake_in_s=self._wake_in_s(),
             should_spool=self._is_circuit_open and self._is_nearly_full,
@@ -117,7 +124,10 @@ class FlushPolicy:
     def _waits_for_nothing(self) -> bool:
         can_know = self._has_runtime_done and not self._is_managed
         wants_to = self._settings.budget_s > 0 and self._settings.mode is not Mode.SHUTDOWN
-        return self._is_circuit_open or not (can_know and wants_to)
+        return self._is_circuit_open or self._is_slow() or not (can_know and wants_to)
+
+    def _is_slow(self) -> bool:
+        return self._overran is not None and Moment.now(self._clock).since_s(self._overran) < _SLOW_S
 
     def _is_end_awaited(self) -> bool:
         if self._has_missed_an_end:
@@ -130,6 +140,10 @@ class FlushPolicy:
         if self._hold_until and self._hold_until.is_over():
             self._hold_until = None
             self._has_missed_an_end |= not self._budget
+
+    def _note_overrun(self) -> None:
+        if self._hold_until and self._is_under_way() and self._budget and self._budget.is_over():
+            self._overran = Moment.now(self._clock)
 
     def _is_waiting(self) -> bool:
         if self._waits_for_nothing():
@@ -148,23 +162,19 @@ class FlushPolicy:
             self._has_flushed_end = True
             return end
         if self._is_alive() and (self._is_due() or self._is_pressing()):
-            return self._background()
+            return self._longest()
         return None
 
     def _end_flush(self) -> Deadline | None:
-        """The flush that `next` is held for, within what is left of the budget and of the invocation."""
+        """The flush that `next` is held for, if the budget and the invocation leave time to wait for it."""
         is_awaited = self._waits_for_end and not self._waits_for_nothing()
         if not (self._hold_until and self._budget and is_awaited) or self._has_flushed_end:
             return None
-        end = self._budget.within(self._hold_until.left_s())
-        return end if end.left_s() >= self._settings.budget_s * _WORTH_TRYING else None
+        left_s = self._budget.within(self._hold_until.left_s()).left_s()
+        return self._longest() if left_s >= self._settings.budget_s * _WORTH_TRYING else None
 
-    def _background(self) -> Deadline:
-        """A flush beside a running invocation, whose end or whose successor may have to wait for it."""
-        if self._waits_for_nothing():
-            return Deadline.after(self._settings.longest_s, self._clock)
-        whole = self._whole_budget()
-        return whole.within(self._hold_until.left_s()) if self._hold_until else whole
+    def _longest(self) -> Deadline:
+        return Deadline.after(self._settings.longest_s, self._clock)
 
     def _is_alive(self) -> bool:
         """Whether the sandbox is not about to freeze, as far as we know."""
@@ -175,7 +185,7 @@ class FlushPolicy:
 
     def _due_in_s(self) -> float:
         since = [self._held_since, self._last_flush]
-        if self._waits_for_end and not self._is_circuit_open:
+        if self._waits_for_end and not self._waits_for_nothing():
             # What an earlier invocation has left goes with the flush at the end of this one.
             since.append(self._invoked_at)
         now = Moment.now(self._clock)
@@ -205,8 +215,8 @@ class FlushPolicy:
 
     def _drain(self, until: Deadline, report_until: Deadline) -> Step:
         """Flush what is there, take in the last report, flush that; what failed once is for the spool."""
-        if self._under_way:
-            return _DRAINING
+        if self._under_way and self._last_word_until.left_s():
+            return replace(_DRAINING, wake_in_s=self._last_word_until.left_s())
         can_flush = self._held_since and not until.is_over()
         if can_flush and not self._drains:
             return self._drain_now(until)
@@ -225,4 +235,4 @@ class FlushPolicy:
         return self._has_runtime_done and (self._is_managed or not self._requests.has_report)
 
 
-_DRAINING = Step(may_ask_next=False, lets_all_go=True)
+_DRAINING = Step(may_ask_next=False)

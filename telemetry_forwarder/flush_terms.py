@@ -20,8 +20,8 @@ class FlushSettings:
     """What is held while an invocation runs waits at most this long."""
     budget_s: float = 0.5
     """What a slow endpoint may cost an invocation; zero waits for nothing."""
-    longest_s: float = 1.2
-    """For a flush that nobody waits for. It must leave time to spool when SHUTDOWN comes right after its start."""
+    longest_s: float = 10.0
+    """For a flush. It goes on when nobody waits for it any more: to break it off would be to send it twice."""
     margin_s: float = 0.2
     """Left of an invocation for Lambda to see that we are done."""
     report_s: float = 0.15
@@ -35,8 +35,6 @@ class Step:
     """What to do now, in this order: let go, spool, flush; then wait for the inbox, but not beyond *wake_in_s*."""
 
     may_ask_next: bool
-    lets_all_go: bool
-    """Whether an invocation that begins during the flush may be let go before it is over."""
     flush: Deadline | None = None
     """Ordered once: the next order comes after `flushed`."""
     wake_in_s: float | None = None

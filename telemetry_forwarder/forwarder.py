@@ -12,16 +12,19 @@ from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion import Conversion
 from telemetry_forwarder.delivery import Delivery
 from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.exporter_metrics import changes
+from telemetry_forwarder.flush import Flush
 from telemetry_forwarder.flush_policy import FlushPolicy
 from telemetry_forwarder.flush_terms import Step
-from telemetry_forwarder.inbox import Body, Inbox, Invoked, ShutDown, Subscribed
-from telemetry_forwarder.ledger import Ledger, changes
+from telemetry_forwarder.inbox import Body, Inbox, Invoked, Sent, ShutDown, Subscribed
+from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.outbox import Outbox
-from telemetry_forwarder.route import Result
+from telemetry_forwarder.repeats import Repeats
 from telemetry_forwarder.spool import Spool
 
 # Left of the shutdown for writing to disk what no endpoint has taken.
 SPOOL_S = 0.3
+NOT_SPOOLED = "not spooled"
 _OWN_METRICS_EVERY_S = 60.0
 
 
@@ -41,19 +44,24 @@ class Forwarder:
         say: Diagnostics,
         *,
         signals: Sequence[str],
+        repeats: Repeats | None = None,
     ) -> None:
+        """*signals* are those that there is an endpoint for; without *repeats* every post is a new one."""
         self._inbox = inbox
         self._conversion = conversion
         self._outbox = outbox
         self._spool = spool
         self._delivery = delivery
+        self._flush = Flush(inbox, outbox, spool, delivery, ledger)
         self._policy = policy
         self._ledger = ledger
         self._clock = clock
         self._say = say
         self._signals = signals
+        self._repeats = repeats
         self._waiting: list[Invoked] = []
         self._shut_down: ShutDown | None = None
+        self._end: Deadline | None = None
         self._measured = ledger.snapshot()
         self._measured_at_s = clock.monotonic_s()
 
@@ -67,7 +75,7 @@ class Forwarder:
             if step.should_spool:
                 self._write_spool(Deadline.after(SPOOL_S, self._clock))
             if step.flush is not None:
-                self._flush(step.flush, lets_all_go=step.lets_all_go)
+                self._begin_flush(step.flush)
                 continue
             if step.is_over:
                 self._finish()
@@ -76,8 +84,9 @@ class Forwarder:
                 self._take(item)
 
     def hurry(self, deadline: Deadline) -> None:
-        """SHUTDOWN has come: whatever is being sent must end in time to spool the rest. From any thread."""
-        self._delivery.hurry(deadline.less(SPOOL_S))
+        """SHUTDOWN has come: whatever is going on must end in time to spool the rest. From any thread."""
+        self._end = deadline.less(SPOOL_S)
+        self._delivery.hurry(self._end)
 
     def _next_step(self) -> Step:
         held_bytes = self._outbox.held_bytes + self._spool.waiting + self._conversion.has_something
@@ -88,16 +97,19 @@ class Forwarder:
         )
         return self._policy.step()
 
-    def _take(self, item: Body | Invoked | ShutDown | Subscribed) -> None:
+    def _take(self, item: Body | Invoked | ShutDown | Subscribed | Sent) -> None:
         match item:
             case Body():
-                self._convert(item)
+                self._take_body(item)
             case Invoked():
                 self._waiting.append(item)
                 self._policy.invoked(item.request_id, item.deadline)
                 self._conversion.invoked(item.request_id, item.arn, item.trace_header, self._clock.unix_ns())
                 if self._conversion.has_ended(item.request_id):
                     self._policy.runtime_done(item.request_id, self._clock.unix_ns())
+            case Sent():
+                self._flush.sent(item.signal)
+                self._note_flush()
             case ShutDown():
                 self._shut_down = item
                 self._policy.shutting_down(item.deadline)
@@ -105,12 +117,21 @@ class Forwarder:
                 if not item.has_telemetry:
                     self._policy.telemetry_is_unsupported()
 
+    def _take_body(self, body: Body) -> None:
+        if self._repeats is not None and not self._repeats.is_new(body.content):
+            self._ledger.posts_repeated(1)
+        elif self._end is not None and self._end.is_over():
+            # What is converted already has to get to the disk: that comes first.
+            self._ledger.posts_dropped(1)
+        else:
+            self._convert(body)
+
     def _convert(self, body: Body) -> None:
         try:
             batches = self._conversion.take_in(body.content, body.observed_ns)
         except Exception as exc:
             # Ours, not Lambda's: it costs this post, and everything after it goes on.
-            self._ledger.records_unreadable(1)
+            self._ledger.posts_dropped(1)
             self._say.warn(f"a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
             return
         self._put(batches)
@@ -121,6 +142,8 @@ class Forwarder:
 
     def _put(self, batches: list[Batch]) -> None:
         for batch in batches:
+            if not self._outbox.has_room_for(batch):
+                self._write_spool(Deadline.after(SPOOL_S, self._clock))
             self._outbox.put(batch)
 
     def _let_go(self) -> None:
@@ -128,50 +151,19 @@ class Forwarder:
             invoked.let_go.set()
         self._waiting.clear()
 
-    def _flush(self, deadline: Deadline, *, lets_all_go: bool) -> None:
+    def _begin_flush(self, deadline: Deadline) -> None:
         if self._shut_down is not None:
             self._conversion.shut_down(self._shut_down.reason, self._clock.unix_ns())
         self._put(self._conversion.take(self._clock.unix_ns(), self._own_metrics()))
-        self._inbox.lets_all_go(lets_all_go)
-        try:
-            was_delivered = self._send(deadline)
-        finally:
-            self._inbox.lets_all_go(False)
-        self._policy.flushed(was_delivered=was_delivered)
-        self._say.debug(self._ledger.summary())
+        # After a failure the environment begins anew and finds what is on disk; after a spindown it is gone.
+        is_last_chance = self._shut_down is not None and self._shut_down.reason.lower() == "spindown"
+        self._flush.begin(deadline, is_last_chance=is_last_chance)
+        self._note_flush()
 
-    def _send(self, deadline: Deadline) -> bool:
-        """Deliver what an earlier life has left on disk, then what is held; say whether all of it went."""
-        # A circuit may be open for a minute: on SHUTDOWN the endpoint gets one more chance before the disk does.
-        is_last_chance = self._shut_down is not None
-        has_emptied_spool = self._send_spooled(deadline, is_last_chance=is_last_chance)
-        results = self._delivery.send(self._outbox.take_all(), deadline, is_last_chance=is_last_chance)
-        unsent = [held for result in results if (held := self._settle(result)) is not None]
-        self._outbox.put_back(unsent)
-        return has_emptied_spool and not unsent
-
-    def _send_spooled(self, deadline: Deadline, *, is_last_chance: bool) -> bool:
-        while not deadline.is_over() and (entry := self._spool.take()) is not None:
-            (result,) = self._delivery.send([entry.batch], deadline, is_last_chance=is_last_chance)
-            if result.held is not None and result.held.items == entry.batch.items:
-                self._spool.put_back(entry)
-                return False
-            # Some of it is done with. What is not goes to memory: from disk, all would be sent again.
-            held = self._settle(result)
-            self._spool.done(entry)
-            if held is not None:
-                self._outbox.put_back([held])
-                return False
-        return not self._spool.waiting
-
-    def _settle(self, result: Result) -> Batch | None:
-        """Enter into the books what became of a batch; give what is still to be delivered."""
-        signal = result.batch.signal
-        self._ledger.delivered(signal, result.delivered)
-        self._ledger.rejected(signal, result.rejected)
-        for reason, count in result.dropped.items():
-            self._ledger.dropped(signal, count, reason)
-        return result.held
+    def _note_flush(self) -> None:
+        if self._flush.is_over:
+            self._policy.flushed(was_delivered=self._flush.was_delivered)
+            self._say.debug(self._ledger.summary())
 
     def _write_spool(self, deadline: Deadline) -> None:
         self._outbox.put_back(self._spool.write(self._outbox.take_all(), deadline))
@@ -179,8 +171,18 @@ class Forwarder:
     def _finish(self) -> None:
         if self._shut_down is None:
             return
+        deadline = self._shut_down.deadline.less(SPOOL_S / 2)
+        self._outbox.put_back(self._flush.abandon())
         self._put(self._conversion.take(self._clock.unix_ns(), []))
-        self._write_spool(self._shut_down.deadline.less(SPOOL_S / 2))
+        self._write_spool(deadline)
+        # What was taken from Lambda since then has nobody else to keep it.
+        self._inbox.close()
+        for item in self._inbox.take(0.0):
+            self._take(item)
+        self._put(self._conversion.take(self._clock.unix_ns(), []))
+        self._write_spool(deadline)
+        for batch in self._outbox.take_all():
+            self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
         self._let_go()
         self._say.info(self._ledger.summary())
         self._shut_down.done.set()

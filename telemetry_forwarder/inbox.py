@@ -54,8 +54,17 @@ class Subscribed:
         self.has_telemetry = has_telemetry
 
 
+class Sent:
+    """What was on its way for *signal* has come to an end, one way or the other."""
+
+    __slots__ = ("signal",)
+
+    def __init__(self, signal: str) -> None:
+        self.signal = signal
+
+
 if TYPE_CHECKING:
-    Item = Body | Invoked | ShutDown | Subscribed
+    Item = Body | Invoked | ShutDown | Subscribed | Sent
 
 
 # What a body costs beside its bytes. Without it, posts of nothing could come for ever.
@@ -71,7 +80,6 @@ class Inbox:
         self._items: deque[Item] = deque()
         self._lock = threading.Lock()
         self._has_changed = threading.Condition(self._lock)
-        self._lets_all_go = False
         self._is_closed = False
         self.refused_bodies = 0
         """Posts that found no room and were answered 503: Lambda sends them again."""
@@ -101,16 +109,9 @@ class Inbox:
             self._is_closed = True
             self._has_changed.notify_all()
 
-    def lets_all_go(self, is_so: bool) -> None:
-        """Whether an INVOKE that comes from now on need not wait for the worker, which is busy."""
-        with self._has_changed:
-            self._lets_all_go = is_so
-
-    def put_event(self, event: "Invoked | ShutDown | Subscribed") -> None:
+    def put_event(self, event: "Invoked | ShutDown | Subscribed | Sent") -> None:
         with self._has_changed:
             self._items.append(event)
-            if self._lets_all_go and isinstance(event, Invoked):
-                event.let_go.set()
             self._has_changed.notify_all()
 
     def take(self, timeout_s: float | None) -> "list[Item]":

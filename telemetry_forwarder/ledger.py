@@ -7,7 +7,7 @@ received + restored = delivered + rejected + dropped + held + spooled. The worke
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from telemetry_forwarder.batch import LOGS, METRICS, SIGNALS, SPANS
+from telemetry_forwarder.batch import SIGNALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,6 @@ class Snapshot:
         return all(tally.is_exact for tally in self.tallies)
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """A change to add to an instrument: a counter, or an up-down counter where *is_counter* is false."""
-
-    name: str
-    unit: str
-    value: int
-    attributes: Mapping[str, str]
-    is_counter: bool
-
-
 @dataclass(slots=True)
 class _Account:
     received: int = 0
@@ -90,12 +79,19 @@ class _Account:
 class Ledger:
     """The books. Each method names one movement; nothing can be written that does not balance."""
 
-    __slots__ = ("_accounts", "_records_lost_by_lambda", "_records_received", "_records_unreadable")
+    __slots__ = (
+        "_accounts",
+        "_posts_dropped",
+        "_posts_repeated",
+        "_records_lost_by_lambda",
+        "_records_received",
+    )
 
     def __init__(self) -> None:
         self._records_received = 0
         self._records_lost_by_lambda = 0
-        self._records_unreadable = 0
+        self._posts_dropped = 0
+        self._posts_repeated = 0
         self._accounts = {signal: _Account() for signal in SIGNALS}
 
     def records_received(self, count: int) -> None:
@@ -104,9 +100,14 @@ class Ledger:
     def records_lost_by_lambda(self, count: int) -> None:
         self._records_lost_by_lambda += count
 
-    def records_unreadable(self, count: int) -> None:
-        """Posts that we failed to read: how many records were in them is not known."""
-        self._records_unreadable += count
+    def posts_dropped(self, count: int) -> None:
+        """Posts that were not read, by a fault of ours or for want of time: how many records were in them is
+        not known."""
+        self._posts_dropped += count
+
+    def posts_repeated(self, count: int) -> None:
+        """Posts that Lambda gave twice. Their records are in the books once."""
+        self._posts_repeated += count
 
     def left_out(self, signal: str, count: int, reason: str) -> None:
         _add(self._accounts[signal].left_out, reason, count)
@@ -164,46 +165,11 @@ class Ledger:
         line = f"records received {snapshot.records_received}"
         if snapshot.records_lost_by_lambda:
             line += f" lost by Lambda {snapshot.records_lost_by_lambda}"
-        if self._records_unreadable:
-            line += f" posts dropped {self._records_unreadable}"
+        if self._posts_dropped:
+            line += f" posts dropped {self._posts_dropped}"
+        if self._posts_repeated:
+            line += f" posts told twice {self._posts_repeated}"
         return "; ".join([line, *map(_in_words, snapshot.tallies)])
-
-
-def changes(before: Snapshot, after: Snapshot) -> list[Measurement]:
-    """What our own metrics have to add, by the names that OpenTelemetry gives to an exporter's state.
-
-    An item is exported once, when its fate is known: without `error.type` when the endpoint took it, with
-    the reason when it was rejected or dropped. Until then, in memory or on disk, it is in flight.
-    https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/
-    """
-    measurements: list[Measurement] = []
-    for old, new in zip(before.tallies, after.tallies, strict=True):
-        name, unit = _INSTRUMENTS[new.signal]
-        exported_before = _exported(old)
-        for error_type, total in _exported(new).items():
-            if change := total - exported_before.get(error_type, 0):
-                attributes = {"error.type": error_type} if error_type else {}
-                measurements.append(
-                    Measurement(f"{name}.exported", unit, change, attributes, is_counter=True)
-                )
-        if change := new.held + new.spooled - old.held - old.spooled:
-            measurements.append(Measurement(f"{name}.inflight", unit, change, {}, is_counter=False))
-    return measurements
-
-
-_INSTRUMENTS = {
-    LOGS: ("otel.sdk.exporter.log", "{log_record}"),
-    SPANS: ("otel.sdk.exporter.span", "{span}"),
-    METRICS: ("otel.sdk.exporter.metric_data_point", "{data_point}"),
-}
-
-
-def _exported(tally: Tally) -> dict[str, int]:
-    """Items whose fate is known, by `error.type`; under the empty string those that were delivered."""
-    totals = {"": tally.delivered, "rejected": tally.rejected}
-    for reason, count in tally.dropped.items():
-        _add(totals, reason.replace(" ", "_"), count)
-    return totals
 
 
 def _add(counts: dict[str, int], reason: str, count: int) -> None:

@@ -67,6 +67,10 @@ class Outbox:
         """Whether it is time to make room: three quarters of the bound are held."""
         return self._held_bytes >= self._limit_bytes * _NEARLY_FULL
 
+    def has_room_for(self, batch: Batch) -> bool:
+        """Whether nothing has to go for *batch*."""
+        return self._held_bytes + len(batch.body) <= self._limit_bytes
+
     def put(self, batch: Batch) -> None:
         """Take in a new batch and count it as received; the oldest go where there is no room for it."""
         if not batch.items:
@@ -117,7 +121,7 @@ class Outbox:
 
     def _put_first(self, batch: Batch) -> None:
         # The oldest go when there is no room, and nothing here is older than what comes back.
-        if self._held_bytes + len(batch.body) > self._limit_bytes:
+        if not self.has_room_for(batch):
             self._ledger.dropped(batch.signal, batch.items, OUTBOX_FULL)
             return
         self._oldest -= 1
@@ -128,7 +132,7 @@ class Outbox:
         if len(batch.body) > self._limit_bytes:
             self._ledger.dropped(batch.signal, batch.items, LARGER_THAN_OUTBOX)
             return False
-        while self._held_bytes + len(batch.body) > self._limit_bytes:
+        while not self.has_room_for(batch):
             self._drop_oldest()
         self._count(batch)
         return True

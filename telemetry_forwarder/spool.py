@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from telemetry_forwarder import spool_folder
-from telemetry_forwarder.batch import Batch
+from telemetry_forwarder.batch import SIGNALS, Batch
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.ledger import Ledger
@@ -56,7 +56,7 @@ class Spool:
         self._diagnostics = diagnostics
         self._limit_bytes = limit_bytes
         self._left_free_bytes = left_free_bytes
-        self._waiting: deque[SpoolFile] = deque()
+        self._waiting: dict[str, deque[SpoolFile]] = {signal: deque() for signal in SIGNALS}
         self._batches_bytes = 0
         self._aside = Aside(limit_bytes // 16)
         self._ordinal = 0
@@ -71,7 +71,7 @@ class Spool:
     @property
     def waiting(self) -> int:
         """Batches that can be taken, as far as the files' names tell."""
-        return len(self._waiting)
+        return sum(map(len, self._waiting.values()))
 
     @property
     def set_aside(self) -> dict[str, int]:
@@ -98,16 +98,16 @@ class Spool:
                 left = [batch for batch in left if not self._is_written(folder, batch, deadline)]
         return left
 
-    def take(self) -> Entry | None:
-        """The oldest batch on disk, moved to memory to be sent; None where there is none.
+    def take(self, signal: str) -> Entry | None:
+        """The oldest batch of *signal* on disk, moved to memory to be sent; None where there is none.
 
         Its file stays until `done`: a process that dies while it sends finds the file again.
         """
         self.restore()
         entry = None
-        if self._waiting:
+        if self._waiting[signal]:
             with self._costing_only_the_spool("read"):
-                entry = self._oldest()
+                entry = self._oldest(self._waiting[signal])
         return entry
 
     def done(self, entry: Entry) -> None:
@@ -123,7 +123,7 @@ class Spool:
     def put_back(self, entry: Entry) -> None:
         """*entry* was not sent: it is again the oldest on disk. Nothing is written, for its file is there."""
         self._ledger.spooled(entry.batch.signal, entry.batch.items)
-        self._waiting.appendleft(entry.file)
+        self._waiting[entry.file.signal].appendleft(entry.file)
 
     @contextmanager
     def _costing_only_the_spool(self, verb: str) -> Iterator[None]:
@@ -183,7 +183,7 @@ class Spool:
         return True
 
     def _wait(self, file: SpoolFile) -> None:
-        self._waiting.append(file)
+        self._waiting[file.signal].append(file)
         self._batches_bytes += on_disk(file.size_bytes)
         self._ordinal = max(self._ordinal, file.ordinal)
 
@@ -193,25 +193,27 @@ class Spool:
         while needed <= self._limit_bytes < self.used_bytes + needed:
             if len(self._aside):
                 self._aside.remove_oldest(folder)
-            elif self._waiting:
-                oldest = self._waiting.popleft()
+            elif self.waiting:
+                heads = (line[0] for line in self._waiting.values() if line)
+                oldest = min(heads, key=lambda file: file.ordinal)
+                self._waiting[oldest.signal].popleft()
                 self._lose(oldest, SPOOL_FULL)
                 spool_folder.remove(folder, oldest.name)
             else:
                 return False
         return needed <= self._limit_bytes
 
-    def _oldest(self) -> Entry | None:
+    def _oldest(self, line: deque[SpoolFile]) -> Entry | None:
         try:
             with self._folder() as folder:
-                while self._waiting:
-                    entry = self._opened(folder, self._waiting[0])
-                    self._waiting.popleft()
+                while line:
+                    entry = self._opened(folder, line[0])
+                    line.popleft()
                     if entry:
                         return entry
         except FileNotFoundError:
-            while self._waiting:
-                self._lose(self._waiting.popleft(), SPOOL_GONE)
+            while line:
+                self._lose(line.popleft(), SPOOL_GONE)
         return None
 
     def _opened(self, folder: int, file: SpoolFile) -> Entry | None:

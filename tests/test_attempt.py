@@ -48,3 +48,18 @@ def test_time_may_be_taken_while_it_is_under_way() -> None:
 
     with pytest.raises(TimeIsUpError):
         trying.slice_s()
+
+
+def test_time_in_the_freezer_is_not_counted() -> None:
+    clock = FakeClock()
+    trying = attempt(clock, 10.0)
+    trying.slice_s()
+
+    clock.advance(3_600)
+
+    for _ in range(8):
+        assert trying.slice_s() == pytest.approx(0.25)
+        clock.advance(0.25)
+    clock.advance(0.001)
+    with pytest.raises(TimeIsUpError):
+        trying.slice_s()

@@ -11,10 +11,11 @@ from tests.fake_clock import FakeClock
 
 BUDGET_S = 0.5
 EVERY_S = 5.0
-LONGEST_S = 1.2
+LONGEST_S = 10.0
 MARGIN_S = 0.2
 REPORT_S = 0.15
 SPOOL_S = 0.3
+LAST_WORD_S = 0.1
 TIMEOUT_S = 60.0
 
 
@@ -118,7 +119,7 @@ def test_next_is_held_until_the_end_and_its_flush(mode: Mode) -> None:
 
     assert bench.invoke() == Answer(HOLD, wake_s=TIMEOUT_S - MARGIN_S)
     assert bench.hold() == Answer(HOLD, wake_s=EVERY_S)
-    assert bench.end() == Answer(HOLD, flush_s=BUDGET_S, wake_s=BUDGET_S)
+    assert bench.end() == Answer(HOLD, flush_s=LONGEST_S, wake_s=BUDGET_S)
     assert bench.flushed() == Answer(LET_GO)
 
 
@@ -142,7 +143,7 @@ def test_end_that_came_before_its_invoke_is_not_waited_for() -> None:
     bench.end("a")
     bench.hold()
 
-    assert bench.invoke("a") == Answer(HOLD, flush_s=BUDGET_S, wake_s=BUDGET_S)
+    assert bench.invoke("a") == Answer(HOLD, flush_s=LONGEST_S, wake_s=BUDGET_S)
     assert bench.flushed() == Answer(LET_GO)
 
 
@@ -174,12 +175,41 @@ def test_flush_that_hangs_is_not_waited_for_beyond_the_budget() -> None:
     assert bench.after(0.1) == Answer(LET_GO)
 
 
+@pytest.mark.parametrize(("later_s", "next_"), [(29.0, LET_GO), (31.0, HOLD)])
+def test_endpoint_too_slow_for_the_budget_is_not_waited_for_again_for_a_while(
+    later_s: float, next_: bool
+) -> None:
+    bench = Bench()
+    bench.invoke("a")
+    bench.hold()
+    bench.end("a")
+    bench.after(BUDGET_S)
+    bench.flushed()
+
+    bench.clock.advance(later_s)
+
+    assert bench.invoke("b").next_ is next_
+
+
+def test_what_a_slow_endpoint_is_to_get_goes_on_the_timer() -> None:
+    bench = Bench()
+    bench.invoke("a")
+    bench.hold()
+    bench.end("a")
+    bench.after(BUDGET_S)
+    bench.flushed()
+    bench.hold()
+    bench.clock.advance(EVERY_S)
+
+    assert bench.invoke("b") == Answer(LET_GO, flush_s=LONGEST_S)
+
+
 def test_budget_counts_from_when_the_end_came_not_from_when_it_was_read() -> None:
     bench = Bench()
     bench.invoke()
     bench.hold()
 
-    assert bench.end(ago_s=0.4) == Answer(HOLD, flush_s=0.1, wake_s=0.1)
+    assert bench.end(ago_s=0.4) == Answer(HOLD, flush_s=LONGEST_S, wake_s=0.1)
 
 
 @pytest.mark.parametrize("ago_s", [0.46, 0.5, 3_600])
@@ -191,13 +221,13 @@ def test_rest_of_the_budget_that_is_good_for_nothing_is_not_used(ago_s: float) -
     assert bench.end(ago_s=ago_s) == Answer(LET_GO)
 
 
-def test_flush_at_the_end_stays_within_the_invocation() -> None:
+def test_flush_at_the_end_is_not_waited_for_beyond_the_invocation() -> None:
     bench = Bench()
     bench.invoke(timeout_s=3.0)
     bench.hold()
     bench.after(2.5)
 
-    assert bench.end() == Answer(HOLD, flush_s=0.3, wake_s=0.3)
+    assert bench.end() == Answer(HOLD, flush_s=LONGEST_S, wake_s=0.3)
     assert bench.after(0.3) == Answer(LET_GO)
 
 
@@ -222,7 +252,7 @@ def test_long_invocation_is_flushed_while_it_runs() -> None:
     bench.hold()
 
     assert bench.after(EVERY_S - 1) == Answer(HOLD, wake_s=1)
-    assert bench.after(1) == Answer(HOLD, flush_s=BUDGET_S, wake_s=BUDGET_S)
+    assert bench.after(1) == Answer(HOLD, flush_s=LONGEST_S, wake_s=LONGEST_S)
     assert bench.flushed() == Answer(HOLD, wake_s=TIMEOUT_S - MARGIN_S - EVERY_S - 1)
     assert bench.hold() == Answer(HOLD, wake_s=EVERY_S)
 
@@ -243,9 +273,9 @@ def test_end_that_comes_during_a_flush_gets_its_own_within_its_budget() -> None:
     bench.after(EVERY_S)
     bench.after(0.2)
 
-    assert bench.end() == Answer(HOLD, wake_s=0.3)
+    assert bench.end() == Answer(HOLD, wake_s=BUDGET_S)
     bench.policy.flushed(was_delivered=True)
-    assert bench.after(0.1) == Answer(HOLD, flush_s=0.4, wake_s=0.4)
+    assert bench.after(0.1) == Answer(HOLD, flush_s=LONGEST_S, wake_s=0.4)
     assert bench.flushed() == Answer(LET_GO)
 
 
@@ -267,7 +297,7 @@ def test_what_an_earlier_invocation_left_waits_for_the_end_of_this_one() -> None
     bench.after(3_600)
 
     assert bench.invoke("b") == Answer(HOLD, wake_s=EVERY_S)
-    assert bench.end("b") == Answer(HOLD, flush_s=BUDGET_S, wake_s=BUDGET_S)
+    assert bench.end("b") == Answer(HOLD, flush_s=LONGEST_S, wake_s=BUDGET_S)
 
 
 # In the background of later invocations: `every`, and `auto` while invocations are close together.
@@ -284,7 +314,7 @@ def test_every_flushes_when_the_interval_has_passed_and_waits_for_that_flush_onl
     bench.hold()
     bench.clock.advance(EVERY_S)
 
-    assert bench.invoke("b") == Answer(HOLD, flush_s=BUDGET_S, wake_s=BUDGET_S)
+    assert bench.invoke("b") == Answer(HOLD, flush_s=LONGEST_S, wake_s=BUDGET_S)
     assert bench.flushed() == Answer(LET_GO)
     bench.hold()
     assert bench.invoke("c") == Answer(LET_GO, wake_s=EVERY_S)
@@ -304,7 +334,7 @@ def test_every_flushes_a_long_invocation_on_the_timer() -> None:
     bench.invoke()
 
     assert bench.hold() == Answer(LET_GO, wake_s=EVERY_S)
-    assert bench.after(EVERY_S) == Answer(LET_GO, flush_s=BUDGET_S)
+    assert bench.after(EVERY_S) == Answer(LET_GO, flush_s=LONGEST_S)
 
 
 def test_interval_that_passed_in_the_freezer_has_passed() -> None:
@@ -312,7 +342,7 @@ def test_interval_that_passed_in_the_freezer_has_passed() -> None:
     bench.hold()
     bench.clock.jump_wall(EVERY_S)
 
-    assert bench.invoke() == Answer(HOLD, flush_s=BUDGET_S, wake_s=BUDGET_S)
+    assert bench.invoke() == Answer(HOLD, flush_s=LONGEST_S, wake_s=BUDGET_S)
 
 
 def test_no_flush_begins_when_the_sandbox_is_about_to_freeze() -> None:
@@ -353,7 +383,6 @@ def test_other_modes_do_not_change_with_the_cadence(mode: Mode) -> None:
 def nothing_is_waited_for(bench: Bench) -> None:
     bench.hold()
     assert bench.invoke().next_ is LET_GO
-    assert bench.step().lets_all_go
 
 
 def test_without_telemetry_nothing_is_waited_for() -> None:
@@ -449,7 +478,7 @@ def test_nearly_full_outbox_is_flushed_before_the_interval_has_passed() -> None:
     bench.invoke()
     bench.is_nearly_full = True
 
-    assert bench.hold() == Answer(LET_GO, flush_s=BUDGET_S)
+    assert bench.hold() == Answer(LET_GO, flush_s=LONGEST_S)
 
 
 # After SHUTDOWN.
@@ -529,7 +558,17 @@ def test_drain_is_not_over_while_its_flush_is_under_way() -> None:
     bench.hold()
     bench.shut_down()
 
-    assert not bench.step().is_over
+    assert bench.step() == Step(may_ask_next=False, wake_in_s=pytest.approx(2.0 - SPOOL_S + LAST_WORD_S))
+
+
+def test_drain_gives_a_flush_up_that_does_not_end_with_its_deadline() -> None:
+    bench = Bench()
+    bench.hold()
+    bench.shut_down()
+
+    bench.clock.advance(2.0 - SPOOL_S + LAST_WORD_S)
+
+    assert bench.step().is_over
 
 
 def test_shutdown_too_late_for_a_flush_is_left_to_the_spool() -> None:
@@ -618,11 +657,10 @@ class Story:
         if self.is_invoked and not step.may_ask_next:
             assert now_s <= self.let_go_at_s + 1e-5, "never past the deadline less the margin"
             assert now_s <= self.ended_at_s + BUDGET_S + 1e-5, "never longer than the budget after the end"
-            assert not step.lets_all_go, "never where nothing is waited for"
         self.is_invoked = self.is_invoked and not step.may_ask_next
         if step.flush:
             assert not self.flush, "never two at a time"
-            assert 0 < step.flush.left_s() <= (LONGEST_S if step.lets_all_go else BUDGET_S) + 1e-5
+            assert 0 < step.flush.left_s() <= LONGEST_S + 1e-5
             self.flush = step.flush
         assert step.wake_in_s is None or step.wake_in_s > 0, "never in circles"
         return step

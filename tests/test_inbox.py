@@ -173,22 +173,6 @@ def test_many_senders_and_one_taker_lose_nothing() -> None:
     assert inbox.take(0.0) == []
 
 
-def test_invocation_is_let_go_at_once_while_the_worker_is_busy() -> None:
-    inbox = Inbox(1_000)
-    before, during, after = invoked(), invoked(), invoked()
-
-    inbox.put_event(before)
-    inbox.lets_all_go(True)
-    inbox.put_event(during)
-    inbox.put_event(Subscribed(True))
-    inbox.put_event(end := shut_down())
-    inbox.lets_all_go(False)
-    inbox.put_event(after)
-
-    assert [each.let_go.is_set() for each in (before, during, after)] == [False, True, False]
-    assert not end.done.is_set()
-
-
 def test_closed_inbox_takes_no_body_and_keeps_what_it_has() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(first := body())

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.batch import LOGS, METRICS, SIGNALS, SPANS
-from telemetry_forwarder.ledger import Ledger, Measurement, Snapshot, Tally, changes
+from telemetry_forwarder.ledger import Ledger, Snapshot, Tally
 
 
 def test_new_books_are_empty() -> None:
@@ -110,7 +110,8 @@ def test_summary_is_one_line_that_says_only_what_happened() -> None:
 def test_summary_names_every_other_fate_where_there_is_one() -> None:
     ledger = Ledger()
     ledger.records_lost_by_lambda(7)
-    ledger.records_unreadable(1)
+    ledger.posts_dropped(1)
+    ledger.posts_repeated(3)
     ledger.restored(LOGS, 20)
     ledger.unspooled(LOGS, 20)
     ledger.rejected(LOGS, 2)
@@ -120,51 +121,7 @@ def test_summary_names_every_other_fate_where_there_is_one() -> None:
     ledger.left_out(LOGS, 5, "not a wanted type")
 
     assert ledger.summary().split("; ")[:2] == [
-        "records received 0 lost by Lambda 7 posts dropped 1",
+        "records received 0 lost by Lambda 7 posts dropped 1 posts told twice 3",
         "logs received 0 restored 20 delivered 0 rejected 2 dropped 7 (a 3, b 4) held 10 spooled 1"
         " left out 5 (not a wanted type 5)",
     ]
-
-
-def test_changes_carry_the_names_and_units_of_the_semantic_conventions() -> None:
-    ledger = Ledger()
-    before = ledger.snapshot()
-    for signal in SIGNALS:
-        ledger.received(signal, 2)
-        ledger.delivered(signal, 1)
-
-    assert changes(before, ledger.snapshot()) == [
-        Measurement("otel.sdk.exporter.log.exported", "{log_record}", 1, {}, is_counter=True),
-        Measurement("otel.sdk.exporter.log.inflight", "{log_record}", 1, {}, is_counter=False),
-        Measurement("otel.sdk.exporter.span.exported", "{span}", 1, {}, is_counter=True),
-        Measurement("otel.sdk.exporter.span.inflight", "{span}", 1, {}, is_counter=False),
-        Measurement("otel.sdk.exporter.metric_data_point.exported", "{data_point}", 1, {}, is_counter=True),
-        Measurement("otel.sdk.exporter.metric_data_point.inflight", "{data_point}", 1, {}, is_counter=False),
-    ]
-
-
-def test_changes_name_the_reason_of_a_failed_export() -> None:
-    ledger = Ledger()
-    ledger.received(LOGS, 10)
-    ledger.dropped(LOGS, 1, "outbox full")
-    before = ledger.snapshot()
-
-    ledger.dropped(LOGS, 2, "outbox full")
-    ledger.rejected(LOGS, 3)
-
-    name, unit = "otel.sdk.exporter.log.exported", "{log_record}"
-    assert changes(before, ledger.snapshot()) == [
-        Measurement(name, unit, 3, {"error.type": "rejected"}, is_counter=True),
-        Measurement(name, unit, 2, {"error.type": "outbox_full"}, is_counter=True),
-        Measurement("otel.sdk.exporter.log.inflight", unit, -5, {}, is_counter=False),
-    ]
-
-
-def test_what_goes_to_disk_stays_in_flight() -> None:
-    ledger = Ledger()
-    ledger.received(LOGS, 10)
-    before = ledger.snapshot()
-
-    ledger.spooled(LOGS, 10)
-
-    assert changes(before, ledger.snapshot()) == []

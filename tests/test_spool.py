@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from telemetry_forwarder.batch import LOGS, METRICS, SPANS, Batch
+from telemetry_forwarder.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.ledger import Ledger, Tally
-from telemetry_forwarder.spool import SPOOL_DAMAGED, SPOOL_FULL, SPOOL_GONE, Spool
+from telemetry_forwarder.spool import SPOOL_DAMAGED, SPOOL_FULL, SPOOL_GONE, Entry, Spool
 from telemetry_forwarder.spool_format import SpoolFormat
 from tests.fake_clock import FakeClock
 
@@ -54,9 +54,13 @@ class Life:
             self.ledger.received(batch.signal, batch.items)
         return self.spool.write(batches, Deadline.after(1.0, self.clock))
 
+    def take(self) -> Entry | None:
+        """The first that there is, whatever its signal."""
+        return next((entry for signal in SIGNALS if (entry := self.spool.take(signal))), None)
+
     def deliver_all(self) -> list[Batch]:
         delivered = []
-        while entry := self.spool.take():
+        while entry := self.take():
             self.ledger.delivered(entry.batch.signal, entry.batch.items)
             self.spool.done(entry)
             delivered.append(entry.batch)
@@ -127,7 +131,7 @@ def test_books_follow_a_batch_to_disk_and_back(path: Path, lives: Lives) -> None
     second.spool.restore()
     assert second.of(LOGS) == Tally(LOGS, restored=5, spooled=5)
 
-    second.spool.take()
+    second.take()
     assert second.of(LOGS) == Tally(LOGS, restored=5, held=5)
 
 
@@ -155,7 +159,7 @@ def test_restoring_twice_counts_once(path: Path, lives: Lives) -> None:
 def test_nothing_is_created_before_there_is_something_to_keep(path: Path, lives: Lives) -> None:
     life = lives(path)
 
-    assert life.spool.take() is None
+    assert life.take() is None
     assert life.write() == []
     assert not path.exists()
     assert life.said() == []
@@ -171,14 +175,14 @@ def test_parents_of_the_folder_are_created(tmp_path: Path, lives: Lives) -> None
 def test_file_stays_until_its_batch_is_acknowledged(path: Path, lives: Lives) -> None:
     lives(path).write(BATCHES[0])
 
-    assert lives(path).spool.take() is not None
+    assert lives(path).take() is not None
     assert lives(path).deliver_all() == [BATCHES[0]]
 
 
 def test_acknowledged_batch_never_comes_again(path: Path, lives: Lives) -> None:
     lives(path).write(*BATCHES)
     dying = lives(path)
-    entry = dying.spool.take()
+    entry = dying.take()
     assert entry is not None
     dying.spool.done(entry)
 
@@ -188,7 +192,7 @@ def test_acknowledged_batch_never_comes_again(path: Path, lives: Lives) -> None:
 def test_what_is_put_back_is_the_oldest_again(path: Path, lives: Lives) -> None:
     life = lives(path)
     life.write(*BATCHES)
-    entry = life.spool.take()
+    entry = life.take()
     assert entry is not None
 
     life.spool.put_back(entry)
@@ -236,7 +240,7 @@ def test_batch_larger_than_the_spool_costs_no_other(path: Path, lives: Lives) ->
 def test_batch_that_is_being_sent_does_not_make_room(path: Path, lives: Lives) -> None:
     life = lives(path, limit_bytes=4_096)
     life.write(BATCHES[0])
-    life.spool.take()
+    life.take()
 
     assert life.write(BATCHES[1]) == [BATCHES[1]]
     assert lives(path).deliver_all() == [BATCHES[0]]
@@ -252,7 +256,7 @@ def test_spool_of_no_bytes_is_off(path: Path, lives: Lives) -> None:
     life = lives(path, limit_bytes=0)
 
     assert life.write(*BATCHES) == BATCHES
-    assert life.spool.take() is None
+    assert life.take() is None
     assert not path.exists()
 
 
@@ -401,7 +405,7 @@ def test_file_that_the_function_removed_costs_itself(path: Path, lives: Lives) -
 def test_file_that_is_gone_when_it_is_done_is_no_failure(path: Path, lives: Lives) -> None:
     life = lives(path)
     life.write(BATCHES[0])
-    entry = life.spool.take()
+    entry = life.take()
     assert entry is not None
     shutil.rmtree(path)
 
@@ -416,7 +420,7 @@ def test_file_in_place_of_the_folder_costs_the_spool_and_is_said_once(path: Path
 
     assert life.write(*BATCHES) == BATCHES
     assert life.write(*BATCHES) == BATCHES
-    assert life.spool.take() is None
+    assert life.take() is None
     assert life.of(LOGS) == Tally(LOGS, received=2, held=2)
     assert life.said() == [
         f"[telemetry-forwarder] WARN spool: cannot write to {path}: File exists; going on without it"
@@ -527,7 +531,7 @@ def test_process_out_of_descriptors_loses_no_file(path: Path, lives: Lives) -> N
 
     # One is enough for the folder, and not for the file in it.
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 1, hard))
-    entry = life.spool.take()
+    entry = life.take()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert entry is None

@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMet
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import METRICS, Batch
-from telemetry_forwarder.ledger import Measurement
+from telemetry_forwarder.exporter_metrics import Measurement
 from telemetry_forwarder.otlp.common import clean
 from telemetry_forwarder.outcomes import (
     TIMEOUT,

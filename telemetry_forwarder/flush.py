@@ -1,0 +1,131 @@
+"""Sends what is held, each signal by itself and beside the worker: from disk first, then from memory.
+
+A flush waits for nobody and nobody has to wait for it: the worker goes on meanwhile, and is told by a `Sent` in
+the inbox when something has come to an end. So an endpoint may take its time, and no request is broken off only
+because the function must not wait any longer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from telemetry_forwarder.batch import SIGNALS, Batch
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.delivery import Delivery
+from telemetry_forwarder.inbox import Inbox, Sent
+from telemetry_forwarder.lane import Lane
+from telemetry_forwarder.ledger import Ledger
+from telemetry_forwarder.outbox import Outbox
+from telemetry_forwarder.route import Result
+from telemetry_forwarder.spool import Entry, Spool
+
+
+@dataclass(slots=True)
+class _Way:
+    """What is being sent of one signal."""
+
+    batch: Batch
+    entry: Entry | None
+    """Where it comes from disk."""
+    outcome: Callable[[], list[Result]]
+
+
+class Flush:
+    """At most one request of each signal is under way. Belongs to the worker's thread."""
+
+    def __init__(
+        self, inbox: Inbox, outbox: Outbox, spool: Spool, delivery: Delivery, ledger: Ledger
+    ) -> None:
+        self._inbox = inbox
+        self._outbox = outbox
+        self._spool = spool
+        self._delivery = delivery
+        self._ledger = ledger
+        self._lanes = {signal: Lane[list[Result]](f"flush of {signal}") for signal in SIGNALS}
+        self._ways: dict[str, _Way] = {}
+        self._deadline: Deadline | None = None
+        self._is_last_chance = False
+        self.was_delivered = True
+        """Whether the flush, as far as it has come, has left nothing behind."""
+
+    @property
+    def is_over(self) -> bool:
+        return not self._ways
+
+    def begin(self, deadline: Deadline, *, is_last_chance: bool) -> None:
+        """Send everything, beginning now; *is_last_chance* as in `Delivery.send`."""
+        self._deadline = deadline
+        self._is_last_chance = is_last_chance
+        self.was_delivered = True
+        for signal in SIGNALS:
+            self._send_next(signal)
+
+    def sent(self, signal: str) -> None:
+        """Enter into the books what became of the request that was under way, and send the next. Raises what
+        the delivery raised."""
+        if (way := self._ways.pop(signal, None)) is None:
+            return
+        (result,) = way.outcome()
+        if self._settle(result, way.entry):
+            self._send_next(signal)
+        else:
+            self.was_delivered = False
+
+    def abandon(self) -> list[Batch]:
+        """Wait for nothing any more; give what was under way and is not on disk."""
+        ways, self._ways = self._ways, {}
+        for way in ways.values():
+            if way.entry is not None:
+                self._spool.put_back(way.entry)
+        return [way.batch for way in ways.values() if way.entry is None]
+
+    def _send_next(self, signal: str) -> None:
+        deadline = self._deadline
+        assert deadline is not None
+        if deadline.is_over():
+            self.was_delivered &= not self._outbox.held_items(signal)
+            return
+        entry = self._spool.take(signal)
+        batch = self._outbox.take(signal) if entry is None else entry.batch
+        if batch is None:
+            return
+        work = _Work(self._delivery, self._inbox, batch, deadline, is_last_chance=self._is_last_chance)
+        self._ways[signal] = _Way(batch, entry, self._lanes[signal].start(work))
+
+    def _settle(self, result: Result, entry: Entry | None) -> bool:
+        """Say whether all of it is done with."""
+        held = result.held
+        if entry is not None and held is not None and held.items == entry.batch.items:
+            self._spool.put_back(entry)
+            return False
+        signal = result.batch.signal
+        self._ledger.delivered(signal, result.delivered)
+        self._ledger.rejected(signal, result.rejected)
+        for reason, count in result.dropped.items():
+            self._ledger.dropped(signal, count, reason)
+        if entry is not None:
+            # What is still held goes to memory: from disk, all would be sent again.
+            self._spool.done(entry)
+        if held is not None:
+            self._outbox.put_back([held])
+        return held is None
+
+
+class _Work:
+    """One request on its way, in the lane's thread. The worker is told of its end, whatever that is."""
+
+    __slots__ = ("_batch", "_deadline", "_delivery", "_inbox", "_is_last_chance")
+
+    def __init__(
+        self, delivery: Delivery, inbox: Inbox, batch: Batch, deadline: Deadline, *, is_last_chance: bool
+    ) -> None:
+        self._delivery = delivery
+        self._inbox = inbox
+        self._batch = batch
+        self._deadline = deadline
+        self._is_last_chance = is_last_chance
+
+    def __call__(self) -> list[Result]:
+        try:
+            return self._delivery.send([self._batch], self._deadline, is_last_chance=self._is_last_chance)
+        finally:
+            self._inbox.put_event(Sent(self._batch.signal))

@@ -38,7 +38,8 @@ def _row(scenario: Scenario, opt: Path, runs: int, at_once: int) -> Verdict:
     ledger = "exact" if verdict.is_exact else "WRONG"
     slowest = f"{verdict.slowest_next_s * 1000:.0f} ms"
     print(
-        _ROW.format(scenario.name, runs, verdict.failed, verdict.lost, duplicates, ledger, slowest), flush=True
+        _ROW.format(scenario.name, runs, verdict.failed, verdict.lost, duplicates, ledger, slowest),
+        flush=True,
     )
     for remark in verdict.remarks:
         print(f"    {remark}", flush=True)

@@ -41,7 +41,9 @@ def _hangs_for_a_while(run: Run) -> None:
 def _resets(run: Run) -> None:
     faults = [
         HangUp(
-            when=run.random.choice(list(When)), resets=run.random.random() < 0.7, accepts=run.random.random() < 0.2
+            when=run.random.choice(list(When)),
+            resets=run.random.random() < 0.7,
+            accepts=run.random.random() < 0.2,
         )
         for _ in range(run.random.randint(3, 10))
     ]
@@ -94,7 +96,9 @@ ENDPOINT = (
     Scenario("down", "the endpoint refuses connections for the whole life", _down),
     Scenario("down then up", "the endpoint refuses connections, then is back", _down_then_up),
     Scenario("hangs", "the endpoint takes requests and never answers", _hangs),
-    Scenario("hangs for a while", "some requests are never answered, some of them were taken", _hangs_for_a_while),
+    Scenario(
+        "hangs for a while", "some requests are never answered, some of them were taken", _hangs_for_a_while
+    ),
     Scenario("resets", "connections break before, in and after requests, some of them taken", _resets),
     Scenario("503", "the endpoint is busy, Retry-After 1 s", _busy),
     Scenario("slow 300 ms", "every answer takes 300 ms", lambda run: _slow(0.3, run)),

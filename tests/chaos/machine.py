@@ -16,9 +16,12 @@ NO_ROOM = frozenset({"not spooled"})
 def _disk(folder: Path, options: str) -> Iterator[bool]:
     """A file system of its own at *folder*; False where none may be mounted."""
     folder.mkdir(parents=True)
-    is_mounted = os.geteuid() == 0 and not subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True
-    ).returncode
+    is_mounted = (
+        os.geteuid() == 0
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True
+        ).returncode
+    )
     try:
         yield is_mounted
     finally:

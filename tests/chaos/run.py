@@ -76,7 +76,9 @@ class Run:
             "TELEMETRY_FORWARDER_FLUSH_BUDGET_MS": str(round(BUDGET_S * 1000)),
         }
         function = Lambda(
-            opt=self._opt, task=TASK, **{"freeze": True, "env": ours | (env or {}), **settings}
+            opt=self._opt,
+            task=TASK,
+            **{"freeze": True, "timeout_s": 10.0, "env": ours | (env or {}), **settings},
         )
         self.lives.append(function)
         with function:
@@ -115,7 +117,12 @@ class Run:
         found: Counter[str] = Counter()
         for path in sorted(self.spool_dir.iterdir()) if self.spool_dir.is_dir() else ():
             file = _FORMAT.file(path.name)
-            if file and file.signal == "logs" and path.is_file() and (batch := _FORMAT.batch(file, path.read_bytes())):
+            if (
+                file
+                and file.signal == "logs"
+                and path.is_file()
+                and (batch := _FORMAT.batch(file, path.read_bytes()))
+            ):
                 found += keys_of_request(batch.body)
         return found
 

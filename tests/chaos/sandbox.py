@@ -17,7 +17,7 @@ def _frozen_in_mid_export(run: Run) -> None:
     """In the background, so that the sandbox is frozen when the function is done, the request half way."""
     with run.life({"TELEMETRY_FORWARDER_FLUSH": "every 1 s"}) as function:
         for _ in range(3):
-            hang = Hang(accepts=run.random.random() < 0.5)
+            hang = Hang()
             run.collector.script(hang)
             seen = len(run.collector.requests)
             run.invoke(sleep=1.1 + run.random.random() * 0.1)
@@ -136,7 +136,9 @@ LAMBDA = (
     Scenario("reset with spool", "what was spooled is delivered by the next life", _reset_with_spool),
     Scenario("deadline", "so little time at the end that Lambda would kill whoever waits", _little_time),
     Scenario("SIGKILL", "killed without a warning; what was on disk arrives", _killed, kills=1),
-    Scenario("5,000 at shutdown", "5,000 records held until the end, the endpoint at 20 ms", _much_at_shutdown),
+    Scenario(
+        "5,000 at shutdown", "5,000 records held until the end, the endpoint at 20 ms", _much_at_shutdown
+    ),
     Scenario("no report", "platform.report never comes", _no_report),
     Scenario("late report", "platform.report comes late, or after SHUTDOWN", _report_at_the_end),
     Scenario("redelivered", "every post, or every second, is given twice", _redelivered),

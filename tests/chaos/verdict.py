@@ -47,9 +47,10 @@ class Verdict:
         )
 
 
-def judge(run: Run, *, unavoidable: frozenset[str], kills: int) -> Verdict:
+def judge(run: Run, *, unavoidable: frozenset[str], kills: int, is_cut_at_the_end: bool) -> Verdict:
     """*unavoidable*: the reasons for which the books may say that something was dropped; *kills*: how often
-    the scenario itself ends the extension."""
+    the scenario itself ends the extension; *is_cut_at_the_end*: whether the last request takes longer than
+    Lambda leaves for it, so that its answer is not heard."""
     lines = [line for life in run.lives for line in life.extension_output if is_books(line)]
     books = [read(line) for line in lines]
     exits = run.exits + [exit_ for life in run.lives for _, exits in life.resets for exit_ in exits]
@@ -57,12 +58,13 @@ def judge(run: Run, *, unavoidable: frozenset[str], kills: int) -> Verdict:
     missing = run.delivered_by_lambda() - kept - run.excused
     excused = sum(_excused(each["logs"], unavoidable) for each in books)
     duplicates = kept - run.emitted()
+    unacknowledged = _unacknowledged(run, is_cut_at_the_end)
     failed = [said for said in run.said if said.is_failed]
     bad_exits = [exit_ for exit_ in exits if exit_.killed or exit_.code]
     is_exact = bool(
         len(books) == len(exits) - kills
         and all(each.is_exact for book in books for each in book.values())
-        and (kills or _is_confirmed(run, [each["logs"] for each in books]))
+        and (kills or _is_confirmed(run, [each["logs"] for each in books], unacknowledged))
     )
     lost = max(0, missing.total() - excused)
     remarks = [f"failed {said.answer}" for said in failed] + [f"ended {exit_}" for exit_ in bad_exits[kills:]]
@@ -74,7 +76,7 @@ def judge(run: Run, *, unavoidable: frozenset[str], kills: int) -> Verdict:
         failed=len(failed) + len(bad_exits[kills:]),
         lost=lost,
         duplicates=duplicates.total(),
-        unavoidable_duplicates=_unacknowledged(run),
+        unavoidable_duplicates=unacknowledged,
         is_exact=is_exact,
         slowest_next_s=max((said.held_s for said in run.said), default=0.0),
         remarks=tuple(remarks),
@@ -86,16 +88,16 @@ def _excused(books: Books, unavoidable: frozenset[str]) -> int:
     return rejected + sum(count for reason, count in books.dropped.items() if reason in unavoidable)
 
 
-def _unacknowledged(run: Run) -> int:
-    """Items that were taken, and the answer never sent."""
-    return sum(
-        count(request.message)
-        for request in run.collector.requests
-        if request.is_accepted and request.path == LOGS and request.status is None
-    )
+def _unacknowledged(run: Run, is_cut_at_the_end: bool) -> int:
+    """Items that were taken without our hearing of it."""
+    taken = [request for request in run.collector.requests if request.is_accepted and request.path == LOGS]
+    silent = [request for request in taken if request.status is None]
+    if is_cut_at_the_end and taken and taken[-1] not in silent:
+        silent.append(taken[-1])
+    return sum(count(request.message) for request in silent)
 
 
-def _is_confirmed(run: Run, books: list[Books]) -> bool:
+def _is_confirmed(run: Run, books: list[Books], unacknowledged: int) -> bool:
     """The receiver has seen what the books say was delivered, and more only where an answer was lost."""
     more = run.collector.accepted(LOGS) - sum(each["delivered"] for each in books)
-    return 0 <= more <= _unacknowledged(run)
+    return 0 <= more <= unacknowledged

@@ -17,7 +17,7 @@ from telemetry_forwarder.tracing import read_tracing
 # More than run at once in one environment. The oldest is finished with what is known of it.
 _MAX_KNOWN = 1_024
 # Kept after they are over, for what comes late.
-_KEPT_AFTERWARDS = 64
+_KEPT_AFTERWARDS = 256
 # Why Lambda shuts down -> the status of what was running.
 _STATUSES = {"timeout": TIMEOUT, "failure": ERROR}
 

@@ -1,0 +1,27 @@
+from telemetry_forwarder.records import Event
+from telemetry_forwarder.redelivery import Redelivery
+from tests.posts import MOMENT_NS, MS
+from tests.stories import done, told
+
+
+def test_what_is_told_twice_is_no_news() -> None:
+    redelivery = Redelivery()
+    events = [done("a", 5), done("b", 5), done("a", 6), done("a", 5, status="error"), told("runtimeDone", 5)]
+
+    assert [redelivery.is_news(event) for event in [*events, *events]] == [True] * 5 + [False] * 5
+
+
+def test_when_it_reached_us_makes_no_difference() -> None:
+    redelivery = Redelivery()
+
+    news = [redelivery.is_news(Event("x", MOMENT_NS, observed_ns, {"a": 1})) for observed_ns in (1, 2)]
+
+    assert news == [True, False]
+
+
+def test_only_the_latest_are_remembered() -> None:
+    redelivery = Redelivery()
+    events = [Event("x", MOMENT_NS + number * MS, 0, None) for number in range(2_049)]
+    assert all(map(redelivery.is_news, events))
+
+    assert [redelivery.is_news(events[number]) for number in (1, 2_048, 0)] == [False, False, True]

@@ -80,8 +80,7 @@ class Conversion:
 
     def take_in(self, body: bytes, observed_ns: int) -> list[Batch]:
         """Convert a post; give the log batches that it makes. Spans and metrics wait for `take`."""
-        for record in self._decoder.decode(body, observed_ns):
-            self._add(record)
+        self._add(self._decoder.decode(body, observed_ns))
         return self._logs.take()
 
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> None:
@@ -109,13 +108,11 @@ class Conversion:
     def shut_down(self, reason: str, at_ns: int) -> None:
         """Nothing more will come: what is open ends, what is held is let out."""
         self._invocations.shut_down(reason, at_ns)
-        for record in self._decoder.give_up():
-            self._add(record)
+        self._add(self._decoder.give_up())
 
     def take(self, now_ns: int, own: list[Measurement]) -> list[Batch]:
         """What there is to deliver beside what `take_in` gave: spans, metrics, fragments that waited in vain."""
-        for record in self._decoder.give_up(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS):
-            self._add(record)
+        self._add(self._decoder.give_up(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS))
         finished = self._invocations.take_finished()
         has_metrics = self._has_metrics and (self._has_news or bool(own))
         self._has_news = False
@@ -129,16 +126,17 @@ class Conversion:
                 batches.append(metrics)
         return batches
 
-    def _add(self, record: Record) -> None:
-        self._ledger.records_received(1)
-        match record:
-            case LogLine():
-                self._add_line(record)
-            case Malformed():
-                if self._has_logs:
-                    self._logs.add_malformed(record)
-            case Event():
-                self._add_event(record)
+    def _add(self, records: list[Record]) -> None:
+        self._ledger.records_received(len(records))
+        for record in records:
+            match record:
+                case LogLine():
+                    self._add_line(record)
+                case Malformed():
+                    if self._has_logs:
+                        self._logs.add_malformed(record)
+                case Event():
+                    self._add_event(record)
 
     def _add_line(self, record: LogLine) -> None:
         if record.origin == "extension" and is_own_line(record.record):
@@ -201,8 +199,9 @@ class Conversion:
 
 def _note(invocation: Invocation, record: LogLine, line: Line) -> None:
     """What the line tells of its invocation's fate."""
-    invocation.last_line_ns = max(invocation.last_line_ns, record.time_ns)
-    exception_type = str(line.attributes.get("exception.type") or "")
+    if record.time_ns > invocation.last_line_ns:
+        invocation.last_line_ns = record.time_ns
+    exception_type = str(line.attributes.get("exception.type") or "") if line.attributes else ""
     if line.is_exception and not invocation.exception_type:
         invocation.exception_type = exception_type or "exception"
     text = line.body if isinstance(line.body, str) else ""

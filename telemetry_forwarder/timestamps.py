@@ -26,6 +26,8 @@ _DATE_AND_TIME = re.compile(
     r"\s*(?:([Zz]|UTC|GMT)|([+-])(\d\d):?(\d\d)?)?\s*",
     re.ASCII,
 )
+# Longer texts are no moments that come again, and are not to be kept.
+_LONGEST_CACHED = 40
 _NUMBER = re.compile(r"\s*(\d{9,20})(?:\.(\d{0,30}))?\s*", re.ASCII)
 
 
@@ -36,15 +38,7 @@ def time_ns(value: Any) -> int:
     as a number or as text.
     """
     if isinstance(value, str):
-        # What almost every line has: date, time, at most a fraction and a Z.
-        if value[16:17] == ":" and 0 < (seconds := _whole_seconds(value[:19])) < _LAST_S:
-            digits = value[20:-1] if value[-1] == "Z" else value[20:]
-            if digits:
-                if digits.isdecimal() and len(digits) < 10 and value[19] in ".,:":
-                    return seconds * _S + int(digits) * _PLACES_NS[len(digits)]
-            elif value[19:] in ("", "Z"):
-                return seconds * _S
-        return _of_date(value) or _of_digits(value)
+        return _of_text(value) if len(value) <= _LONGEST_CACHED else _of_date(value) or _of_digits(value)
     if isinstance(value, int):
         return _of_whole_number(value)
     if isinstance(value, float):
@@ -52,7 +46,21 @@ def time_ns(value: Any) -> int:
     return 0
 
 
-# Pure: a cache only because the lines of one second all begin alike.
+# Pure: a cache only because a line says the same moment as its event, and those of a burst as each other.
+@lru_cache(maxsize=256)
+def _of_text(value: str) -> int:
+    # What almost every line has: date, time, at most a fraction and a Z.
+    if value[16:17] == ":" and 0 < (seconds := _whole_seconds(value[:19])) < _LAST_S:
+        digits = value[20:-1] if value[-1] == "Z" else value[20:]
+        if digits:
+            if digits.isdecimal() and len(digits) < 10 and value[19] in ".,:":
+                return seconds * _S + int(digits) * _PLACES_NS[len(digits)]
+        elif value[19:] in ("", "Z"):
+            return seconds * _S
+    return _of_date(value) or _of_digits(value)
+
+
+# The same for the lines of one second, which all begin alike.
 @lru_cache(maxsize=64)
 def _whole_seconds(text: str) -> int:
     return _of_date(text) // _S

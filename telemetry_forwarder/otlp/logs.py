@@ -76,7 +76,7 @@ class LogEncoder:
         self._records: dict[str, list[bytes]] = {origin: [] for origin in SCOPES}
         self._held_bytes = 0
         self._indexes: dict[str, dict[int, int]] = {origin: {} for origin in SCOPES}
-        self._alike: dict[_Alike, bytes] = {}
+        self._alike: dict[tuple[int, str, str, str, str, str, str], bytes] = {}
         self.resource = resource
 
     @property
@@ -109,13 +109,15 @@ class LogEncoder:
             record.origin,
             _time_ns(record, line),
             record.observed_ns,
-            _Alike(
+            # As a plain tuple, which is equal and a third of the time to make.
+            (
                 line.severity_number,
                 line.severity_text,
                 trace_id,
                 span_id,
                 request_id,
                 invocation.tenant_id if invocation else "",
+                "",
             ),
             line.body,
             attributes,
@@ -167,22 +169,23 @@ class LogEncoder:
         origin: str,
         time_ns: int,
         observed_ns: int,
-        alike: "_Alike",
+        alike: "_Alike | tuple[int, str, str, str, str, str, str]",
         body: Any,
         attributes: Mapping[str, Any],
     ) -> None:
         index = self._next_index(origin, time_ns) if time_ns else 0
         value = any_value(body)
-        record = b"".join(
-            (
-                _times(_TIME, time_ns + index, _OBSERVED, observed_ns),
-                self._alike.get(alike) or self._remember(alike),
-                _BODY,
-                varint(len(value)),
-                value,
-                *[field(_ATTRIBUTE, key_value(key, inner)) for key, inner in attributes.items()],
-            )
-        )
+        parts = [
+            _times(_TIME, time_ns + index, _OBSERVED, observed_ns),
+            self._alike.get(alike) or self._remember(_Alike(*alike)),
+            _BODY,
+            varint(len(value)),
+            value,
+        ]
+        for key, inner in attributes.items():
+            pair = key_value(key, inner)
+            parts += (_ATTRIBUTE, varint(len(pair)), pair)
+        record = b"".join(parts)
         self._held_bytes += len(record) + _RECORD_FRAME_BYTES
         self._records[origin].append(record)
 
@@ -192,7 +195,7 @@ class LogEncoder:
         if not index and len(indexes) >= _MOST_INDEXES:
             indexes.clear()
         indexes[time_ns] = index + 1
-        return min(index, _LAST_INDEX)
+        return index if index < _LAST_INDEX else _LAST_INDEX
 
     def _remember(self, alike: "_Alike") -> bytes:
         """The part of a record that is the same for many: one message, serialized once."""

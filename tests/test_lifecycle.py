@@ -257,6 +257,24 @@ def test_whatever_breaks_is_one_line_and_invocations_go_on(
     assert lines() == [STOPPED.format("RuntimeError: broken on purpose")]
 
 
+def test_nonsense_in_every_setting_is_one_line_each_and_invocations_go_on(
+    runtime: FakeLambda, live: Live, lines: Lines
+) -> None:
+    settings = """TYPES SIGNALS BUFFER_MAX_ITEMS BUFFER_MAX_BYTES BUFFER_TIMEOUT_MS LISTENER PORT FLUSH
+        FLUSH_BUDGET_MS WARM_UP PLATFORM_LOGS RAW_LINES TRACE_PARENT SAMPLING INBOX_BYTES OUTBOX_BYTES
+        BATCH_BYTES BATCH_ITEMS SPOOL_BYTES LOG_LEVEL"""
+    names = [PREFIX + name for name in settings.split()]
+    # No telemetry: with the default flush, an invocation would be held until its end is told.
+    runtime.says(SUBSCRIBE, Answer(202))
+    runtime.says(NEXT, invoke("1"), invoke("2"), shutdown())
+
+    assert live(dict.fromkeys(names, "nonsense %zz =")) == 0
+
+    warnings = [line for line in lines() if line.startswith(f"WARN {PREFIX}")]
+    assert sorted(line.split()[1].rstrip(":") for line in warnings) == sorted(names)
+    assert runtime.endpoints[-3:] == [NEXT, NEXT, NEXT]
+
+
 def test_forwarder_that_fails_with_an_invocation_in_its_hands_holds_nobody(
     runtime: FakeLambda, live: Live, lines: Lines
 ) -> None:

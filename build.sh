@@ -22,7 +22,7 @@ venv() {
             exit 1
         }
         python3 -m venv build/venv
-        build/venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+        build/venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,layer]'
         echo "$wanted" >build/venv/.made-for
     fi
     python=build/venv/bin/python
@@ -47,7 +47,12 @@ layer)
     exec "$python" layer/build.py "$@"
     ;;
 image)
-    [ $# -eq 2 ] || { usage >&2; exit 2; }
+    [ $# -eq 2 ] || {
+        usage >&2
+        exit 2
+    }
+    venv
+    "$python" layer/build.py all
     exec docker build --build-arg "BASE=$1" --tag "$2" --file layer/Dockerfile .
     ;;
 bench)

@@ -46,8 +46,8 @@ def time_ns(value: Any) -> int:
     return 0
 
 
-# Pure: a cache only because a line says the same moment as its event, and those of a burst as each other.
-@lru_cache(maxsize=256)
+# Pure: a cache only because a line says the same moment as its event, which was read with the post's others.
+@lru_cache(maxsize=2_048)
 def _of_text(value: str) -> int:
     # What almost every line has: date, time, at most a fraction and a Z.
     if value[16:17] == ":" and 0 < (seconds := _whole_seconds(value[:19])) < _LAST_S:

@@ -24,7 +24,7 @@ from telemetry_forwarder.otlp.platform_attributes import (
     platform_attributes,
     severity,
 )
-from telemetry_forwarder.otlp.wire import any_value, field, key_value, varint
+from telemetry_forwarder.otlp.wire import any_value, attribute, field, varint
 from telemetry_forwarder.records import Event, LogLine, Malformed
 
 # One scope per source: a backend shows it, and it costs nothing per record.
@@ -183,8 +183,7 @@ class LogEncoder:
             value,
         ]
         for key, inner in attributes.items():
-            pair = key_value(key, inner)
-            parts += (_ATTRIBUTE, varint(len(pair)), pair)
+            parts.append(attribute(_ATTRIBUTE, key, inner))
         record = b"".join(parts)
         self._held_bytes += len(record) + _RECORD_FRAME_BYTES
         self._records[origin].append(record)

@@ -18,19 +18,23 @@ from telemetry_forwarder.json_text import json_text
 MAX_DEPTH = 24
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _FEW = 1_024
+_SHORT = 64
 _TRUE, _FALSE = b"\x10\x01", b"\x10\x00"
 _double = struct.Struct("<cd").pack
 
 
-@lru_cache(maxsize=8_192)
-def varint(number: int) -> bytes:
-    """A number that is not negative, seven bits a byte. Cached: most of them are lengths, and lengths repeat."""
-    encoded = bytearray()
+def encoded(number: int) -> bytes:
+    """A number that is not negative, seven bits a byte."""
+    septets = bytearray()
     while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
+        septets.append(number & 0x7F | 0x80)
         number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+    septets.append(number)
+    return bytes(septets)
+
+
+# The same for lengths, which repeat.
+varint = lru_cache(maxsize=8_192)(encoded)
 
 
 def utf8(text: str) -> bytes:
@@ -52,6 +56,13 @@ def key_value(key: str, value: Any, depth: int = 0) -> bytes:
     return _key(key) + varint(len(payload)) + payload
 
 
+def attribute(tag: bytes, key: str, value: Any) -> bytes:
+    """A field of type KeyValue. Short texts are cached: of a service, a logger, a level there are few."""
+    if type(value) is str and len(value) <= _SHORT and len(key) <= _SHORT:
+        return _short_attribute(tag, key, value)
+    return field(tag, key_value(key, value))
+
+
 def any_value(value: Any, depth: int = 0) -> bytes:
     """The payload of an AnyValue, with the type of *value*: any JSON value. Null is the empty AnyValue."""
     kind = type(value)
@@ -59,11 +70,7 @@ def any_value(value: Any, depth: int = 0) -> bytes:
         text = utf8(value)
         return b"\x0a" + varint(len(text)) + text
     if kind is int:
-        return (
-            b"\x18" + varint(value & 0xFFFFFFFFFFFFFFFF)
-            if _MIN_INT <= value <= _MAX_INT
-            else _text(str(value))
-        )
+        return _int(value)
     if kind is bool:
         return _TRUE if value else _FALSE
     if kind is float:
@@ -79,7 +86,7 @@ def _int(value: int) -> bytes:
         return b"\x18" + varint(value)
     if _MIN_INT <= value <= _MAX_INT:
         # Past the cache: ids and durations would push the lengths out of it.
-        return b"\x18" + varint.__wrapped__(value & 0xFFFFFFFFFFFFFFFF)
+        return b"\x18" + encoded(value & 0xFFFFFFFFFFFFFFFF)
     return _text(str(value))
 
 
@@ -94,6 +101,11 @@ def _nested(value: Any, depth: int) -> bytes:
     if isinstance(value, list | tuple):
         return field(b"\x2a", b"".join([field(b"\x0a", any_value(inner, depth + 1)) for inner in value]))
     return _text(repr(value))
+
+
+@lru_cache(maxsize=1_024)
+def _short_attribute(tag: bytes, key: str, value: str) -> bytes:
+    return field(tag, key_value(key, value))
 
 
 # Keys are few and come again with every line.

@@ -142,7 +142,9 @@ def run_flush(trees: list[Tree], rounds: int) -> list[Figure]:
         tree_name, what = name.split()
         if what == "shutdown":
             value = median(readings[name]["seconds"]) * 1000
-            figures.append(Figure(name=f"shutdown with 5,000 lines held: {tree_name}", value=value, unit="ms"))
+            figures.append(
+                Figure(name=f"shutdown with 5,000 lines held: {tree_name}", value=value, unit="ms")
+            )
         else:
             figures.append(
                 Figure(

@@ -5,7 +5,7 @@ import time
 from tests.bench.driven import driven, events
 from tests.bench.figures import Figure, median
 from tests.bench.measuring import Case, interleaved, memory_mb
-from tests.bench.records import text
+from tests.bench.records import post_of, text
 from tests.bench.sink import Sink
 from tests.bench.trees import Tree
 
@@ -24,7 +24,7 @@ def many(tree: Tree, records: int) -> Case:
     """After *records* lines, a thousand a post, delivered while they come."""
 
     def case() -> dict[str, float]:
-        post = events(*(("function", text(number)) for number in range(1_000)))
+        post = post_of("text", range(1_000))
         with Sink(keeps=False) as sink, driven(tree, sink) as extension:
             request_id = extension.begin()
             for _ in range(records // 1_000):
@@ -40,8 +40,7 @@ def big(tree: Tree, bodies: int = 10) -> Case:
     """At most, with bodies of 4 MB: the largest that Lambda sends is about half of that."""
 
     def case() -> dict[str, float]:
-        lines = [("function", text(number)) for number in range(16_000)]
-        post = events(*lines[: _BIG_BYTES * len(lines) // len(events(*lines))])
+        post = post_of("text", range(_BIG_BYTES * 1_000 // len(post_of("text", range(1_000)))))
         with Sink(keeps=False) as sink, driven(tree, sink) as extension:
             request_id = extension.begin()
             for _ in range(bodies):
@@ -87,7 +86,9 @@ def run(
             ("peak RSS with 4 MB bodies", median(found["big"]["peak"]), "<= 64"),
         ):
             reference = {"reference": "naive warm", "reference_value": naive_mb} if "warm" in name else {}
-            figures.append(Figure(name=f"{name}: {tree.name}", value=value, unit="MB", goal=goal, **reference))
+            figures.append(
+                Figure(name=f"{name}: {tree.name}", value=value, unit="MB", goal=goal, **reference)
+            )
         figures.append(
             Figure(
                 name=f"CPU in {seconds:.0f} s of idleness: {tree.name}",

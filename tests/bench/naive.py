@@ -26,7 +26,16 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 _API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}"
 _BATCH = int(os.environ.get("NAIVE_BATCH", "1000"))
-_NAMES = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "WARNING": 13, "ERROR": 17, "FATAL": 21, "CRITICAL": 21}
+_NAMES = {
+    "TRACE": 1,
+    "DEBUG": 5,
+    "INFO": 9,
+    "WARN": 13,
+    "WARNING": 13,
+    "ERROR": 17,
+    "FATAL": 21,
+    "CRITICAL": 21,
+}
 
 
 class Exporters:
@@ -76,7 +85,7 @@ def listener(exporters: Exporters) -> ThreadingHTTPServer:
     class Posts(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802 (the name is http.server's)
+        def do_POST(self) -> None:
             for event in json.loads(self.rfile.read(int(self.headers["Content-Length"]))):
                 if event["type"] == "function":
                     exporters.add(event)

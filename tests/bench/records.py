@@ -3,10 +3,12 @@
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.bench.driven import driven, events
+import orjson
+
+from tests.bench.driven import driven
 from tests.bench.figures import Figure, median
 from tests.bench.measuring import Case, interleaved
 from tests.bench.sink import Sink
@@ -15,18 +17,32 @@ from tests.bench.trees import Tree
 _GOALS = {"text": "<= 8", "json": "<= 11"}
 BATCHES = (100, 1_000, 10_000)
 _REQUEST_ID = str(uuid.uuid4())
+_BEGIN = datetime.now(UTC)
+
+
+def moment(number: int) -> str:
+    """Lines come one a millisecond."""
+    at = _BEGIN + timedelta(milliseconds=number)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def post_of(kind: str, numbers: range) -> bytes:
+    """A body with one line of *kind* for each number, whose event has the line's own moment."""
+    return orjson.dumps(
+        [{"time": moment(number), "type": "function", "record": KINDS[kind](number)} for number in numbers]
+    )
 
 
 def text(number: int) -> str:
     """A line of Python's logger in the text format, 150 bytes."""
     words = f"order {number} of customer {number * 7919 % 10_000} took {number % 300} ms: ok"
-    return f"[INFO]\t{_now()}\t{_REQUEST_ID}\t{words}, paid by card\n"
+    return f"[INFO]\t{moment(number)}\t{_REQUEST_ID}\t{words}, paid by card\n"
 
 
 def json(number: int) -> dict[str, Any]:
     """A line in the JSON format: six keys."""
     return {
-        "timestamp": _now(),
+        "timestamp": moment(number),
         "level": "INFO",
         "message": f"order {number} took {number % 300} ms: ok, paid by card",
         "logger": "root",
@@ -37,15 +53,15 @@ def json(number: int) -> dict[str, Any]:
 
 def mixed(number: int) -> Any:
     """What functions really print: Python's, Node's and Java's lines, prints, Powertools, stack traces."""
-    moment = _now()
+    at = moment(number)
     return (
         text(number),
         json(number),
-        f"{moment}\t{_REQUEST_ID}\tINFO\tcart {number} checked out\n",
+        f"{at}\t{_REQUEST_ID}\tINFO\tcart {number} checked out\n",
         f"printed {number}, which no format knows\n",
         f"2026-09-22 06:30:00 {_REQUEST_ID} WARN  com.example.Cart - item {number} is out of stock\n",
         {**json(number), "service": "cart", "cold_start": False, "items": [{"id": number, "price": 9.99}]},
-        f"[ERROR]\t{moment}\t{_REQUEST_ID}\tno such order: {number}\n",
+        f"[ERROR]\t{at}\t{_REQUEST_ID}\tno such order: {number}\n",
         f'{{"level":"info","ts":{time.time():.3f},"msg":"GET /orders/{number}","status":200}}\n',
     )[number % 8]
 
@@ -57,10 +73,7 @@ def way(tree: Tree, kind: str, batch: int, records: int) -> Case:
     """Give it *records*, so many a post, in one long invocation; requests of the same size go out."""
 
     def case() -> dict[str, float]:
-        posts = [
-            events(*(("function", KINDS[kind](start + number)) for number in range(batch)))
-            for start in range(0, records, batch)
-        ]
+        posts = [post_of(kind, range(start, start + batch)) for start in range(0, records, batch)]
         more = {"TELEMETRY_FORWARDER_BATCH_ITEMS": str(batch), "TELEMETRY_FORWARDER_FLUSH": "every 1 s"}
         with Sink() as sink, driven(tree, sink, more | {"NAIVE_BATCH": str(batch)}) as extension:
             extension.begin()
@@ -107,7 +120,3 @@ def run(trees: list[Tree], naive: Tree, rounds: int, records: int = 30_000) -> l
                 )
             )
     return figures
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -17,14 +17,15 @@ ROWS = """
     worker listener lambda_api port
     assembly
     forwarder
+    flush
     conversion delivery
     route lane flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
     transport answers splitting circuit cadence request_ends
     phases redelivery json_lines text_lines stitching envelopes platform_events lenient_json
-    otlp.common otlp.platform_attributes otlp.wire spool_folder
+    otlp.common otlp.platform_attributes otlp.wire exporter_metrics spool_folder
     sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
     endpoints config host_names outcomes stack_traces json_prefix json_text timestamps trace_ids severity
-    attempt proxies urls batch records line replies version
+    attempt proxies urls batch records line replies repeats version
     diagnostics errors
     clock
 """
@@ -36,7 +37,7 @@ PURE_ROWS = """
     formats json_lines text_lines line severity stack_traces trace_ids tracing
     invocations invocation phases redelivery outcomes
     otlp.logs otlp.metrics otlp.spans otlp.common otlp.platform_attributes otlp.wire
-    flush_policy flush_terms cadence request_ends config endpoints proxies urls batch outbox ledger splitting
+    exporter_metrics repeats flush_policy flush_terms cadence request_ends config endpoints proxies urls batch outbox ledger splitting
     answers replies http1 errors version
 """
 PURE = frozenset(PURE_ROWS.split())
@@ -76,7 +77,10 @@ def own_imports(tree: ast.AST) -> set[str]:
 
 
 def test_every_module_has_its_place() -> None:
-    assert sorted(LEVELS) == sorted(MODULES)
+    assert {"without a row": set(MODULES) - set(LEVELS), "gone": set(LEVELS) - set(MODULES)} == {
+        "without a row": set(),
+        "gone": set(),
+    }
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

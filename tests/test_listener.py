@@ -27,7 +27,9 @@ class Running:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         self.address = ("127.0.0.1", server.getsockname()[1])
         self._listener = Listener(protocol, server, self.inbox, FakeClock(unix_ns=OBSERVED_NS))
+        others = set(threading.enumerate())
         self._listener.start()
+        (self.thread,) = set(threading.enumerate()) - others
         self._clients: list[socket.socket] = []
 
     def connect(self) -> socket.socket:
@@ -410,13 +412,12 @@ def test_idle_listener_wakes_for_nothing(start: Start, protocol: str) -> None:
     client = running.connect()
     client.sendall(post(b"1") if protocol == "http" else b"1\n")
     running.bodies()
-    (listening,) = [thread for thread in threading.enumerate() if thread.name == "listener"]
     # It may still be on its way back to sleep.
-    before = switches_after(0.02, listening)
-    while before != (before := switches_after(0.02, listening)):
+    before = switches_after(0.02, running.thread)
+    while before != (before := switches_after(0.02, running.thread)):
         pass
 
-    assert switches_after(0.05, listening) == before
+    assert switches_after(0.05, running.thread) == before
 
 
 def switches_after(seconds: float, thread: threading.Thread) -> list[str]:

@@ -59,7 +59,10 @@ class FakeCollector:
         client_ca: str | None = None,
         limit_bytes: int = _LIMIT_BYTES,
         listener: socket.socket | None = None,
+        remember: bool = True,
     ) -> None:
+        """Without *remember* only `accepted` knows what came."""
+        self._remembers = remember
         self.limit_bytes = limit_bytes
         self.connections = 0
         """Connections accepted so far, TLS handshakes that failed included."""
@@ -181,7 +184,8 @@ class FakeCollector:
         with self._changed:
             if received.is_accepted:
                 self._accepted[received.path] += max(0, count(received.message) - received.rejected)
-            self._received.append(received)
+            if self._remembers:
+                self._received.append(received)
             self._changed.notify_all()
 
     def forget(self, connection: Connection) -> None:

@@ -89,5 +89,6 @@ class Observations:
         """Append *items* to the list called *kind* and count them."""
         with self._lock:
             self.counts[kind] += len(items)
-            if self.remember:
+            # What extensions print is little.
+            if self.remember or kind == "extension_output":
                 getattr(self, kind).extend(items)

@@ -64,7 +64,7 @@ class Settings:
     memory_limit: bool = False
     snapshot_age_s: float = 3600.0
 
-    # What the observer keeps: without it only the counts.
+    # What the observer keeps: without it only the counts, and what extensions print.
     remember: bool = True
 
     @property

@@ -42,6 +42,8 @@ TOLD_BY_SPANS_AND_METRICS = frozenset(
         "platform.restoreReport",
     }
 )
+# So many events are made into spans and metrics at once; each waits in less than a kilobyte.
+_MANY = 2_000
 # A piece of a cut record comes in the same post as its rest or in the next one.
 _LONGEST_WAIT_FOR_REST_NS = 10_000_000_000
 
@@ -73,7 +75,7 @@ class Conversion:
         self._metrics = MetricEncoder(resource, version, temporality=temporality)
         self._ended: list[str] = []
         self._reported: list[str] = []
-        self._has_news = False
+        self._news = 0
         self._has_logs = "logs" in settings.signals
         self._has_spans = "spans" in settings.signals
         self._has_metrics = "metrics" in settings.signals
@@ -103,7 +105,12 @@ class Conversion:
     @property
     def has_something(self) -> bool:
         """Whether `take` may have something to give."""
-        return self._has_news
+        return self._news > 0
+
+    @property
+    def has_much(self) -> bool:
+        """Whether it is time to `take`, flush or no flush: what waits here is in nobody's bound."""
+        return self._news >= _MANY
 
     def shut_down(self, reason: str, at_ns: int) -> None:
         """Nothing more will come: what is open ends, what is held is let out."""
@@ -114,8 +121,8 @@ class Conversion:
         """What there is to deliver beside what `take_in` gave: spans, metrics, fragments that waited in vain."""
         self._add(self._decoder.give_up(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS))
         finished = self._invocations.take_finished()
-        has_metrics = self._has_metrics and (self._has_news or bool(own))
-        self._has_news = False
+        has_metrics = self._has_metrics and (self._news or own)
+        self._news = 0
         batches = self._logs.take()
         if self._has_spans and (spans := self._spans.encode(finished)) is not None:
             batches.append(spans)
@@ -155,7 +162,7 @@ class Conversion:
         if not self._invocations.observe(event):
             self._ledger.left_out(LOGS, 1, "told twice")
             return
-        self._has_news = True
+        self._news += 1
         match event:
             case RuntimeDone():
                 self._ended.append(event.request_id)

@@ -135,6 +135,8 @@ class Forwarder:
             self._say.warn(f"a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
             return
         self._put(batches)
+        if self._conversion.has_much:
+            self._put(self._conversion.take(self._clock.unix_ns(), []))
         for request_id in self._conversion.take_ended():
             self._policy.runtime_done(request_id, body.observed_ns)
         for request_id in self._conversion.take_reported():

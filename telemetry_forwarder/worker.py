@@ -53,6 +53,9 @@ class Worker:
 
     def _run(self) -> None:
         try:
+            from telemetry_forwarder.warm_up import import_assembly
+
+            import_assembly()
             from telemetry_forwarder.assembly import assemble
 
             self._forwarder = assemble(

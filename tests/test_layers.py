@@ -15,6 +15,7 @@ ROWS = """
     lifecycle
     forwarding
     worker listener lambda_api port
+    warm_up
     assembly
     forwarder
     flush

@@ -38,8 +38,8 @@ PURE_ROWS = """
     formats json_lines text_lines line severity stack_traces trace_ids tracing
     invocations invocation phases redelivery outcomes
     otlp.logs otlp.metrics otlp.spans otlp.common otlp.platform_attributes otlp.wire
-    exporter_metrics repeats flush_policy flush_terms cadence request_ends config endpoints proxies urls batch outbox ledger splitting
-    answers replies http1 errors version
+    flush_policy flush_terms cadence request_ends config endpoints proxies urls batch outbox ledger splitting
+    exporter_metrics repeats answers replies http1 errors version
 """
 PURE = frozenset(PURE_ROWS.split())
 WORLD_ROWS = """

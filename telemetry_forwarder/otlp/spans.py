@@ -59,7 +59,7 @@ class SpanEncoder:
             case FinishedPhase():
                 if self._is_wanted(outcome.is_sampled):
                     yield from self._phase(outcome)
-            case LateSpans():
+            case LateSpans():  # pragma: no branch  # there is no other
                 if self._is_wanted(outcome.is_sampled):
                     context = _context(outcome.trace_id, outcome.parent_span_id)
                     yield from self._children(context, outcome.spans)

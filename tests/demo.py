@@ -29,7 +29,7 @@ def main() -> int:
                 answer = function.invoke(event)
                 print(f"invoked with {event}: {answer.status} after {answer.response_s * 1000:.0f} ms")
             exits = function.shutdown()
-        print(f"the extension ended with {[exit.code for exit in exits]}")
+        print(f"the extension ended with {[ended.code for ended in exits]}")
         for line in function.extension_output:
             print(f"  {line}")
         _print_logs(collector)
@@ -39,7 +39,7 @@ def main() -> int:
         arrived = len(collector.logs())
         own = sum("[telemetry-forwarder]" in str(event.get("record")) for event in function.delivered)
         print(f"Lambda delivered {expected} records, {own} of them our own; {arrived} arrived as OTLP logs")
-        return 0 if arrived == expected - own and all(exit.code == 0 for exit in exits) else 1
+        return 0 if arrived == expected - own and all(ended.code == 0 for ended in exits) else 1
 
 
 def _print_logs(collector: FakeCollector) -> None:

@@ -92,9 +92,8 @@ def test_endpoint_that_is_not_there_fails_no_invocation(
     assert all(map(is_exact, ledger(function).values()))
 
 
-NONSENSE = {
-    name: "nonsense %zz ="
-    for name in (
+NONSENSE = dict.fromkeys(
+    (
         "TELEMETRY_FORWARDER_TYPES",
         "TELEMETRY_FORWARDER_SIGNALS",
         "TELEMETRY_FORWARDER_BUFFER_MAX_ITEMS",
@@ -121,8 +120,9 @@ NONSENSE = {
         "TELEMETRY_FORWARDER_COMPRESSION",
         "TELEMETRY_FORWARDER_PROTOCOL",
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-    )
-}
+    ),
+    "nonsense %zz =",
+)
 
 
 def test_nonsense_in_every_setting_costs_one_line_each_and_no_invocation(environment: Environment) -> None:

@@ -1,6 +1,6 @@
 """What one export sends: an encoded request, and how many items are in it."""
 
-from dataclasses import dataclass
+from telemetry_forwarder.data import data
 
 LOGS = "logs"
 SPANS = "traces"
@@ -8,7 +8,7 @@ METRICS = "metrics"
 SIGNALS = (LOGS, SPANS, METRICS)
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Batch:
     """One signal's items, encoded as a serialized `Export…ServiceRequest`.
 

@@ -6,11 +6,15 @@ received + restored = delivered + rejected + dropped + held + spooled. The worke
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from telemetry_forwarder.batch import SIGNALS
+from telemetry_forwarder.data import data
+
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Tally:
     """One signal's items since this process began: log records, spans or data points."""
 
@@ -25,9 +29,9 @@ class Tally:
     held: int = 0
     """In memory: in the outbox, or in a request that is under way."""
     spooled: int = 0
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = _NONE
     """By reason."""
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = _NONE
     """By reason: records that a setting keeps out of this signal. They were never received for it."""
 
     @property
@@ -46,7 +50,7 @@ class Tally:
         return self.unaccounted == 0 and min(self.held, self.spooled) >= 0
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Snapshot:
     """The books at one moment."""
 

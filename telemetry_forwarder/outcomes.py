@@ -1,14 +1,13 @@
 """What is over, and how it went: what spans and metrics are made of. Pure data."""
 
-from dataclasses import dataclass
-
+from telemetry_forwarder.data import data
 from telemetry_forwarder.records import PhaseSpan, Tracing
 
 SUCCESS, TIMEOUT, FAILURE, ERROR = "success", "timeout", "failure", "error"
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class FinishedInvocation:
     """An invocation that is over."""
 
@@ -31,7 +30,7 @@ class FinishedInvocation:
     spans: tuple[PhaseSpan, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class FinishedPhase:
     """An init or a restore that is over."""
 
@@ -55,7 +54,7 @@ class FinishedPhase:
     spans: tuple[PhaseSpan, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class LateSpans:
     """Phases of an invocation that Lambda reported when the invocation itself had been given out."""
 

@@ -6,8 +6,9 @@ https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from telemetry_forwarder.data import data
 
 
 class LogLine(NamedTuple):
@@ -23,7 +24,7 @@ class LogLine(NamedTuple):
     """What else the envelope says: members that we do not know, and a `time` that is no moment."""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Malformed:
     """Bytes that are no record. Kept as text, so that nothing is lost."""
 
@@ -31,7 +32,7 @@ class Malformed:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Tracing:
     """The X-Ray header of an invocation, taken apart. Empty strings where a part is absent or invalid."""
 
@@ -45,7 +46,7 @@ class Tracing:
     lineage: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class PhaseSpan:
     """One of the `spans` of a record: a phase that Lambda measured."""
 
@@ -54,7 +55,7 @@ class PhaseSpan:
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Event:
     """What all platform events have; by itself, an event of a type that we do not know."""
 
@@ -72,7 +73,7 @@ class Event:
         return self.time_ns or self.observed_ns
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class InitStart(Event):
     initialization_type: str = ""
     phase: str = ""
@@ -82,7 +83,7 @@ class InitStart(Event):
     runtime_version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class InitRuntimeDone(Event):
     initialization_type: str = ""
     phase: str = ""
@@ -91,7 +92,7 @@ class InitRuntimeDone(Event):
     spans: tuple[PhaseSpan, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class InitReport(Event):
     initialization_type: str = ""
     phase: str = ""
@@ -101,16 +102,16 @@ class InitReport(Event):
     spans: tuple[PhaseSpan, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Start(Event):
     request_id: str = ""
     version: str = ""
     function_arn: str = ""
     tenant_id: str = ""
-    tracing: Tracing = field(default_factory=Tracing)
+    tracing: Tracing = Tracing()
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class RuntimeDone(Event):
     request_id: str = ""
     status: str = ""
@@ -119,10 +120,10 @@ class RuntimeDone(Event):
     duration_s: float | None = None
     produced_bytes: int | None = None
     spans: tuple[PhaseSpan, ...] = ()
-    tracing: Tracing = field(default_factory=Tracing)
+    tracing: Tracing = Tracing()
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Report(Event):
     request_id: str = ""
     status: str = ""
@@ -136,24 +137,24 @@ class Report(Event):
     restore_duration_s: float | None = None
     billed_restore_duration_s: float | None = None
     spans: tuple[PhaseSpan, ...] = ()
-    tracing: Tracing = field(default_factory=Tracing)
+    tracing: Tracing = Tracing()
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class RestoreStart(Event):
     instance_id: str = ""
     instance_max_memory_bytes: int = 0
     runtime_version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class RestoreRuntimeDone(Event):
     status: str = ""
     error_type: str = ""
     spans: tuple[PhaseSpan, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class RestoreReport(Event):
     status: str = ""
     error_type: str = ""
@@ -161,14 +162,14 @@ class RestoreReport(Event):
     spans: tuple[PhaseSpan, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class ExtensionState(Event):
     name: str = ""
     state: str = ""
     error_type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class LogsDropped(Event):
     dropped_records: int = 0
     dropped_bytes: int = 0

@@ -1,8 +1,9 @@
 """What may come back from an endpoint, or fail to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from telemetry_forwarder.data import data
 
 
 class FailureKind(Enum):
@@ -16,7 +17,7 @@ class FailureKind(Enum):
     """TLS: the next try would fail as well."""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Failure:
     """No answer came. Whether the endpoint took the request is unknown, but for UNREACHABLE and UNTRUSTED."""
 
@@ -25,7 +26,7 @@ class Failure:
     """Without secrets."""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Answer:
     """What the endpoint said."""
 

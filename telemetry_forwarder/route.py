@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import NamedTuple
 
 from telemetry_forwarder.answers import Partial, partial, refusal, retry_after_s
@@ -12,6 +13,7 @@ from telemetry_forwarder.attempt import SLICE_S
 from telemetry_forwarder.batch import Batch
 from telemetry_forwarder.circuit import Circuit, jittered
 from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.data import data
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints import Endpoint
 from telemetry_forwarder.replies import Answer, Failure, FailureKind
@@ -19,6 +21,7 @@ from telemetry_forwarder.splitting import halves, joined
 from telemetry_forwarder.transport import Transport
 
 TOO_LARGE = "too large"
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 # OTLP/HTTP names exactly these as worth another try.
 # https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
@@ -29,7 +32,7 @@ _LEAST_LIMIT_BYTES = 65_536
 _MOST_TOO_LARGE = 16
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Result:
     """What became of a batch: its items = delivered + rejected + all that is dropped + those held."""
 
@@ -38,7 +41,7 @@ class Result:
     delivered: int = 0
     rejected: int = 0
     """By the endpoint, which took the rest: not to be sent again."""
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = _NONE
     """Items by reason."""
     held: Batch | None = None
     """What is still to be delivered, and is to be put back; the batch itself where nothing was settled."""

@@ -1,18 +1,18 @@
 """Puts the worker's parts together, ready to send: settings in, a `Forwarder` out."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
 
 from telemetry_forwarder.batch import SIGNALS
 from telemetry_forwarder.clock import Clock
-from telemetry_forwarder.config import Settings
+from telemetry_forwarder.config import PREFIX, Settings
 from telemetry_forwarder.conversion import Conversion
 from telemetry_forwarder.delivery import Delivery
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.endpoints import endpoints
+from telemetry_forwarder.endpoints import NAMES, endpoints
 from telemetry_forwarder.flush_policy import FlushPolicy
 from telemetry_forwarder.flush_terms import FlushSettings, Mode
 from telemetry_forwarder.forwarder import SPOOL_S, Forwarder
@@ -48,6 +48,7 @@ def assemble(
     problems: list[str] = []
     signals = [_SIGNALS[name] for name in settings.signals]
     targets = endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
+    problems += _unknown(environ, settings.known | NAMES)
     ledger = Ledger()
     conversion = _conversion(settings, environ, registration, ledger, problems)
     for problem in problems:
@@ -126,6 +127,15 @@ def _policy(settings: Settings, environ: Mapping[str, str], clock: Clock) -> Flu
 
 def _is_managed(environ: Mapping[str, str]) -> bool:
     return environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "lambda-managed-instances"
+
+
+def _unknown(environ: Mapping[str, str], known: Collection[str]) -> list[str]:
+    """A setting that does not exist is most often one that is misspelt."""
+    return [
+        f"{name}: there is no such setting"
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known
+    ]
 
 
 def _temporality(environ: Mapping[str, str], problems: list[str]) -> str:

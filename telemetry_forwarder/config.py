@@ -50,7 +50,9 @@ class Settings:
         "flush_budget_ms",
         "flush_every_s",
         "inbox_bytes",
+        "initialization_type",
         "keep_raw",
+        "known",
         "listener",
         "log_level",
         "memory_mb",
@@ -92,16 +94,20 @@ class Settings:
         self.spool_bytes = read.clamped("SPOOL_BYTES", 67_108_864, (0, 10 * _GIB))
         self.spool_dir = read.folder("SPOOL_DIR", "/tmp/telemetry-forwarder")
         self.log_level = read.choice("LOG_LEVEL", ("info", "debug", "warn", "error", "none"))
+        self.known = frozenset(read.looked_for)
+        """The names of all settings of ours that are read here."""
+        self.initialization_type = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")
         self.memory_mb = _whole_number(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")) or 128
 
 
 class _Reader:
     """Takes single values out of the environment, and notes what is wrong with them."""
 
-    __slots__ = ("_environ", "problems")
+    __slots__ = ("_environ", "looked_for", "problems")
 
     def __init__(self, environ: "Mapping[str, str]") -> None:
         self._environ = environ
+        self.looked_for: set[str] = set()
         self.problems: list[str] = []
 
     def folder(self, name: str, default: str) -> str:
@@ -182,6 +188,7 @@ class _Reader:
         return "auto", 0.0
 
     def _given(self, name: str) -> str:
+        self.looked_for.add(PREFIX + name)
         return self._environ.get(PREFIX + name, "").strip()
 
     def _object(self, name: str, complaint: str, taken: str) -> None:

@@ -31,6 +31,24 @@ _TIMEOUT_S = 10.0
 _LEAST_TIMEOUT_MS = 100
 _GRPC_PORT, _HTTP_PORT = 4317, 4318
 
+_OPTIONS = [
+    "ENDPOINT",
+    "HEADERS",
+    "TIMEOUT",
+    "COMPRESSION",
+    "PROTOCOL",
+    "INSECURE",
+    "CERTIFICATE",
+    "CLIENT_KEY",
+    "CLIENT_CERTIFICATE",
+]
+NAMES = frozenset(
+    f"{_OURS}{of_signal}{option}"
+    for of_signal in ("", *(f"{signal.upper()}_" for signal in SIGNALS))
+    for option in _OPTIONS
+)
+"""The names of all settings of ours that are read here."""
+
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # What is sent describes itself: another value of these could only be wrong.

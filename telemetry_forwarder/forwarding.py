@@ -66,8 +66,11 @@ class Forwarding:
         An init has a full CPU whatever the memory size; afterwards the share is memory / 1769 MB.
         https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
         """
-        has_less_cpu_later = self._settings.memory_mb < _FULL_CPU_MB
-        if self._settings.warm_up == "init" or (self._settings.warm_up == "auto" and has_less_cpu_later):
+        settings = self._settings
+        # Nobody waits for these inits, and a snapshot of a warm process is warm wherever it is restored.
+        is_early = settings.initialization_type in ("provisioned-concurrency", "snap-start")
+        is_cheaper_now = is_early or settings.memory_mb < _FULL_CPU_MB
+        if settings.warm_up == "init" or (settings.warm_up == "auto" and is_cheaper_now):
             self.start().is_warm.wait(_LONGEST_WARM_UP_S)
 
     @property

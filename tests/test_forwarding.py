@@ -22,10 +22,16 @@ Make = Callable[..., Forwarding]
 def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Forwarding] = []
 
-    def make(clock: Clock | None = None, memory_mb: int = 128, **settings: str) -> Forwarding:
+    def make(
+        clock: Clock | None = None,
+        memory_mb: int = 128,
+        initialization_type: str = "on-demand",
+        **settings: str,
+    ) -> Forwarding:
         given = {"ENDPOINT": "http://127.0.0.1:1", "SPOOL_DIR": str(tmp_path)} | settings
         environ = {PREFIX + name: value for name, value in given.items()}
         environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = str(memory_mb)
+        environ["AWS_LAMBDA_INITIALIZATION_TYPE"] = initialization_type
         made.append(Forwarding(environ, b"{}", clock or Clock()))
         return made[-1]
 
@@ -130,6 +136,17 @@ def test_worker_is_warm_before_next_where_cpu_is_scarce_later(
     assert forwarding.is_started is is_warm_first
     if is_warm_first:
         assert forwarding.start().is_warm.is_set()
+
+
+@pytest.mark.parametrize("initialization_type", ["provisioned-concurrency", "snap-start"])
+def test_worker_is_warm_before_next_where_nobody_waits_for_the_init(
+    make: Make, initialization_type: str
+) -> None:
+    forwarding = make(memory_mb=10_240, initialization_type=initialization_type)
+
+    forwarding.warm_up()
+
+    assert forwarding.is_started
 
 
 def test_threads_are_started_once(make: Make) -> None:

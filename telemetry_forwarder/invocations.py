@@ -69,7 +69,8 @@ class Invocations:
         None where that would be a guess: on managed instances, during an init, for an id that is not known.
         """
         if request_id:
-            return self._attempt(request_id, time_ns)
+            # An event's id may be anything that JSON can spell.
+            return self._attempt(request_id, time_ns) if isinstance(request_id, str) else None
         if self._is_managed:
             return None
         for invocation in reversed(self._attempts):

@@ -494,6 +494,11 @@ class TestLines:
 
         assert [owner(invocations.of_line(name, at(25))) for name in ("a", "b", "c")] == ["a", "b", ""]
 
+    def test_an_id_that_is_no_text_is_nobodys(self) -> None:
+        odd: Any = ["a"]
+
+        assert listening(start("a", 0)).of_line(odd, at(25)) is None
+
     def test_invoke_alone_opens_an_invocation_once_all_before_is_over(self) -> None:
         """A line may be older than the moment at which INVOKE reached us."""
         invocations = listening(*INIT)

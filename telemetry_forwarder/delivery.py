@@ -84,6 +84,10 @@ class Delivery:
         """From now on nothing takes longer than *deadline*, what is under way included. From any thread."""
         self._transport.hurry(deadline)
 
+    def close(self) -> None:
+        """Close the connections that are kept. Nobody may be sending."""
+        self._transport.close()
+
     def _send_all(
         self, by_signal: Mapping[str, list[Batch]], deadline: Deadline, is_last_chance: bool
     ) -> dict[str, list[Result]]:

@@ -60,8 +60,7 @@ class Flush:
             self._send_next(signal)
 
     def sent(self, signal: str) -> None:
-        """Enter into the books what became of the request that was under way, and send the next. Raises what
-        the delivery raised."""
+        """Enter into the books what became of the request that was under way, and send the next."""
         if (way := self._ways.pop(signal, None)) is None:
             return
         (result,) = way.outcome()
@@ -125,7 +124,11 @@ class _Work:
         self._is_last_chance = is_last_chance
 
     def __call__(self) -> list[Result]:
+        batch = self._batch
         try:
-            return self._delivery.send([self._batch], self._deadline, is_last_chance=self._is_last_chance)
+            return self._delivery.send([batch], self._deadline, is_last_chance=self._is_last_chance)
+        except Exception as exc:
+            # Ours, not the endpoint's. It costs this batch: to hold it would be to fail on it for ever.
+            return [Result(batch, dropped={f"failed with {type(exc).__name__}": batch.items})]
         finally:
-            self._inbox.put_event(Sent(self._batch.signal))
+            self._inbox.put_event(Sent(batch.signal))

@@ -67,7 +67,19 @@ class Forwarder:
 
     def run(self) -> None:
         """Work until SHUTDOWN is dealt with. While there is nothing to do, waits without polling."""
-        self._spool.restore()
+        try:
+            self._spool.restore()
+            self._work()
+        except Exception:
+            self._rescue()
+            raise
+
+    def _rescue(self) -> None:
+        """Something of ours has broken: what is held goes to disk, and the books are closed."""
+        self._outbox.put_back(self._flush.abandon())
+        self._close_books(Deadline.after(SPOOL_S, self._clock))
+
+    def _work(self) -> None:
         while True:
             step = self._next_step()
             if step.may_ask_next:
@@ -77,16 +89,21 @@ class Forwarder:
             if step.flush is not None:
                 self._begin_flush(step.flush)
                 continue
-            if step.is_over:
-                self._finish()
+            if step.is_over and self._shut_down is not None:
+                self._finish(self._shut_down)
                 return
             for item in self._inbox.take(step.wake_in_s):
                 self._take(item)
 
     def hurry(self, deadline: Deadline) -> None:
         """SHUTDOWN has come: whatever is going on must end in time to spool the rest. From any thread."""
-        self._end = deadline.less(SPOOL_S)
-        self._delivery.hurry(self._end)
+        self._delivery.hurry(deadline.less(SPOOL_S))
+        # Lambda may leave less than that, and to convert a post takes milliseconds.
+        self._end = deadline.less(min(SPOOL_S, deadline.left_s() / 2))
+
+    def close(self) -> None:
+        """Close the connections that are kept; for those who outlive `run`."""
+        self._delivery.close()
 
     def _next_step(self) -> Step:
         held_bytes = self._outbox.held_bytes + self._spool.waiting + self._conversion.has_something
@@ -170,10 +187,9 @@ class Forwarder:
     def _write_spool(self, deadline: Deadline) -> None:
         self._outbox.put_back(self._spool.write(self._outbox.take_all(), deadline))
 
-    def _finish(self) -> None:
-        if self._shut_down is None:
-            return
-        deadline = self._shut_down.deadline.less(SPOOL_S / 2)
+    def _finish(self, shut_down: ShutDown) -> None:
+        left_s = shut_down.deadline.left_s()
+        deadline = shut_down.deadline.less(min(SPOOL_S / 2, left_s / 4))
         self._outbox.put_back(self._flush.abandon())
         self._put(self._conversion.take(self._clock.unix_ns(), []))
         self._write_spool(deadline)
@@ -182,12 +198,15 @@ class Forwarder:
         for item in self._inbox.take(0.0):
             self._take(item)
         self._put(self._conversion.take(self._clock.unix_ns(), []))
+        self._close_books(deadline)
+        self._let_go()
+        shut_down.done.set()
+
+    def _close_books(self, deadline: Deadline) -> None:
         self._write_spool(deadline)
         for batch in self._outbox.take_all():
             self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
-        self._let_go()
         self._say.info(self._ledger.summary())
-        self._shut_down.done.set()
 
     def _own_metrics(self) -> list[Any]:
         """Our own state for the metrics: seldom, because each of these is a data point more in a request."""

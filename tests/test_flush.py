@@ -1,0 +1,194 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from telemetry_forwarder.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.delivery import Delivery
+from telemetry_forwarder.endpoints import Endpoint
+from telemetry_forwarder.flush import Flush
+from telemetry_forwarder.inbox import Inbox, Sent
+from telemetry_forwarder.ledger import Ledger, Tally
+from telemetry_forwarder.outbox import Outbox
+from telemetry_forwarder.route import Patience, Result
+from telemetry_forwarder.spool import Spool
+from telemetry_forwarder.spool_format import SpoolFormat
+from telemetry_forwarder.transport import Transport
+from tests import collector as c
+from tests.batches import batch
+from tests.collector import FakeCollector
+from tests.fake_clock import FakeClock
+from tests.otlp_messages import count
+from tests.said import Said
+
+# So long that only a hang exceeds it.
+LONG_S = 30.0
+PATHS = {LOGS: "/v1/logs", SPANS: "/v1/traces", METRICS: "/v1/metrics"}
+
+
+class Bench:
+    """A flush, with all that it takes from and gives to."""
+
+    def __init__(self, collector: FakeCollector, said: Said, folder: Path) -> None:
+        self.clock = FakeClock()
+        self.collector = collector
+        self.inbox = Inbox(1_000)
+        self.ledger = Ledger()
+        self.outbox = Outbox(self.ledger)
+        say = said.diagnostics(self.clock)
+        form = SpoolFormat(function="orders", version="7", life=b"\0\0\0\0")
+        self.spool = Spool(
+            str(folder), form, ledger=self.ledger, clock=self.clock, diagnostics=say, left_free_bytes=0
+        )
+        self.transport = Transport(say)
+        self.delivery = Delivery(
+            {signal: Endpoint(signal, collector.endpoint + path) for signal, path in PATHS.items()},
+            self.transport,
+            self.clock,
+            say,
+            patience=Patience(most_tries=1),
+            random=lambda: 1.0,
+            wait=self.clock.advance,
+        )
+        self.flush = self.make(self.delivery)
+
+    def make(self, delivery: Delivery) -> Flush:
+        return Flush(self.inbox, self.outbox, self.spool, delivery, self.ledger)
+
+    def spooled(self, *batches: Batch) -> None:
+        for each in batches:
+            self.ledger.received(each.signal, each.items)
+        assert self.spool.write(batches, Deadline.after(1.0, self.clock)) == []
+
+    def held(self, *batches: Batch) -> None:
+        for each in batches:
+            self.outbox.put(each)
+
+    def run(self, seconds: float = 10.0, *, is_last_chance: bool = False) -> bool:
+        """To its end."""
+        self.flush.begin(Deadline.after(seconds, self.clock), is_last_chance=is_last_chance)
+        while not self.flush.is_over:
+            for item in self.inbox.take(LONG_S):
+                assert isinstance(item, Sent)
+                self.flush.sent(item.signal)
+        return self.flush.was_delivered
+
+    def sizes(self, signal: str) -> list[int]:
+        return [count(each.message) for each in self.collector.requests if each.path == PATHS[signal]]
+
+    def books(self, signal: str) -> Tally:
+        return self.ledger.snapshot().of(signal)
+
+
+@pytest.fixture
+def bench(collector: FakeCollector, tmp_path: Path) -> Iterator[Bench]:
+    with Said() as said:
+        bench = Bench(collector, said, tmp_path)
+        yield bench
+        bench.transport.close()
+
+
+def test_nothing_to_send_is_over_at_once(bench: Bench) -> None:
+    assert bench.run()
+    assert bench.collector.connections == 0
+
+
+def test_every_signal_goes_out_first_from_disk_then_from_memory(bench: Bench) -> None:
+    bench.spooled(batch(LOGS, 3), batch(SPANS, 1), batch(LOGS, 4))
+    bench.held(batch(LOGS, 5), batch(METRICS, 2))
+
+    assert bench.run()
+
+    assert {signal: bench.sizes(signal) for signal in SIGNALS} == {LOGS: [3, 4, 5], SPANS: [1], METRICS: [2]}
+    assert bench.books(LOGS) == Tally(LOGS, received=12, delivered=12)
+    assert (bench.spool.waiting, bench.outbox.is_empty) == (0, True)
+
+
+def test_signal_that_fails_holds_up_no_other_on_disk_or_in_memory(bench: Bench) -> None:
+    bench.collector.script(then=c.Answer(status=503, path=PATHS[SPANS]))
+    bench.spooled(batch(SPANS, 1), batch(LOGS, 3))
+    bench.held(batch(SPANS, 2), batch(LOGS, 4))
+
+    assert not bench.run()
+
+    assert bench.sizes(LOGS) == [3, 4]
+    assert bench.sizes(SPANS) == [1]
+    assert bench.books(SPANS) == Tally(SPANS, received=3, held=2, spooled=1)
+
+
+def test_what_a_partial_failure_leaves_of_a_file_goes_to_memory(bench: Bench) -> None:
+    bench.collector.script(c.Answer(status=413), c.OK, then=c.Answer(status=503))
+    bench.spooled(batch(LOGS, 4))
+
+    assert not bench.run()
+
+    assert bench.books(LOGS) == Tally(LOGS, received=4, delivered=2, held=2)
+    assert (bench.spool.waiting, bench.outbox.held_items(LOGS)) == (0, 2)
+
+
+def test_rejected_and_refused_items_are_counted_and_the_rest_goes_on(bench: Bench) -> None:
+    bench.collector.script(c.Answer(rejected=1), c.Answer(status=400))
+    bench.spooled(batch(LOGS, 3), batch(LOGS, 4))
+    bench.held(batch(LOGS, 5))
+
+    assert bench.run()
+
+    assert bench.books(LOGS) == Tally(
+        LOGS, received=12, delivered=7, rejected=1, dropped={"status 400": 4}, held=0
+    )
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_deadline_that_is_over_sends_nothing_and_says_whether_something_is_left(
+    bench: Bench, is_held: bool
+) -> None:
+    if is_held:
+        bench.held(batch(LOGS, 3))
+
+    assert bench.run(0.0) is not is_held
+    assert bench.collector.connections == 0
+
+
+def test_last_chance_tries_an_endpoint_that_is_to_be_left_alone(bench: Bench) -> None:
+    bench.collector.script(c.Answer(status=503))
+    bench.held(batch(LOGS, 3))
+
+    assert [bench.run(), bench.run(), bench.run(is_last_chance=True)] == [False, False, True]
+    assert bench.sizes(LOGS) == [3, 3]
+
+
+def test_what_is_abandoned_is_given_back_or_is_on_disk(bench: Bench) -> None:
+    hang = c.Hang()
+    bench.collector.script(then=hang)
+    bench.spooled(batch(LOGS, 3))
+    bench.held(batch(SPANS, 2))
+    bench.flush.begin(Deadline.after(10.0, bench.clock), is_last_chance=False)
+
+    left = bench.flush.abandon()
+
+    assert [(each.signal, each.items) for each in left] == [(SPANS, 2)]
+    assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
+    assert bench.flush.is_over
+    hang.until.set()
+    bench.flush.sent(LOGS)
+    assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
+
+
+class Broken(Delivery):
+    def __init__(self) -> None:
+        pass
+
+    def send(self, *_: object, **__: object) -> list[Result]:
+        raise RuntimeError("broken on purpose")
+
+
+def test_delivery_that_breaks_costs_the_batch_and_nothing_else(bench: Bench) -> None:
+    bench.flush = bench.make(Broken())
+    bench.spooled(batch(LOGS, 3))
+    bench.held(batch(LOGS, 4))
+
+    assert bench.run()
+
+    assert bench.books(LOGS) == Tally(LOGS, received=7, dropped={"failed with RuntimeError": 7})
+    assert bench.spool.waiting == 0

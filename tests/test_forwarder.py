@@ -1,0 +1,404 @@
+"""The worker's loop between a real inbox and a real receiver. The thread is the test's; the wait is the inbox's."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from telemetry_forwarder.assembly import assemble
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.config import PREFIX, Settings
+from telemetry_forwarder.forwarder import Forwarder
+from telemetry_forwarder.inbox import Body, Inbox, Invoked, ShutDown, Subscribed
+from tests import collector as c
+from tests.collector import FakeCollector
+from tests.posts import OBSERVED_NS, event, post
+from tests.said import Said
+
+# So long that only a hang exceeds it.
+LONG_S = 30.0
+ID = "8286a188-ba32-4475-8077-530cd35c09a9"
+
+
+class Life:
+    """One forwarder, from its start to SHUTDOWN."""
+
+    def __init__(self, said: Said, environ: dict[str, str]) -> None:
+        self.clock = Clock()
+        self.said = said
+        self.inbox = Inbox(16_000_000)
+        self.forwarder: Forwarder = assemble(
+            Settings(environ), environ, b"{}", self.inbox, self.clock, said.diagnostics(self.clock)
+        )
+        self.failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self, *, has_telemetry: bool = True) -> None:
+        self.inbox.put_event(Subscribed(has_telemetry))
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.forwarder.run()
+        except Exception as exc:
+            self.failure = exc
+
+    def says(self, *lines: str, type_: str = "function") -> None:
+        self.posts(*[event(type_, line) for line in lines])
+
+    def posts(self, *events: object) -> None:
+        self.inbox.put_body(Body(post(*events), self.clock.unix_ns()))
+
+    def invoke(self, request_id: str = ID) -> Invoked:
+        invoked = Invoked(request_id, "arn", "", Deadline.after(LONG_S, self.clock))
+        self.inbox.put_event(invoked)
+        return invoked
+
+    def ends(self, request_id: str = ID) -> None:
+        self.posts(event("platform.runtimeDone", {"requestId": request_id, "status": "success"}))
+
+    def reports(self, request_id: str = ID) -> None:
+        self.posts(event("platform.report", {"requestId": request_id, "status": "success", "metrics": {}}))
+
+    def shut_down(self, reason: str = "spindown", seconds: float = LONG_S) -> None:
+        """Blocks until it is over."""
+        end = ShutDown(reason, Deadline.after(seconds, self.clock))
+        self.forwarder.hurry(end.deadline)
+        self.inbox.put_event(end)
+        assert end.done.wait(LONG_S)
+        self.join()
+
+    def join(self) -> None:
+        self._thread.join(LONG_S)
+        assert not self._thread.is_alive()
+
+    @property
+    def books(self) -> str:
+        """What is said at the end of the records and the logs."""
+        (line,) = [line for line in self.said.lines if line.startswith("INFO records received")]
+        return "; ".join(line.removeprefix("INFO ").split("; ")[:2])
+
+
+Make = Callable[..., Life]
+
+
+@pytest.fixture
+def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
+    with Said() as first, Said() as second:
+        unused = [second, first]
+        lives = []
+
+        def make(**settings: str) -> Life:
+            ours = {
+                "ENDPOINT": collector.endpoint,
+                "SPOOL_DIR": str(tmp_path / "spool"),
+                "FLUSH": "end",
+                "FLUSH_BUDGET_MS": "5000",
+                "LOG_LEVEL": "debug",
+            }
+            environ = {PREFIX + name: value for name, value in (ours | settings).items()}
+            lives.append(Life(unused.pop(), environ))
+            return lives[-1]
+
+        yield make
+        for life in lives:
+            life.forwarder.close()
+
+
+def lines(collector: FakeCollector) -> list[str]:
+    return [record.body.string_value for _, _, record in collector.logs()]
+
+
+def files(tmp_path: Path) -> list[str]:
+    folder = tmp_path / "spool"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_end_of_an_invocation_is_delivered_before_it_is_let_go(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    life.start()
+
+    invoked = life.invoke()
+    life.says("first")
+    life.ends()
+
+    assert invoked.let_go.wait(LONG_S)
+    assert lines(collector) == ["first"]
+    assert [span.name for _, _, span in collector.spans()] != []
+    life.reports()
+    life.shut_down()
+
+
+def test_end_that_was_told_before_the_invocation_began_is_not_waited_for(make: Make) -> None:
+    life = make()
+    life.ends()
+    life.start()
+
+    assert life.invoke().let_go.wait(LONG_S)
+    life.reports()
+    life.shut_down()
+
+
+def test_without_telemetry_nobody_is_held(make: Make) -> None:
+    life = make()
+    life.start(has_telemetry=False)
+
+    assert life.invoke().let_go.wait(LONG_S)
+    life.shut_down()
+
+
+def test_invocation_is_let_go_while_the_endpoint_hangs_and_the_flush_goes_on(
+    make: Make, collector: FakeCollector
+) -> None:
+    hang = c.Hang()
+    collector.script(then=hang)
+    life = make(FLUSH_BUDGET_MS="50")
+    life.start()
+
+    first = life.invoke("first")
+    life.says("a line")
+    life.ends("first")
+    assert first.let_go.wait(LONG_S)
+    second = life.invoke("second")
+    assert second.let_go.wait(LONG_S)
+    hang.until.set()
+    life.reports("second")
+    life.shut_down()
+
+    assert lines(collector) == ["a line"]
+    assert life.books == "records received 3; logs received 1 delivered 1 dropped 0 held 0 spooled 0" + (
+        " left out 2 (said by spans and metrics 2)"
+    )
+
+
+def test_post_that_is_given_twice_is_taken_once(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    life.start()
+
+    for _ in range(3):
+        life.says("once")
+    life.shut_down()
+
+    assert lines(collector) == ["once"]
+    assert life.books.startswith("records received 1 posts told twice 2; ")
+
+
+def test_over_tcp_every_chunk_is_a_new_one(make: Make, collector: FakeCollector) -> None:
+    life = make(LISTENER="tcp")
+    life.start()
+
+    for _ in range(2):
+        life.says("twice")
+    life.shut_down()
+
+    assert lines(collector) == ["twice", "twice"]
+
+
+def test_post_that_breaks_the_conversion_costs_itself(make: Make, collector: FakeCollector) -> None:
+    life = make(LISTENER="tcp")
+    life.start()
+
+    life.inbox.put_body(Unreadable())
+    life.says("after it")
+    life.shut_down()
+
+    assert lines(collector) == ["after it"]
+    assert life.books.startswith("records received 1 posts dropped 1; ")
+    assert [line for line in life.said.lines if "WARN" in line] == [
+        "WARN a post was dropped: RuntimeError: broken on purpose"
+    ]
+
+
+class Unreadable(Body):
+    """A body that breaks whoever looks at when it came: after that, nothing of it is left to convert."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.content = b"[]"
+
+    @property
+    def observed_ns(self) -> int:  # type: ignore[override]
+        raise RuntimeError("broken on purpose")
+
+
+def test_what_is_not_delivered_is_delivered_by_the_next_life(make: Make, collector: FakeCollector) -> None:
+    first = make(FLUSH="shutdown")
+    with collector.refusing():
+        first.start()
+        first.says("of the first life")
+        first.shut_down("timeout", 1.0)
+    second = make()
+    second.start()
+    second.says("of the second")
+    second.shut_down()
+
+    assert lines(collector) == ["of the first life", "of the second"]
+    assert first.books.endswith("logs received 1 delivered 0 dropped 0 held 0 spooled 1")
+    assert second.books.endswith("logs received 1 restored 1 delivered 2 dropped 0 held 0 spooled 0")
+
+
+def test_what_neither_the_endpoint_nor_the_disk_takes_is_counted(
+    make: Make, collector: FakeCollector
+) -> None:
+    life = make(SPOOL_BYTES="0")
+    with collector.refusing():
+        life.start()
+        life.says("nowhere to go")
+        life.shut_down("spindown", 1.0)
+
+    assert life.books.endswith("logs received 1 delivered 0 dropped 1 (not spooled 1) held 0 spooled 0")
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_delivered"), [("Spindown", True), ("timeout", False), ("failure", False)]
+)
+def test_only_what_the_disk_could_not_keep_gets_a_last_chance(
+    make: Make, collector: FakeCollector, tmp_path: Path, reason: str, is_delivered: bool
+) -> None:
+    life = make()
+    collector.script(*[c.Answer(status=503, headers={"Retry-After": "60"})] * 3)
+    life.start()
+    invoked = life.invoke()
+    life.says("a line")
+    life.ends()
+    assert invoked.let_go.wait(LONG_S)
+    collector.wait_for(lambda: len(collector.requests) == 3, LONG_S)
+
+    life.reports()
+    life.shut_down(reason)
+
+    assert (lines(collector) == ["a line"]) is is_delivered
+    assert (files(tmp_path) == []) is is_delivered
+
+
+def test_what_a_full_outbox_has_no_room_for_goes_to_disk(
+    make: Make, collector: FakeCollector, tmp_path: Path
+) -> None:
+    life = make(OUTBOX_BYTES="65536", FLUSH="shutdown")
+    with collector.refusing():
+        life.start()
+        for number in range(20):
+            life.says(f"{number} " + "x" * 10_000)
+        life.shut_down("timeout", 1.0)
+
+    assert len(files(tmp_path)) > 1
+    assert "logs received 20 delivered 0 dropped 0 held 0 spooled 20" in life.books
+
+
+def test_post_that_comes_too_late_to_be_converted_is_counted(make: Make) -> None:
+    life = make()
+    end = ShutDown("spindown", Deadline.after(LONG_S, life.clock))
+    life.says("too late")
+    life.inbox.put_event(end)
+    life.forwarder.hurry(Deadline.after(0.0, life.clock))
+
+    life.start()
+    life.join()
+
+    assert end.done.is_set()
+    assert life.books.startswith("records received 0 posts dropped 1; ")
+
+
+class Followed(Body):
+    """A body that, when it is converted, is followed by another one."""
+
+    __slots__ = ("_inbox",)
+
+    def __init__(self, content: bytes, inbox: Inbox) -> None:
+        self.content = content
+        self._inbox = inbox
+
+    @property
+    def observed_ns(self) -> int:  # type: ignore[override]
+        self._inbox.put_body(Body(post(event("function", "the last")), OBSERVED_NS))
+        return OBSERVED_NS
+
+
+def test_what_came_while_the_end_was_dealt_with_is_kept(make: Make, collector: FakeCollector) -> None:
+    life = make(LISTENER="tcp")
+    end = ShutDown("spindown", Deadline.after(0.3, life.clock))
+    with collector.refusing():
+        life.inbox.put_body(Followed(post(event("function", "the last but one")), life.inbox))
+        life.inbox.put_event(end)
+        life.start()
+        life.join()
+
+    assert "logs received 2 delivered 0 dropped 0 held 0 spooled 2" in life.books
+    assert not life.inbox.put_body(Body(b"[]", OBSERVED_NS))
+
+
+def test_little_time_is_enough_to_keep_what_comes(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    with collector.refusing():
+        life.says("a line")
+        life.start()
+        life.shut_down("spindown", 0.2)
+
+    assert "logs received 1 delivered 0 dropped 0 held 0 spooled 1" in life.books
+
+
+def test_disk_makes_room_while_the_circuit_is_open(
+    make: Make, collector: FakeCollector, tmp_path: Path
+) -> None:
+    life = make(OUTBOX_BYTES="65536", FLUSH_BUDGET_MS="100")
+    collector.script(then=c.Answer(status=503, headers={"Retry-After": "60"}))
+    life.start()
+    first = life.invoke("first")
+    life.says("a line")
+    life.ends("first")
+    assert first.let_go.wait(LONG_S)
+    collector.wait_for(lambda: len(collector.requests) == 3, LONG_S)
+
+    for number in range(5):
+        life.says(f"{number} " + "x" * 10_000)
+    assert life.invoke("second").let_go.wait(LONG_S)
+    assert life.invoke("third").let_go.wait(LONG_S)
+
+    assert [name for name in files(tmp_path) if "-logs-" in name]
+    life.reports("third")
+    life.shut_down("timeout")
+    assert "logs received 6 delivered 0 dropped 0 held 0 spooled 6" in life.books
+
+
+def test_spans_of_many_invocations_do_not_wait_for_a_flush(make: Make, collector: FakeCollector) -> None:
+    life = make(FLUSH="shutdown")
+    life.start()
+
+    done = {"status": "success"}
+    life.posts(*[event("platform.runtimeDone", done | {"requestId": f"{number}"}) for number in range(2_100)])
+    life.shut_down()
+
+    # At least two requests' worth: what had gathered, and the rest.
+    assert len([span for _, _, span in collector.spans()]) == 2_100
+
+
+def test_state_of_our_own_delivery_is_among_the_metrics(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    life.start()
+    invoked = life.invoke()
+    life.says("a line")
+    life.ends()
+    assert invoked.let_go.wait(LONG_S)
+
+    life.reports()
+    life.shut_down()
+
+    names = {metric.name for _, _, metric in collector.metrics()}
+    assert "otel.sdk.exporter.log.exported" in names
+
+
+def test_when_something_of_ours_breaks_what_is_held_goes_to_disk(
+    make: Make, collector: FakeCollector, tmp_path: Path
+) -> None:
+    life = make(FLUSH="shutdown")
+    with collector.refusing():
+        life.start()
+        life.says("held")
+        life.inbox.put_event(ShutDown("timeout", None))  # type: ignore[arg-type]  # what breaks it
+        life.join()
+
+    assert isinstance(life.failure, AttributeError)
+    assert len([name for name in files(tmp_path) if "-logs-" in name]) == 1
+    assert life.books.endswith("spooled 1")

@@ -8,7 +8,7 @@ from collections import Counter
 from tests.chaos.run import Run
 from tests.chaos.scenario import Scenario
 from tests.collector import Answer, Hang
-from tests.emulator.settings import MANAGED
+from tests.emulator.settings import MANAGED, SNAP_START
 
 _EXTENSION = "telemetry-forwarder"
 
@@ -128,6 +128,14 @@ def _many_at_once(run: Run) -> None:
         function.wait_until_delivered()
 
 
+def _restored(run: Run) -> None:
+    """From a snapshot: its connections, if there were any, lead nowhere, and its init lies an hour back."""
+    with run.life(initialization_type=SNAP_START):
+        run.collector.drop_connections()
+        for _ in range(3):
+            run.invoke()
+
+
 LAMBDA = (
     Scenario("freeze in mid-export", "the sandbox freezes with a request on its way", _frozen_in_mid_export),
     Scenario("timeout", "the function times out, and all starts anew", _timeout),
@@ -144,5 +152,6 @@ LAMBDA = (
     Scenario("redelivered", "every post, or every second, is given twice", _redelivered),
     Scenario("refused", "posts find no room and are given again", _refused),
     Scenario("burst", "ten times the usual rate for a while", _burst),
+    Scenario("restored", "SnapStart: begun an hour ago, in another place", _restored),
     Scenario("16 at once", "managed instances, 16 invocations interleaved", _many_at_once),
 )

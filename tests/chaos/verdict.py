@@ -69,7 +69,8 @@ def judge(run: Run, *, unavoidable: frozenset[str], kills: int, is_cut_at_the_en
     lost = max(0, missing.total() - excused)
     remarks = [f"failed {said.answer}" for said in failed] + [f"ended {exit_}" for exit_ in bad_exits[kills:]]
     remarks += [f"lost {sorted(missing)[:3]} of {missing.total()}, excused {excused}"] if lost else []
-    remarks += [f"twice {sorted(duplicates)[:3]} of {duplicates.total()}"] if duplicates else []
+    if duplicates.total() > unacknowledged:
+        remarks += [f"twice {sorted(duplicates)[:3]} of {duplicates.total()}, excused {unacknowledged}"]
     if failed or not is_exact:
         remarks += [line for life in run.lives for line in life.extension_output]
     return Verdict(

@@ -24,7 +24,7 @@ from telemetry_forwarder.otlp.platform_attributes import (
     platform_attributes,
     severity,
 )
-from telemetry_forwarder.otlp.wire import any_value, attribute, field, varint
+from telemetry_forwarder.otlp.wire import any_value, attribute, encoded, field, varint
 from telemetry_forwarder.records import Event, LogLine, Malformed
 
 # One scope per source: a backend shows it, and it costs nothing per record.
@@ -205,7 +205,7 @@ class LogEncoder:
         }
         if len(self._alike) >= _MOST_ALIKE:
             self._alike.clear()
-        self._alike[alike] = encoded = LogRecord(
+        self._alike[alike] = fixed = LogRecord(
             severity_number=alike.severity_number,  # type: ignore[arg-type]  # the enum's numbers
             severity_text=clean(alike.severity_text),
             attributes=key_values({key: value for key, value in attributes.items() if value}),
@@ -213,15 +213,20 @@ class LogEncoder:
             span_id=bytes.fromhex(alike.span_id),
             event_name=clean(alike.event_name),
         ).SerializeToString()
-        return encoded
+        return fixed
 
     def _batch(self, records: Mapping[str, list[bytes]], count: int) -> Batch:
-        scopes = b"".join(
-            field(_SCOPE_LOGS, self._scopes[origin] + b"".join([field(_RECORD, one) for one in of_origin]))
-            for origin, of_origin in records.items()
-            if of_origin
-        )
-        return Batch(LOGS, field(_RESOURCE_LOGS, self._resource_field + scopes), count)
+        # All is joined at once: with each message joined by itself, 4 MB of records were three times in memory.
+        scopes: list[bytes] = []
+        for origin, of_origin in records.items():
+            if of_origin:
+                scope = [self._scopes[origin]]
+                for record in of_origin:
+                    scope += (_RECORD, varint(len(record)), record)
+                scopes += (_SCOPE_LOGS, encoded(sum(map(len, scope))), *scope)
+        length = len(self._resource_field) + sum(map(len, scopes))
+        parts = (_RESOURCE_LOGS, encoded(length), self._resource_field, *scopes)
+        return Batch(LOGS, b"".join(parts), count)
 
     def _parts(self, records: list[bytes]) -> Iterator[list[bytes]]:
         part: list[bytes] = []

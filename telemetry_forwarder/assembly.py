@@ -12,7 +12,7 @@ from telemetry_forwarder.config import PREFIX, Settings
 from telemetry_forwarder.conversion import Conversion
 from telemetry_forwarder.delivery import Delivery
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.endpoints import NAMES, endpoints
+from telemetry_forwarder.endpoints import endpoints, names
 from telemetry_forwarder.flush_policy import FlushPolicy
 from telemetry_forwarder.flush_terms import FlushSettings, Mode
 from telemetry_forwarder.forwarder import SPOOL_S, Forwarder
@@ -48,7 +48,7 @@ def assemble(
     problems: list[str] = []
     signals = [_SIGNALS[name] for name in settings.signals]
     targets = endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
-    problems += _unknown(environ, settings.known | NAMES)
+    problems += _unknown(environ, settings.known.union(names()))
     ledger = Ledger()
     conversion = _conversion(settings, environ, registration, ledger, problems)
     for problem in problems:

@@ -12,7 +12,7 @@ certificates are those of the other server and are not used: a secret goes only 
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
@@ -30,24 +30,6 @@ _TIMEOUT_S = 10.0
 # The specification says milliseconds, Python's SDK reads seconds. Nobody wants an export to end within 0.1 s.
 _LEAST_TIMEOUT_MS = 100
 _GRPC_PORT, _HTTP_PORT = 4317, 4318
-
-_OPTIONS = [
-    "ENDPOINT",
-    "HEADERS",
-    "TIMEOUT",
-    "COMPRESSION",
-    "PROTOCOL",
-    "INSECURE",
-    "CERTIFICATE",
-    "CLIENT_KEY",
-    "CLIENT_CERTIFICATE",
-]
-NAMES = frozenset(
-    f"{_OURS}{of_signal}{option}"
-    for of_signal in ("", *(f"{signal.upper()}_" for signal in SIGNALS))
-    for option in _OPTIONS
-)
-"""The names of all settings of ours that are read here."""
 
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -104,6 +86,23 @@ def endpoints(
             f"taken instead: {found[homeless[0]].origin}"
         )
     return found
+
+
+def names() -> Iterator[str]:
+    """The names of all settings of ours that are read here."""
+    options = (
+        "ENDPOINT",
+        "HEADERS",
+        "TIMEOUT",
+        "COMPRESSION",
+        "PROTOCOL",
+        "INSECURE",
+        "CERTIFICATE",
+        "CLIENT_KEY",
+        "CLIENT_CERTIFICATE",
+    )
+    for signal in ("", *(f"{signal.upper()}_" for signal in SIGNALS)):
+        yield from (f"{_OURS}{signal}{option}" for option in options)
 
 
 class _Reader:

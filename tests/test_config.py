@@ -42,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     **{filled: names for _, filled, names in LISTS},
     "flush": "auto",
     "flush_every_s": 0.0,
+    "initialization_type": "",
     "keep_raw": False,
     "memory_mb": 128,
     "platform_logs": ("default",),
@@ -51,10 +52,17 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+def test_known_names_are_those_that_are_read() -> None:
+    names = {name for name, *_ in [*NUMBERS, *CHOICES, *LISTS]}
+    others = {"FLUSH", "PLATFORM_LOGS", "PORT", "RAW_LINES", "SPOOL_DIR"}
+
+    assert Settings({}).known == {PREFIX + name for name in names | others}
+
+
 def changed(**environ: str) -> dict[str, Any]:
     """What differs from the defaults when our variables are set to *environ*."""
     read = Settings({PREFIX + name: value for name, value in environ.items()})
-    values = {name: getattr(read, name) for name in Settings.__slots__}
+    values = {name: getattr(read, name) for name in Settings.__slots__ if name != "known"}
     return {name: value for name, value in values.items() if value != DEFAULTS[name]}
 
 
@@ -65,7 +73,7 @@ def problem(name: str, value: str, complaint: str, taken: object) -> dict[str, A
 def test_every_setting_has_a_default() -> None:
     read = Settings({})
 
-    assert {name: getattr(read, name) for name in Settings.__slots__} == DEFAULTS
+    assert {name: getattr(read, name) for name in Settings.__slots__ if name != "known"} == DEFAULTS
 
 
 ALL = [name for name, *_ in NUMBERS] + [name for name, *_ in CHOICES] + [name for name, *_ in LISTS]

@@ -95,6 +95,17 @@ def test_an_escape_that_was_cut_needs_what_comes_next(raw: bytes, needs_next: bo
     assert (stitcher.needs_next("function"), stitcher.needs_next("extension")) == (needs_next, False)
 
 
+@pytest.mark.parametrize(
+    ("held", "raw", "fits"),
+    [(b"", b'{"a"', True), (b"", b'a"}', False), (b'{"m":"', b'a"}', True), (b'{"m":"', b'"a', False)],
+)
+def test_a_piece_fits_if_it_could_go_on(held: bytes, raw: bytes, fits: bool) -> None:
+    stitcher = Stitcher()
+    stitcher.add(piece(held))
+
+    assert stitcher.fits(piece(raw, at=2)) is fits
+
+
 def test_a_record_that_grows_without_end_is_let_go() -> None:
     stitcher = Stitcher()
     million = b"A" * 1_000_000

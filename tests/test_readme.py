@@ -1,6 +1,7 @@
 """The README says what the code does."""
 
 import re
+from pathlib import Path
 
 from telemetry_forwarder.config import PREFIX
 from tests import mapping
@@ -28,3 +29,16 @@ def test_settings_table_has_every_setting_and_no_other() -> None:
 
     assert len(ours) > 20
     assert documented == ours | endpoint
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    named = set(re.findall(r"`(tests/test_\w+\.py)(?:::(\w+))?`", README.read_text()))
+
+    missing = [(path, name) for path, name in named if not _is_there(README.parent / path, name)]
+
+    assert len(named) > 15
+    assert missing == []
+
+
+def _is_there(path: Path, name: str) -> bool:
+    return path.is_file() and (not name or f"def {name}(" in path.read_text())

@@ -176,22 +176,21 @@ class Conversion:
                 pass
         if self._has_metrics:
             self._metrics.observe(event)
-        if self._is_wanted_as_log(event.type):
-            request_id = event.fields.get("requestId", "") if isinstance(event.fields, dict) else ""
+        if self._is_wanted_as_log(event):
+            request_id = getattr(event, "request_id", "")
             self._logs.add_event(
                 event, self._invocations.of_line(request_id, event.time_ns) if request_id else None
             )
         else:
             self._ledger.left_out(LOGS, 1, "said by spans and metrics")
 
-    def _is_wanted_as_log(self, type_: str) -> bool:
+    def _is_wanted_as_log(self, event: Event) -> bool:
         if not self._has_logs:
             return False
         wanted = self._settings.platform_logs
         if wanted == ("default",):
-            is_told = type_ in TOLD_BY_SPANS_AND_METRICS
-            return not (is_told and self._has_spans and self._has_metrics)
-        return wanted == ("all",) or type_.removeprefix("platform.") in wanted
+            return not (self._has_spans and self._has_metrics and _is_told_otherwise(event))
+        return wanted == ("all",) or event.type.removeprefix("platform.") in wanted
 
     def _name_instance(self, instance_id: str) -> None:
         """The environment's name, where it is the log stream's: metrics do without, or each would be a series.
@@ -202,6 +201,12 @@ class Conversion:
             return
         named: Mapping[str, Any] = {"faas.instance": instance_id}
         self._logs.resource = self._spans.resource = self._logs.resource.merge(Resource(dict(named)))
+
+
+def _is_told_otherwise(event: Event) -> bool:
+    """Whether spans and metrics say all of it: not of an event that belongs to no invocation, or has no fields."""
+    is_whole = isinstance(event.fields, dict) and getattr(event, "request_id", "unasked") != ""
+    return is_whole and event.type in TOLD_BY_SPANS_AND_METRICS
 
 
 def _note(invocation: Invocation, record: LogLine, line: Line) -> None:

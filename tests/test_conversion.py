@@ -290,3 +290,19 @@ def test_much_that_waits_for_a_flush_is_said_to_be_much() -> None:
     assert bench.conversion.has_much
     bench.take()
     assert not bench.conversion.has_much
+
+
+@pytest.mark.parametrize(
+    ("type_", "record"),
+    [
+        ("platform.start", {"version": "7"}),
+        ("platform.runtimeDone", {"requestId": ["no", "text"]}),
+        ("platform.report", "all that there is is a text"),
+    ],
+)
+def test_platform_event_that_no_span_can_say_is_a_log_record(type_: str, record: object) -> None:
+    bench = Bench()
+
+    bench.says(event(type_, record))
+
+    assert bench.logs == [type_]

@@ -124,7 +124,7 @@ def test_a_post_of_nothing_holds_no_record(body: bytes) -> None:
         (b'{"\\ud800":"\\udfff"}', {"\ud800": "\udfff"}),
         (b'"a\tb\x00"', "a\tb\x00"),
         (b'"caf\xe9 \xff"', "caf\\xe9 \\xff"),
-        (b"[" * 5_000 + b"]" * 5_000, "[" * 5_000 + "]" * 5_000),
+        (b"[" * 200_000 + b"]" * 200_000, "[" * 200_000 + "]" * 200_000),
         (b"1" * 5_000, "1" * 5_000),
         (b'{"a":tru}', '{"a":tru}'),
         (b"", ""),

@@ -149,17 +149,27 @@ def test_an_init_is_measured_and_a_restore_is_left_to_the_report() -> None:
     assert after(phase(), phase(kind="restore"), phase(duration_s=None)) == {"faas.init_duration": (1, 0.095)}
 
 
+OWN_STATE = [
+    Measurement("sent", "{x}", 5, {"error.type": "full"}, is_counter=True),
+    Measurement("held", "{x}", 5, {}, is_counter=False),
+    Measurement("held", "{x}", -2, {}, is_counter=False),
+]
+
+
 def test_our_own_state_is_measured() -> None:
-    one = encoder()
-    one.measure(
-        [
-            Measurement("sent", "{x}", 5, {"error.type": "full"}, is_counter=True),
-            Measurement("held", "{x}", 5, {}, is_counter=False),
-        ]
-    )
-    one.measure([Measurement("held", "{x}", -2, {}, is_counter=False)])
+    one = encoder("cumulative")
+
+    one.measure(OWN_STATE)
 
     assert values(one.take()) == {"sent full": 5, "held": 3}
+
+
+def test_levels_of_our_own_are_left_out_where_no_instance_tells_them_apart() -> None:
+    one = encoder("delta")
+
+    one.measure(OWN_STATE)
+
+    assert values(one.take()) == {"sent full": 5}
 
 
 def test_nothing_is_no_batch() -> None:

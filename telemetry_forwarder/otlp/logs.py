@@ -177,7 +177,7 @@ class LogEncoder:
         value = any_value(body)
         parts = [
             _times(_TIME, time_ns + index, _OBSERVED, observed_ns),
-            self._alike.get(alike) or self._remember(_Alike(*alike)),
+            self._remember(_Alike(*alike)) if (same := self._alike.get(alike)) is None else same,
             _BODY,
             varint(len(value)),
             value,

@@ -98,7 +98,8 @@ class MetricEncoder:
     ) -> None:
         """*new_id*: n random bytes as hex."""
         self._new_id = new_id
-        self._is_named = temporality == "cumulative" and _INSTANCE not in resource.attributes
+        self._has_levels = temporality == "cumulative"
+        self._is_named = self._has_levels and _INSTANCE not in resource.attributes
         self._resource = self._named(resource)
         self._reader = InMemoryMetricReader(preferred_temporality=TEMPORALITIES[temporality])
         provider = MeterProvider(
@@ -149,7 +150,8 @@ class MetricEncoder:
             if own.is_counter:
                 counter = self._meter.create_counter(own.name, own.unit)
                 counter.add(own.value, dict(own.attributes))
-            else:
+            elif self._has_levels:
+                # A level is never a delta, and without an instance's id the environments' levels would collide.
                 self._meter.create_up_down_counter(own.name, own.unit).add(own.value, dict(own.attributes))
 
     def take(self) -> Batch | None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import lives, memory, records, start_up, trees
+from tests.bench import lives, memory, plots, records, start_up, trees
 from tests.bench.figures import Figure, table, write
 from tests.opt_tree import ROOT
 
@@ -14,8 +14,9 @@ _RESULTS = ROOT / "build" / "bench.json"
 
 
 def _startup(chosen: list[trees.Tree], rounds: int) -> list[Figure]:
-    figures = start_up.run(chosen, trees.naive(), rounds) + start_up.run_beside(chosen, rounds)
-    return figures + [figure for tree in chosen for figure in start_up.counted(tree)]
+    naive = trees.naive()
+    figures = start_up.run(chosen, naive, rounds) + start_up.run_beside(chosen, rounds)
+    return figures + [figure for tree in (*chosen, naive) for figure in start_up.counted(tree)]
 
 
 BENCHMARKS: dict[str, Callable[[list[trees.Tree], int], list[Figure]]] = {
@@ -39,6 +40,7 @@ def main() -> int:
         for name in BENCHMARKS if given.name == "all" else [given.name]:
             figures = BENCHMARKS[name](chosen, given.rounds)
             write(_RESULTS, figures)
+            plots.draw(name, _RESULTS)
             print(f"{name}: medians of {given.rounds}\n{table(figures)}\n", flush=True)
     if given.name in ("chaos", "all"):
         return subprocess.call([sys.executable, "-m", "tests.chaos", "--runs", "20"], cwd=ROOT)

@@ -45,6 +45,10 @@ class Driven:
                 return
             time.sleep(0.01)
 
+    def close(self) -> None:
+        """Hang up."""
+        self._posts.close()
+
     def begin(self) -> str:
         """An invocation begins, and does not end by itself."""
         request_id = str(uuid.uuid4())
@@ -61,7 +65,7 @@ class Driven:
     def shut_down(self) -> float:
         """Let it end itself; gives its whole CPU time in ms."""
         self.api.shut_down()
-        self._posts.close()
+        self.close()
         return self.process.end(kills=False)
 
 
@@ -73,7 +77,11 @@ def driven(tree: Tree, sink: Sink, more: Mapping[str, str] | None = None) -> Ite
         env = tree.environment(api.address, sink.endpoint, settings)
         with started(tree.command, env, output=subprocess.DEVNULL) as process:
             api.wait_for("next")
-            yield Driven(api, process)
+            extension = Driven(api, process)
+            try:
+                yield extension
+            finally:
+                extension.close()
 
 
 def events(*records: tuple[str, Any]) -> bytes:

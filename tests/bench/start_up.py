@@ -118,15 +118,21 @@ def runtimes() -> dict[str, list[str]]:
 
 
 def counted(tree: Tree) -> list[Figure]:
-    """The second opinion, which no neighbour disturbs: instructions until register, refused by a closed port."""
-    refused = tree.environment("127.0.0.1:1", _NOBODY)
-    bare_count, ours = instructions(tree.bare, ENVIRONMENT), instructions(tree.command, refused)
-    if bare_count is None or ours is None:
+    """The second opinion, which no neighbour disturbs: instructions of a life without an invocation.
+
+    From exec to the exit after SHUTDOWN, so everything is imported and put together, and nothing is exported.
+    """
+    with Api() as api:
+        api.shut_down()
+        more = {"TELEMETRY_FORWARDER_WARM_UP": "init"}
+        count = instructions(tree.command, tree.environment(api.address, _NOBODY, more))
+    bare_count = instructions(tree.bare, ENVIRONMENT)
+    if bare_count is None or count is None:
         return []
     return [
         Figure(
-            name=f"instructions until register: {tree.name}",
-            value=ours,
+            name=f"instructions of a life without an invocation: {tree.name}",
+            value=count,
             unit="million",
             reference="bare",
             reference_value=bare_count,

@@ -18,6 +18,8 @@ from telemetry_forwarder.outbox import Outbox
 from telemetry_forwarder.route import Result
 from telemetry_forwarder.spool import Entry, Spool
 
+_TO_SPOOL_S = 0.3
+
 
 @dataclass(slots=True)
 class _Way:
@@ -105,8 +107,15 @@ class Flush:
             # What is still held goes to memory: from disk, all would be sent again.
             self._spool.done(entry)
         if held is not None:
-            self._outbox.put_back([held])
+            self._keep(held)
         return held is None
+
+    def _keep(self, batch: Batch) -> None:
+        """Put *batch* back; to disk, where memory has filled up since it was taken."""
+        left = [batch]
+        if not self._outbox.has_room_for(batch) and self._deadline is not None:
+            left = self._spool.write(left, self._deadline.not_before(_TO_SPOOL_S))
+        self._outbox.put_back(left)
 
 
 class _Work:

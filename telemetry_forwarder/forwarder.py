@@ -76,8 +76,9 @@ class Forwarder:
 
     def _rescue(self) -> None:
         """Something of ours has broken: what is held goes to disk, and the books are closed."""
-        self._outbox.put_back(self._flush.abandon())
-        self._close_books(Deadline.after(SPOOL_S, self._clock))
+        deadline = Deadline.after(SPOOL_S, self._clock)
+        self._outbox.put_back(self._spool.write(self._flush.abandon(), deadline))
+        self._close_books(deadline)
 
     def _work(self) -> None:
         while True:
@@ -190,7 +191,7 @@ class Forwarder:
     def _finish(self, shut_down: ShutDown) -> None:
         left_s = shut_down.deadline.left_s()
         deadline = shut_down.deadline.less(min(SPOOL_S / 2, left_s / 4))
-        self._outbox.put_back(self._flush.abandon())
+        self._outbox.put_back(self._spool.write(self._flush.abandon(), deadline))
         self._put(self._conversion.take(self._clock.unix_ns(), []))
         self._write_spool(deadline)
         # What was taken from Lambda since then has nobody else to keep it.

@@ -24,6 +24,7 @@ from tests.said import Said
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
+LIMIT_BYTES = 100_000
 PATHS = {LOGS: "/v1/logs", SPANS: "/v1/traces", METRICS: "/v1/metrics"}
 
 
@@ -35,7 +36,7 @@ class Bench:
         self.collector = collector
         self.inbox = Inbox(1_000)
         self.ledger = Ledger()
-        self.outbox = Outbox(self.ledger)
+        self.outbox = Outbox(self.ledger, limit_bytes=LIMIT_BYTES)
         say = said.diagnostics(self.clock)
         form = SpoolFormat(function="orders", version="7", life=b"\0\0\0\0")
         self.spool = Spool(
@@ -158,6 +159,21 @@ def test_last_chance_tries_an_endpoint_that_is_to_be_left_alone(bench: Bench) ->
     assert bench.sizes(LOGS) == [3, 3]
 
 
+def test_what_comes_back_to_a_memory_that_has_filled_up_goes_to_disk(bench: Bench) -> None:
+    bench.collector.script(then=c.Answer(status=503))
+    bench.held(old := batch(LOGS, 1, padding="x" * (LIMIT_BYTES - 1_000)))
+    bench.flush.begin(Deadline.after(10.0, bench.clock), is_last_chance=False)
+    bench.held(batch(LOGS, 1, padding="y" * 2_000))
+
+    while not bench.flush.is_over:
+        for _ in bench.inbox.take(LONG_S):
+            bench.flush.sent(LOGS)
+
+    assert bench.books(LOGS) == Tally(LOGS, received=2, held=1, spooled=1)
+    assert (entry := bench.spool.take(LOGS)) is not None
+    assert entry.batch == old
+
+
 def test_what_is_abandoned_is_given_back_or_is_on_disk(bench: Bench) -> None:
     hang = c.Hang()
     bench.collector.script(then=hang)
@@ -171,7 +187,12 @@ def test_what_is_abandoned_is_given_back_or_is_on_disk(bench: Bench) -> None:
     assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
     assert bench.flush.is_over
     hang.until.set()
-    bench.flush.sent(LOGS)
+    ended: set[str] = set()
+    while ended != {LOGS, SPANS}:
+        for item in bench.inbox.take(LONG_S):
+            assert isinstance(item, Sent)
+            bench.flush.sent(item.signal)
+            ended.add(item.signal)
     assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
 
 

@@ -42,3 +42,17 @@ def test_every_promise_names_a_test_that_exists() -> None:
 
 def _is_there(path: Path, name: str) -> bool:
     return path.is_file() and (not name or f"def {name}(" in path.read_text())
+
+
+def test_every_module_has_its_place_in_the_architecture() -> None:
+    modules = {
+        ".".join(path.relative_to(_SOURCES).with_suffix("").parts)
+        for path in _SOURCES.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+
+    _, _, section = README.read_text().partition("| idea | where |")
+    rows = section.partition("\n\n")[0]
+    named = re.findall(r"`([\w.]+)`", rows)
+
+    assert sorted(named) == sorted(modules)

@@ -410,7 +410,7 @@ follow(linger_s=0.3)
 def test_overflow_is_dropped_and_announced(start: Start) -> None:
     script = "register(); subscribe(statuses=[503] * 4); follow()"
 
-    with start(script, backlog_bytes=20_000) as lam:
+    with start(script, backlog_bytes=20_000, redelivery_first_s=0.01) as lam:
         lam.invoke({"flood": 1000, "sleep": 0.6})
 
     [dropped] = records(lam.delivered, "logsDropped")

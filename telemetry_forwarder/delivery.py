@@ -18,7 +18,7 @@ NO_ENDPOINT = "no endpoint"
 
 
 class Delivery:
-    """Sends to the endpoints. Belongs to one thread, but for `hurry`.
+    """Sends to the endpoints. `send` is for one thread at a time of each signal; all else is for any.
 
     An endpoint that failed, with all the tries that a deadline allowed, is left alone for a while, 1 s at
     first and 60 s at last: what is for it is held, and nobody waits. Then one batch of each signal probes.

@@ -91,7 +91,7 @@ def started(
 
 def instructions(command: list[str], env: Mapping[str, str]) -> float | None:
     """Millions of instructions in user space, by callgrind: the same in every run. None without valgrind."""
-    tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--trace-children=yes"]
     try:
         done = subprocess.run(
             [*tool, *command], env={**env, "PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False

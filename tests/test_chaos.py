@@ -23,8 +23,7 @@ def test_nothing_is_lost_and_nobody_slowed(scenario: Scenario, opt: Path) -> Non
     with ThreadPoolExecutor(len(SEEDS)) as pool:
         verdict = Verdict.all_of(pool.map(lambda seed: scenario.run(seed, opt), SEEDS))
 
-    assert (verdict.failed, verdict.lost, verdict.is_exact) == (0, 0, True), verdict.remarks
-    assert verdict.duplicates <= verdict.unavoidable_duplicates, verdict.remarks
+    assert verdict.is_good, verdict
     # The exact figures are the table's; this is for a machine that does five things at once.
     assert verdict.slowest_next_s < BUDGET_S + 2.0
 

@@ -16,7 +16,7 @@ from tests.chaos.verdict import Verdict
 from tests.opt_tree import assemble
 
 SCENARIOS = (*ENDPOINT, *LAMBDA, *MACHINE)
-_ROW = "{:<22} {:>4} {:>7} {:>5} {:>11} {:>7} {:>14}"
+_ROW = "{:<22} {:>4} {:>7} {:>5} {:>11} {:>9} {:>7} {:>13}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(figures.shutdown(opt, given.runs))
         print(figures.dead_endpoint(opt, given.runs))
         return 0
-    print(_ROW.format("scenario", "runs", "failed", "lost", "duplicates", "ledger", "slowest next"))
+    print(
+        _ROW.format("scenario", "runs", "failed", "lost", "duplicates", "needless", "ledger", "slowest next")
+    )
     wanted = [each for each in SCENARIOS if not given.names or each.name.startswith(tuple(given.names))]
     verdicts = [_row(scenario, opt, given.runs, given.at_once) for scenario in wanted]
     return 0 if all(verdict.is_good for verdict in verdicts) else 1
@@ -48,11 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _row(scenario: Scenario, opt: Path, runs: int, at_once: int) -> Verdict:
     with ThreadPoolExecutor(at_once) as pool:
         verdict = Verdict.all_of(pool.map(lambda seed: scenario.run(seed, opt), range(runs)))
-    duplicates = f"{verdict.duplicates} of {verdict.unavoidable_duplicates}"
     ledger = "exact" if verdict.is_exact else "WRONG"
     slowest = f"{verdict.slowest_next_s * 1000:.0f} ms"
     print(
-        _ROW.format(scenario.name, runs, verdict.failed, verdict.lost, duplicates, ledger, slowest),
+        _ROW.format(
+            scenario.name,
+            runs,
+            verdict.failed,
+            verdict.lost,
+            verdict.duplicates,
+            verdict.needless,
+            ledger,
+            slowest,
+        ),
         flush=True,
     )
     for remark in verdict.remarks:

@@ -17,8 +17,8 @@ class Verdict:
     lost: int
     """Records that Lambda gave us and that are nowhere, without a reason that could not be helped."""
     duplicates: int
-    unavoidable_duplicates: int
-    """Most that can be: what was taken without our hearing of it had to be sent again."""
+    needless: int
+    """Of these. What was taken without our hearing of it had to be sent again."""
     is_exact: bool
     slowest_next_s: float
     remarks: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Verdict:
             failed=sum(run.failed for run in runs),
             lost=sum(run.lost for run in runs),
             duplicates=sum(run.duplicates for run in runs),
-            unavoidable_duplicates=sum(run.unavoidable_duplicates for run in runs),
+            needless=sum(run.needless for run in runs),
             is_exact=all(run.is_exact for run in runs),
             slowest_next_s=max(run.slowest_next_s for run in runs),
             remarks=tuple(remark for run in runs for remark in run.remarks),
@@ -39,12 +39,7 @@ class Verdict:
 
     @property
     def is_good(self) -> bool:
-        return (
-            not self.failed
-            and not self.lost
-            and self.is_exact
-            and self.duplicates <= self.unavoidable_duplicates
-        )
+        return self.is_exact and not (self.failed or self.lost or self.needless)
 
 
 def judge(run: Run, *, unavoidable: frozenset[str], kills: int, is_cut_at_the_end: bool) -> Verdict:
@@ -77,7 +72,7 @@ def judge(run: Run, *, unavoidable: frozenset[str], kills: int, is_cut_at_the_en
         failed=len(failed) + len(bad_exits[kills:]),
         lost=lost,
         duplicates=duplicates.total(),
-        unavoidable_duplicates=unacknowledged,
+        needless=max(0, duplicates.total() - unacknowledged),
         is_exact=is_exact,
         slowest_next_s=max((said.held_s for said in run.said), default=0.0),
         remarks=tuple(remarks),

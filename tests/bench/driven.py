@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -72,8 +73,12 @@ class Driven:
 @contextlib.contextmanager
 def driven(tree: Tree, sink: Sink, more: Mapping[str, str] | None = None) -> Iterator[Driven]:
     """Start the extension of *tree*, sending to *sink*, and wait until it is warm."""
-    with Api() as api:
-        settings = {"TELEMETRY_FORWARDER_WARM_UP": "init", **(more or {})}
+    with Api() as api, tempfile.TemporaryDirectory() as spool:
+        settings = {
+            "TELEMETRY_FORWARDER_WARM_UP": "init",
+            "TELEMETRY_FORWARDER_SPOOL_DIR": spool,
+            **(more or {}),
+        }
         env = tree.environment(api.address, sink.endpoint, settings)
         with started(tree.command, env, output=subprocess.DEVNULL) as process:
             api.wait_for("next")

@@ -11,8 +11,8 @@ from tests.bench.measuring import interleaved
 
 
 @pytest.fixture(scope="module")
-def tree() -> trees.Tree:
-    return trees.checkout()
+def tree(opt: Path) -> trees.Tree:
+    return trees.checkout(opt)
 
 
 def test_startup_tells_register_next_and_cpu_against_the_bare_interpreter(tree: trees.Tree) -> None:

@@ -45,9 +45,9 @@ class Tree:
         }
 
 
-def checkout() -> Tree:
-    """The extension of this checkout, on this Python. In a folder of its own: tests assemble theirs meanwhile."""
-    opt = assemble(BUILD / "opt")
+def checkout(opt: Path | None = None) -> Tree:
+    """The extension of this checkout, on this Python; in a folder of its own, unless it is assembled already."""
+    opt = opt or assemble(BUILD / "opt")
     return Tree("checkout", [_extension(opt)], [_PYTHON, "-I", "-S", "-c", "pass"])
 
 

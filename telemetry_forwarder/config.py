@@ -33,6 +33,8 @@ _PLATFORM_EVENTS = (
 )
 
 _GIB = 1_073_741_824
+# OpenTelemetry calls the signal traces; what it is made of is what we call it by.
+_ALIASES = {"traces": "spans"}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -129,7 +131,8 @@ class _Reader:
 
     def names(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
         """Some of *known*, in their order, separated by commas; all of them by default."""
-        given = {word.strip().lower() for word in self._given(name).split(",") if word.strip()}
+        words = {word.strip().lower() for word in self._given(name).split(",") if word.strip()}
+        given = {_ALIASES.get(word, word) for word in words}
         taken = tuple(word for word in known if word in given)
         if given <= set(known):
             return taken or known
@@ -137,10 +140,11 @@ class _Reader:
         return taken or known
 
     def platform_logs(self, name: str) -> tuple[str, ...]:
-        """`default`, `all` or `none`, or names of platform events without their `platform.`."""
+        """`default`, `all` or `none`, or names of platform events, with or without their `platform.`."""
         words = [word.strip().lower() for word in self._given(name).split(",") if word.strip()]
         if len(words) == 1 and words[0] in ("default", "all", "none"):
             return (words[0],)
+        words = [word.removeprefix("platform.") for word in words]
         taken = tuple(event for event in _PLATFORM_EVENTS if event.lower() in words) or ("default",)
         if words and not {event.lower() for event in _PLATFORM_EVENTS}.issuperset(words):
             choices = ", ".join(_PLATFORM_EVENTS)

@@ -205,6 +205,8 @@ def test_what_is_no_flag_leaves_false() -> None:
         ("All", ("all",)),
         ("none", ("none",)),
         ("report, INITSTART", ("initStart", "report")),
+        ("platform.report, Platform.start", ("start", "report")),
+        ("platform.report, start", ("start", "report")),
     ],
 )
 def test_platform_logs_are_a_word_or_a_list(value: str, expected: tuple[str, ...]) -> None:
@@ -213,7 +215,7 @@ def test_platform_logs_are_a_word_or_a_list(value: str, expected: tuple[str, ...
 
 @pytest.mark.parametrize(
     ("value", "taken"),
-    [("x", ("default",)), ("all,report", ("report",)), ("platform.report", ("default",))],
+    [("x", ("default",)), ("all,report", ("report",)), ("platform.all", ("default",))],
 )
 def test_platform_logs_of_no_kind_leave_what_is_known(value: str, taken: tuple[str, ...]) -> None:
     complaint = f"is none of default, all, none, and no list of {EVENTS}"
@@ -221,6 +223,14 @@ def test_platform_logs_of_no_kind_leave_what_is_known(value: str, taken: tuple[s
     assert changed(PLATFORM_LOGS=value) == problem("PLATFORM_LOGS", value, complaint, ",".join(taken)) | (
         {} if taken == ("default",) else {"platform_logs": taken}
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "signals"),
+    [("traces,logs", ("logs", "spans")), ("Traces", ("spans",)), ("traces, spans", ("spans",))],
+)
+def test_traces_are_what_others_call_spans(value: str, signals: tuple[str, ...]) -> None:
+    assert changed(SIGNALS=value) == {"signals": signals}
 
 
 def test_spool_s_folder_is_any_absolute_path() -> None:

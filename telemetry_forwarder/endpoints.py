@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from telemetry_forwarder.batch import SIGNALS
 from telemetry_forwarder.proxies import proxy_for
-from telemetry_forwarder.urls import authorization, bare_netloc, parsed_url, shown_url
+from telemetry_forwarder.urls import authorization, bare_netloc, parsed_url, shown_url, with_scheme
 
 GRPC = "grpc"
 HTTP_PROTOBUF = "http/protobuf"
@@ -121,7 +121,7 @@ class _Reader:
         """The name that is set, and its value; ("", "") where none is."""
         for prefix in prefixes:
             for name in (f"{prefix}{signal.upper()}_{option}", f"{prefix}{option}"):
-                if value := self._environ.get(name, "").strip():
+                if value := _unquoted(self._environ.get(name, "").strip()):
                     return name, value
         return "", ""
 
@@ -177,12 +177,17 @@ class _Reader:
     def _url(self, signal: str, protocol: str, *, is_insecure: bool) -> SplitResult:
         name, value = self.find(signal, "ENDPOINT")
         default = urlsplit(f"http://localhost:{_GRPC_PORT if protocol == GRPC else _HTTP_PORT}")
+        whole = with_scheme(value)
         if protocol == GRPC and "://" not in value:
-            value = value and f"{'http' if is_insecure else 'https'}://{value}"
-        url = parsed_url(value) if value else default
+            whole = f"{'http' if is_insecure else 'https'}://{value}"
+        url = parsed_url(whole) if value else default
         if url is None:
-            self._object(name, f"{shown_url(value)!r} is not a http:// or https:// URL", urlunsplit(default))
+            shown = f"{shown_url(value)!r} is" if shown_url(value) else "is"
+            self._object(name, f"{shown} not a http:// or https:// URL", urlunsplit(default))
             url = default
+        elif whole != value and value and protocol != GRPC:
+            origin = f"{url.scheme}://{url.netloc}"
+            self._object(name, "has neither http:// nor https://", origin)
         if protocol == GRPC:
             return url._replace(path=url.path or "/")
         if url is default or not name.endswith(f"{signal.upper()}_ENDPOINT"):
@@ -224,8 +229,15 @@ class _Reader:
             self._problems.append(problem)
 
 
+def _unquoted(value: str) -> str:
+    """*value* without the quotes that a file or a shell has left around it."""
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1].strip()
+    return value
+
+
 def _server(text: str) -> tuple[str, str] | None:
-    url = parsed_url(text)
+    url = parsed_url(with_scheme(text))
     return url and (url.scheme, bare_netloc(url))
 
 

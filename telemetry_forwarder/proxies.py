@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
+from telemetry_forwarder.urls import has_late_at
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -36,8 +38,9 @@ def _given(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
 def _is_proxy(proxy: str) -> bool:
     try:
         parts = urlsplit(proxy)
+        is_whole = bool(parts.hostname) and proxy.isascii() and not has_late_at(parts)
         # To speak TLS with a proxy, and inside of it with the endpoint, is not supported.
-        return parts.scheme == "http" and bool(parts.hostname) and proxy.isascii() and parts.port != 0
+        return parts.scheme == "http" and is_whole and parts.port != 0
     except ValueError:
         return False
 

@@ -201,7 +201,9 @@ def _headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
 
 
 def _credentials(url: SplitResult) -> tuple[str, str] | None:
-    return (unquote(url.username), unquote(url.password or "")) if url.username else None
+    if not (url.username or url.password):
+        return None
+    return unquote(url.username or ""), unquote(url.password or "")
 
 
 def _read(response: httpcore.Response) -> Answer:

@@ -192,6 +192,12 @@ class TestTwoServers:
 
         assert logs(environ).headers == {"key": "secret"}
 
+    @pytest.mark.parametrize("ours", ["localhost:4317", "'http://localhost:4317'"])
+    def test_the_same_server_is_known_without_its_scheme(self, ours: str) -> None:
+        environ = self.ENVIRON | {_OTEL + "PROTOCOL": "http/protobuf", _OURS + "ENDPOINT": ours}
+
+        assert logs(environ).headers == {"key": "secret"}
+
     def test_shared_headers_without_a_shared_endpoint_are_meant_for_ours(self) -> None:
         environ = {_OURS + "ENDPOINT": "https://mine", _OTEL + "HEADERS": "key=secret"}
 
@@ -271,7 +277,6 @@ def test_secrets_are_not_in_the_representation() -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ("collector:4318", "collector:4318"),
         ("ftp://h", "ftp://h"),
         ("http://", "http://"),
         ("http://h:port", "http://h:port"),
@@ -280,7 +285,10 @@ def test_secrets_are_not_in_the_representation() -> None:
         ("http://[::1", "http://[::1"),
         ("http://ü" + "x" * 70, "http://ü" + "x" * 70),
         ("ftp://me:SECRET@h?key=SECRET", "ftp://h"),
-        ("me:SECRET@h", "h"),
+        ("https://user:SECRET#1@otlp.invalid", "https://***"),
+        ("https://user:SECRET?x@otlp.invalid", "https://***"),
+        ("https://SECRET#foo:x@otlp.invalid", "https://***"),
+        ("https://user:1234#SECRET@otlp.invalid", "https://***"),
     ],
 )
 def test_bad_endpoint_is_said_once_without_its_secrets(value: str, shown: str) -> None:
@@ -291,6 +299,60 @@ def test_bad_endpoint_is_said_once_without_its_secrets(value: str, shown: str) -
         "taken instead: http://localhost:4318"
     ]
     assert found[LOGS].url == "http://localhost:4318/v1/logs"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["me:SECRET@h", "api-key=SECRET", "SECRET", "eyJh.eyJS.SECRET", "a.b?SECRET", "//h", "h:0x1", "h:99999"],
+)
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_nothing_is_shown_of_an_endpoint_that_is_not_even_like_a_url(value: str, protocol: str) -> None:
+    _, problems = read({_OTEL + "ENDPOINT": value, _OTEL + "PROTOCOL": protocol}, has_grpc=True)
+
+    assert not [problem for problem in problems if "SECRET" in problem]
+    if protocol != "grpc":
+        assert problems == [
+            "OTEL_EXPORTER_OTLP_ENDPOINT: is not a http:// or https:// URL; "
+            "taken instead: http://localhost:4318"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        ("127.0.0.1:4318", "http://127.0.0.1:4318"),
+        ("otlp.example.com:4318", "http://otlp.example.com:4318"),
+        ("otlp.example.com", "https://otlp.example.com"),
+        ("otlp.example.com:8443/base", "https://otlp.example.com:8443"),
+        ("1.1.1.1", "https://1.1.1.1"),
+        ("10.1.2.3:80", "http://10.1.2.3:80"),
+        ("[fd00::1]:9000", "http://[fd00::1]:9000"),
+        ("localhost", "http://localhost"),
+        ("collector:9000", "http://collector:9000"),
+        ("collector.internal:443", "https://collector.internal:443"),
+        ("collector.ns.svc.cluster.local", "http://collector.ns.svc.cluster.local"),
+        ('"otlp.example.com"', "https://otlp.example.com"),
+    ],
+)
+def test_endpoint_without_a_scheme_gets_one_which_is_said_once(value: str, origin: str) -> None:
+    found, problems = read({_OTEL + "ENDPOINT": value})
+
+    assert {endpoint.origin for endpoint in found.values()} == {origin}
+    assert problems == [
+        f"OTEL_EXPORTER_OTLP_ENDPOINT: has neither http:// nor https://; taken instead: {origin}"
+    ]
+
+
+def test_path_behind_an_endpoint_without_a_scheme_is_kept() -> None:
+    assert logs({_OTEL + "ENDPOINT": "h:4318/base"}).url == "http://h:4318/base/v1/logs"
+
+
+@pytest.mark.parametrize("value", ['"https://h"', "'https://h'", "' https://h '"])
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_quotes_around_an_endpoint_are_no_part_of_it(value: str, protocol: str) -> None:
+    found, problems = read({_OTEL + "ENDPOINT": value, _OTEL + "PROTOCOL": protocol}, has_grpc=True)
+
+    assert (found[LOGS].origin, problems) == ("https://h", [])
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,18 @@ def test_proxy(environ: dict[str, str], url: str, proxy: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["socks5://me:SECRET@p", "https://me:SECRET@p", "http://", "http://p:x", "http://p:99999", "http://ü"],
+    [
+        "socks5://me:SECRET@p",
+        "https://me:SECRET@p",
+        "http://",
+        "http://p:x",
+        "http://p:99999",
+        "http://ü",
+        "http://SECRET/x@proxy.invalid:3128",
+        "SECRET#x@proxy.invalid:3128",
+        "http://me:1234?SECRET@proxy.invalid:3128",
+        "http://sec.ret/x@proxy.invalid:3128",
+    ],
 )
 def test_bad_proxy_is_said_once_without_its_value(value: str) -> None:
     problems: list[str] = []

@@ -416,6 +416,15 @@ class TestTls:
 
 
 class TestProxy:
+    def test_proxy_may_want_a_password_without_a_name(
+        self, transport: Transport, collector: FakeCollector
+    ) -> None:
+        proxy = collector.endpoint.replace("//", "//:token@")
+
+        send(transport, Endpoint(LOGS, "http://nobody.invalid/v1/logs", proxy=proxy))
+
+        assert collector.requests[0].headers["proxy-authorization"] == "Basic OnRva2Vu"
+
     def test_plain_http_is_asked_of_the_proxy(self, transport: Transport, collector: FakeCollector) -> None:
         proxy = collector.endpoint.replace("//", "//me:p%40ss@")
 

@@ -103,6 +103,11 @@ class Conversion:
         return reported
 
     @property
+    def holds_piece(self) -> bool:
+        """Whether a record that Lambda has cut waits for its rest."""
+        return self._decoder.held > 0
+
+    @property
     def has_something(self) -> bool:
         """Whether `take` may have something to give."""
         return self._news > 0
@@ -152,11 +157,22 @@ class Conversion:
         line = read_line(record.record, keep_raw=self._settings.keep_raw)
         invocation = None
         if record.origin == "function":
-            invocation = self._invocations.of_line(line.request_id, record.time_ns)
+            invocation = self._owner(line, record.time_ns)
             if invocation is not None:
                 _note(invocation, record, line)
         if self._has_logs:
             self._logs.add_line(record, line, invocation)
+
+    def _owner(self, line: Line, time_ns: int) -> Invocation | None:
+        """The invocation of a function's line. An id that nobody knows is the user's, and tells nothing."""
+        known = self._invocations.of_line(line.request_id, time_ns)
+        if known is not None or not line.request_id:
+            return known
+        latest = self._invocations.of_line("", time_ns)
+        if latest and latest.done and latest.done.time_ns < time_ns and line.has_likely_request_id:
+            # It may be of the next one, of which Lambda has not told us yet.
+            return None
+        return latest
 
     def _add_event(self, event: Event) -> None:
         if not self._invocations.observe(event):
@@ -214,7 +230,8 @@ def _note(invocation: Invocation, record: LogLine, line: Line) -> None:
     if record.time_ns > invocation.last_line_ns:
         invocation.last_line_ns = record.time_ns
     exception_type = str(line.attributes.get("exception.type") or "") if line.attributes else ""
-    if line.is_exception and not invocation.exception_type:
+    is_its_own = line.request_id in ("", invocation.request_id)
+    if line.is_exception and is_its_own and not invocation.exception_type:
         invocation.exception_type = exception_type or "exception"
     text = line.body if isinstance(line.body, str) else ""
     if out_of_memory(text) or (exception_type and out_of_memory(exception_type)):

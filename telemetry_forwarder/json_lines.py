@@ -5,11 +5,10 @@ the line's own fields; what is understood in part, or not at all, stays an attri
 its type.
 """
 
-import re
 from typing import Any
 
 from telemetry_forwarder import severity, stack_traces, trace_ids
-from telemetry_forwarder.line import Line
+from telemetry_forwarder.line import UUID, Line
 from telemetry_forwarder.timestamps import time_ns
 
 TYPE_CHECKING = False
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
     # A key that was understood: its place in the order of precedence, itself, its value, what it was read as.
     _Taken = tuple[int, str, Any, Any]
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
-# Ruby's runtime prints an exception without a level, but says in the type who raised it: Function<TypeError>.
-_RUBY_TYPE = re.compile(r"(?:Function|Runtime|Init)<.+>", re.DOTALL)
+# Where the runtimes themselves write the request id.
+_RUNTIMES_ID = frozenset({"requestId", "AWSRequestId", "AWSrequestId"})
 
 
 def _message(value: Any) -> Any:
@@ -65,7 +63,7 @@ def _request_id(value: Any) -> str | None:
 
 
 def _likely_request_id(value: Any) -> str | None:
-    return value if isinstance(value, str) and _UUID.fullmatch(value) else None
+    return value if isinstance(value, str) and UUID.fullmatch(value) else None
 
 
 def _trace_id(value: Any) -> str | None:
@@ -142,7 +140,7 @@ _EXCEPTION = (stack_traces.TYPE, stack_traces.MESSAGE, stack_traces.STACKTRACE)
 
 
 def read_object(record: dict[str, Any]) -> Line:
-    """What a JSON object says. Does not change *record*, but shares its values."""
+    """What a JSON object says, but whether it tells of a failure. Does not change *record*, but shares its values."""
     attributes: dict[str, Any] = {}
     taken: list[_Taken | None] = [None] * 9
     for key, value in record.items():
@@ -168,16 +166,15 @@ def _line(record: dict[str, Any], attributes: dict[str, Any], taken: "list[_Take
     number, level_text = level[3] if level else (0, "")
     if trace or span:
         _give_back_ids(trace, span, attributes)
-    is_exception = False
     exception = _name_exception((name, cause, stack), attributes) if name or cause or stack else {}
-    if body is None or number >= severity.ERROR:
-        uncaught = _uncaught(body, number, exception)
-        if uncaught is not None:
-            is_exception = True
-            number = number or severity.ERROR
-            attributes = {**uncaught, **attributes}
     if body is None:
         body, attributes = _body_without_message(record, attributes, exception)
+    # Where the whole object is the body, nothing that is not believed has to be kept beside it.
+    has_rest = body is not record
+    request_key = request[1] if request else ""
+    has_runtime_format = (
+        request_key in _RUNTIMES_ID and "timestamp" in record and ("level" in record or "log_level" in record)
+    )
     return Line(
         body,
         number,
@@ -187,7 +184,10 @@ def _line(record: dict[str, Any], attributes: dict[str, Any], taken: "list[_Take
         attributes,
         trace[3] if trace else "",
         span[3] if span and trace else "",
-        is_exception,
+        False,
+        request_key if has_rest else "",
+        has_runtime_format,
+        (moment[1], moment[2]) if moment and has_rest else None,
     )
 
 
@@ -213,22 +213,6 @@ def _name_exception(error: "tuple[_Taken | None, ...]", attributes: dict[str, An
         else:
             attributes[key] = value
     return exception
-
-
-def _uncaught(body: Any, number: int, exception: dict[str, str]) -> dict[str, str] | None:
-    """The attributes, as far as *exception* lacks them, of one that nobody caught; None if it is none."""
-    if isinstance(body, str):
-        # Java: the text of its text format, as the message.
-        return stack_traces.of_java(body)
-    if isinstance(body, dict):
-        # Node: the error is the message. `console.error(error)` looks the same.
-        error = stack_traces.of_object(body)
-        return error if error and stack_traces.STACKTRACE in error else None
-    # Python, .NET and Ruby: the error itself is the object, without a message.
-    if body is None and stack_traces.TYPE in exception and stack_traces.MESSAGE in exception:
-        is_uncaught = number >= severity.ERROR or _RUBY_TYPE.fullmatch(exception[stack_traces.TYPE])
-        return {} if is_uncaught else None
-    return None
 
 
 def _body_without_message(

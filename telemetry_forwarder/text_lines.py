@@ -41,6 +41,10 @@ _LOGFMT_TIME = re.compile(r'(?:^|\s)(?:time|ts)="?([\w.:+-]{10,40})')
 _PLATFORM = re.compile(
     rf"(START |END |REPORT |)RequestId: ({_UUID})\b(?: Error: ([^\r\n]*)(?:\s+([\w.]+)$)?)?"
 )
+# How Lambda itself begins the end of a runtime; the rest of the world may print an id and an error, too.
+_CRASHES = ("Runtime exited", "Runtime.", "Task timed out", "signal: killed")
+# As JSON calls it, for an id in a prefix that turns out to be somebody else's.
+_REQUEST_ID_KEY = "requestId"
 _XRAY = re.compile(r"\tXRAY TraceId: (\S+)\tSegmentId: (\S+)")
 
 
@@ -85,18 +89,14 @@ def _of_node_or_dotnet(text: str) -> Line | None:
 
 def _tabbed(level: str, moment: str, request_id: str, body: str) -> Line | None:
     """A line of the four fields that Lambda's runtimes separate by tabs."""
-    moment_ns = time_ns(moment)
-    attributes: dict[str, Any] = {}
-    if not moment_ns:
-        if moment[4:5] != "-" or moment[10:11] != "T":
-            return None
-        attributes["timestamp"] = moment
+    if not time_ns(moment) and (moment[4:5] != "-" or moment[10:11] != "T"):
+        return None
     # Not always a UUID: emulators have ids of their own, and outside of invocations there is none.
     if len(request_id) > 64 or " " in request_id:
         return None
     if request_id == "undefined":
         request_id = ""
-    return Line(body, severity.of_name(level), level, moment_ns, request_id, attributes, "", "", False)
+    return _prefixed(body, level, moment, request_id, {})
 
 
 def _with_exception(line: Line) -> Line:
@@ -114,15 +114,10 @@ def _of_java(text: str) -> Line | None:
     if match is None:
         return None
     moment, request_id, timed_out, level, logger = match.groups()
-    moment_ns = time_ns(moment)
-    attributes = {} if moment_ns else {"timestamp": moment}
     if timed_out:
-        body = text[match.start(3) :]
-        return Line(body, severity.ERROR, "", moment_ns, request_id, attributes, "", "", False)
-    if logger:
-        attributes["logger"] = logger
-    body = text[match.end() :]
-    return Line(body, severity.of_name(level), level, moment_ns, request_id, attributes, "", "", False)
+        return _prefixed(text[match.start(3) :], "ERROR", moment, request_id, {})._replace(severity_text="")
+    attributes = {"logger": logger} if logger else {}
+    return _prefixed(text[match.end() :], level, moment, request_id, attributes)
 
 
 def _of_ruby(text: str) -> Line | None:
@@ -130,14 +125,22 @@ def _of_ruby(text: str) -> Line | None:
     if match is None:
         return None
     moment, process, level, request_id, program = match.groups()
-    moment_ns = time_ns(moment)
     attributes: dict[str, Any] = {"process.pid": int(process)}
-    if not moment_ns:
-        attributes["timestamp"] = moment
     if program:
         attributes["logger"] = program
-    body = text[match.end() :]
-    return Line(body, severity.of_name(level), level, moment_ns, request_id or "", attributes, "", "", False)
+    return _prefixed(text[match.end() :], level, moment, request_id or "", attributes)
+
+
+def _prefixed(body: str, level: str, moment: str, request_id: str, attributes: dict[str, Any]) -> Line:
+    """A line whose prefix was a runtime's own, and is taken out of the body."""
+    moment_ns = time_ns(moment)
+    own_time = ("timestamp", moment) if moment_ns else None
+    if not moment_ns:
+        attributes["timestamp"] = moment
+    number = severity.of_name(level)
+    return Line(
+        body, number, level, moment_ns, request_id, attributes, "", "", False, _REQUEST_ID_KEY, True, own_time
+    )
 
 
 def _dated(text: str) -> Line | None:
@@ -163,7 +166,10 @@ def _of_platform(text: str, match: re.Match[str]) -> Line:
         attributes = {stack_traces.MESSAGE: error}
         if error_type:
             attributes[stack_traces.TYPE] = error_type
-        return Line(text, severity.ERROR, "", 0, request_id, attributes, "", "", True)
+        is_crash = error.startswith(_CRASHES) or (error_type or "").startswith("Runtime.")
+        return Line(
+            text, severity.ERROR, "", 0, request_id, attributes, "", "", is_crash, has_runtime_format=is_crash
+        )
     xray = _XRAY.search(text, match.end()) if record == "REPORT " else None
     trace_id = trace_ids.trace_id(xray[1]) if xray else ""
     span_id = trace_ids.span_id(xray[2]) if xray and trace_id else ""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from telemetry_forwarder.formats import read_line
 from telemetry_forwarder.line import Line
 
 ID = "8286a188-ba32-4475-8077-530cd35c09a9"
@@ -30,3 +31,10 @@ def line(
 def exception(name: str, message: str, trace: str = "") -> dict[str, str]:
     parts = {"exception.type": name, "exception.message": message, "exception.stacktrace": trace}
     return {key: value for key, value in parts.items() if value or key == "exception.message"}
+
+
+def read(record: Any, *, keep_raw: bool = False) -> Line:
+    """What `formats` reads, but how it came by it."""
+    return read_line(record, keep_raw=keep_raw)._replace(
+        request_id_key="", has_runtime_format=False, own_time=None
+    )

@@ -253,6 +253,86 @@ def test_memory_that_ran_out_is_seen_in_the_log(line: object, is_seen: bool) -> 
     assert ("lambda.out_of_memory" in bench.metrics) is is_seen
 
 
+OTHER = "11111111-2222-4333-8444-555555555555"
+LINE_ISO = "2026-09-22T06:30:00.223Z"
+FORMATTED = {"message": "x", "timestamp": LINE_ISO, "level": "INFO", "requestId": OTHER}
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ({"message": "x", "requestId": "down-42"}, {"requestId": "down-42"}),
+        ({"message": "x", "request_id": OTHER}, {"request_id": OTHER}),
+        ({"message": "x", "faas.invocation_id": OTHER}, {"lambda.line.faas.invocation_id": OTHER}),
+        (f"START RequestId: {OTHER} Version: 1", {}),
+        (FORMATTED, {"requestId": OTHER}),
+        (f"[INFO]\t{LINE_ISO}\t{OTHER}\thello", {"requestId": OTHER}),
+    ],
+)
+def test_id_of_the_user_s_own_takes_a_line_from_no_invocation(line: object, kept: dict[str, str]) -> None:
+    bench = Bench()
+
+    bench.says(START, event("function", line, LINE_ISO))
+
+    ((_, _, log),) = bench.flat(LOGS, otlp.log_records)
+    assert otlp.attributes(log.attributes) == {"faas.invocation_id": ID} | kept
+    assert (len(log.trace_id), len(log.span_id)) == (16, 8)
+
+
+@pytest.mark.parametrize(
+    ("line", "attributes"),
+    [
+        ({"message": "x", "requestId": OTHER}, {"requestId": OTHER}),
+        (FORMATTED, {"faas.invocation_id": OTHER}),
+        (FORMATTED | {"requestId": "down-42"}, {"requestId": "down-42"}),
+        (f"[INFO]\t{LINE_ISO}\t{OTHER}\thello", {"faas.invocation_id": OTHER}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("is_managed", "told"), [(True, [START]), (False, []), (False, [START, DONE])], ids=str
+)
+def test_id_that_nobody_knows_is_believed_where_a_runtime_writes_it(
+    is_managed: bool, told: list[Any], line: object, attributes: dict[str, str]
+) -> None:
+    """On managed instances, during an init, and after an end: platform.start may be yet to come."""
+    bench = Bench(is_managed=is_managed)
+
+    bench.says(*told, event("function", line, LINE_ISO))
+
+    ((_, _, log),) = bench.flat(LOGS, otlp.log_records)
+    if told == [START, DONE] and "requestId" in attributes:
+        attributes = attributes | {"faas.invocation_id": ID}
+    assert otlp.attributes(log.attributes) == attributes
+
+
+@pytest.mark.parametrize(
+    ("line", "is_error"),
+    [
+        ({"level": "ERROR", "errorType": "PaymentDeclined", "errorMessage": "no", "orderId": 5}, False),
+        (f"RequestId: {ID} Error: pretending to fail", False),
+        (f"RequestId: {ID} Error: Runtime exited with error: exit status 1", True),
+        (f"RequestId: {OTHER} Error: Runtime exited with error: exit status 1", False),
+    ],
+)
+def test_error_that_was_dealt_with_is_no_failure_of_its_invocation(line: object, is_error: bool) -> None:
+    bench = Bench()
+
+    bench.says(START, event("function", line, LINE_ISO), DONE)
+    bench.take()
+
+    assert ("faas.errors" in bench.metrics) is is_error
+
+
+def test_time_that_the_user_speaks_of_is_not_when_the_line_was_written() -> None:
+    bench = Bench()
+
+    bench.says(event("function", {"message": "order", "timestamp": "2001-01-01T00:00:00Z"}, LINE_ISO))
+
+    ((_, _, log),) = bench.flat(LOGS, otlp.log_records)
+    assert otlp.attributes(log.attributes) == {"timestamp": "2001-01-01T00:00:00Z"}
+    assert log.time_unix_nano == MOMENT_NS + 100_000_000
+
+
 def fragment() -> bytes:
     """The first piece of a record that Lambda has cut."""
     return raw_post(raw_event(b'"a line whose rest'))

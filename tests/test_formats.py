@@ -48,6 +48,57 @@ def test_text_that_is_no_json_object_stays_text(text: str) -> None:
     assert read_line(text) == line(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("NaN", "nan"), ("Infinity", "inf"), ("-Infinity", "-inf"), ("[1, NaN]", "[1, nan]")]
+)
+def test_json_as_python_writes_it_is_json(text: str, value: str) -> None:
+    said = read_line(f'{{"message": "a", "level": "INFO", "x": {text}}}\n')
+
+    assert (said.body, said.severity_text, str(said.attributes["x"])) == ("a", "INFO", value)
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN} {"b": 1}', "{NaN}", '{"a":' * 5_000 + "NaN" + "}" * 5_000])
+def test_text_with_nan_in_it_that_is_no_json_stays_text(text: str) -> None:
+    assert read_line(text) == line(text)
+
+
+FRAMES = ["a.py line 5", "b.py line 6"]
+ERROR: dict[str, Any] = {"errorType": "E", "errorMessage": "no", "stackTrace": FRAMES}
+
+
+@pytest.mark.parametrize(
+    ("record", "is_exception"),
+    [
+        ({"timestamp": ISO, "log_level": "ERROR", "requestId": ID, **ERROR}, True),
+        ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "location": "f", **ERROR}, True),
+        ({"timestamp": ISO, "log_level": "ERROR", "requestId": ID, **ERROR, "orderId": 5}, False),
+        ({"timestamp": ISO, "log_level": "ERROR", **ERROR, "stackTrace": []}, False),
+        ({"timestamp": ISO, "log_level": "ERROR", **ERROR, "stackTrace": [], "errorType": "Runtime.X"}, True),
+        ({"timestamp": ISO, "level": "ERROR", "errorType": "Runtime.X", "errorMessage": "no"}, False),
+        ({"timestamp": ISO, "level": "WARNING", **ERROR}, False),
+        ({"level": "ERROR", **ERROR}, False),
+        (ERROR, False),
+        ({**ERROR, "errorType": "Function<E>"}, True),
+        ({**ERROR, "errorType": "Function<E>", "stackTrace": []}, False),
+        ({"level": "ERROR", "errorType": "PaymentDeclined", "errorMessage": "no", "orderId": 5}, False),
+        ({"level": "ERROR", "errorType": 5, "stackTrace": FRAMES}, False),
+        ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": ERROR}, True),
+        ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "tenantId": "t", "message": ERROR}, True),
+        ({"timestamp": ISO, "level": "error", "requestId": ID, "message": ERROR}, False),
+        ({"timestamp": ISO, "level": "FATAL", "requestId": ID, "message": ERROR}, False),
+        ({"level": "ERROR", "requestId": ID, "message": ERROR}, False),
+        ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": ERROR, "service": "x"}, False),
+        ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": {**ERROR, "stackTrace": 5}}, False),
+        ({"timestamp": ISO, "level": "ERROR", "message": "caught", "requestId": ID, **ERROR}, False),
+        ({"level": "INFO", "message": "no: a.E\na.E: no\n\tat x", "errorType": "E"}, False),
+    ],
+)
+def test_only_what_a_runtime_writes_to_the_key_is_a_failure(
+    record: dict[str, Any], is_exception: bool
+) -> None:
+    assert read_line(record).is_exception is is_exception
+
+
 def test_text_nested_too_deep_to_read_stays_text() -> None:
     text = '{"a":' * 5_000 + "1" + "}" * 5_000
 

@@ -7,7 +7,7 @@ import pytest
 
 from telemetry_forwarder.formats import read_line
 from telemetry_forwarder.line import Line
-from tests.lines import ID, ISO, SECOND_NS, SPAN_ID, TIME_NS, TRACE_ID, exception, line
+from tests.lines import ID, ISO, SECOND_NS, SPAN_ID, TIME_NS, TRACE_ID, exception, line, read
 
 SECONDS_ISO = "2026-09-22T06:30:00Z"
 XRAY = "1-5759e988-bd862e3fe1be46a994272793"
@@ -87,11 +87,19 @@ TABLE: dict[str, tuple[dict[str, Any], Line]] = {
         ),
     ),
     "python, nobody's exception without frames": (
-        {"level": "ERROR", "errorMessage": "no", "errorType": "Runtime.ImportModuleError", "stackTrace": []},
+        {
+            "timestamp": SECONDS_ISO,
+            "log_level": "ERROR",
+            "errorMessage": "no",
+            "errorType": "Runtime.ImportModuleError",
+            "requestId": "",
+            "stackTrace": [],
+        },
         line(
             "no",
             17,
             "ERROR",
+            time_ns=SECOND_NS,
             attributes={"stackTrace": [], **exception("Runtime.ImportModuleError", "no")},
             is_exception=True,
         ),
@@ -184,6 +192,7 @@ TABLE: dict[str, tuple[dict[str, Any], Line]] = {
     ),
     ".net, nobody's exception": (
         {
+            "timestamp": ISO,
             "level": "Error",
             "message": None,
             "errorType": "System.Exception",
@@ -194,6 +203,7 @@ TABLE: dict[str, tuple[dict[str, Any], Line]] = {
             "no",
             17,
             "Error",
+            time_ns=TIME_NS,
             attributes={
                 "message": None,
                 **exception("System.Exception", "no", "System.Exception: no\nat F()"),
@@ -543,12 +553,34 @@ TABLE: dict[str, tuple[dict[str, Any], Line]] = {
 
 @pytest.mark.parametrize(("record", "expected"), TABLE.values(), ids=TABLE)
 def test_object(record: dict[str, Any], expected: Line) -> None:
-    assert read_line(record) == expected
+    assert read(record) == expected
 
 
 @pytest.mark.parametrize(("record", "expected"), TABLE.values(), ids=TABLE)
 def test_object_in_text(record: dict[str, Any], expected: Line) -> None:
     text = json.dumps(record)
 
-    assert read_line(f"{text}\n") == expected
-    assert read_line(f"  {text} \r\n", keep_raw=True) == expected._replace(body=f"  {text} ")
+    assert read(f"{text}\n") == expected
+    assert read(f"  {text} \r\n", keep_raw=True) == expected._replace(body=f"  {text} ")
+
+
+@pytest.mark.parametrize(
+    ("record", "key", "has_runtime_format", "own_time"),
+    [
+        ({"message": "a", "requestId": "down-42"}, "requestId", False, None),
+        ({"message": "a", "timestamp": ISO, "level": "INFO", "requestId": ID}, "requestId", True, ISO),
+        ({"message": "a", "timestamp": ISO, "level": "INFO", "AWSRequestId": ID}, "AWSRequestId", True, ISO),
+        ({"message": "a", "timestamp": ISO, "level": "INFO", "request_id": ID}, "request_id", False, ISO),
+        ({"message": "a", "timestamp": ISO, "requestId": ID}, "requestId", False, ISO),
+        ({"message": "a", "timestamp": "noon", "level": "INFO", "requestId": ID}, "requestId", True, None),
+        ({"message": "a"}, "", False, None),
+        ({"a": 1, "timestamp": ISO, "level": "INFO", "requestId": ID}, "", True, None),
+    ],
+)
+def test_object_knows_what_it_has_taken_from_where(
+    record: dict[str, Any], key: str, has_runtime_format: bool, own_time: str | None
+) -> None:
+    said = read_line(record)
+
+    assert (said.request_id_key, said.has_runtime_format) == (key, has_runtime_format)
+    assert said.own_time == (("timestamp", own_time) if own_time else None)

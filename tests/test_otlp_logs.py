@@ -14,7 +14,7 @@ from telemetry_forwarder.otlp.common import any_value, key_values
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.platform_events import read_event
 from telemetry_forwarder.records import Event, LogLine, Malformed, Tracing
-from tests.lines import TIME_NS, line
+from tests.lines import ID, TIME_NS, line
 from tests.otlp_messages import log_records
 from tests.posts import MOMENT_NS, MS, OBSERVED_NS
 from tests.properties import FAST
@@ -110,16 +110,42 @@ def test_a_line_of_an_extension_has_its_own_scope() -> None:
 
 
 def test_a_line_of_no_known_invocation_keeps_its_request_id() -> None:
-    assert encoded_line(function_line(), line("x", request_id="b")) == record(
-        "x", {"faas.invocation_id": "b"}
+    said = line("x", request_id=ID)._replace(request_id_key="requestId", has_runtime_format=True)
+
+    assert encoded_line(function_line(), said) == record("x", {"faas.invocation_id": ID})
+
+
+@pytest.mark.parametrize(
+    ("request_id", "has_runtime_format"), [("down-42", True), (ID, False), (f"{ID}0", True)]
+)
+def test_an_id_that_is_hardly_lambda_s_stays_what_it_was(request_id: str, has_runtime_format: bool) -> None:
+    said = line("x", request_id=request_id, attributes={"a": 1})._replace(
+        request_id_key="requestId", has_runtime_format=has_runtime_format
+    )
+
+    assert encoded_line(function_line(), said) == record("x", {"a": 1, "requestId": request_id})
+
+
+@pytest.mark.parametrize(
+    ("key", "kept_as"),
+    [("requestId", "requestId"), ("faas.invocation_id", "lambda.line.faas.invocation_id"), ("", "")],
+)
+def test_an_id_of_the_user_s_stays_beside_that_of_the_invocation(key: str, kept_as: str) -> None:
+    said = line("x", request_id=ID)._replace(request_id_key=key, has_runtime_format=True)
+
+    assert encoded_line(function_line(), said, invocation()) == record(
+        "x", {"faas.invocation_id": "a"} | ({kept_as: ID} if kept_as else {}), **ids(TRACE_ID, SPAN_ID)
     )
 
 
 def test_an_attribute_of_that_name_is_not_told_twice() -> None:
-    said = line("x", attributes={"faas.invocation_id": "mine"})
+    said = line("x", attributes={"faas.invocation_id": 5, "b": 6})
 
+    assert encoded_line(function_line(), said) == record("x", {"faas.invocation_id": 5, "b": 6})
     assert encoded_line(function_line(), said, invocation()) == record(
-        "x", {"faas.invocation_id": "mine"}, **ids(TRACE_ID, SPAN_ID)
+        "x",
+        {"faas.invocation_id": "a", "lambda.line.faas.invocation_id": 5, "b": 6},
+        **ids(TRACE_ID, SPAN_ID),
     )
 
 
@@ -162,6 +188,10 @@ def test_a_lines_own_ids_come_before_its_invocations(
         (MOMENT_NS // S * S + S, MOMENT_NS, MOMENT_NS // S * S + S),
         (TIME_NS, 0, TIME_NS),
         (0, 0, 0),
+        (MOMENT_NS - 900 * S, MOMENT_NS, MOMENT_NS - 900 * S),
+        (MOMENT_NS - 900 * S - 1, MOMENT_NS, MOMENT_NS),
+        (MOMENT_NS + 60 * S, MOMENT_NS, MOMENT_NS + 60 * S),
+        (MOMENT_NS + 60 * S + 1, MOMENT_NS, MOMENT_NS),
     ],
 )
 def test_a_lines_own_time_comes_first_but_where_it_only_says_less(
@@ -170,6 +200,19 @@ def test_a_lines_own_time_comes_first_but_where_it_only_says_less(
     logged = function_line(time_ns=event_ns)
 
     assert encoded_line(logged, line("x", time_ns=own_ns)) == record("x", time_unix_nano=time_ns)
+
+
+@pytest.mark.parametrize(("own_ns", "is_kept"), [(MOMENT_NS - 1_000 * S, True), (MOMENT_NS - 1, False)])
+def test_a_time_that_is_not_believed_stays_what_it_was(own_ns: int, is_kept: bool) -> None:
+    said = line("x", time_ns=own_ns, attributes={"a": 1})._replace(own_time=("time", "noon"))
+
+    found = encoded_line(function_line(), said)
+
+    assert found == record(
+        "x",
+        {"a": 1, "time": "noon"} if is_kept else {"a": 1},
+        time_unix_nano=MOMENT_NS if is_kept else own_ns,
+    )
 
 
 def test_lines_of_one_millisecond_keep_their_order() -> None:
@@ -194,7 +237,7 @@ def test_an_environment_that_lives_long_forgets_old_milliseconds() -> None:
 def test_an_environment_that_lives_long_forgets_old_invocations() -> None:
     logs = encoder()
     for number in range(2_000):
-        logs.add_line(function_line(time_ns=at(number)), line("x", request_id=str(number)), None)
+        logs.add_line(function_line(time_ns=at(number)), line("x"), invocation(request_id=str(number)))
 
     found = read(logs.take())
 

@@ -4,7 +4,7 @@ import pytest
 
 from telemetry_forwarder.formats import read_line
 from telemetry_forwarder.line import Line
-from tests.lines import ID, ISO, SECOND_NS, SPAN_ID, TIME_NS, TRACE_ID, exception, line
+from tests.lines import ID, ISO, SECOND_NS, SPAN_ID, TIME_NS, TRACE_ID, exception, line, read
 
 PYTHON_TRACE = (
     "Traceback (most recent call last):\n"
@@ -291,6 +291,25 @@ TABLE = {
             is_exception=True,
         ),
     ),
+    "a crash of the user's": (
+        f"RequestId: {ID} Error: pretending to fail",
+        line(
+            f"RequestId: {ID} Error: pretending to fail",
+            17,
+            request_id=ID,
+            attributes={"exception.message": "pretending to fail"},
+        ),
+    ),
+    "a runtime that cannot begin": (
+        f"RequestId: {ID} Error: fork/exec /var/task/bootstrap\nRuntime.InvalidEntrypoint",
+        line(
+            f"RequestId: {ID} Error: fork/exec /var/task/bootstrap\nRuntime.InvalidEntrypoint",
+            17,
+            request_id=ID,
+            attributes=exception("Runtime.InvalidEntrypoint", "fork/exec /var/task/bootstrap"),
+            is_exception=True,
+        ),
+    ),
     "start": (
         f"START RequestId: {ID} Version: $LATEST\n",
         line(f"START RequestId: {ID} Version: $LATEST", request_id=ID),
@@ -336,11 +355,35 @@ TABLE = {
 
 @pytest.mark.parametrize(("text", "expected"), TABLE.values(), ids=TABLE)
 def test_line_of_text(text: str, expected: Line) -> None:
-    assert read_line(text) == expected
+    assert read(text) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), TABLE.values(), ids=TABLE)
 def test_raw_line_is_kept_and_the_rest_still_read(text: str, expected: Line) -> None:
     raw = text[:-1].removesuffix("\r") if text.endswith("\n") else text
 
-    assert read_line(text, keep_raw=True) == expected._replace(body=raw)
+    assert read(text, keep_raw=True) == expected._replace(body=raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "has_runtime_format", "own_time"),
+    [
+        (f"[INFO]\t{ISO}\t{ID}\thello", "requestId", True, ISO),
+        (f"{ISO}\t{ID}\tINFO\thello", "requestId", True, ISO),
+        (f"{ISO} {ID} INFO  Handler - a", "requestId", True, ISO),
+        (f"{ISO} {ID} Task timed out after 3.00 seconds", "requestId", True, ISO),
+        (f"I, [{ISO} #8]  INFO {ID} -- app: hello", "requestId", True, ISO),
+        (f"[INFO]\t2026-02-30T06:30:00.123Z\t{ID}\thello", "requestId", True, None),
+        (f"START RequestId: {ID} Version: 1", "", False, None),
+        (CRASH, "", True, None),
+        (f"{ISO}  INFO app: hello", "", False, None),
+        ("hello", "", False, None),
+    ],
+)
+def test_line_of_text_knows_what_it_has_taken_from_where(
+    text: str, key: str, has_runtime_format: bool, own_time: str | None
+) -> None:
+    said = read_line(text)
+
+    assert (said.request_id_key, said.has_runtime_format) == (key, has_runtime_format)
+    assert said.own_time == (("timestamp", own_time) if own_time else None)

@@ -16,7 +16,7 @@ from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import LOGS, Batch
 from telemetry_forwarder.invocation import Invocation
-from telemetry_forwarder.line import Line
+from telemetry_forwarder.line import REQUEST_ID, Line, believed
 from telemetry_forwarder.otlp.common import clean, key_values
 from telemetry_forwarder.otlp.platform_attributes import (
     WARN,
@@ -34,11 +34,9 @@ SCOPES = {
     "platform": "aws.lambda.platform",
 }
 
-_REQUEST_ID = "faas.invocation_id"
 _SEVERITY_TEXTS = {9: "INFO", 5: "DEBUG", 13: "WARN"}
 # Lambda's times are milliseconds: an index in the nanoseconds keeps the order of what happened within one.
 _LAST_INDEX = 999_999
-_SECOND_NS = 1_000_000_000
 # Lines come nearly in order: an index is wanted for the milliseconds just past.
 _MOST_INDEXES = 1_024
 # Severities and invocations of one post are few.
@@ -96,18 +94,17 @@ class LogEncoder:
 
     def add_line(self, record: LogLine, line: Line, invocation: Invocation | None) -> None:
         """A line of the function or of an extension, and the invocation it belongs to, if that is known."""
-        request_id = invocation.request_id if invocation else line.request_id
+        time_ns, request_id, attributes = believed(
+            line, event_ns=record.time_ns, owner_id=invocation.request_id if invocation else ""
+        )
         trace_id, span_id = line.trace_id, line.span_id
         if invocation and not span_id and trace_id in ("", invocation.trace_id):
             trace_id, span_id = invocation.context
-        attributes = line.attributes
-        if _REQUEST_ID in attributes:
-            request_id = ""
         if record.extra:
             attributes = attributes | envelope_attributes(record.extra)
         self._add(
             record.origin,
-            _time_ns(record, line),
+            time_ns,
             record.observed_ns,
             # As a plain tuple, which is equal and a third of the time to make.
             (
@@ -199,7 +196,7 @@ class LogEncoder:
     def _remember(self, alike: "_Alike") -> bytes:
         """The part of a record that is the same for many: one message, serialized once."""
         attributes = {
-            _REQUEST_ID: alike.request_id,
+            REQUEST_ID: alike.request_id,
             "lambda.tenant_id": alike.tenant_id,
             "event.name": alike.event_name,
         }
@@ -239,17 +236,6 @@ class LogEncoder:
             part.append(record)
         if part:
             yield part
-
-
-def _time_ns(record: LogLine, line: Line) -> int:
-    """When the line says it was written; the event's time where it says nothing, or the same in whole seconds.
-
-    Python's runtime writes no fraction in its JSON lines: taken literally, they would lie before their own span.
-    """
-    own_ns = line.time_ns
-    if own_ns and (own_ns % _SECOND_NS or not 0 <= record.time_ns - own_ns < _SECOND_NS):
-        return own_ns
-    return record.time_ns
 
 
 def _scope(name: str, version: str) -> bytes:

@@ -23,7 +23,7 @@ class Failure:
 
     kind: FailureKind
     detail: str
-    """Without secrets."""
+    """Of us without secrets; of a proxy or over gRPC it may be the other side's words."""
 
 
 @data

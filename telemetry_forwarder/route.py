@@ -8,7 +8,7 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import NamedTuple
 
-from telemetry_forwarder.answers import Partial, partial, refusal, retry_after_s
+from telemetry_forwarder.answers import Partial, partial, refusal, retry_after_s, secrets
 from telemetry_forwarder.attempt import SLICE_S
 from telemetry_forwarder.batch import Batch
 from telemetry_forwarder.circuit import Circuit, jittered
@@ -100,6 +100,7 @@ class Route:
         wait: Callable[[float], None],
     ) -> None:
         self._endpoint = endpoint
+        self._secrets = secrets(endpoint)
         self._transport = transport
         self._clock = clock
         self._say = say
@@ -123,8 +124,7 @@ class Route:
         """What becomes of each batch. With the first that is held, the rest is held untried."""
         results: list[Result] = []
         for batch in batches:
-            is_held = bool(results) and results[-1].held is not None
-            if is_held or (self.hold_s() and not is_last_chance):
+            if (results and results[-1].held is not None) or (self.hold_s() and not is_last_chance):
                 results.append(Result(batch, held=batch))
             else:
                 limit = deadline.within(self._endpoint.timeout_s)
@@ -181,35 +181,37 @@ class Route:
 
     def _judge(self, batch: Batch, answer: Answer) -> Partial | _Refused | _Verdict:
         if 200 <= answer.status < 300:
-            taken = partial(batch, answer)
-            self._report(batch, taken)
+            taken = partial(batch, answer, self._secrets)
+            self._report(batch, taken, answer.status)
             return taken
         if answer.status == _CONTENT_TOO_LARGE:
             self._too_large_bytes = max(_LEAST_LIMIT_BYTES, min(self._too_large_bytes, len(batch.body)))
             if batch.items > 1:
                 return _Verdict.TOO_LARGE
         self._say.warn(
-            f"{self._where} refused {batch.items} items: {refusal(answer)}",
+            f"{self._where} refused {batch.items} items: {refusal(answer, self._secrets)}",
             once_a_minute=f"refused {self._endpoint.url} {answer.status}",
         )
-        if answer.status == _CONTENT_TOO_LARGE:
-            return _Refused(TOO_LARGE)
-        return _Refused(f"status {answer.status}")
+        return _Refused(TOO_LARGE if answer.status == _CONTENT_TOO_LARGE else f"status {answer.status}")
 
-    def _report(self, batch: Batch, taken: Partial) -> None:
-        if not taken.is_readable:
-            self._say.debug(f"{self._where} took {batch.items} items, with an answer that is not OTLP")
-        elif taken.rejected or taken.message:
+    def _report(self, batch: Batch, taken: Partial, status: int) -> None:
+        if taken.rejected or taken.message:
             self._say.warn(
                 f"{self._where} rejected {taken.rejected} of {batch.items} items: {taken.message}",
                 once_a_minute=f"rejected {self._endpoint.url}",
             )
+        elif taken.foreign_type:
+            self._say.warn(
+                f"{self._endpoint.origin} answered {status} with {taken.foreign_type}: is this an OTLP endpoint?",
+                once_a_minute=f"foreign {self._endpoint.origin}",
+            )
+        elif not taken.is_readable:
+            self._say.debug(f"{self._where} took {batch.items} items, with an answer that is not OTLP")
 
     def _pause_s(self, reply: Answer | Failure, number: int) -> float:
         """How long to wait after try *number*; for ever, where another try would be the same again."""
         if isinstance(reply, Answer):
-            asked_s = retry_after_s(reply, self._clock.unix_ns())
-            if asked_s is not None:
+            if (asked_s := retry_after_s(reply, self._clock.unix_ns())) is not None:
                 return asked_s
         elif reply.kind is FailureKind.UNTRUSTED:
             return math.inf
@@ -227,19 +229,16 @@ class Route:
                 self._say.info(f"{self._name_of(circuit)} answers again")
 
     def _give_up(self, reply: Answer | Failure) -> None:
-        circuit, asked_s, detail = self._own, 0.0, ""
-        match reply:
-            case Answer():
-                self._note_answer(self._origin)
-                asked_s = retry_after_s(reply, self._clock.unix_ns()) or 0.0
-                detail = refusal(reply)
-            case Failure(FailureKind.UNREACHABLE | FailureKind.UNTRUSTED):
-                circuit, detail = self._origin, reply.detail
-            case _:
-                detail = reply.detail
+        circuit, asked_s = self._own, 0.0
+        if isinstance(reply, Answer):
+            self._note_answer(self._origin)
+            asked_s = retry_after_s(reply, self._clock.unix_ns()) or 0.0
+        elif reply.kind in (FailureKind.UNREACHABLE, FailureKind.UNTRUSTED):
+            circuit = self._origin
         if circuit.failed(asked_s):
             self._say.warn(
-                f"{self._name_of(circuit)} does not take telemetry, which is held: {detail}; "
+                f"{self._name_of(circuit)} does not take telemetry, which is held: "
+                f"{refusal(reply, self._secrets)}; "
                 f"next try in {circuit.hold_s():.1f} s"
             )
 

@@ -8,9 +8,10 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
 
-from telemetry_forwarder.answers import Partial, partial, refusal, retry_after_s
+from telemetry_forwarder.answers import Partial, partial, refusal, retry_after_s, secrets
 from telemetry_forwarder.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
-from telemetry_forwarder.replies import Answer
+from telemetry_forwarder.endpoints import Endpoint
+from telemetry_forwarder.replies import Answer, Failure, FailureKind
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 TEXT = {"content-type": "text/html; charset=utf-8"}
@@ -60,6 +61,87 @@ def test_never_more_and_never_less_is_rejected_than_was_sent(said: int, rejected
     assert took(LOGS, body) == Partial(rejected, "")
 
 
+@pytest.mark.parametrize(
+    ("content_type", "foreign"),
+    [
+        ("application/x-protobuf", ""),
+        ("Application/JSON; charset=utf-8", ""),
+        (" ", ""),
+        ("text/html; charset=utf-8", "text/html"),
+        ("x" * 300, "x" * 60),
+        ("text/SECRET", "text/***"),
+    ],
+)
+def test_content_type_of_something_else_is_noted(content_type: str, foreign: str) -> None:
+    answer = Answer(200, {"content-type": content_type}, b"")
+
+    assert partial(Batch(LOGS, b"", 10), answer, ("SECRET",)) == Partial(foreign_type=foreign)
+
+
+def test_page_that_is_no_message_has_its_content_type_noted() -> None:
+    assert partial(Batch(LOGS, b"", 10), Answer(200, TEXT, b"<html>")) == Partial(
+        is_readable=False, foreign_type="text/html"
+    )
+
+
+def test_answer_without_a_content_type_is_of_no_other() -> None:
+    assert partial(Batch(LOGS, b"", 10), Answer(200, {}, b"")) == Partial()
+
+
+class TestSecrets:
+    """What we have sent may come back, and is not quoted."""
+
+    @pytest.mark.parametrize(
+        ("endpoint", "found"),
+        [
+            (Endpoint(LOGS, "https://h/", {"api-key": "s3cret"}), ["s3cret"]),
+            (Endpoint(LOGS, "https://h/", {"a": "Bearer s3cret"}), ["Bearer s3cret", "s3cret"]),
+            (
+                Endpoint(LOGS, "https://h/", {"a": "Basic dXNlcjpzM2NyZXQ="}),
+                ["Basic dXNlcjpzM2NyZXQ=", "dXNlcjpzM2NyZXQ=", "user:s3cret", "s3cret", "user"],
+            ),
+            (Endpoint(LOGS, "https://h/", {"a": "Basic x"}), ["Basic x"]),
+            (Endpoint(LOGS, "https://h/", {"a": "Basic /////w=="}), ["Basic /////w==", "/////w=="]),
+            (Endpoint(LOGS, "https://h/", {"a": "1", "b": "yes"}), []),
+            (Endpoint(LOGS, "https://h/?api_key=s3cr%20et&b=1"), ["s3cr%20et", "s3cr et"]),
+            (Endpoint(LOGS, "https://h/?s3cret"), ["s3cret"]),
+            (
+                Endpoint(LOGS, "https://h/", proxy="http://user:s3cret@p"),
+                ["Basic dXNlcjpzM2NyZXQ=", "dXNlcjpzM2NyZXQ=", "user:s3cret", "s3cret", "user"],
+            ),
+        ],
+    )
+    def test_they_are_what_only_we_and_the_endpoint_know_the_longest_first(
+        self, endpoint: Endpoint, found: list[str]
+    ) -> None:
+        assert secrets(endpoint) == tuple(found)
+
+    @pytest.mark.parametrize(
+        ("reply", "said"),
+        [
+            (Answer(401, TEXT, b"invalid token: Bearer s3cret"), "401: invalid token: Bearer ***"),
+            (Answer(401, TEXT, b"x" * 297 + b"s3cret"), "401: " + "x" * 297 + "***"),
+            (Answer(401, TEXT, b" " * 1197 + b"s3cret"), "401: ***"),
+            (Answer(401, PROTOBUF, Status(message="no s3cret").SerializeToString()), "401: no ***"),
+            (
+                Answer(302, {"location": "https://h/s3cret"}, b""),
+                "302: redirects are not followed, this one leads to https://h/***",
+            ),
+            (Failure(FailureKind.UNREACHABLE, "proxy: 407 s3cret"), "proxy: 407 ***"),
+        ],
+    )
+    def test_they_are_not_in_a_refusal(self, reply: Answer | Failure, said: str) -> None:
+        assert refusal(reply, ("s3cret",)) == said
+
+    def test_they_are_not_in_the_message_of_a_partial_success(self) -> None:
+        success = logs.ExportLogsPartialSuccess(error_message="x" * 298 + "s3cret")
+        body = logs.ExportLogsServiceResponse(partial_success=success).SerializeToString()
+
+        taken = partial(Batch(LOGS, b"", 10), Answer(200, PROTOBUF, body), ("s3cret",))
+
+        assert taken.message == "x" * 298 + "**"
+
+
 def test_garbage_took_everything() -> None:
     assert took(LOGS, b"<html>") == Partial(is_readable=False)
 
@@ -84,6 +166,7 @@ def test_any_body_is_an_answer(signal: str, body: bytes) -> None:
             b"",
             "302: redirects are not followed, this one leads to https://h/login",
         ),
+        (302, {"location": "/login"}, b"", "302: redirects are not followed, this one leads to elsewhere"),
         (304, {}, b"", "304: redirects are not followed, this one leads to nowhere"),
     ],
 )

@@ -107,6 +107,15 @@ class TestSuccess:
             f"DEBUG {bench.collector.endpoint} (logs) took 3 items, with an answer that is not OTLP"
         ]
 
+    def test_page_at_a_wrong_url_is_success_and_said_once_a_minute(self, bench: Bench) -> None:
+        page = {"Content-Type": "text/html; charset=utf-8"}
+        bench.collector.script(then=c.Answer(status=200, headers=page, body=b"<html>Log in"))
+
+        assert bench.send(LOG, LOG) == [Result(LOG, delivered=3)] * 2
+        assert bench.said.lines == [
+            f"WARN {bench.collector.endpoint} answered 200 with text/html: is this an OTLP endpoint?"
+        ]
+
     def test_rejected_items_are_counted_and_not_sent_again(self, bench: Bench) -> None:
         bench.collector.script(c.Answer(rejected=2, message="too old"))
 
@@ -140,6 +149,31 @@ class TestRefusal:
         assert bench.said.lines == [
             f"WARN {bench.collector.endpoint} (logs) refused 3 items: {status}: no such tenant"
         ]
+
+    @pytest.mark.parametrize(
+        ("query", "answer"),
+        [
+            ("", c.Answer(status=401, message="no such token: s3cret")),
+            ("?key=qu3ry", c.Answer(status=404, message="no such path: /v1/logs?key=qu3ry")),
+            ("", c.Answer(rejected=1, message="not yours: s3cret")),
+            ("?key=qu3ry", c.Answer(status=503, message="Bearer s3cret, key=qu3ry")),
+        ],
+    )
+    def test_it_is_quoted_without_what_we_keep_secret(
+        self, bench: Bench, query: str, answer: c.Answer
+    ) -> None:
+        url = f"{bench.collector.endpoint}/v1/logs{query}"
+        endpoint = Endpoint(LOGS, url, {"authorization": "Bearer s3cret"})
+        say = bench.said.diagnostics(bench.clock)
+        bench.delivery = Delivery({LOGS: endpoint}, bench.transport, bench.clock, say, wait=bench.wait)
+        bench.collector.script(then=answer)
+
+        bench.send(LOG)
+
+        (line,) = bench.said.lines
+        assert "***" in line
+        assert "s3cret" not in line
+        assert "qu3ry" not in line
 
     def test_it_costs_only_itself(self, bench: Bench) -> None:
         bench.collector.script(c.Answer(status=400))

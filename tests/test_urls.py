@@ -2,7 +2,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from telemetry_forwarder.urls import authorization, bare_netloc, parsed_url, shown_url
+from telemetry_forwarder.urls import authorization, bare_netloc, parsed_url, shown_url, with_scheme
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,22 @@ def test_url_is_made_fit_for_the_wire(text: str, url: str) -> None:
 )
 def test_what_is_no_url_for_http_is_none(text: str) -> None:
     assert parsed_url(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("h.example/path", "https://h.example/path"),
+        ("h:1", "http://h:1"),
+        ("10.0.0.1", "http://10.0.0.1"),
+        ("collector.internal:9000", "http://collector.internal:9000"),
+        ("h", "h"),
+        ("me:SECRET@h", "me:SECRET@h"),
+        ("https://h", "https://h"),
+    ],
+)
+def test_what_looks_like_a_host_gets_a_scheme(text: str, whole: str) -> None:
+    assert with_scheme(text) == whole
 
 
 @pytest.mark.parametrize(

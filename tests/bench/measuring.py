@@ -26,12 +26,9 @@ def interleaved(cases: Mapping[str, Case], rounds: int) -> dict[str, dict[str, l
 
 
 def cpu_ms(pid: int) -> float:
-    """CPU time of all threads of *pid* so far; those that have ended are missing."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            total += int((task / "schedstat").read_text().split()[0])
-    return total / 1_000_000
+    """CPU time of all threads of *pid* so far, those that have ended included."""
+    # The clock of a process that glibc's clock_getcpuclockid would name, which Python does not have.
+    return time.clock_gettime_ns(~pid << 3 | 2) / 1_000_000
 
 
 def memory_mb(pid: int) -> dict[str, float]:

@@ -28,6 +28,7 @@ from telemetry_forwarder.spool_format import SpoolFormat
 from telemetry_forwarder.transport import Transport
 from telemetry_forwarder.version import VERSION
 
+_OWN_NAME = "telemetry-forwarder"
 _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 # Unless the setting says otherwise: what is held while an invocation runs waits at most this long.
 _EVERY_S = 5.0
@@ -103,13 +104,18 @@ def _spool(
         life=os.urandom(4),
     )
     return Spool(
-        settings.spool_dir,
+        _own_folder(settings.spool_dir),
         file_format,
         ledger=ledger,
         clock=clock,
         diagnostics=say,
         limit_bytes=settings.spool_bytes,
     )
+
+
+def _own_folder(path: str) -> str:
+    """A folder that holds nothing but ours: what else is found there is set aside and removed."""
+    return path if os.path.basename(os.path.normpath(path)) == _OWN_NAME else os.path.join(path, _OWN_NAME)
 
 
 def _policy(settings: Settings, environ: Mapping[str, str], clock: Clock) -> FlushPolicy:

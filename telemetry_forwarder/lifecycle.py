@@ -113,6 +113,6 @@ class Lifecycle:
 
 
 def _is_shutdown(event: bytes) -> bool:
-    # Not parsed: this must hold when nothing else of ours does. In JSON the word can stand between two quotes only
-    # as a whole value, and of the values only the type of the event is one word that is not the user's.
-    return b'"SHUTDOWN"' in event
+    # Not parsed: this must hold when nothing else of ours does. Within a value the quotes would be escaped, so what
+    # a caller puts into its trace header cannot be taken for it.
+    return b'"eventType":"SHUTDOWN"' in b"".join(event.split())

@@ -92,7 +92,7 @@ def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
         def make(**settings: str) -> Life:
             ours = {
                 "ENDPOINT": collector.endpoint,
-                "SPOOL_DIR": str(tmp_path / "spool"),
+                "SPOOL_DIR": str(tmp_path / "telemetry-forwarder"),
                 "FLUSH": "end",
                 "FLUSH_BUDGET_MS": "5000",
                 "LOG_LEVEL": "debug",
@@ -111,7 +111,7 @@ def lines(collector: FakeCollector) -> list[str]:
 
 
 def files(tmp_path: Path) -> list[str]:
-    folder = tmp_path / "spool"
+    folder = tmp_path / "telemetry-forwarder"
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 

@@ -178,3 +178,44 @@ def test_every_record_arrives_whichever_way_it_comes(
         "invocation 1",
         "invocation 2",
     ]
+
+
+def test_word_shutdown_in_a_trace_header_ends_nothing(environment: Environment) -> None:
+    with environment() as function:
+        answers = [function.invoke({"log": 1}, trace="SHUTDOWN") for _ in range(2)]
+        (exit_,) = function.shutdown()
+
+    assert {answer.status for answer in answers} == {"success"}
+    assert (exit_.code, exit_.killed) == (0, False)
+
+
+@pytest.mark.parametrize("cut", ["across", "by-size"])
+def test_record_that_is_cut_into_equal_pieces_arrives_whole(
+    environment: Environment, collector: FakeCollector, cut: str
+) -> None:
+    with environment(cut=cut) as function:
+        function.invoke({"huge_text": 1_000_000})
+
+    assert max(map(len, bodies(collector))) == 1_000_000
+
+
+def test_files_of_the_user_in_the_spool_s_folder_are_left_alone(
+    environment: Environment, tmp_path: Path
+) -> None:
+    folder = tmp_path / "the user's"
+    folder.mkdir(mode=0o755)
+    files = {folder / f"model-{number}.bin": b"x" * 1_000_000 for number in range(20)}
+    for path, content in files.items():
+        path.write_bytes(content)
+
+    env = {
+        "TELEMETRY_FORWARDER_SPOOL_DIR": str(folder),
+        "TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:1",
+    }
+    for _ in range(2):
+        with environment(env) as function:
+            function.invoke({"log": 1})
+
+    assert {path: path.read_bytes() for path in folder.glob("*") if path.is_file()} == files
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert list((folder / "telemetry-forwarder").iterdir())

@@ -42,7 +42,7 @@ def _without_a_spool(run: Run, options: str) -> None:
     with _disk(disk, options) as is_mounted:
         if not is_mounted:
             disk.chmod(0o500)
-        run.spool_dir = disk / "spool"
+        run.spool_dir = disk / "telemetry-forwarder"
         run.collector.refuse()
         with run.life():
             run.invoke()

@@ -55,7 +55,7 @@ class Run:
         self._mode = _MODES[seed % len(_MODES)]
         self._opt = opt
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-        self.spool_dir = self._folder / "spool"
+        self.spool_dir = self._folder / "spool" / "telemetry-forwarder"
 
     def __enter__(self) -> Self:
         self.collector.listen()

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
-from telemetry_forwarder.urls import has_late_at
-
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -38,7 +36,9 @@ def _given(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
 def _is_proxy(proxy: str) -> bool:
     try:
         parts = urlsplit(proxy)
-        is_whole = bool(parts.hostname) and proxy.isascii() and not has_late_at(parts)
+        # What looks like the host before a late @ may be the start of a password with a `/`, `?` or `#` in it.
+        has_late_at = "@" in f"{parts.path}{parts.query}{parts.fragment}"
+        is_whole = bool(parts.hostname) and proxy.isascii() and not has_late_at
         # To speak TLS with a proxy, and inside of it with the endpoint, is not supported.
         return parts.scheme == "http" and is_whole and parts.port != 0
     except ValueError:

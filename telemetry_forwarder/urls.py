@@ -49,11 +49,6 @@ def with_scheme(text: str) -> str:
     return f"{'http' if is_plain else 'https'}://{text}"
 
 
-def has_late_at(url: SplitResult) -> bool:
-    """Whether an @ comes after the host: what looks like the host may be part of a password."""
-    return "@" in f"{url.path}{url.query}{url.fragment}"
-
-
 def bare_netloc(url: SplitResult) -> str:
     """Host and port, without credentials."""
     return url.netloc.rpartition("@")[2]
@@ -80,7 +75,8 @@ def shown_url(text: str) -> str:
 
 
 def _is_torn(url: SplitResult) -> bool:
-    return has_late_at(url) and not (url.path and _PLAIN_HOST.fullmatch(url.netloc))
+    has_late_at = "@" in f"{url.path}{url.query}{url.fragment}"
+    return has_late_at and not (url.path and _PLAIN_HOST.fullmatch(url.netloc))
 
 
 def _is_private(host: str) -> bool:

@@ -1,8 +1,4 @@
-"""Sends one request; the only outbound sockets. Decides nothing, and never outlives the `Deadline` given.
-
-By httpcore, which is what httpx itself sends with: all that httpx would add here is 113 of the 680 million
-instructions that it takes to import the libraries.
-"""
+"""Sends one request; the only outbound sockets. Decides nothing, and never outlives the `Deadline` given."""
 
 import ssl
 import threading
@@ -12,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpcore
+import httpx
 
 from telemetry_forwarder.attempt import Attempt, TimeIsUpError
 from telemetry_forwarder.clock import Deadline
@@ -38,14 +35,6 @@ _KEPT_HEADERS = ("content-type", "retry-after", "location")
 _MOST_IDLE = 4
 # Less than the 60 s after which load balancers silently drop what is idle.
 _KEEP_ALIVE_S = 55.0
-# All that httpcore raises has one of these as its base.
-_FAILURES = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    httpcore.TimeoutException,
-    httpcore.UnsupportedProtocol,
-)
 
 
 class Transport:
@@ -54,7 +43,7 @@ class Transport:
     def __init__(self, say: Diagnostics) -> None:
         self._say = say
         self._network = Network()
-        self._pools: dict[tuple[str, ...], httpcore.ConnectionPool] = {}
+        self._doors: dict[tuple[str, ...], _Door] = {}
         self._heads: dict[Endpoint, _Head] = {}
         self._calls: dict[Endpoint, GrpcCalls] = {}
         self._latest: Deadline | None = None
@@ -101,35 +90,36 @@ class Transport:
         return left_s if self._latest is None else min(left_s, self._latest.left_s())
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
+        for door in self._doors.values():
+            door.close()
         for calls in self._calls.values():
             calls.close()
 
     def _exchange(self, endpoint: Endpoint, packed: bytes, attempt: Attempt) -> Answer | Failure:
         head = self._head(endpoint)
-        request = httpcore.Request(
+        timeouts = {"connect": attempt, "read": attempt, "write": attempt}
+        request = httpx.Request(
             "POST",
             head.url,
             headers=[*head.headers, (b"content-length", b"%d" % len(packed))],
-            content=packed,
-            extensions={"timeout": {"connect": attempt, "read": attempt, "write": attempt}},
+            stream=httpx.ByteStream(packed),
+            extensions={"timeout": timeouts},
         )
         try:
-            return _read(head.pool.handle_request(request))
+            return _read(head.door.handle_request(request))
         except TimeIsUpError as exc:
             kind = FailureKind.TIMED_OUT if attempt.has_connected else FailureKind.UNREACHABLE
             return Failure(kind, str(exc))
         except UntrustedError as exc:
             return Failure(FailureKind.UNTRUSTED, str(exc))
-        except httpcore.ConnectError as exc:
+        except httpx.ConnectError as exc:
             return Failure(FailureKind.UNREACHABLE, str(exc))
-        except httpcore.ProxyError as exc:
+        except httpx.ProxyError as exc:
             return Failure(FailureKind.UNREACHABLE, f"proxy: {exc}")
-        except httpcore.LocalProtocolError:
+        except httpx.LocalProtocolError:
             # Its message may quote a header, and headers are secrets.
             return Failure(FailureKind.BROKEN, "the request is not HTTP")
-        except _FAILURES as exc:
+        except httpx.TransportError as exc:
             return Failure(FailureKind.BROKEN, str(exc))
 
     def _grpc(self, endpoint: Endpoint) -> GrpcCalls:
@@ -142,47 +132,50 @@ class Transport:
         head = self._heads.get(endpoint)
         if head is None:
             with self._lock:
-                head = _Head(httpcore.URL(endpoint.url), _headers(endpoint), self._pool(endpoint))
+                head = _Head(httpx.URL(endpoint.url), _headers(endpoint), self._door(endpoint))
             self._heads[endpoint] = head
         return head
 
-    def _pool(self, endpoint: Endpoint) -> httpcore.ConnectionPool:
+    def _door(self, endpoint: Endpoint) -> "_Door":
         files = (endpoint.certificate, endpoint.client_key, endpoint.client_certificate)
         key = (endpoint.proxy, *(() if endpoint.insecure else files))
-        pool = self._pools.get(key)
-        if pool is None:
+        door = self._doors.get(key)
+        if door is None:
             context = None if endpoint.insecure else tls_context(*files, self._say)
-            pool = self._pools[key] = _pool(endpoint.proxy, context, self._network)
-        return pool
+            door = self._doors[key] = _Door(endpoint.proxy, context, self._network)
+        return door
 
 
-def _pool(proxy: str, context: ssl.SSLContext | None, network: Network) -> httpcore.ConnectionPool:
-    """Connections over a network that keeps deadlines."""
-    if not proxy:
-        return httpcore.ConnectionPool(
-            ssl_context=context,
-            max_keepalive_connections=_MOST_IDLE,
-            keepalive_expiry=_KEEP_ALIVE_S,
-            network_backend=network,
-        )
-    url = urlsplit(proxy)
-    return httpcore.HTTPProxy(
-        f"http://{bare_netloc(url)}",
-        proxy_auth=_credentials(url),
-        ssl_context=context,
-        max_keepalive_connections=_MOST_IDLE,
-        keepalive_expiry=_KEEP_ALIVE_S,
-        network_backend=network,
-    )
+class _Door(httpx.HTTPTransport):
+    """httpx's own transport, over a network that keeps deadlines: httpx has no parameter for that."""
+
+    def __init__(self, proxy: str, context: ssl.SSLContext | None, network: Network) -> None:
+        if proxy:
+            url = urlsplit(proxy)
+            self._pool = httpcore.HTTPProxy(
+                f"http://{bare_netloc(url)}",
+                proxy_auth=_credentials(url),
+                ssl_context=context,
+                max_keepalive_connections=_MOST_IDLE,
+                keepalive_expiry=_KEEP_ALIVE_S,
+                network_backend=network,
+            )
+        else:
+            self._pool = httpcore.ConnectionPool(
+                ssl_context=context,
+                max_keepalive_connections=_MOST_IDLE,
+                keepalive_expiry=_KEEP_ALIVE_S,
+                network_backend=network,
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class _Head:
     """All of a request that is the same every time."""
 
-    url: httpcore.URL
+    url: httpx.URL
     headers: list[tuple[bytes, bytes]]
-    pool: httpcore.ConnectionPool
+    door: _Door
 
 
 def _is_broken(outcome: Answer | Failure) -> bool:
@@ -206,22 +199,17 @@ def _credentials(url: SplitResult) -> tuple[str, str] | None:
     return unquote(url.username or ""), unquote(url.password or "")
 
 
-def _read(response: httpcore.Response) -> Answer:
+def _read(response: httpx.Response) -> Answer:
     """The answer with as much of its body as comes in time; the status is the endpoint's word already."""
     body = bytearray()
     try:
-        for chunk in response.iter_stream():
+        for chunk in response.stream:  # type: ignore[union-attr]
             body += chunk
             if len(body) >= _LONGEST_BODY:
                 break
-    except (*_FAILURES, TimeIsUpError, UntrustedError):
+    except (httpx.TransportError, TimeIsUpError, UntrustedError):
         pass
     finally:
         response.close()
-    headers: dict[str, str] = {}
-    for name, value in response.headers:
-        known = name.decode("latin-1").lower()
-        if known in _KEPT_HEADERS:
-            text = value.decode("latin-1")
-            headers[known] = f"{headers[known]}, {text}" if known in headers else text
-    return Answer(response.status, headers, bytes(body[:_LONGEST_BODY]))
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    return Answer(response.status_code, headers, bytes(body[:_LONGEST_BODY]))

@@ -45,7 +45,8 @@ def with_scheme(text: str) -> str:
     match = _SCHEMELESS.fullmatch(text)
     if not match or not (match[2] or _KNOWN_AS_HOST.fullmatch(match[1])):
         return text
-    is_plain = match[2] == ":4318" or (_is_private(match[1]) and match[2] != ":443")
+    # Plain HTTP only where nobody listens in: the headers are a secret.
+    is_plain = _is_private(match[1]) and match[2] != ":443"
     return f"{'http' if is_plain else 'https'}://{text}"
 
 

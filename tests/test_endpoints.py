@@ -321,7 +321,7 @@ def test_nothing_is_shown_of_an_endpoint_that_is_not_even_like_a_url(value: str,
     ("value", "origin"),
     [
         ("127.0.0.1:4318", "http://127.0.0.1:4318"),
-        ("otlp.example.com:4318", "http://otlp.example.com:4318"),
+        ("otlp.example.com:4318", "https://otlp.example.com:4318"),
         ("otlp.example.com", "https://otlp.example.com"),
         ("otlp.example.com:8443/base", "https://otlp.example.com:8443"),
         ("1.1.1.1", "https://1.1.1.1"),

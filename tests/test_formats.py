@@ -57,7 +57,7 @@ def test_json_as_python_writes_it_is_json(text: str, value: str) -> None:
     assert (said.body, said.severity_text, str(said.attributes["x"])) == ("a", "INFO", value)
 
 
-@pytest.mark.parametrize("text", ['{"a": NaN} {"b": 1}', "{NaN}", '{"a":' * 5_000 + "NaN" + "}" * 5_000])
+@pytest.mark.parametrize("text", ['{"a": NaN} {"b": 1}', "{NaN}", '{"a":' * 200_000 + "NaN" + "}" * 200_000])
 def test_text_with_nan_in_it_that_is_no_json_stays_text(text: str) -> None:
     assert read_line(text) == line(text)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recipe import archive, fetch, papers, pins, tree
 from recipe.archive import Budget
+from recipe.bundling import BundleError
 from recipe.compiling import CompileError
 from recipe.relocatable import RelocatableError, RelocatablePython
 
@@ -29,6 +30,7 @@ _FAILURES = (
     fetch.FetchError,
     papers.PapersError,
     archive.BudgetError,
+    BundleError,
     CompileError,
     RelocatableError,
 )

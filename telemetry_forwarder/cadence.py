@@ -1,15 +1,14 @@
 """How close together invocations come. Pure, behind a clock."""
 
-from dataclasses import dataclass
-
 from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.data import data
 
 CLOSE_GAP_S = 10.0
 CLOSE_GAPS = 4
 RARE_GAP_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Moment:
     """A moment on both clocks.
 

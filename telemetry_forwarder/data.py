@@ -1,8 +1,8 @@
-"""`@data`: what `@dataclass(frozen=True)` is, without the code that `dataclasses` generates for each class.
+"""`@data` and `@state`: what `@dataclass` is, without the code that `dataclasses` generates for each class.
 
 That code is compiled anew in every process: 2 to 9 million instructions a class, a sixth of the whole warm-up, which
-below one vCPU is part of a cold start. Here all classes share the methods below. For values that are made a few times
-an invocation; what is made per log line is a `NamedTuple`.
+below one vCPU is part of a cold start. Here all classes share the methods below. For what is made a few times an
+invocation; what is made per log line is a `NamedTuple`.
 """
 
 from typing import Any, TypeVar, dataclass_transform
@@ -13,10 +13,23 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True)
 def data(cls: type[T]) -> type[T]:
     """Make *cls* a frozen data class of its annotated names, those of its bases first."""
-    names = (*getattr(cls, "__match_args__", ()), *cls.__annotations__)
-    methods = {"__init__": _init, "__repr__": _repr, "__eq__": _eq, "__hash__": _hash}
-    refusals = {"__setattr__": _refuse, "__delattr__": _refuse}
-    for name, member in {"__match_args__": names, **methods, **refusals}.items():
+    return _with(cls, __init__=_init, __repr__=_repr, __eq__=_eq, __hash__=_hash, **_FROZEN)
+
+
+@dataclass_transform(eq_default=False)
+def state(cls: type[T]) -> type[T]:
+    """The same for what changes: its attributes can be set, and it is equal to itself alone."""
+    return _with(cls, __init__=_init, __repr__=_repr)
+
+
+def replaced(value: T, **changes: Any) -> T:
+    """A copy of *value*, of a class made here, with some of its attributes changed."""
+    return type(value)(**{**vars(value), **changes})
+
+
+def _with(cls: type[T], **members: Any) -> type[T]:
+    members["__match_args__"] = (*getattr(cls, "__match_args__", ()), *cls.__annotations__)
+    for name, member in members.items():
         setattr(cls, name, member)
     return cls
 
@@ -50,3 +63,6 @@ def _hash(self: Any) -> int:
 
 def _refuse(self: Any, name: str, value: object = None) -> None:
     raise AttributeError(f"{type(self).__name__}.{name} cannot be changed")
+
+
+_FROZEN = {"__setattr__": _refuse, "__delattr__": _refuse}

@@ -1,13 +1,13 @@
 """The state of our own delivery as metrics, by the names that OpenTelemetry gives to an exporter's. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from telemetry_forwarder.batch import LOGS, METRICS, SPANS
+from telemetry_forwarder.data import data
 from telemetry_forwarder.ledger import Snapshot, Tally
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Measurement:
     """A change to add to an instrument: a counter, or an up-down counter where *is_counter* is false."""
 

@@ -6,10 +6,10 @@ because the function must not wait any longer.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from telemetry_forwarder.batch import SIGNALS, Batch
 from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.data import state
 from telemetry_forwarder.delivery import Delivery
 from telemetry_forwarder.inbox import Inbox, Sent
 from telemetry_forwarder.lane import Lane
@@ -21,7 +21,7 @@ from telemetry_forwarder.spool import Entry, Spool
 _TO_SPOOL_S = 0.3
 
 
-@dataclass(slots=True)
+@state
 class _Way:
     """What is being sent of one signal."""
 

@@ -4,10 +4,9 @@ Holding `next` is the only way to keep the sandbox from freezing, and the user p
 one invocation's telemetry at its end, or for a flush that is under way, and never for longer than the budget.
 """
 
-from dataclasses import replace
-
 from telemetry_forwarder.cadence import Cadence, Moment
 from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.data import replaced
 from telemetry_forwarder.flush_terms import FlushSettings, Mode, Step
 from telemetry_forwarder.request_ends import RequestEnds
 
@@ -216,20 +215,20 @@ class FlushPolicy:
     def _drain(self, until: Deadline, report_until: Deadline) -> Step:
         """Flush what is there, take in the last report, flush that; what failed once is for the spool."""
         if self._under_way and self._last_word_until.left_s():
-            return replace(_DRAINING, wake_in_s=self._last_word_until.left_s())
+            return replaced(_DRAINING, wake_in_s=self._last_word_until.left_s())
         can_flush = self._held_since and not until.is_over()
         if can_flush and not self._drains:
             return self._drain_now(until)
         if self._awaits_report() and not report_until.is_over():
-            return replace(_DRAINING, wake_in_s=report_until.left_s())
+            return replaced(_DRAINING, wake_in_s=report_until.left_s())
         if can_flush and self._drains == 1 and self._was_delivered:
             return self._drain_now(until)
-        return replace(_DRAINING, is_over=True)
+        return replaced(_DRAINING, is_over=True)
 
     def _drain_now(self, until: Deadline) -> Step:
         self._drains += 1
         self._under_way = until
-        return replace(_DRAINING, flush=until)
+        return replaced(_DRAINING, flush=until)
 
     def _awaits_report(self) -> bool:
         return self._has_runtime_done and (self._is_managed or not self._requests.has_report)

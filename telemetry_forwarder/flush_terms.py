@@ -1,9 +1,9 @@
 """The words of the flush policy: what it can be set to, and what it answers."""
 
-from dataclasses import dataclass
 from enum import Enum
 
 from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.data import data
 
 
 class Mode(Enum):
@@ -13,7 +13,7 @@ class Mode(Enum):
     SHUTDOWN = "shutdown"
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class FlushSettings:
     mode: Mode = Mode.AUTO
     every_s: float = 5.0
@@ -30,7 +30,7 @@ class FlushSettings:
     """Left of the shutdown for writing to disk, at the CPU share of 128 MB."""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Step:
     """What to do now, in this order: let go, spool, flush; then wait for the inbox, but not beyond *wake_in_s*."""
 

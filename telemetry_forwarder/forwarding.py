@@ -81,12 +81,16 @@ class Forwarding:
         """Start listener and worker; the first call counts. Blocks for their imports only."""
         if self._worker is not None:
             return self._worker
+        from telemetry_forwarder.warm_up import WarmUp
+
+        warm_up = WarmUp()
+        warm_up.wait_for_threads()
         from telemetry_forwarder.inbox import Subscribed
         from telemetry_forwarder.listener import Listener
         from telemetry_forwarder.worker import Worker
 
         self._worker = worker = Worker(
-            self._settings, self._environ, self._registration, self._clock, self.say
+            self._settings, self._environ, self._registration, self._clock, self.say, warm_up
         )
         worker.inbox.put_event(Subscribed(self.has_telemetry))
         self._listener = Listener(self._settings.listener, self._server, worker.inbox, self._clock)

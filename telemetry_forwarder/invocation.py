@@ -1,12 +1,11 @@
 """What is known of one invocation, and what that means once it is over. Pure."""
 
-from dataclasses import dataclass
-
+from telemetry_forwarder.data import data, state
 from telemetry_forwarder.outcomes import OUT_OF_MEMORY, SUCCESS, TIMEOUT, FinishedInvocation
 from telemetry_forwarder.records import PhaseSpan, Report, RuntimeDone, Start, Tracing
 
 
-@dataclass(slots=True)
+@data
 class PresumedEnd:
     """What SHUTDOWN tells of an invocation whose end was never told."""
 
@@ -15,7 +14,7 @@ class PresumedEnd:
     error_type: str
 
 
-@dataclass(slots=True, eq=False)
+@state
 class Invocation:
     """What is known so far of one invocation: of one attempt, where attempts share a request id."""
 

@@ -5,7 +5,6 @@ received + restored = delivered + rejected + dropped + held + spooled. The worke
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from telemetry_forwarder.batch import SIGNALS
@@ -68,16 +67,13 @@ class Snapshot:
         return all(tally.is_exact for tally in self.tallies)
 
 
-@dataclass(slots=True)
 class _Account:
-    received: int = 0
-    restored: int = 0
-    delivered: int = 0
-    rejected: int = 0
-    held: int = 0
-    spooled: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    left_out: dict[str, int] = field(default_factory=dict)
+    __slots__ = ("delivered", "dropped", "held", "left_out", "received", "rejected", "restored", "spooled")
+
+    def __init__(self) -> None:
+        self.received = self.restored = self.delivered = self.rejected = self.held = self.spooled = 0
+        self.dropped: dict[str, int] = {}
+        self.left_out: dict[str, int] = {}
 
 
 class Ledger:

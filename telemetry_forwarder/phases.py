@@ -1,8 +1,8 @@
 """Follows the init and the restore of an environment until they are over and their invocation is known. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from telemetry_forwarder.data import state
 from telemetry_forwarder.invocation import Invocation
 from telemetry_forwarder.outcomes import FinishedPhase
 from telemetry_forwarder.records import (
@@ -24,7 +24,7 @@ _INIT, _RESTORE, _SNAP_START, _SUPPRESSED = "init", "restore", "snap-start", "in
 _MAX_PHASES = 16
 
 
-@dataclass(slots=True, eq=False)
+@state
 class Phase:
     """An init or a restore that has begun."""
 

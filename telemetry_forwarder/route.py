@@ -3,7 +3,6 @@
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import NamedTuple
@@ -47,7 +46,7 @@ class Result:
     """What is still to be delivered, and is to be put back; the batch itself where nothing was settled."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@data
 class Patience:
     """How often an endpoint is asked, and what it takes to leave it alone."""
 
@@ -68,13 +67,15 @@ class _Verdict(Enum):
     UNAVAILABLE = auto()
 
 
-@dataclass(slots=True)
 class _Tally:
     """A Result in the making."""
 
-    delivered: int = 0
-    rejected: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
+    __slots__ = ("delivered", "dropped", "rejected")
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.rejected = 0
+        self.dropped: dict[str, int] = {}
 
     def drop(self, items: int, reason: str) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + items

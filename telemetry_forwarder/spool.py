@@ -9,11 +9,11 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from telemetry_forwarder import spool_folder
 from telemetry_forwarder.batch import SIGNALS, Batch
 from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.data import data
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.spool_folder import MOST_SET_ASIDE, SET_ASIDE, Aside, on_disk
@@ -27,7 +27,7 @@ SPOOL_GONE = "spool file gone"
 _SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Entry:
     """A batch that is being sent while its file is still there."""
 

@@ -7,9 +7,9 @@ name and the body, and has to be equal.
 
 import re
 import zlib
-from dataclasses import dataclass
 
 from telemetry_forwarder.batch import SIGNALS, Batch
+from telemetry_forwarder.data import data
 
 _VERSION = 1
 _PART = ".part"
@@ -20,7 +20,7 @@ _NAME = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class SpoolFile:
     """What a file's name says."""
 
@@ -40,7 +40,7 @@ class SpoolFile:
         return self.name + _PART
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Contents:
     head: bytes
     body: bytes

@@ -4,7 +4,6 @@ import ssl
 import threading
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpcore
@@ -12,6 +11,7 @@ import httpx
 
 from telemetry_forwarder.attempt import Attempt, TimeIsUpError
 from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.data import data
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints import GRPC, Endpoint
 from telemetry_forwarder.grpc_calls import GrpcCalls
@@ -169,7 +169,7 @@ class _Door(httpx.HTTPTransport):
             )
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class _Head:
     """All of a request that is the same every time."""
 

@@ -1,33 +1,90 @@
 """Imports the heavy half of the program, in nobody's way: Lambda boots the runtime at the same time.
 
-Measured on one core beside awslambdaric, which alone is ready after 30 ms: after 50 ms with a thread of the lowest
-priority, after 74 ms with a usual one. Where a core is free it makes no difference.
+All of it in a thread of the lowest priority, `threading` itself included. On one core beside awslambdaric, which alone
+is ready after 38 ms: MEASURED. Where a core is free it makes no difference.
 """
 
+import _thread
 import gc
-import os
-import threading
-from contextlib import suppress
+import posix
+
+from telemetry_forwarder.bundle import Bundle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+THREADS = ("telemetry_forwarder.listener", "telemetry_forwarder.worker")
+"""What it takes to start the threads."""
+ASSEMBLY = ("telemetry_forwarder.assembly",)
+"""What the worker is made of, and all behind it."""
 
 # The lowest that there is. It cannot be raised again, hence a thread for this alone.
 # https://man7.org/linux/man-pages/man7/sched.7.html
 _LOWEST = 19
 
 
-def import_assembly() -> None:
-    """Import `assembly` and all behind it. What fails here fails again, and is said, where it is needed."""
-    thread = threading.Thread(target=_import, name="warm-up", daemon=True)
-    thread.start()
-    thread.join()
+class WarmUp:
+    """Imports begin when it is made. What fails here fails again, and is said, where it is needed."""
+
+    def __init__(self) -> None:
+        self._has_threads = _latch()
+        self._has_assembly = _latch()
+        _thread.start_new_thread(self._run, ())
+
+    def wait_for_threads(self) -> None:
+        """Block until `THREADS` are imported, as far as they can be."""
+        with self._has_threads:
+            pass
+
+    def wait(self) -> None:
+        """Block until everything is imported, as far as it can be."""
+        with self._has_assembly:
+            pass
+
+    def _run(self) -> None:
+        _lower_priority()
+        # Nothing of what an import makes is garbage: looking for it took 4 % of the time. Nor does it ever become any,
+        # so it is not looked at again.
+        gc.disable()
+        bundle = _bundle()
+        _import(THREADS)
+        self._has_threads.release()
+        _import(ASSEMBLY)
+        if bundle is not None:
+            bundle.take_back()
+        gc.freeze()
+        gc.enable()
+        self._has_assembly.release()
 
 
-def _import() -> None:
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
-    # Nothing of what an import makes is garbage: looking for it took 4 % of the time. Nor does it ever become any,
-    # so it is not looked at again.
-    gc.disable()
-    with suppress(Exception):
-        import telemetry_forwarder.assembly  # noqa: F401  # this is the whole work
-    gc.freeze()
-    gc.enable()
+def _latch() -> "_thread.LockType":
+    """A lock that is held until what it stands for has happened."""
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    return lock
+
+
+def _lower_priority() -> None:
+    try:  # noqa: SIM105  # here and below: `contextlib` is one of the imports that are to come
+        posix.setpriority(posix.PRIO_PROCESS, _thread.get_native_id(), _LOWEST)
+    except OSError:
+        pass
+
+
+def _bundle() -> Bundle | None:
+    """That of our tree, installed; None where there is none: then everything is found and compiled as always."""
+    try:
+        bundle = Bundle()
+        bundle.install()
+    except Exception:
+        return None
+    return bundle
+
+
+def _import(names: "Sequence[str]") -> None:
+    for name in names:
+        try:  # noqa: SIM105
+            __import__(name)
+        except Exception:
+            pass

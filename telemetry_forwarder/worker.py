@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from telemetry_forwarder.diagnostics import Diagnostics
     from telemetry_forwarder.forwarder import Forwarder
     from telemetry_forwarder.inbox import Item
+    from telemetry_forwarder.warm_up import WarmUp
 
 
 class Worker:
@@ -28,6 +29,7 @@ class Worker:
         registration: bytes,
         clock: "Clock",
         say: "Diagnostics",
+        warm_up: "WarmUp",
     ) -> None:
         self.inbox = Inbox(settings.inbox_bytes)
         self.is_warm = threading.Event()
@@ -37,6 +39,7 @@ class Worker:
         self._registration = registration
         self._clock = clock
         self._say = say
+        self._warm_up = warm_up
         self._forwarder: Forwarder | None = None
         self._told: Invoked | ShutDown | None = None
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -53,9 +56,7 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            from telemetry_forwarder.warm_up import import_assembly
-
-            import_assembly()
+            self._warm_up.wait()
             from telemetry_forwarder.assembly import assemble
 
             self._forwarder = assemble(

@@ -23,6 +23,10 @@ def assemble(opt: Path = DEFAULT) -> Path:
     shutil.copytree(ROOT / "telemetry_forwarder", package, ignore=shutil.ignore_patterns("__pycache__"))
     # As in the layer: -B never writes them, and compiling at each start would be measured as ours.
     _run(sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(package))
+    # Here, because inside a layer, where our tests run as well, there is no recipe for one.
+    from layer.recipe import bundling
+
+    bundling.write(lib, bundling.record_with(Path(sys.executable), lib))
     extensions = opt / "extensions"
     extensions.mkdir(parents=True, exist_ok=True)
     shutil.copy2(ROOT / "extension" / "telemetry-forwarder", extensions / "telemetry-forwarder")
@@ -37,6 +41,11 @@ def _install_dependencies(lib: Path) -> None:
         return
     shutil.rmtree(lib, ignore_errors=True)
     _run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(lib), *dependencies)
+    from layer.recipe import trim
+
+    # As in the layer, which says why.
+    for name in trim.read(ROOT / "layer" / "trim.toml").distributions:
+        shutil.rmtree(lib / name)
     stamp.write_text(wanted)
 
 

@@ -1,10 +1,9 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.batch import LOGS, SIGNALS, SPANS, Batch
+from telemetry_forwarder.data import replaced
 from telemetry_forwarder.spool_format import SpoolFile, SpoolFormat
 
 FORMAT = SpoolFormat(function="orders", version="7", life=b"\x01\x02\x03\x04")
@@ -44,7 +43,7 @@ def test_file_that_never_got_its_name_is_known_as_such() -> None:
 
     part = FORMAT.file(file.part_name)
 
-    assert part == replace(file, name=file.part_name, is_part=True)
+    assert part == replaced(file, name=file.part_name, is_part=True)
     assert FORMAT.batch(part, contents) == BATCH
 
 
@@ -80,7 +79,7 @@ def test_any_name_can_be_judged(name: str) -> None:
 def test_name_that_contradicts_the_contents_is_damage(change: dict[str, object]) -> None:
     file, contents = written(BATCH)
 
-    assert FORMAT.batch(replace(file, **change), contents) is None  # type: ignore[arg-type]
+    assert FORMAT.batch(replaced(file, **change), contents) is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("function", "version"), [("orders", "8"), ("order", "7")])

@@ -6,6 +6,7 @@ import pytest
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.config import PREFIX, Settings
 from telemetry_forwarder.inbox import Body, Invoked, ShutDown, Subscribed
+from telemetry_forwarder.warm_up import WarmUp
 from telemetry_forwarder.worker import Worker
 from tests import broken
 from tests.said import Said
@@ -29,7 +30,8 @@ def make(said: Said, tmp_path: Path) -> Make:
         ours = {PREFIX + "ENDPOINT": "http://127.0.0.1:1", PREFIX + "SPOOL_DIR": str(tmp_path)}
         clock = clock or Clock()
         settings = Settings(ours)
-        return Worker(settings, ours if environ is None else environ, b"{}", clock, said.diagnostics(clock))
+        environ = ours if environ is None else environ
+        return Worker(settings, environ, b"{}", clock, said.diagnostics(clock), WarmUp())
 
     return make
 

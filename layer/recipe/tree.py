@@ -1,11 +1,12 @@
 """Puts together the tree that becomes /opt: extension, interpreter, byte code, certificates, papers."""
 
 import shutil
+import tempfile
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import compiling, debian, fetch, frozen, packages, papers, portability, trim
+from . import bundling, compiling, debian, fetch, frozen, packages, papers, portability, trim
 from .pins import Deb, Pins, Stdlib
 from .relocatable import RelocatablePython
 
@@ -59,6 +60,8 @@ class TreeBuilder:
         self._trim = trim.read(LAYER / "trim.toml")
         self._components: list[papers.Component] = []
         self._facts = {"architecture": order.arch, "flavour": order.flavour}
+        self.recorded: bundling.Record = (0, [], b"")
+        """What a warm-up in this tree uses; after `build`, if it is for this machine."""
 
     def build(self) -> dict[str, str]:
         """Build and check the tree; returns the facts that stand in its VERSION."""
@@ -107,6 +110,28 @@ class TreeBuilder:
         self._facts |= {"python": interpreter.version, "stdlib": stdlib.version}
         if not interpreter.version == compiled_by or not stdlib.version.startswith(f"{self._pins.python}."):
             raise TreeError(f"compiled by {compiled_by}, made for {interpreter.version} and {stdlib.version}")
+        self._write_bundle(self._recorded())
+
+    def _write_bundle(self, found: bundling.Record) -> None:
+        """Write it and remove what it holds, but for our own: these begin before it is opened."""
+        own = self._lib / "telemetry_forwarder"
+        for file in bundling.write(self._lib, found):
+            # A folder may be a package by being there, and zips have no empty folders.
+            if not file.is_relative_to(own) and len(list(file.parent.iterdir())) > 1:
+                file.unlink()
+
+    def _recorded(self) -> bundling.Record:
+        """What the warm-up uses: of this tree or, for the other architecture, of the same one for this machine."""
+        order = self._order
+        if order.arch == order.native:
+            self.recorded = bundling.record(self._lib, self._frozen(order.native))
+            return self.recorded
+        with tempfile.TemporaryDirectory() as folder:
+            twin = TreeBuilder(
+                replace(order, arch=order.native), pins=self._pins, cache=self._cache, target=Path(folder)
+            )
+            twin.build()
+            return twin.recorded
 
     def _place_relocatable_interpreter(self, python: RelocatablePython) -> None:
         if python.minor != self._pins.python:
@@ -122,6 +147,10 @@ class TreeBuilder:
                 version = compiling.compile_tree_with(self._root / "python" / "bin" / "python3", folder)
             else:
                 version = compiling.compile_tree(folder, self._frozen(self._order.native))
+        if self._order.arch == self._order.native:
+            # For the other one there is no interpreter of this release here; without a bundle the start takes longer.
+            found = bundling.record_with(self._root / "python" / "bin" / "python3", self._lib)
+            self._write_bundle(found)
         self._facts |= {"python": version, "stdlib": version}
         self._components.append(_cpython(version))
 

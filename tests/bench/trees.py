@@ -1,8 +1,8 @@
 """The trees that are measured, each with the bare start of the interpreter that it runs on."""
 
 import os
-import py_compile
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,7 +75,8 @@ def _bare_frozen(interpreter: Path) -> Path:
     folder = BUILD / "bare"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "lib").mkdir(parents=True)
-    source = folder / "nothing.py"
-    source.write_text("def run(_name):\n    pass\n")
-    py_compile.compile(str(source), str(folder / "lib" / f"__init__{interpreter.name}.pyc"), doraise=True)
-    return Path(shutil.copy2(interpreter, folder / interpreter.name))
+    (folder / "lib" / f"__init__{interpreter.name}.py").write_text("def run(_name):\n    pass\n")
+    bare = Path(shutil.copy2(interpreter, folder / interpreter.name))
+    # The first start compiles it: no other interpreter can.
+    subprocess.run([bare, "x"], check=True)
+    return bare

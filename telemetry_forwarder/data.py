@@ -28,20 +28,25 @@ def replaced(value: T, **changes: Any) -> T:
 
 
 def _with(cls: type[T], **members: Any) -> type[T]:
-    members["__match_args__"] = (*getattr(cls, "__match_args__", ()), *cls.__annotations__)
+    names = (*getattr(cls, "__match_args__", ()), *cls.__annotations__)
+    members["__match_args__"] = names
+    # What is not given is found in the class: its default.
+    members["__required__"] = frozenset(name for name in names if not hasattr(cls, name))
     for name, member in members.items():
         setattr(cls, name, member)
     return cls
 
 
 def _init(self: Any, *values: Any, **named: Any) -> None:
-    names = type(self).__match_args__
-    given = dict(zip(names, values, strict=False)) | named
-    # What is not given is found in the class: its default.
-    missing = [name for name in names if name not in given and not hasattr(type(self), name)]
-    if missing or len(given) != len(values) + len(named) or not given.keys() <= set(names):
-        raise TypeError(f"{type(self).__name__}({', '.join(names)}): given {', '.join(given)}")
-    self.__dict__.update(given)
+    names = self.__match_args__
+    given = self.__dict__
+    given.update(zip(names, values, strict=False))
+    if named:
+        given.update(named)
+    are_unknown = named and not named.keys() <= set(names)
+    is_lacking = len(given) < len(names) and not self.__required__ <= given.keys()
+    if are_unknown or is_lacking or len(given) != len(values) + len(named):
+        raise TypeError(f"{type(self).__name__}({', '.join(names)}): given {len(values)}, {', '.join(named)}")
 
 
 def _values(self: Any) -> tuple[Any, ...]:

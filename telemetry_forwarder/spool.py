@@ -81,8 +81,13 @@ class Spool:
     def restore(self) -> None:
         """Find what an earlier life has left. Reads names only, and creates nothing."""
         if self._limit_bytes and not self._is_listed:
-            with self._costing_only_the_spool("read"), suppress(FileNotFoundError), self._folder():
-                pass
+            with self._costing_only_the_spool("read"):
+                try:
+                    with self._folder():
+                        pass
+                except FileNotFoundError:
+                    # Nor will an earlier life leave anything there from now on: it need not be looked for again.
+                    self._is_listed = True
 
     def write(self, batches: Iterable[Batch], deadline: Deadline) -> list[Batch]:
         """Move batches from memory to disk, and return those for which there was no room or no time.

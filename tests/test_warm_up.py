@@ -26,8 +26,8 @@ def run(before: str = "") -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def test_imports_at_the_lowest_priority_and_leaves_the_caller_s_as_it_was() -> None:
-    assert run() == ["importing at 19 False", "then at 0 True True", "True"]
+def test_imports_at_a_low_priority_that_is_not_the_lowest_and_leaves_the_caller_s_as_it_was() -> None:
+    assert run() == ["importing at 10 False", "then at 0 True True", "True"]
 
 
 def test_import_that_fails_is_left_to_the_caller() -> None:

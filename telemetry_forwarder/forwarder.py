@@ -188,7 +188,7 @@ class Forwarder:
     def _note_flush(self) -> None:
         if self._flush.is_over:
             self._policy.flushed(was_delivered=self._flush.was_delivered)
-            self._say.debug(self._ledger.summary())
+            self._say.debug(self._summary())
 
     def _write_spool(self, deadline: Deadline) -> None:
         self._outbox.put_back(self._spool.write(self._outbox.take_all(), deadline))
@@ -212,7 +212,11 @@ class Forwarder:
         self._write_spool(deadline)
         for batch in self._outbox.take_all():
             self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
-        self._say.info(self._ledger.summary())
+        self._say.info(self._summary())
+
+    def _summary(self) -> str:
+        self._ledger.posts_refused(self._inbox.take_refusals())
+        return self._ledger.summary()
 
     def _own_metrics(self) -> list[Any]:
         """Our own state for the metrics: seldom, because each of these is a data point more in a request."""

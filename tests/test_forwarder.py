@@ -18,6 +18,7 @@ from tests.said import Said
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
+INBOX_BYTES = 16_000_000
 ID = "8286a188-ba32-4475-8077-530cd35c09a9"
 
 
@@ -27,7 +28,7 @@ class Life:
     def __init__(self, said: Said, environ: dict[str, str]) -> None:
         self.clock = Clock()
         self.said = said
-        self.inbox = Inbox(16_000_000)
+        self.inbox = Inbox(INBOX_BYTES)
         self.forwarder: Forwarder = assemble(
             Settings(environ), environ, b"{}", self.inbox, self.clock, said.diagnostics(self.clock)
         )
@@ -182,6 +183,20 @@ def test_post_that_is_given_twice_is_taken_once(make: Make, collector: FakeColle
 
     assert lines(collector) == ["once"]
     assert life.books.startswith("records received 1 posts told twice 2; ")
+
+
+def test_post_that_found_no_room_at_first_is_in_the_books(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    life.inbox.put_body(Body(b"[" + b" " * INBOX_BYTES + b"]", OBSERVED_NS))
+    again = Body(post(event("function", "again")), OBSERVED_NS)
+
+    assert not life.inbox.put_body(again)
+    life.start()
+    life.inbox.put_body_when_it_fits(again)
+    life.shut_down()
+
+    assert lines(collector) == ["again"]
+    assert life.books.startswith("records received 1 posts refused for now 1; ")
 
 
 def test_over_tcp_every_chunk_is_a_new_one(make: Make, collector: FakeCollector) -> None:

@@ -268,7 +268,7 @@ def test_full_inbox_refuses_until_there_is_room(start: Start) -> None:
 
     assert answer(client) == OK
     assert http.bodies() == [b"y" * 1_500]
-    assert http.inbox.refused_bodies == 1
+    assert http.inbox.take_refusals() == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "post"])
@@ -516,7 +516,7 @@ def test_full_inbox_makes_a_stream_wait_and_loses_nothing(start: Start) -> None:
     sender.join()
 
     assert received == line * (expected // 100)
-    assert tcp.inbox.refused_bodies == 0
+    assert tcp.inbox.take_refusals() == 0
 
 
 @pytest.mark.parametrize("protocol", ["http", "tcp"])

@@ -102,6 +102,11 @@ class Inbox:
             if not self._is_closed:
                 self._append(body)
 
+    def note_refusal(self) -> None:
+        """A body was refused before it was whole: to hold it was too much already."""
+        with self._lock:
+            self._refusals += 1
+
     def take_refusals(self) -> int:
         """How many bodies have found no room since this was last asked; Lambda sends them again."""
         with self._lock:

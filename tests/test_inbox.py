@@ -64,6 +64,14 @@ def test_body_at_the_bound_is_taken_and_one_beyond_refused_and_counted() -> None
     assert [inbox.take_refusals(), inbox.take_refusals()] == [2, 0]
 
 
+def test_body_that_was_refused_before_it_came_is_counted_too() -> None:
+    inbox = Inbox(100)
+
+    inbox.note_refusal()
+
+    assert inbox.take_refusals() == 1
+
+
 def test_body_larger_than_the_bound_is_taken_when_nothing_else_is_there() -> None:
     inbox = Inbox(100)
 

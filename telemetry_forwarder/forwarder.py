@@ -25,6 +25,7 @@ from telemetry_forwarder.spool import Spool
 # Left of the shutdown for writing to disk what no endpoint has taken.
 SPOOL_S = 0.3
 NOT_SPOOLED = "not spooled"
+LARGER_THAN_OUTBOX = "larger than the outbox"
 _OWN_METRICS_EVERY_S = 60.0
 
 
@@ -169,7 +170,13 @@ class Forwarder:
         for batch in batches:
             if not self._outbox.has_room_for(batch):
                 self._write_spool(Deadline.after(SPOOL_S, self._clock))
-            self._outbox.put(batch)
+            if not self._outbox.put(batch):
+                self._put_on_disk(batch)
+
+    def _put_on_disk(self, batch: Batch) -> None:
+        """*batch* is larger than all of the outbox: it goes to disk by itself, or nowhere."""
+        for left in self._spool.write([batch], Deadline.after(SPOOL_S, self._clock)):
+            self._ledger.dropped(left.signal, left.items, LARGER_THAN_OUTBOX)
 
     def _let_go(self) -> None:
         for invoked in self._waiting:

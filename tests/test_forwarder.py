@@ -302,6 +302,25 @@ def test_what_a_full_outbox_has_no_room_for_goes_to_disk(
     assert "logs received 20 delivered 0 dropped 0 held 0 spooled 20" in life.books
 
 
+@pytest.mark.parametrize(
+    ("spool_bytes", "fate"),
+    [
+        ("67108864", "dropped 0 held 0 spooled 10"),
+        ("0", "dropped 10 (larger than the outbox 10) held 0 spooled 0"),
+    ],
+)
+def test_batch_larger_than_the_outbox_goes_to_disk_or_is_counted(
+    make: Make, collector: FakeCollector, spool_bytes: str, fate: str
+) -> None:
+    life = make(OUTBOX_BYTES="65536", FLUSH="shutdown", SPOOL_BYTES=spool_bytes)
+    with collector.refusing():
+        life.start()
+        life.says(*[f"{number} " + "x" * 10_000 for number in range(10)])
+        life.shut_down("timeout", 1.0)
+
+    assert life.books.endswith(f"logs received 10 delivered 0 {fate}")
+
+
 def test_post_that_comes_too_late_to_be_converted_is_counted(make: Make) -> None:
     life = make()
     end = ShutDown("spindown", Deadline.after(LONG_S, life.clock))

@@ -1,16 +1,14 @@
-"""Delivers batches of all signals at once, and lets no caller wait longer than its deadline."""
+"""Delivers a batch to the endpoint of its signal, and lets no caller wait longer than its deadline."""
 
 import random as _random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 
 from telemetry_forwarder.batch import Batch
 from telemetry_forwarder.circuit import Circuit
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints import Endpoint
-from telemetry_forwarder.lane import Lane
 from telemetry_forwarder.route import Patience, Result, Route
 from telemetry_forwarder.transport import Transport
 
@@ -56,7 +54,6 @@ class Delivery:
             )
             for signal, endpoint in endpoints.items()
         }
-        self._lanes = {signal: Lane[list[Result]](f"delivery of {signal}") for signal in endpoints}
 
     def is_open(self, signal: str) -> bool:
         """Whether the endpoint of *signal* has failed, and not worked since."""
@@ -66,19 +63,14 @@ class Delivery:
         """How long `send` would hold what it is given; 0 where it would try."""
         return self._routes[signal].hold_s()
 
-    def send(
-        self, batches: Sequence[Batch], deadline: Deadline, *, is_last_chance: bool = False
-    ) -> list[Result]:
-        """One Result for each batch, in their order. Blocks until *deadline* at most.
+    def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool = False) -> Result:
+        """Say what became of *batch*. Blocks until *deadline* at most.
 
-        Signals go out side by side, the batches of one signal one after the other. With *is_last_chance*
-        an endpoint is tried even though it is to be left alone.
+        With *is_last_chance* an endpoint is tried even though it is to be left alone.
         """
-        by_signal: dict[str, list[Batch]] = {}
-        for batch in batches:
-            by_signal.setdefault(batch.signal, []).append(batch)
-        results = self._send_all(by_signal, deadline, is_last_chance)
-        return [results[batch.signal].pop(0) for batch in batches]
+        if (route := self._routes.get(batch.signal)) is None:
+            return Result(batch, dropped={NO_ENDPOINT: batch.items})
+        return route.send(batch, deadline, is_last_chance=is_last_chance)
 
     def hurry(self, deadline: Deadline) -> None:
         """From now on nothing takes longer than *deadline*, what is under way included. From any thread."""
@@ -87,22 +79,3 @@ class Delivery:
     def close(self) -> None:
         """Close the connections that are kept. Nobody may be sending."""
         self._transport.close()
-
-    def _send_all(
-        self, by_signal: Mapping[str, list[Batch]], deadline: Deadline, is_last_chance: bool
-    ) -> dict[str, list[Result]]:
-        results = {}
-        works = []
-        for signal, batches in by_signal.items():
-            if route := self._routes.get(signal):
-                work = partial(route.send, batches, deadline, is_last_chance=is_last_chance)
-                works.append((signal, work))
-            else:
-                results[signal] = [Result(batch, dropped={NO_ENDPOINT: batch.items}) for batch in batches]
-        # The last is done here: with a single signal, and that is most often so, no thread is needed.
-        others = [(signal, self._lanes[signal].start(work)) for signal, work in works[:-1]]
-        for signal, work in works[-1:]:
-            results[signal] = work()
-        for signal, wait in others:
-            results[signal] = wait()
-        return results

@@ -28,7 +28,7 @@ class _Way:
     batch: Batch
     entry: Entry | None
     """Where it comes from disk."""
-    outcome: Callable[[], list[Result]]
+    outcome: Callable[[], Result]
 
 
 class Flush:
@@ -42,7 +42,7 @@ class Flush:
         self._spool = spool
         self._delivery = delivery
         self._ledger = ledger
-        self._lanes = {signal: Lane[list[Result]](f"flush of {signal}") for signal in SIGNALS}
+        self._lanes = {signal: Lane[Result](f"flush of {signal}") for signal in SIGNALS}
         self._ways: dict[str, _Way] = {}
         self._deadline: Deadline | None = None
         self._is_last_chance = False
@@ -65,8 +65,7 @@ class Flush:
         """Enter into the books what became of the request that was under way, and send the next."""
         if (way := self._ways.pop(signal, None)) is None:
             return
-        (result,) = way.outcome()
-        if self._settle(result, way.entry):
+        if self._settle(way.outcome(), way.entry):
             self._send_next(signal)
         else:
             self.was_delivered = False
@@ -132,12 +131,12 @@ class _Work:
         self._deadline = deadline
         self._is_last_chance = is_last_chance
 
-    def __call__(self) -> list[Result]:
+    def __call__(self) -> Result:
         batch = self._batch
         try:
-            return self._delivery.send([batch], self._deadline, is_last_chance=self._is_last_chance)
+            return self._delivery.send(batch, self._deadline, is_last_chance=self._is_last_chance)
         except Exception as exc:
             # Ours, not the endpoint's. It costs this batch: to hold it would be to fail on it for ever.
-            return [Result(batch, dropped={f"failed with {type(exc).__name__}": batch.items})]
+            return Result(batch, dropped={f"failed with {type(exc).__name__}": batch.items})
         finally:
             self._inbox.put_event(Sent(batch.signal))

@@ -25,6 +25,7 @@ from telemetry_forwarder.spool import Spool
 # Left of the shutdown for writing to disk what no endpoint has taken.
 SPOOL_S = 0.3
 NOT_SPOOLED = "not spooled"
+LARGER_THAN_OUTBOX = "larger than the outbox"
 _OWN_METRICS_EVERY_S = 60.0
 
 
@@ -169,7 +170,13 @@ class Forwarder:
         for batch in batches:
             if not self._outbox.has_room_for(batch):
                 self._write_spool(Deadline.after(SPOOL_S, self._clock))
-            self._outbox.put(batch)
+            if not self._outbox.put(batch):
+                self._put_on_disk(batch)
+
+    def _put_on_disk(self, batch: Batch) -> None:
+        """*batch* is larger than all of the outbox: it goes to disk by itself, or nowhere."""
+        for left in self._spool.write([batch], Deadline.after(SPOOL_S, self._clock)):
+            self._ledger.dropped(left.signal, left.items, LARGER_THAN_OUTBOX)
 
     def _let_go(self) -> None:
         for invoked in self._waiting:
@@ -188,7 +195,7 @@ class Forwarder:
     def _note_flush(self) -> None:
         if self._flush.is_over:
             self._policy.flushed(was_delivered=self._flush.was_delivered)
-            self._say.debug(self._ledger.summary())
+            self._say.debug(self._summary())
 
     def _write_spool(self, deadline: Deadline) -> None:
         self._outbox.put_back(self._spool.write(self._outbox.take_all(), deadline))
@@ -212,7 +219,11 @@ class Forwarder:
         self._write_spool(deadline)
         for batch in self._outbox.take_all():
             self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
-        self._say.info(self._ledger.summary())
+        self._say.info(self._summary())
+
+    def _summary(self) -> str:
+        self._ledger.posts_refused(self._inbox.take_refusals())
+        return self._ledger.summary()
 
     def _own_metrics(self) -> list[Any]:
         """Our own state for the metrics: seldom, because each of these is a data point more in a request."""

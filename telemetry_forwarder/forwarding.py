@@ -66,6 +66,8 @@ class Forwarding:
         An init has a full CPU whatever the memory size; afterwards the share is memory / 1769 MB.
         https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
         """
+        if not self.has_telemetry:
+            return
         settings = self._settings
         # Nobody waits for these inits, and a snapshot of a warm process is warm wherever it is restored.
         is_early = settings.initialization_type in ("provisioned-concurrency", "snap-start")
@@ -102,6 +104,8 @@ class Forwarding:
         """Pass on Lambda's *event*, and block until the worker has no need of this invocation any more.
 
         At SHUTDOWN, until it has drained. In any case no longer than until shortly before the event's deadline.
+        Without telemetry there is nothing to hold an invocation for, nor the end for a worker that has yet to begin:
+        where the CPU is busy, its imports take seconds.
         """
         from telemetry_forwarder.inbox import Invoked, ShutDown
 
@@ -109,10 +113,13 @@ class Forwarding:
         match self._read(event):
             case Invoked() as invoked:
                 self.start().tell(invoked)
-                invoked.let_go.wait(invoked.deadline.less(_MARGIN_S).left_s())
+                if self.has_telemetry:
+                    invoked.let_go.wait(invoked.deadline.less(_MARGIN_S).left_s())
             case ShutDown() as shut_down:
-                self.start().tell(shut_down)
-                shut_down.done.wait(shut_down.deadline.less(_MARGIN_S).left_s())
+                worker = self.start()
+                worker.tell(shut_down)
+                if self.has_telemetry or worker.is_warm.is_set():
+                    shut_down.done.wait(shut_down.deadline.less(_MARGIN_S).left_s())
                 self.close()
 
     def close(self) -> None:

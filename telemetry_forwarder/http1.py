@@ -50,15 +50,28 @@ class MessageReader:
     Holds at most one head and one body of *max_body_bytes*, beside what one `feed` brings.
     """
 
-    __slots__ = ("_buffer", "_head_bytes_left", "_max_body_bytes", "_reading", "expects_continue")
+    __slots__ = (
+        "_buffer",
+        "_chunks_bytes",
+        "_head_bytes_left",
+        "_max_body_bytes",
+        "_reading",
+        "expects_continue",
+    )
 
     def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
         self._head_bytes_left = 0
         self._buffer = bytearray()
+        self._chunks_bytes = 0
         self._reading = self._read_message()
         self.expects_continue = False
         """Whether the sender waits for `100 Continue` before it sends the body. Whoever answers it resets it."""
+
+    @property
+    def held_bytes(self) -> int:
+        """What has been received of a message that is not whole."""
+        return len(self._buffer) + self._chunks_bytes
 
     def feed(self, received: bytes) -> "Iterator[Message]":
         """Take what was received; give the messages that it completes, each as soon as it is whole.
@@ -112,11 +125,13 @@ class MessageReader:
             if len(body) + size > self._max_body_bytes:
                 raise MessageError(413, f"the body is larger than {self._max_body_bytes} bytes")
             body += yield from self._exactly(size)
+            self._chunks_bytes = len(body)
             if (yield from self._chunk_line()):
                 raise MessageError(400, "a chunk that is longer than it says")
         self._head_bytes_left = _MAX_HEAD_BYTES
         while (yield from self._line()):
             pass  # Trailer fields: none of them concerns us.
+        self._chunks_bytes = 0
         return bytes(body)
 
     def _chunk_line(self) -> "Generator[None, None, str]":

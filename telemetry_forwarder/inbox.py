@@ -81,8 +81,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._has_changed = threading.Condition(self._lock)
         self._is_closed = False
-        self.refused_bodies = 0
-        """Posts that found no room and were answered 503: Lambda sends them again."""
+        self._refusals = 0
 
     def put_body(self, body: Body) -> bool:
         """Take *body* if there is room. Does not block.
@@ -91,7 +90,7 @@ class Inbox:
         """
         with self._has_changed:
             if self._is_closed or not self._has_room(body):
-                self.refused_bodies += 1
+                self._refusals += 1
                 return False
             self._append(body)
             return True
@@ -102,6 +101,17 @@ class Inbox:
             self._has_changed.wait_for(lambda: self._is_closed or self._has_room(body))
             if not self._is_closed:
                 self._append(body)
+
+    def note_refusal(self) -> None:
+        """A body was refused before it was whole: to hold it was too much already."""
+        with self._lock:
+            self._refusals += 1
+
+    def take_refusals(self) -> int:
+        """How many bodies have found no room since this was last asked; Lambda sends them again."""
+        with self._lock:
+            refusals, self._refusals = self._refusals, 0
+            return refusals
 
     def close(self) -> None:
         """Take no more bodies: nobody is left to do anything with them. Whoever waits for room goes on."""

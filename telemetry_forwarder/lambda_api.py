@@ -68,14 +68,6 @@ class LambdaApi:
             raise LambdaRefusedError("next", answer.status, answer.body)
         return answer.body
 
-    def init_error(self, error_type: str) -> None:
-        """Fail the function's init. Fatal to the environment: only before the first `next_event`."""
-        self._report_error("init", error_type)
-
-    def exit_error(self, error_type: str) -> None:
-        """Say that we leave. Fatal to the environment."""
-        self._report_error("exit", error_type)
-
     def close(self) -> None:
         """Hang up. A call after this opens a connection anew."""
         if self._connection is not None:
@@ -86,11 +78,6 @@ class LambdaApi:
     @property
     def _identity(self) -> tuple[str, str]:
         return ("Lambda-Extension-Identifier", self._id)
-
-    def _report_error(self, moment: str, error_type: str) -> None:
-        # A newline in a header would be the end of it.
-        kind = ("Lambda-Extension-Function-Error-Type", " ".join(error_type.split()))
-        self._call("POST", f"{_EXTENSION}/{moment}/error", (self._identity, kind))
 
     def _call(
         self,

@@ -82,6 +82,7 @@ class Ledger:
     __slots__ = (
         "_accounts",
         "_posts_dropped",
+        "_posts_refused",
         "_posts_repeated",
         "_records_lost_by_lambda",
         "_records_received",
@@ -91,6 +92,7 @@ class Ledger:
         self._records_received = 0
         self._records_lost_by_lambda = 0
         self._posts_dropped = 0
+        self._posts_refused = 0
         self._posts_repeated = 0
         self._accounts = {signal: _Account() for signal in SIGNALS}
 
@@ -104,6 +106,10 @@ class Ledger:
         """Posts that were not read, by a fault of ours or for want of time: how many records were in them is
         not known."""
         self._posts_dropped += count
+
+    def posts_refused(self, count: int) -> None:
+        """Posts that we had no room for. No loss of ours: Lambda sends them again, or says that it dropped them."""
+        self._posts_refused += count
 
     def posts_repeated(self, count: int) -> None:
         """Posts that Lambda gave twice. Their records are in the books once."""
@@ -167,6 +173,8 @@ class Ledger:
             line += f" lost by Lambda {snapshot.records_lost_by_lambda}"
         if self._posts_dropped:
             line += f" posts dropped {self._posts_dropped}"
+        if self._posts_refused:
+            line += f" posts refused for now {self._posts_refused}"
         if self._posts_repeated:
             line += f" posts told twice {self._posts_repeated}"
         return "; ".join([line, *map(_in_words, snapshot.tallies)])

@@ -8,6 +8,7 @@ Lambda's; never anything else, because a batch that is refused for its content c
 import _socket
 import select
 import threading
+from contextlib import suppress
 
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.errors import MessageError
@@ -18,6 +19,8 @@ from telemetry_forwarder.inbox import Body, Inbox
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api.html#telemetry-api-buffering
 MAX_BODY_BYTES = 4_194_304
 MAX_CONNECTIONS = 64
+# Of all connections together, received and not complete. Lambda itself has one or two of them.
+MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
 # What we go on reading, and throwing away, from a sender that was refused and may not have looked yet.
 MAX_DISCARDED_BYTES = 67_108_864
 _RECEIVE_BYTES = 262_144
@@ -94,7 +97,8 @@ class Listener:
         self._poll.register(number, select.POLLIN)
 
     def _read(self, number: int) -> None:
-        connection = self._connections[number]
+        # To the end of the line: at its head is who has been silent for longest.
+        self._connections[number] = connection = self._connections.pop(number)
         try:
             received = connection.socket.recv(_RECEIVE_BYTES)
         except OSError:
@@ -108,6 +112,19 @@ class Listener:
             self._poll.unregister(number)
             del self._connections[number]
             connection.socket.close()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Keep the bound on what is not complete. Whoever has been silent for longest gives way.
+
+        Not whoever comes last: senders that begin and do not end would shut Lambda out for good.
+        """
+        connections = self._connections.values()
+        for connection in connections:
+            if sum(each.held_bytes for each in connections) <= MAX_HELD_BYTES:
+                return
+            if connection.held_bytes:
+                connection.give_way()
 
 
 class _HttpConnection:
@@ -121,6 +138,17 @@ class _HttpConnection:
         self._clock = clock
         self._reader = MessageReader(MAX_BODY_BYTES)
         self._left_to_discard = 0
+
+    @property
+    def held_bytes(self) -> int:
+        return self._reader.held_bytes
+
+    def give_way(self) -> None:
+        """Hold nothing any more: what has come of a post is refused, for now."""
+        self._inbox.note_refusal()
+        # One that has gone, or reads nothing, is closed when it is read from.
+        with suppress(OSError):
+            self._refuse(503)
 
     def take(self, received: bytes) -> bool:
         """Take what has come, nothing if that was all; say whether more may come."""
@@ -154,6 +182,7 @@ class _HttpConnection:
         https://www.rfc-editor.org/rfc/rfc9112#section-9.6
         """
         self._left_to_discard = MAX_DISCARDED_BYTES
+        self._reader = MessageReader(MAX_BODY_BYTES)
         self._answer(status, "Connection: close\r\n")
         self.socket.shutdown(_socket.SHUT_WR)
 
@@ -176,6 +205,15 @@ class _TcpConnection:
         self._clock = clock
         self._partial = bytearray()
 
+    @property
+    def held_bytes(self) -> int:
+        return len(self._partial)
+
+    def give_way(self) -> None:
+        """Hold nothing any more: hand on what has come of a line. Blocks while the inbox is full."""
+        self._put(bytes(self._partial))
+        self._partial = bytearray()
+
     def take(self, received: bytes) -> bool:
         """Take what has come, nothing if that was all; say whether more may come. Blocks while the inbox is full."""
         end_of_line = received.rfind(b"\n") + 1
@@ -186,8 +224,7 @@ class _TcpConnection:
             self._partial += received
         # No line of Lambda's is longer than that. Handed on as it is: whoever decodes keeps it as text.
         if received == b"" or len(self._partial) > MAX_BODY_BYTES:
-            self._put(bytes(self._partial))
-            self._partial = bytearray()
+            self.give_way()
         return received != b""
 
     def _put(self, lines: bytes) -> None:

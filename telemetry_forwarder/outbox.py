@@ -11,7 +11,6 @@ from telemetry_forwarder.batch import SIGNALS, Batch
 from telemetry_forwarder.ledger import Ledger
 
 OUTBOX_FULL = "outbox full"
-LARGER_THAN_OUTBOX = "larger than the outbox"
 
 _NEARLY_FULL = 0.75
 
@@ -71,13 +70,17 @@ class Outbox:
         """Whether nothing has to go for *batch*."""
         return self._held_bytes + len(batch.body) <= self._limit_bytes
 
-    def put(self, batch: Batch) -> None:
-        """Take in a new batch and count it as received; the oldest go where there is no room for it."""
+    def put(self, batch: Batch) -> bool:
+        """Take in a new batch and count it as received; the oldest go where there is no room for it.
+
+        False where it is larger than all the room there is: then nothing goes for it, and it stays the caller's.
+        """
         if not batch.items:
-            return
+            return True
         self._ledger.received(batch.signal, batch.items)
-        if not self._make_room(batch):
-            return
+        if len(batch.body) > self._limit_bytes:
+            return False
+        self._make_room(batch)
         self._newest += 1
         held = _Held(self._newest, batch.body, batch.items)
         line = self._held[batch.signal]
@@ -85,6 +88,7 @@ class Outbox:
             last = line.pop()
             held = _Held(last.age, last.body + held.body, last.items + held.items)
         line.append(held)
+        return True
 
     def put_back(self, batches: Iterable[Batch]) -> None:
         """Take back, in their order, batches that were taken: they are again the oldest of all."""
@@ -128,14 +132,10 @@ class Outbox:
         self._held[batch.signal].appendleft(_Held(self._oldest, batch.body, batch.items))
         self._count(batch)
 
-    def _make_room(self, batch: Batch) -> bool:
-        if len(batch.body) > self._limit_bytes:
-            self._ledger.dropped(batch.signal, batch.items, LARGER_THAN_OUTBOX)
-            return False
+    def _make_room(self, batch: Batch) -> None:
         while not self.has_room_for(batch):
             self._drop_oldest()
         self._count(batch)
-        return True
 
     def _count(self, batch: Batch) -> None:
         self._held_bytes += len(batch.body)

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import NamedTuple
@@ -121,17 +121,13 @@ class Route:
         """How long from now the endpoint is left alone."""
         return max(self._origin.hold_s(), self._own.hold_s())
 
-    def send(self, batches: Sequence[Batch], deadline: Deadline, *, is_last_chance: bool) -> list[Result]:
-        """What becomes of each batch. With the first that is held, the rest is held untried."""
-        results: list[Result] = []
-        for batch in batches:
-            if (results and results[-1].held is not None) or (self.hold_s() and not is_last_chance):
-                results.append(Result(batch, held=batch))
-            else:
-                limit = deadline.within(self._endpoint.timeout_s)
-                tries = 1 if self.is_open and not is_last_chance else self._patience.most_tries
-                results.append(self._send(batch, limit, tries))
-        return results
+    def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool) -> Result:
+        """What becomes of *batch*; it is held untried where the endpoint is to be left alone."""
+        if self.hold_s() and not is_last_chance:
+            return Result(batch, held=batch)
+        limit = deadline.within(self._endpoint.timeout_s)
+        tries = 1 if self.is_open and not is_last_chance else self._patience.most_tries
+        return self._send(batch, limit, tries)
 
     def _send(self, batch: Batch, deadline: Deadline, tries: int) -> Result:
         tally = _Tally()

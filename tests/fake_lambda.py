@@ -11,8 +11,6 @@ from typing import Any, Self
 IDENTIFIER = "0f9f2a1e-6d0b-4c52-9d54-3a1b7c8d9e0f"
 REGISTER = "POST /2020-01-01/extension/register"
 NEXT = "GET /2020-01-01/extension/event/next"
-INIT_ERROR = "POST /2020-01-01/extension/init/error"
-EXIT_ERROR = "POST /2020-01-01/extension/exit/error"
 SUBSCRIBE = "PUT /2022-07-01/telemetry"
 
 
@@ -60,8 +58,6 @@ _DEFAULTS = {
         body=json.dumps(_REGISTERED).encode(), headers={"Lambda-Extension-Identifier": IDENTIFIER}
     ),
     SUBSCRIBE: Answer(body=b'"OK"'),
-    INIT_ERROR: Answer(202, b'{"status":"OK"}'),
-    EXIT_ERROR: Answer(202, b'{"status":"OK"}'),
 }
 
 

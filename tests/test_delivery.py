@@ -23,7 +23,6 @@ from tests.batches import batch
 from tests.certificates import issue_certificates
 from tests.collector import FakeCollector
 from tests.fake_clock import FakeClock
-from tests.otlp_messages import log_records
 from tests.said import Said
 
 BUSY = c.Answer(status=503)
@@ -60,9 +59,9 @@ class Bench:
         self.clock.advance(seconds)
 
     def send(self, *batches: Batch, within_s: float = 5.0, is_last_chance: bool = False) -> list[Result]:
-        """On the clock that stands still: a server that hangs would hang for ever."""
+        """One after the other, on the clock that stands still: a server that hangs would hang for ever."""
         deadline = Deadline.after(within_s, self.clock)
-        return self.delivery.send(batches, deadline, is_last_chance=is_last_chance)
+        return [self.delivery.send(batch, deadline, is_last_chance=is_last_chance) for batch in batches]
 
     def statuses(self) -> list[int | None]:
         return [request.status for request in self.collector.requests]
@@ -80,19 +79,11 @@ LOG = batch(LOGS, 3)
 
 
 class TestSuccess:
-    def test_every_signal_arrives_and_results_come_in_the_order_of_the_batches(self, bench: Bench) -> None:
+    def test_every_signal_arrives_at_its_own_path(self, bench: Bench) -> None:
         batches = [batch(METRICS, 2), batch(LOGS, 1), batch(SPANS, 3), batch(LOGS, 4)]
 
         assert bench.send(*batches) == [Result(batch, delivered=batch.items) for batch in batches]
         assert [bench.collector.accepted(PATHS[signal]) for signal in (LOGS, SPANS, METRICS)] == [5, 3, 2]
-
-    def test_batches_of_a_signal_arrive_in_their_order(self, bench: Bench) -> None:
-        bench.send(*[batch(LOGS, number) for number in (3, 1, 2)])
-
-        assert [len(log_records(request.message)) for request in bench.collector.requests] == [3, 1, 2]
-
-    def test_nothing_to_send(self, bench: Bench) -> None:
-        assert bench.send() == []
 
     def test_any_2xx_is_success(self, bench: Bench) -> None:
         bench.collector.script(c.Answer(status=202, body=b""))
@@ -418,16 +409,6 @@ class TestHolding:
             assert (collector.connections, bench.pauses) == (1, [])
             assert bench.delivery.is_open(SPANS)
 
-    def test_what_follows_a_failure_is_held_untried(self, bench: Bench) -> None:
-        bench.collector.script(c.OK, then=BUSY)
-
-        assert bench.send(LOG, LOG, LOG, within_s=0.01) == [
-            Result(LOG, delivered=3),
-            Result(LOG, held=LOG),
-            Result(LOG, held=LOG),
-        ]
-        assert bench.statuses() == [200, 503]
-
     def test_no_time_is_no_failure(self, bench: Bench) -> None:
         assert bench.send(LOG, within_s=0) == [Result(LOG, held=LOG)]
         assert bench.collector.connections == 0
@@ -444,22 +425,15 @@ class TestHolding:
 class TestTime:
     """With the machine's clock: a server that hangs takes real time."""
 
-    def test_signals_do_not_wait_for_each_other(self, bench: Bench) -> None:
-        bench.collector.script(c.Hang(path="/v1/traces"))
-        spans = batch(SPANS, 1)
-
-        results = bench.delivery.send([spans, LOG, batch(METRICS, 1)], Deadline.after(0.3, Clock()))
-
-        assert [result.held for result in results] == [spans, None, None]
-
-    def test_a_server_that_hangs_costs_the_deadline_once(self, bench: Bench) -> None:
+    def test_a_server_that_hangs_costs_the_deadline(self, bench: Bench) -> None:
         bench.collector.script(then=c.Hang())
         started_s = Clock().monotonic_s()
 
-        bench.delivery.send([LOG, LOG, batch(SPANS, 1)], Deadline.after(0.1, Clock()))
+        result = bench.delivery.send(LOG, Deadline.after(0.1, Clock()))
 
+        assert result == Result(LOG, held=LOG)
         assert 0.1 <= Clock().monotonic_s() - started_s < 0.5
-        assert [bench.delivery.is_open(signal) for signal in SIGNALS] == [True, True, False]
+        assert [bench.delivery.is_open(signal) for signal in SIGNALS] == [True, False, False]
 
     def test_hurry_ends_a_pause(self, bench: Bench) -> None:
         clock = Clock()
@@ -472,7 +446,7 @@ class TestTime:
         )
         results: list[Result] = []
         sending = threading.Thread(
-            target=lambda: results.extend(delivery.send([LOG], Deadline.after(60, clock)))
+            target=lambda: results.append(delivery.send(LOG, Deadline.after(60, clock)))
         )
         sending.start()
         bench.collector.wait_for(lambda: bench.collector.requests, 5)

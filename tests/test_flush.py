@@ -75,6 +75,14 @@ class Bench:
                 self.flush.sent(item.signal)
         return self.flush.was_delivered
 
+    def take_until(self, signals: set[str]) -> None:
+        """Until what is under way for *signals* has come to an end."""
+        while signals:
+            for item in self.inbox.take(LONG_S):
+                assert isinstance(item, Sent)
+                self.flush.sent(item.signal)
+                signals = signals - {item.signal}
+
     def sizes(self, signal: str) -> list[int]:
         return [count(each.message) for each in self.collector.requests if each.path == PATHS[signal]]
 
@@ -116,6 +124,19 @@ def test_signal_that_fails_holds_up_no_other_on_disk_or_in_memory(bench: Bench) 
     assert bench.sizes(LOGS) == [3, 4]
     assert bench.sizes(SPANS) == [1]
     assert bench.books(SPANS) == Tally(SPANS, received=3, held=2, spooled=1)
+
+
+def test_signals_do_not_wait_for_each_other(bench: Bench) -> None:
+    hang = c.Hang(path=PATHS[LOGS])
+    bench.collector.script(hang)
+    bench.held(batch(LOGS, 3), batch(SPANS, 1), batch(METRICS, 2))
+    bench.flush.begin(Deadline.after(10.0, bench.clock), is_last_chance=False)
+
+    bench.take_until({SPANS, METRICS})
+
+    assert [bench.books(signal).delivered for signal in SIGNALS] == [0, 1, 2]
+    hang.until.set()
+    bench.take_until({LOGS})
 
 
 def test_what_a_partial_failure_leaves_of_a_file_goes_to_memory(bench: Bench) -> None:
@@ -187,12 +208,7 @@ def test_what_is_abandoned_is_given_back_or_is_on_disk(bench: Bench) -> None:
     assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
     assert bench.flush.is_over
     hang.until.set()
-    ended: set[str] = set()
-    while ended != {LOGS, SPANS}:
-        for item in bench.inbox.take(LONG_S):
-            assert isinstance(item, Sent)
-            bench.flush.sent(item.signal)
-            ended.add(item.signal)
+    bench.take_until({LOGS, SPANS})
     assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
 
 
@@ -200,7 +216,7 @@ class Broken(Delivery):
     def __init__(self) -> None:
         pass
 
-    def send(self, *_: object, **__: object) -> list[Result]:
+    def send(self, *_: object, **__: object) -> Result:
         raise RuntimeError("broken on purpose")
 
 

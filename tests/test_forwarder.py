@@ -18,6 +18,7 @@ from tests.said import Said
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
+INBOX_BYTES = 16_000_000
 ID = "8286a188-ba32-4475-8077-530cd35c09a9"
 
 
@@ -27,7 +28,7 @@ class Life:
     def __init__(self, said: Said, environ: dict[str, str]) -> None:
         self.clock = Clock()
         self.said = said
-        self.inbox = Inbox(16_000_000)
+        self.inbox = Inbox(INBOX_BYTES)
         self.forwarder: Forwarder = assemble(
             Settings(environ), environ, b"{}", self.inbox, self.clock, said.diagnostics(self.clock)
         )
@@ -184,6 +185,20 @@ def test_post_that_is_given_twice_is_taken_once(make: Make, collector: FakeColle
     assert life.books.startswith("records received 1 posts told twice 2; ")
 
 
+def test_post_that_found_no_room_at_first_is_in_the_books(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    life.inbox.put_body(Body(b"[" + b" " * INBOX_BYTES + b"]", OBSERVED_NS))
+    again = Body(post(event("function", "again")), OBSERVED_NS)
+
+    assert not life.inbox.put_body(again)
+    life.start()
+    life.inbox.put_body_when_it_fits(again)
+    life.shut_down()
+
+    assert lines(collector) == ["again"]
+    assert life.books.startswith("records received 1 posts refused for now 1; ")
+
+
 def test_over_tcp_every_chunk_is_a_new_one(make: Make, collector: FakeCollector) -> None:
     life = make(LISTENER="tcp")
     life.start()
@@ -285,6 +300,25 @@ def test_what_a_full_outbox_has_no_room_for_goes_to_disk(
 
     assert len(files(tmp_path)) > 1
     assert "logs received 20 delivered 0 dropped 0 held 0 spooled 20" in life.books
+
+
+@pytest.mark.parametrize(
+    ("spool_bytes", "fate"),
+    [
+        ("67108864", "dropped 0 held 0 spooled 10"),
+        ("0", "dropped 10 (larger than the outbox 10) held 0 spooled 0"),
+    ],
+)
+def test_batch_larger_than_the_outbox_goes_to_disk_or_is_counted(
+    make: Make, collector: FakeCollector, spool_bytes: str, fate: str
+) -> None:
+    life = make(OUTBOX_BYTES="65536", FLUSH="shutdown", SPOOL_BYTES=spool_bytes)
+    with collector.refusing():
+        life.start()
+        life.says(*[f"{number} " + "x" * 10_000 for number in range(10)])
+        life.shut_down("timeout", 1.0)
+
+    assert life.books.endswith(f"logs received 10 delivered 0 {fate}")
 
 
 def test_post_that_comes_too_late_to_be_converted_is_counted(make: Make) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from telemetry_forwarder.clock import Clock
-from telemetry_forwarder.config import PREFIX
+from telemetry_forwarder.config import PREFIX, Settings
 from telemetry_forwarder.forwarding import Forwarding
+from telemetry_forwarder.warm_up import WarmUp
+from telemetry_forwarder.worker import Worker
 from tests.fake_clock import FakeClock
 
 NOW_MS = 1_790_000_000_000
@@ -26,13 +28,14 @@ def make(tmp_path: Path) -> Iterator[Make]:
         clock: Clock | None = None,
         memory_mb: int = 128,
         initialization_type: str = "on-demand",
+        kind: type[Forwarding] = Forwarding,
         **settings: str,
     ) -> Forwarding:
         given = {"ENDPOINT": "http://127.0.0.1:1", "SPOOL_DIR": str(tmp_path)} | settings
         environ = {PREFIX + name: value for name, value in given.items()}
         environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = str(memory_mb)
         environ["AWS_LAMBDA_INITIALIZATION_TYPE"] = initialization_type
-        made.append(Forwarding(environ, b"{}", clock or Clock()))
+        made.append(kind(environ, b"{}", clock or Clock()))
         return made[-1]
 
     yield make
@@ -130,6 +133,7 @@ def test_worker_is_warm_before_next_where_cpu_is_scarce_later(
     make: Make, warm_up: str, memory_mb: int, is_warm_first: bool
 ) -> None:
     forwarding = make(WARM_UP=warm_up, memory_mb=memory_mb)
+    forwarding.has_telemetry = True
 
     forwarding.warm_up()
 
@@ -143,10 +147,37 @@ def test_worker_is_warm_before_next_where_nobody_waits_for_the_init(
     make: Make, initialization_type: str
 ) -> None:
     forwarding = make(memory_mb=10_240, initialization_type=initialization_type)
+    forwarding.has_telemetry = True
 
     forwarding.warm_up()
 
     assert forwarding.is_started
+
+
+def test_without_telemetry_there_is_nothing_to_warm_up_for(make: Make) -> None:
+    forwarding = make(WARM_UP="init")
+
+    forwarding.warm_up()
+
+    assert not forwarding.is_started
+
+
+def test_without_telemetry_nobody_waits_for_a_worker_that_is_not_warm(make: Make) -> None:
+    """On a busy machine its imports take longer than an invocation has."""
+    forwarding = make(kind=NeverWarm)
+
+    follow(forwarding, {"eventType": "INVOKE", "deadlineMs": FAR_MS, "requestId": "id"})
+    follow(forwarding, SHUTDOWN)
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port_of(forwarding)))
+
+
+class NeverWarm(Forwarding):
+    """One whose worker gets no CPU at all."""
+
+    def start(self) -> Worker:
+        return Worker(Settings({}), {}, b"{}", Clock(), self.say, WarmUp())
 
 
 def test_threads_are_started_once(make: Make) -> None:

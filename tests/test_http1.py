@@ -247,6 +247,25 @@ def test_any_bytes_are_judged_alike_in_any_pieces(garbage: bytes, places: list[i
     assert read(cut(stream, [min(place, len(stream)) for place in places])) == read([stream])
 
 
+def test_what_is_held_of_a_message_is_known_until_it_is_whole() -> None:
+    reader = MessageReader(LIMIT)
+    held = []
+
+    for piece in (
+        b"POST / HTTP/1.1\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"5\r\nhello\r\n",
+        b"3\r\nab",
+    ):
+        list(reader.feed(piece))
+        held.append(reader.held_bytes)
+    list(reader.feed(b"c\r\n0\r\n\r\n" + POST[:-2]))
+    held.append(reader.held_bytes)
+    list(reader.feed(POST[-2:]))
+
+    assert [*held, reader.held_bytes] == [0, 0, 5, 7, 3, 0]
+
+
 def test_sender_that_waits_for_leave_to_send_is_known() -> None:
     reader = MessageReader(LIMIT)
     head = b"POST / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n"

@@ -60,7 +60,16 @@ def test_body_at_the_bound_is_taken_and_one_beyond_refused_and_counted() -> None
         inbox.put_body(body(0)),
     ]
 
-    assert (taken, inbox.refused_bodies) == ([True, False, True, False], 2)
+    assert taken == [True, False, True, False]
+    assert [inbox.take_refusals(), inbox.take_refusals()] == [2, 0]
+
+
+def test_body_that_was_refused_before_it_came_is_counted_too() -> None:
+    inbox = Inbox(100)
+
+    inbox.note_refusal()
+
+    assert inbox.take_refusals() == 1
 
 
 def test_body_larger_than_the_bound_is_taken_when_nothing_else_is_there() -> None:
@@ -144,7 +153,7 @@ def test_sender_that_may_block_waits_for_room() -> None:
     thread.join()
 
     assert inbox.take(0.0) == [second]
-    assert inbox.refused_bodies == 0
+    assert inbox.take_refusals() == 0
 
 
 def test_sender_that_may_block_does_not_where_there_is_room() -> None:

@@ -6,9 +6,7 @@ import pytest
 from telemetry_forwarder.errors import LambdaRefusedError, LambdaUnreachableError
 from telemetry_forwarder.lambda_api import LambdaApi
 from tests.fake_lambda import (
-    EXIT_ERROR,
     IDENTIFIER,
-    INIT_ERROR,
     NEXT,
     REGISTER,
     SUBSCRIBE,
@@ -126,19 +124,6 @@ def test_refusal_of_next_is_an_error(runtime: FakeLambda, registered: LambdaApi,
 
     with pytest.raises(LambdaRefusedError, match=f"^next was answered {status}: no$"):
         registered.next_event()
-
-
-def test_error_s_type_is_one_header_line(runtime: FakeLambda, registered: LambdaApi) -> None:
-    registered.init_error("Extension.ConfigInvalid")
-    registered.exit_error("Extension.Crash\r\nInjected: yes")
-
-    kind = "lambda-extension-function-error-type"
-    assert [
-        (call.endpoint, call.headers[kind], call.headers.get("injected")) for call in runtime.calls[1:]
-    ] == [
-        (INIT_ERROR, "Extension.ConfigInvalid", None),
-        (EXIT_ERROR, "Extension.Crash Injected: yes", None),
-    ]
 
 
 def test_answer_in_chunks_is_joined(runtime: FakeLambda, registered: LambdaApi) -> None:

@@ -111,6 +111,7 @@ def test_summary_names_every_other_fate_where_there_is_one() -> None:
     ledger = Ledger()
     ledger.records_lost_by_lambda(7)
     ledger.posts_dropped(1)
+    ledger.posts_refused(2)
     ledger.posts_repeated(3)
     ledger.restored(LOGS, 20)
     ledger.unspooled(LOGS, 20)
@@ -121,7 +122,7 @@ def test_summary_names_every_other_fate_where_there_is_one() -> None:
     ledger.left_out(LOGS, 5, "not a wanted type")
 
     assert ledger.summary().split("; ")[:2] == [
-        "records received 0 lost by Lambda 7 posts dropped 1 posts told twice 3",
+        "records received 0 lost by Lambda 7 posts dropped 1 posts refused for now 2 posts told twice 3",
         "logs received 0 restored 20 delivered 0 rejected 2 dropped 7 (a 3, b 4) held 10 spooled 1"
         " left out 5 (not a wanted type 5)",
     ]

@@ -1,5 +1,6 @@
 import os
 import resource
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -8,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.inbox import Body, Inbox
-from telemetry_forwarder.listener import MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_DISCARDED_BYTES, Listener
+from telemetry_forwarder.listener import (
+    MAX_BODY_BYTES,
+    MAX_CONNECTIONS,
+    MAX_DISCARDED_BYTES,
+    MAX_HELD_BYTES,
+    Listener,
+)
 from telemetry_forwarder.port import opened_port
 from tests.fake_clock import FakeClock
 from tests.said import Said
@@ -116,6 +123,7 @@ def send_again_and_again(client: socket.socket, piece: bytes, times: int) -> Non
         client.sendall(piece)
 
 
+LATER = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 CHUNKED = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2;x=y\r\n2]\r\n0\r\n\r\n"
 
@@ -268,7 +276,39 @@ def test_full_inbox_refuses_until_there_is_room(start: Start) -> None:
 
     assert answer(client) == OK
     assert http.bodies() == [b"y" * 1_500]
-    assert http.inbox.refused_bodies == 1
+    assert http.inbox.take_refusals() == 1
+
+
+def test_posts_that_are_not_complete_are_held_up_to_a_bound_and_one_is_refused(start: Start) -> None:
+    http = start("http", inbox_bytes=2 * MAX_HELD_BYTES)
+    clients = [http.connect() for _ in range(MAX_HELD_BYTES // MAX_BODY_BYTES + 1)]
+
+    for client in clients:
+        client.sendall(post(b"x" * MAX_BODY_BYTES)[:-1])
+    [refused] = select.select(clients, [], [], 10)[0]
+    others = [client for client in clients if client is not refused]
+    for client in others:
+        client.sendall(b"x")
+
+    assert until_closed(refused) == LATER
+    assert [answer(client) for client in others] == [OK] * len(others)
+    assert http.inbox.take_refusals() == 1
+
+
+def test_posts_that_never_end_keep_out_nobody(start: Start) -> None:
+    http = start("http", inbox_bytes=2 * MAX_HELD_BYTES)
+    stuck = [http.connect() for _ in range(MAX_HELD_BYTES // MAX_BODY_BYTES)]
+    for client in stuck:
+        client.sendall(post(b"x" * MAX_BODY_BYTES)[:-1])
+    other = http.connect()
+
+    while not (refused := select.select(stuck, [], [], 0)[0]):
+        # Larger than what is read at once, so that a part of it is held.
+        other.sendall(post(b"y" * 300_000))
+        assert answer(other) == OK
+        http.bodies()
+
+    assert [until_closed(client) for client in refused] == [LATER]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "post"])
@@ -489,6 +529,23 @@ def test_line_longer_than_any_body_is_handed_on_in_pieces(tcp: Running) -> None:
     assert b"".join(bodies) == line
 
 
+def test_lines_without_an_end_are_held_up_to_a_bound_and_handed_on_in_pieces(start: Start) -> None:
+    tcp = start("tcp", inbox_bytes=2 * MAX_HELD_BYTES)
+    size = MAX_BODY_BYTES - 1
+    letters = [b"%c" % letter for letter in b"abcde"]
+    clients = [tcp.connect() for _ in letters]
+
+    for client, letter in zip(clients, letters, strict=True):
+        client.sendall(letter * size)
+
+    received = b"".join(tcp.bodies())
+    for client in clients:
+        client.shutdown(socket.SHUT_WR)
+    while len(received) < size * len(clients):
+        received += b"".join(tcp.bodies())
+    assert [received.count(letter) for letter in letters] == [size] * len(letters)
+
+
 def send_until_blocked(client: socket.socket, lines: bytes) -> int:
     sent = 0
     while True:
@@ -516,7 +573,7 @@ def test_full_inbox_makes_a_stream_wait_and_loses_nothing(start: Start) -> None:
     sender.join()
 
     assert received == line * (expected // 100)
-    assert tcp.inbox.refused_bodies == 0
+    assert tcp.inbox.take_refusals() == 0
 
 
 @pytest.mark.parametrize("protocol", ["http", "tcp"])

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from telemetry_forwarder.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.ledger import Ledger, Tally
-from telemetry_forwarder.outbox import LARGER_THAN_OUTBOX, OUTBOX_FULL, Outbox
+from telemetry_forwarder.outbox import OUTBOX_FULL, Outbox
 
 
 def batch(body: bytes, *, items: int = 1, signal: str = LOGS) -> Batch:
@@ -110,15 +110,16 @@ def test_oldest_of_all_signals_make_room_for_the_newest() -> None:
     assert ledger.snapshot().of(SPANS) == Tally(SPANS, received=3, dropped={OUTBOX_FULL: 3})
 
 
-def test_batch_larger_than_the_outbox_is_dropped_and_costs_no_other() -> None:
+def test_batch_larger_than_the_outbox_stays_the_caller_s_and_costs_no_other() -> None:
     ledger = Ledger()
     outbox = Outbox(ledger, limit_bytes=10)
     outbox.put(batch(b"small"))
 
-    outbox.put(batch(b"x" * 11, items=7))
+    is_taken = outbox.put(batch(b"x" * 11, items=7))
 
+    assert not is_taken
     assert outbox.take_all() == [Batch(LOGS, b"small", 1)]
-    assert ledger.snapshot().of(LOGS).dropped == {LARGER_THAN_OUTBOX: 7}
+    assert ledger.snapshot().of(LOGS) == Tally(LOGS, received=8, held=8)
 
 
 def test_what_is_put_back_is_taken_first_and_in_its_order() -> None:
@@ -195,7 +196,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(signal=st.sampled_from(SIGNALS), items=st.integers(0, 60))
     def put(self, signal: str, items: int) -> None:
-        self.outbox.put(Batch(signal, _numbered(range(self.made, self.made + items)), items))
+        if not self.outbox.put(Batch(signal, _numbered(range(self.made, self.made + items)), items)):
+            self.ledger.dropped(signal, items, "larger than the outbox")
         self.made += items
 
     @rule(signal=st.sampled_from(SIGNALS))

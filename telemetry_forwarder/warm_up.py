@@ -45,19 +45,27 @@ class WarmUp:
             pass
 
     def _run(self) -> None:
-        _lower_priority()
-        # Nothing of what an import makes is garbage: looking for it took 4 % of the time. Nor does it ever become any,
-        # so it is not looked at again.
-        gc.disable()
-        bundle = _bundle()
-        _import(THREADS)
-        self._has_threads.release()
+        # Whatever happens in here, nobody may wait for ever.
+        try:
+            self._import_all()
+        finally:
+            self._has_assembly.release()
+
+    def _import_all(self) -> None:
+        try:
+            _lower_priority()
+            # Nothing of what an import makes is garbage: looking for it took 4 % of the time. Nor does it ever become
+            # any, so it is not looked at again.
+            gc.disable()
+            bundle = _bundle()
+            _import(THREADS)
+        finally:
+            self._has_threads.release()
         _import(ASSEMBLY)
         if bundle is not None:
             bundle.take_back()
         gc.freeze()
         gc.enable()
-        self._has_assembly.release()
 
 
 def _latch() -> "_thread.LockType":

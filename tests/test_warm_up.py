@@ -63,3 +63,10 @@ def test_priority_that_may_not_be_changed_is_no_obstacle() -> None:
 
     assert "importing threading at 0 False False" in lines
     assert lines[-1] == "True"
+
+
+def test_nobody_waits_for_ever_whatever_breaks() -> None:
+    lines = run("import posix\ndef refuse(*_): raise RuntimeError('of nobody')\nposix.setpriority = refuse")
+
+    assert "threads False False" in lines
+    assert lines[-1] == "False"

@@ -9,13 +9,13 @@ import re
 import zlib
 from dataclasses import dataclass
 
-from telemetry_forwarder.batch import SIGNALS, Batch
+from telemetry_forwarder.batch import POSTS, SIGNALS, Batch
 
 _VERSION = 1
 _PART = ".part"
 _NAME = re.compile(
     r"(?P<ordinal>[0-9]{20})-(?P<owner>[0-9a-f]{8})-[0-9a-f]{8}"
-    rf"-(?P<signal>{'|'.join(SIGNALS)})-(?P<items>[0-9]{{1,9}})-(?P<size>[0-9]{{1,12}})"
+    rf"-(?P<signal>{'|'.join((*SIGNALS, POSTS))})-(?P<items>[0-9]{{1,9}})-(?P<size>[0-9]{{1,12}})"
     rf"\.batch(?P<part>{re.escape(_PART)})?"
 )
 

@@ -68,6 +68,10 @@ class Backlog:
         for left in self._spool.write([Batch(POSTS, body.content, 1)], deadline):
             self._ledger.dropped(left.signal, left.items, NOT_SPOOLED)
 
+    def keep_all(self) -> None:
+        while self._waiting:
+            self.keep(self._waiting.popleft())
+
     @property
     def has_past(self) -> bool:
         """Whether posts of an earlier life wait to be converted, and may: at the end others come first."""

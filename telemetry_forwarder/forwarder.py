@@ -19,11 +19,10 @@ from telemetry_forwarder.flush_policy import FlushPolicy
 from telemetry_forwarder.flush_terms import Step
 from telemetry_forwarder.inbox import Body, Inbox, Invoked, Sent, ShutDown, Subscribed
 from telemetry_forwarder.ledger import Ledger
-from telemetry_forwarder.outbox import Outbox
+from telemetry_forwarder.outbox import LARGER_THAN_OUTBOX, Outbox
 from telemetry_forwarder.repeats import Repeats
 from telemetry_forwarder.spool import Spool
 
-LARGER_THAN_OUTBOX = "larger than the outbox"
 _OWN_METRICS_EVERY_S = 60.0
 
 
@@ -79,6 +78,7 @@ class Forwarder:
         """Something of ours has broken: what is held goes to disk, and the books are closed."""
         deadline = Deadline.after(SPOOL_S, self._clock)
         self._outbox.put_back(self._spool.write(self._flush.abandon(), deadline))
+        self._backlog.keep_all()
         self._close_books(deadline)
 
     def _work(self) -> None:
@@ -117,9 +117,11 @@ class Forwarder:
     def _take_items(self, wake_in_s: float | None) -> None:
         """Everything; from SHUTDOWN on, posts one at a time, so that what they make is sent meanwhile."""
         backlog = self._backlog
-        items = self._inbox.take(wake_in_s if backlog.is_empty and not backlog.has_past else 0.0)
-        for item in items:
-            if isinstance(item, Body) and backlog.is_ending:
+        items = self._inbox.take(wake_in_s if backlog.is_empty and not backlog.has_past else 0.0)[::-1]
+        has_come = bool(items)
+        while items:
+            # Each goes as soon as it is dealt with: together they may be all that the inbox takes.
+            if isinstance(item := items.pop(), Body) and backlog.is_ending:
                 backlog.add(item)
             else:
                 self._take(item)
@@ -128,7 +130,7 @@ class Forwarder:
             if self._is_draining:
                 self._flush.go_on()
                 self._note_flush()
-        elif backlog.has_past and not items:
+        elif backlog.has_past and not has_come:
             self._put(backlog.convert_past())
 
     def _take(self, item: Body | Invoked | ShutDown | Subscribed | Sent) -> None:
@@ -194,9 +196,8 @@ class Forwarder:
             self._ledger.dropped(left.signal, left.items, LARGER_THAN_OUTBOX)
 
     def _let_go(self) -> None:
-        for invoked in self._waiting:
-            invoked.let_go.set()
-        self._waiting.clear()
+        while self._waiting:
+            self._waiting.pop().let_go.set()
 
     def _begin_flush(self, deadline: Deadline) -> None:
         self._is_draining = self._shut_down is not None

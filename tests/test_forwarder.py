@@ -496,3 +496,18 @@ def test_when_something_of_ours_breaks_what_is_held_goes_to_disk(
     assert isinstance(life.failure, AttributeError)
     assert len([name for name in files(tmp_path) if "-logs-" in name]) == 1
     assert life.books.endswith("spooled 1")
+
+
+def test_when_something_of_ours_breaks_at_the_end_what_is_not_converted_goes_to_disk(
+    make: Make, tmp_path: Path
+) -> None:
+    life = make()
+    life.forwarder.hurry(Deadline.after(LONG_S, life.clock))
+    life.says("not converted")
+    life.inbox.put_event(ShutDown("timeout", None))  # type: ignore[arg-type]  # what breaks it
+
+    life.start()
+    life.join()
+
+    assert isinstance(life.failure, AttributeError)
+    assert life.books.startswith("records received 0 posts spooled 1; ")

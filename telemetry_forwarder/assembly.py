@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from telemetry_forwarder.backlog import SPOOL_S
 from telemetry_forwarder.batch import SIGNALS
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.config import PREFIX, Settings
@@ -15,7 +16,7 @@ from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints import endpoints, names
 from telemetry_forwarder.flush_policy import FlushPolicy
 from telemetry_forwarder.flush_terms import FlushSettings, Mode
-from telemetry_forwarder.forwarder import SPOOL_S, Forwarder
+from telemetry_forwarder.forwarder import Forwarder
 from telemetry_forwarder.grpc_calls import has_grpc
 from telemetry_forwarder.inbox import Inbox
 from telemetry_forwarder.ledger import Ledger
@@ -74,6 +75,7 @@ def assemble(
         say,
         signals=signals,
         repeats=Repeats() if settings.listener == "http" else None,
+        cpu_share=settings.cpu_share,
     )
 
 

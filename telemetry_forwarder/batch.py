@@ -6,6 +6,8 @@ LOGS = "logs"
 SPANS = "traces"
 METRICS = "metrics"
 SIGNALS = (LOGS, SPANS, METRICS)
+# No signal: bodies of Lambda's posts that are not converted yet. They are kept on disk, and never sent.
+POSTS = "posts"
 
 
 @data
@@ -17,7 +19,7 @@ class Batch:
     """
 
     signal: str
-    """`logs`, `traces` or `metrics`, as OTLP's paths spell them."""
+    """`logs`, `traces` or `metrics`, as OTLP's paths spell them; on disk `posts` too."""
     body: bytes
     items: int
     """Log records, spans, or data points: what the endpoint counts in a partial success."""

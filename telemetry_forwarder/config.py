@@ -33,6 +33,7 @@ _PLATFORM_EVENTS = (
 )
 
 _GIB = 1_073_741_824
+_FULL_CPU_MB = 1_769
 # OpenTelemetry calls the signal traces; what it is made of is what we call it by.
 _ALIASES = {"traces": "spans"}
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -100,6 +101,14 @@ class Settings:
         """The names of all settings of ours that are read here."""
         self.initialization_type = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")
         self.memory_mb = _whole_number(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")) or 128
+
+    @property
+    def cpu_share(self) -> float:
+        """Of one vCPU, once the init is over; more than one is no use to us.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+        """
+        return min(1.0, self.memory_mb / _FULL_CPU_MB)
 
 
 class _Reader:

@@ -85,6 +85,17 @@ class Conversion:
         self._add(self._decoder.decode(body, observed_ns))
         return self._logs.take()
 
+    def take_in_past(self, body: bytes, observed_ns: int) -> list[Batch]:
+        """Convert a post that an earlier life had no time for: to logs alone, for it has given spans and metrics."""
+        decoder = Decoder()
+        records = [*decoder.decode(body, observed_ns), *decoder.give_up()]
+        events = [record for record in records if isinstance(record, Event)]
+        self._add([record for record in records if not isinstance(record, Event)])
+        self._ledger.records_received(len(events))
+        for event in events if self._has_logs else ():
+            self._logs.add_event(event, None)
+        return self._logs.take()
+
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> None:
         self._invocations.invoked(request_id, arn, trace_header, at_ns)
 

@@ -46,6 +46,7 @@ class Flush:
         self._ways: dict[str, _Way] = {}
         self._deadline: Deadline | None = None
         self._is_last_chance = False
+        self._failed: set[str] = set()
         self.was_delivered = True
         """Whether the flush, as far as it has come, has left nothing behind."""
 
@@ -57,9 +58,15 @@ class Flush:
         """Send everything, beginning now; *is_last_chance* as in `Delivery.send`."""
         self._deadline = deadline
         self._is_last_chance = is_last_chance
+        self._failed.clear()
         self.was_delivered = True
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Send what has come since: of each signal that has nothing under way, and has not failed."""
         for signal in SIGNALS:
-            self._send_next(signal)
+            if signal not in self._ways and signal not in self._failed:
+                self._send_next(signal)
 
     def sent(self, signal: str) -> None:
         """Enter into the books what became of the request that was under way, and send the next."""
@@ -68,6 +75,7 @@ class Flush:
         if self._settle(way.outcome(), way.entry):
             self._send_next(signal)
         else:
+            self._failed.add(signal)
             self.was_delivered = False
 
     def abandon(self) -> list[Batch]:

@@ -7,6 +7,7 @@ delivered or dropped, and the ledger is told of each step.
 from collections.abc import Sequence
 from typing import Any
 
+from telemetry_forwarder.backlog import NOT_SPOOLED, SPOOL_S, Backlog
 from telemetry_forwarder.batch import Batch
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion import Conversion
@@ -18,14 +19,10 @@ from telemetry_forwarder.flush_policy import FlushPolicy
 from telemetry_forwarder.flush_terms import Step
 from telemetry_forwarder.inbox import Body, Inbox, Invoked, Sent, ShutDown, Subscribed
 from telemetry_forwarder.ledger import Ledger
-from telemetry_forwarder.outbox import Outbox
+from telemetry_forwarder.outbox import LARGER_THAN_OUTBOX, Outbox
 from telemetry_forwarder.repeats import Repeats
 from telemetry_forwarder.spool import Spool
 
-# Left of the shutdown for writing to disk what no endpoint has taken.
-SPOOL_S = 0.3
-NOT_SPOOLED = "not spooled"
-LARGER_THAN_OUTBOX = "larger than the outbox"
 _OWN_METRICS_EVERY_S = 60.0
 
 
@@ -46,6 +43,7 @@ class Forwarder:
         *,
         signals: Sequence[str],
         repeats: Repeats | None = None,
+        cpu_share: float = 1.0,
     ) -> None:
         """*signals* are those that there is an endpoint for; without *repeats* every post is a new one."""
         self._inbox = inbox
@@ -54,6 +52,7 @@ class Forwarder:
         self._spool = spool
         self._delivery = delivery
         self._flush = Flush(inbox, outbox, spool, delivery, ledger)
+        self._backlog = Backlog(conversion, spool, ledger, clock, cpu_share=cpu_share)
         self._policy = policy
         self._ledger = ledger
         self._clock = clock
@@ -62,14 +61,14 @@ class Forwarder:
         self._repeats = repeats
         self._waiting: list[Invoked] = []
         self._shut_down: ShutDown | None = None
-        self._end: Deadline | None = None
+        self._is_draining = False
         self._measured = ledger.snapshot()
         self._measured_at_s = clock.monotonic_s()
 
     def run(self) -> None:
         """Work until SHUTDOWN is dealt with. While there is nothing to do, waits without polling."""
         try:
-            self._spool.restore()
+            self._backlog.restore()
             self._work()
         except Exception:
             self._rescue()
@@ -79,6 +78,7 @@ class Forwarder:
         """Something of ours has broken: what is held goes to disk, and the books are closed."""
         deadline = Deadline.after(SPOOL_S, self._clock)
         self._outbox.put_back(self._spool.write(self._flush.abandon(), deadline))
+        self._backlog.keep_all()
         self._close_books(deadline)
 
     def _work(self) -> None:
@@ -91,17 +91,15 @@ class Forwarder:
             if step.flush is not None:
                 self._begin_flush(step.flush)
                 continue
-            if step.is_over and self._shut_down is not None:
+            if step.is_over and self._shut_down is not None and self._backlog.is_empty:
                 self._finish(self._shut_down)
                 return
-            for item in self._inbox.take(step.wake_in_s):
-                self._take(item)
+            self._take_items(step.wake_in_s)
 
     def hurry(self, deadline: Deadline) -> None:
         """SHUTDOWN has come: whatever is going on must end in time to spool the rest. From any thread."""
         self._delivery.hurry(deadline.less(SPOOL_S))
-        # Lambda may leave less than that, and to convert a post takes milliseconds.
-        self._end = deadline.less(min(SPOOL_S, deadline.left_s() / 2))
+        self._backlog.end(deadline)
 
     def close(self) -> None:
         """Close the connections that are kept; for those who outlive `run`."""
@@ -115,6 +113,25 @@ class Forwarder:
             is_circuit_open=all(map(self._delivery.is_open, self._signals)),
         )
         return self._policy.step()
+
+    def _take_items(self, wake_in_s: float | None) -> None:
+        """Everything; from SHUTDOWN on, posts one at a time, so that what they make is sent meanwhile."""
+        backlog = self._backlog
+        items = self._inbox.take(wake_in_s if backlog.is_empty and not backlog.has_past else 0.0)[::-1]
+        has_come = bool(items)
+        while items:
+            # Each goes as soon as it is dealt with: together they may be all that the inbox takes.
+            if isinstance(item := items.pop(), Body) and backlog.is_ending:
+                backlog.add(item)
+            else:
+                self._take(item)
+        if not backlog.is_empty:
+            self._take_body(backlog.take())
+            if self._is_draining:
+                self._flush.go_on()
+                self._note_flush()
+        elif backlog.has_past and not has_come:
+            self._put(backlog.convert_past())
 
     def _take(self, item: Body | Invoked | ShutDown | Subscribed | Sent) -> None:
         match item:
@@ -130,6 +147,7 @@ class Forwarder:
                 self._flush.sent(item.signal)
                 self._note_flush()
             case ShutDown():
+                self._backlog.end(item.deadline)
                 self._shut_down = item
                 self._policy.shutting_down(item.deadline)
             case Subscribed():
@@ -139,11 +157,10 @@ class Forwarder:
     def _take_body(self, body: Body) -> None:
         if self._is_repeated(body):
             self._ledger.posts_repeated(1)
-        elif self._end is not None and self._end.is_over():
-            # What is converted already has to get to the disk: that comes first.
-            self._ledger.posts_dropped(1)
-        else:
+        elif self._backlog.is_time_for(body):
             self._convert(body)
+        else:
+            self._backlog.keep(body)
 
     def _is_repeated(self, body: Body) -> bool:
         # The pieces of a cut record have one time, and may well be of the same bytes: "xxxx" and "xxxx".
@@ -179,12 +196,12 @@ class Forwarder:
             self._ledger.dropped(left.signal, left.items, LARGER_THAN_OUTBOX)
 
     def _let_go(self) -> None:
-        for invoked in self._waiting:
-            invoked.let_go.set()
-        self._waiting.clear()
+        while self._waiting:
+            self._waiting.pop().let_go.set()
 
     def _begin_flush(self, deadline: Deadline) -> None:
-        if self._shut_down is not None:
+        self._is_draining = self._shut_down is not None
+        if self._shut_down is not None and self._backlog.is_empty:
             self._conversion.shut_down(self._shut_down.reason, self._clock.unix_ns())
         self._put(self._conversion.take(self._clock.unix_ns(), self._own_metrics()))
         # After a failure the environment begins anew and finds what is on disk; after a spindown it is gone.
@@ -193,17 +210,18 @@ class Forwarder:
         self._note_flush()
 
     def _note_flush(self) -> None:
-        if self._flush.is_over:
+        if self._flush.is_over and (self._backlog.is_empty or not self._is_draining):
             self._policy.flushed(was_delivered=self._flush.was_delivered)
-            self._say.debug(self._summary())
+            self._say.debug(self._ledger.summary())
 
     def _write_spool(self, deadline: Deadline) -> None:
         self._outbox.put_back(self._spool.write(self._outbox.take_all(), deadline))
 
     def _finish(self, shut_down: ShutDown) -> None:
-        left_s = shut_down.deadline.left_s()
-        deadline = shut_down.deadline.less(min(SPOOL_S / 2, left_s / 4))
+        deadline = shut_down.deadline.less(min(SPOOL_S / 2, shut_down.deadline.left_s() / 4))
         self._outbox.put_back(self._spool.write(self._flush.abandon(), deadline))
+        if self._is_draining:
+            self._conversion.shut_down(shut_down.reason, self._clock.unix_ns())
         self._put(self._conversion.take(self._clock.unix_ns(), []))
         self._write_spool(deadline)
         # What was taken from Lambda since then has nobody else to keep it.
@@ -219,11 +237,8 @@ class Forwarder:
         self._write_spool(deadline)
         for batch in self._outbox.take_all():
             self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
-        self._say.info(self._summary())
-
-    def _summary(self) -> str:
         self._ledger.posts_refused(self._inbox.take_refusals())
-        return self._ledger.summary()
+        self._say.info(self._ledger.summary())
 
     def _own_metrics(self) -> list[Any]:
         """Our own state for the metrics: seldom, because each of these is a data point more in a request."""

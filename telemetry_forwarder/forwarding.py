@@ -24,7 +24,6 @@ _MARGIN_S = 0.05
 _LONGEST_INVOCATION_S = 900.0
 # What Lambda gives to a shutdown, should it not say.
 _SHUTDOWN_S = 2.0
-_FULL_CPU_MB = 1_769
 
 
 class Forwarding:
@@ -63,15 +62,14 @@ class Forwarding:
     def warm_up(self) -> None:
         """Where imports would cost many times as much after the init, start now and wait until they are done.
 
-        An init has a full CPU whatever the memory size; afterwards the share is memory / 1769 MB.
-        https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+        An init has a full CPU whatever the memory size.
         """
         if not self.has_telemetry:
             return
         settings = self._settings
         # Nobody waits for these inits, and a snapshot of a warm process is warm wherever it is restored.
         is_early = settings.initialization_type in ("provisioned-concurrency", "snap-start")
-        is_cheaper_now = is_early or settings.memory_mb < _FULL_CPU_MB
+        is_cheaper_now = is_early or settings.cpu_share < 1
         if settings.warm_up == "init" or (settings.warm_up == "auto" and is_cheaper_now):
             self.start().is_warm.wait(_LONGEST_WARM_UP_S)
 

@@ -7,7 +7,7 @@ received + restored = delivered + rejected + dropped + held + spooled. The worke
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from telemetry_forwarder.batch import SIGNALS
+from telemetry_forwarder.batch import POSTS, SIGNALS
 from telemetry_forwarder.data import data
 
 _NONE: Mapping[str, int] = MappingProxyType({})
@@ -58,13 +58,15 @@ class Snapshot:
     records_lost_by_lambda: int
     """What Lambda says that it dropped before we saw it."""
     tallies: tuple[Tally, ...]
+    posts: Tally
+    """Those that were written down for want of time, or found on disk: `delivered` are those that were converted."""
 
     def of(self, signal: str) -> Tally:
         return self.tallies[SIGNALS.index(signal)]
 
     @property
     def is_exact(self) -> bool:
-        return all(tally.is_exact for tally in self.tallies)
+        return all(tally.is_exact for tally in (*self.tallies, self.posts))
 
 
 class _Account:
@@ -94,7 +96,7 @@ class Ledger:
         self._posts_dropped = 0
         self._posts_refused = 0
         self._posts_repeated = 0
-        self._accounts = {signal: _Account() for signal in SIGNALS}
+        self._accounts = {signal: _Account() for signal in (*SIGNALS, POSTS)}
 
     def records_received(self, count: int) -> None:
         self._records_received += count
@@ -103,8 +105,7 @@ class Ledger:
         self._records_lost_by_lambda += count
 
     def posts_dropped(self, count: int) -> None:
-        """Posts that were not read, by a fault of ours or for want of time: how many records were in them is
-        not known."""
+        """Posts that were not read, by a fault of ours: how many records were in them is not known."""
         self._posts_dropped += count
 
     def posts_refused(self, count: int) -> None:
@@ -162,7 +163,8 @@ class Ledger:
         return Snapshot(
             records_received=self._records_received,
             records_lost_by_lambda=self._records_lost_by_lambda,
-            tallies=tuple(_tally(signal, account) for signal, account in self._accounts.items()),
+            tallies=tuple(_tally(signal, self._accounts[signal]) for signal in SIGNALS),
+            posts=_tally(POSTS, self._accounts[POSTS]),
         )
 
     def summary(self) -> str:
@@ -171,8 +173,13 @@ class Ledger:
         line = f"records received {snapshot.records_received}"
         if snapshot.records_lost_by_lambda:
             line += f" lost by Lambda {snapshot.records_lost_by_lambda}"
-        if self._posts_dropped:
-            line += f" posts dropped {self._posts_dropped}"
+        posts = snapshot.posts
+        if dropped := self._posts_dropped + posts.all_dropped:
+            line += f" posts dropped {dropped}"
+        if posts.restored:
+            line += f" posts restored {posts.restored}"
+        if posts.spooled:
+            line += f" posts spooled {posts.spooled}"
         if self._posts_refused:
             line += f" posts refused for now {self._posts_refused}"
         if self._posts_repeated:

@@ -11,6 +11,7 @@ from telemetry_forwarder.batch import SIGNALS, Batch
 from telemetry_forwarder.ledger import Ledger
 
 OUTBOX_FULL = "outbox full"
+LARGER_THAN_OUTBOX = "larger than the outbox"
 
 _NEARLY_FULL = 0.75
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from telemetry_forwarder import spool_folder
-from telemetry_forwarder.batch import SIGNALS, Batch
+from telemetry_forwarder.batch import POSTS, SIGNALS, Batch
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.data import data
 from telemetry_forwarder.diagnostics import Diagnostics
@@ -56,7 +56,7 @@ class Spool:
         self._diagnostics = diagnostics
         self._limit_bytes = limit_bytes
         self._left_free_bytes = left_free_bytes
-        self._waiting: dict[str, deque[SpoolFile]] = {signal: deque() for signal in SIGNALS}
+        self._waiting: dict[str, deque[SpoolFile]] = {signal: deque() for signal in (*SIGNALS, POSTS)}
         self._batches_bytes = 0
         self._aside = Aside(limit_bytes // 16)
         self._ordinal = 0
@@ -70,8 +70,13 @@ class Spool:
 
     @property
     def waiting(self) -> int:
-        """Batches that can be taken, as far as the files' names tell."""
-        return sum(map(len, self._waiting.values()))
+        """Batches that can be taken to be sent, as far as the files' names tell."""
+        return sum(len(self._waiting[signal]) for signal in SIGNALS)
+
+    @property
+    def waiting_posts(self) -> int:
+        """Posts that can be taken to be converted."""
+        return len(self._waiting[POSTS])
 
     @property
     def set_aside(self) -> dict[str, int]:
@@ -198,7 +203,7 @@ class Spool:
         while needed <= self._limit_bytes < self.used_bytes + needed:
             if len(self._aside):
                 self._aside.remove_oldest(folder)
-            elif self.waiting:
+            elif self.waiting or self.waiting_posts:
                 heads = (line[0] for line in self._waiting.values() if line)
                 oldest = min(heads, key=lambda file: file.ordinal)
                 self._waiting[oldest.signal].popleft()

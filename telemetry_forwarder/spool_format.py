@@ -8,14 +8,14 @@ name and the body, and has to be equal.
 import re
 import zlib
 
-from telemetry_forwarder.batch import SIGNALS, Batch
+from telemetry_forwarder.batch import POSTS, SIGNALS, Batch
 from telemetry_forwarder.data import data
 
 _VERSION = 1
 _PART = ".part"
 _NAME = re.compile(
     r"(?P<ordinal>[0-9]{20})-(?P<owner>[0-9a-f]{8})-[0-9a-f]{8}"
-    rf"-(?P<signal>{'|'.join(SIGNALS)})-(?P<items>[0-9]{{1,9}})-(?P<size>[0-9]{{1,12}})"
+    rf"-(?P<signal>{'|'.join((*SIGNALS, POSTS))})-(?P<items>[0-9]{{1,9}})-(?P<size>[0-9]{{1,12}})"
     rf"\.batch(?P<part>{re.escape(_PART)})?"
 )
 

@@ -240,6 +240,11 @@ def test_spool_s_folder_is_any_absolute_path() -> None:
     assert changed(SPOOL_DIR="spool") == problem("SPOOL_DIR", "spool", complaint, "/tmp/telemetry-forwarder")
 
 
+@pytest.mark.parametrize(("memory_mb", "share"), [("884", 884 / 1_769), ("1769", 1.0), ("10240", 1.0)])
+def test_share_of_the_cpu_is_that_of_the_memory(memory_mb: str, share: float) -> None:
+    assert Settings({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory_mb}).cpu_share == share
+
+
 @pytest.mark.parametrize(("size", "memory_mb"), [("1769", 1_769), ("", 128), ("much", 128)])
 def test_memory_size_is_lambda_s(size: str, memory_mb: int) -> None:
     assert Settings({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": size}).memory_mb == memory_mb

@@ -72,6 +72,28 @@ REPORT = event("platform.report", {"requestId": ID, "status": "success", "metric
 EXTENSION = event("platform.extension", {"name": "x", "state": "Ready", "events": []})
 
 
+def test_what_an_earlier_life_had_no_time_for_becomes_logs_alone() -> None:
+    bench = Bench()
+    own = event("extension", "[telemetry-forwarder] INFO a line of ours")
+    body = post(START, event("function", "a line"), own, DONE)[:-1] + b",nonsense"
+
+    bench.batches += bench.conversion.take_in_past(body, OBSERVED_NS)
+    bench.take()
+
+    assert sorted(bench.logs) == ["a line", "nonsense", "platform.runtimeDone", "platform.start"]
+    assert (bench.spans, bench.metrics) == ([], set())
+    assert bench.left_out() == {"own line": 1}
+    assert bench.ledger.snapshot().records_received == 5
+
+
+def test_what_an_earlier_life_had_no_time_for_is_nothing_without_logs() -> None:
+    bench = Bench(SIGNALS="spans,metrics")
+
+    batches = bench.conversion.take_in_past(post(START, event("function", "a line")), OBSERVED_NS)
+
+    assert batches == []
+
+
 def test_lines_are_given_at_once_spans_and_metrics_when_they_are_taken() -> None:
     bench = Bench()
 

@@ -139,6 +139,19 @@ def test_signals_do_not_wait_for_each_other(bench: Bench) -> None:
     bench.take_until({LOGS})
 
 
+def test_what_comes_later_is_sent_as_well_but_for_a_signal_that_has_failed(bench: Bench) -> None:
+    bench.collector.script(then=c.Answer(status=503, path=PATHS[SPANS]))
+    bench.held(batch(SPANS, 1), batch(LOGS, 2))
+    bench.run()
+
+    bench.held(batch(SPANS, 3), batch(LOGS, 4))
+    bench.flush.go_on()
+    bench.take_until({LOGS})
+
+    assert {signal: bench.sizes(signal) for signal in (SPANS, LOGS)} == {SPANS: [1], LOGS: [2, 4]}
+    assert not bench.flush.was_delivered
+
+
 def test_what_a_partial_failure_leaves_of_a_file_goes_to_memory(bench: Bench) -> None:
     bench.collector.script(c.Answer(status=413), c.OK, then=c.Answer(status=503))
     bench.spooled(batch(LOGS, 4))

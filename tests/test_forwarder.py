@@ -99,6 +99,8 @@ def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
                 "LOG_LEVEL": "debug",
             }
             environ = {PREFIX + name: value for name, value in (ours | settings).items()}
+            # With less than a whole CPU, there may be no time for a large post.
+            environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = "1769"
             lives.append(Life(unused.pop(), environ))
             return lives[-1]
 
@@ -321,8 +323,29 @@ def test_batch_larger_than_the_outbox_goes_to_disk_or_is_counted(
     assert life.books.endswith(f"logs received 10 delivered 0 {fate}")
 
 
-def test_post_that_comes_too_late_to_be_converted_is_counted(make: Make) -> None:
-    life = make()
+def test_post_that_there_is_no_time_to_convert_is_kept_for_the_next_life(
+    make: Make, collector: FakeCollector, tmp_path: Path
+) -> None:
+    first = make()
+    first.says("a line")
+    first.forwarder.hurry(Deadline.after(0.0, first.clock))
+    first.inbox.put_event(ShutDown("timeout", Deadline.after(LONG_S, first.clock)))
+    first.start()
+    first.join()
+
+    second = make()
+    second.start()
+    while files(tmp_path):
+        pass  # It is read as soon as there is nothing else to do.
+    second.shut_down()
+
+    assert lines(collector) == ["a line"]
+    assert first.books.startswith("records received 0 posts spooled 1; ")
+    assert second.books.startswith("records received 1 posts restored 1; ")
+
+
+def test_post_that_neither_time_nor_disk_is_left_for_is_counted(make: Make) -> None:
+    life = make(SPOOL_BYTES="0")
     end = ShutDown("spindown", Deadline.after(LONG_S, life.clock))
     life.says("too late")
     life.inbox.put_event(end)
@@ -333,6 +356,43 @@ def test_post_that_comes_too_late_to_be_converted_is_counted(make: Make) -> None
 
     assert end.done.is_set()
     assert life.books.startswith("records received 0 posts dropped 1; ")
+
+
+class Late(Body):
+    """A body whose conversion begins only when the collector has something."""
+
+    __slots__ = ("_collector",)
+
+    def __init__(self, content: bytes, collector: FakeCollector) -> None:
+        self.content = content
+        self._collector = collector
+
+    @property
+    def observed_ns(self) -> int:  # type: ignore[override]
+        assert self._collector.wait_for(lambda: lines(self._collector), LONG_S)
+        return OBSERVED_NS
+
+
+def test_what_is_converted_at_the_end_is_sent_while_the_rest_is_converted(
+    make: Make, collector: FakeCollector
+) -> None:
+    life = make(FLUSH="shutdown")
+    life.invoke()
+    life.says("first")
+    life.inbox.put_body(Late(post(event("function", "second")), collector))
+    life.ends()
+    life.reports()
+    end = ShutDown("timeout", Deadline.after(LONG_S, life.clock))
+    life.forwarder.hurry(end.deadline)
+    life.inbox.put_event(end)
+
+    life.start()
+    life.join()
+
+    assert lines(collector) == ["first", "second"]
+    # The invocation has ended as its runtimeDone says, which comes last, and not as SHUTDOWN says.
+    assert [(span.name, span.status.code) for _, _, span in collector.spans()] == [("invocation", 0)]
+    assert "faas.timeouts" not in {metric.name for _, _, metric in collector.metrics()}
 
 
 class Followed(Body):
@@ -436,3 +496,18 @@ def test_when_something_of_ours_breaks_what_is_held_goes_to_disk(
     assert isinstance(life.failure, AttributeError)
     assert len([name for name in files(tmp_path) if "-logs-" in name]) == 1
     assert life.books.endswith("spooled 1")
+
+
+def test_when_something_of_ours_breaks_at_the_end_what_is_not_converted_goes_to_disk(
+    make: Make, tmp_path: Path
+) -> None:
+    life = make()
+    life.forwarder.hurry(Deadline.after(LONG_S, life.clock))
+    life.says("not converted")
+    life.inbox.put_event(ShutDown("timeout", None))  # type: ignore[arg-type]  # what breaks it
+
+    life.start()
+    life.join()
+
+    assert isinstance(life.failure, AttributeError)
+    assert life.books.startswith("records received 0 posts spooled 1; ")

@@ -18,7 +18,7 @@ ROWS = """
     warm_up
     assembly
     forwarder
-    flush
+    flush backlog
     conversion delivery
     route lane flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
     transport answers splitting circuit cadence request_ends

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.batch import LOGS, METRICS, SIGNALS, SPANS
+from telemetry_forwarder.batch import LOGS, METRICS, POSTS, SIGNALS, SPANS
 from telemetry_forwarder.ledger import Ledger, Snapshot, Tally
 
 
 def test_new_books_are_empty() -> None:
-    assert Ledger().snapshot() == Snapshot(0, 0, (Tally(LOGS), Tally(SPANS), Tally(METRICS)))
+    assert Ledger().snapshot() == Snapshot(0, 0, (Tally(LOGS), Tally(SPANS), Tally(METRICS)), Tally(POSTS))
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,14 @@ def test_summary_names_every_other_fate_where_there_is_one() -> None:
     ledger.dropped(LOGS, 3, "a")
     ledger.spooled(LOGS, 1)
     ledger.left_out(LOGS, 5, "not a wanted type")
+    ledger.restored(POSTS, 6)
+    ledger.received(POSTS, 5)
+    ledger.spooled(POSTS, 4)
+    ledger.dropped(POSTS, 1, "not spooled")
 
     assert ledger.summary().split("; ")[:2] == [
-        "records received 0 lost by Lambda 7 posts dropped 1 posts refused for now 2 posts told twice 3",
+        "records received 0 lost by Lambda 7 posts dropped 2 posts restored 6 posts spooled 10"
+        " posts refused for now 2 posts told twice 3",
         "logs received 0 restored 20 delivered 0 rejected 2 dropped 7 (a 3, b 4) held 10 spooled 1"
         " left out 5 (not a wanted type 5)",
     ]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from telemetry_forwarder.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
+from telemetry_forwarder.batch import LOGS, METRICS, POSTS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.ledger import Ledger, Tally
@@ -537,3 +537,13 @@ def test_process_out_of_descriptors_loses_no_file(path: Path, lives: Lives) -> N
     assert entry is None
     assert life.said()[0].endswith("Too many open files; going on without it")
     assert life.deliver_all() == [BATCHES[0]]
+
+
+def test_posts_wait_apart_and_make_room_as_any_other(lives: Lives, tmp_path: Path) -> None:
+    life = lives(tmp_path, limit_bytes=2 * 4_096)
+    life.write(Batch(POSTS, b"[1]", 1), Batch(LOGS, b"first", 1))
+
+    assert (life.spool.waiting, life.spool.waiting_posts) == (1, 1)
+    life.write(Batch(LOGS, b"second", 1))
+    assert (life.spool.waiting, life.spool.waiting_posts) == (2, 0)
+    assert life.ledger.snapshot().posts == Tally(POSTS, received=1, dropped={SPOOL_FULL: 1})

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.batch import LOGS, SIGNALS, SPANS, Batch
+from telemetry_forwarder.batch import LOGS, POSTS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.data import replaced
 from telemetry_forwarder.spool_format import SpoolFile, SpoolFormat
 
@@ -22,7 +22,7 @@ def test_file_is_readable_by_people_and_by_us() -> None:
     assert file.name == "00000000000000000001-5c5400df-01020304-logs-2-62.batch"
 
 
-@given(st.sampled_from(SIGNALS), st.binary(max_size=200), st.integers(1, 10_000))
+@given(st.sampled_from((*SIGNALS, POSTS)), st.binary(max_size=200), st.integers(1, 10_000))
 def test_batch_comes_back_as_it_was(signal: str, body: bytes, items: int) -> None:
     file, contents = written(Batch(signal, body, items))
 

@@ -219,3 +219,23 @@ def test_files_of_the_user_in_the_spool_s_folder_are_left_alone(
     assert {path: path.read_bytes() for path in folder.glob("*") if path.is_file()} == files
     assert folder.stat().st_mode & 0o777 == 0o755
     assert list((folder / "telemetry-forwarder").iterdir())
+
+
+def test_flood_that_a_timeout_leaves_no_time_for_arrives_in_the_next_life(
+    environment: Environment, collector: FakeCollector, tmp_path: Path
+) -> None:
+    """Takes the seconds that Lambda gives, at the CPU share of 128 MB: far too few to convert this in one life."""
+    lines = 40_000
+    small: dict[str, Any] = {"memory_mb": 128, "cpu_share": True, "timeout_s": 1.5}
+    with environment({"TELEMETRY_FORWARDER_FLUSH": "end"}, **small) as function:
+        if "cpu" not in function.physics:
+            pytest.skip("no CPU quota may be set here")
+        lost = function.invoke({"flood": lines, "sleep": 60})
+        while [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]:
+            function.invoke({"sleep": 0.2})
+        function.shutdown()
+
+    [(reason, exits)] = function.resets
+    assert (lost.status, reason, [exit_.killed for exit_ in exits]) == ("timeout", "timeout", [False])
+    said = [body for body in bodies(collector) if body.startswith("flood")]
+    assert Counter(said) == Counter(f"flood {number} {lost.request_id}" for number in range(lines))

@@ -1,0 +1,178 @@
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+
+from telemetry_forwarder.backlog import NOT_SPOOLED, Backlog
+from telemetry_forwarder.batch import POSTS, Batch
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.config import Settings
+from telemetry_forwarder.conversion import Conversion
+from telemetry_forwarder.inbox import Body
+from telemetry_forwarder.ledger import Ledger, Tally
+from telemetry_forwarder.spool import SPOOL_DAMAGED, Spool
+from telemetry_forwarder.spool_format import SpoolFormat
+from tests.fake_clock import FakeClock
+from tests.otlp_messages import REQUESTS, log_records
+from tests.posts import OBSERVED_NS, event, post
+from tests.said import Said
+
+MB = 1_000_000
+
+
+class Life:
+    """One process that has a backlog."""
+
+    def __init__(self, folder: Path, said: Said, *, spool_bytes: int, kind: type[Conversion]) -> None:
+        self.clock = FakeClock()
+        self.ledger = Ledger()
+        settings = Settings({})
+        conversion = kind(
+            settings,
+            Resource({}),
+            self.ledger,
+            version="1",
+            temporality="delta",
+            is_managed=False,
+            new_id=lambda size: "ab" * size,
+        )
+        self.spool = Spool(
+            str(folder),
+            SpoolFormat(function="orders", version="7", life=b"\0\0\0\0"),
+            ledger=self.ledger,
+            clock=self.clock,
+            diagnostics=said.diagnostics(self.clock),
+            limit_bytes=spool_bytes,
+            left_free_bytes=0,
+        )
+        self.backlog = Backlog(conversion, self.spool, self.ledger, self.clock, cpu_share=0.25)
+        self.backlog.restore()
+
+    def keeps(self, *contents: bytes) -> None:
+        for content in contents:
+            self.backlog.keep(Body(content, OBSERVED_NS))
+
+    @property
+    def posts(self) -> Tally:
+        assert self.ledger.snapshot().is_exact
+        return self.ledger.snapshot().posts
+
+
+Lives = Callable[..., Life]
+
+
+@pytest.fixture
+def lives(tmp_path: Path) -> Iterator[Lives]:
+    with Said() as said:
+        yield lambda spool_bytes=MB, kind=Conversion: Life(tmp_path, said, spool_bytes=spool_bytes, kind=kind)
+
+
+def bodies(batches: list[Batch]) -> list[str]:
+    requests = [REQUESTS[f"/v1/{batch.signal}"].FromString(batch.body) for batch in batches]
+    return [log.body.string_value for request in requests for _, _, log in log_records(request)]
+
+
+@pytest.mark.parametrize(
+    ("size", "left_s", "is_enough"),
+    # 0.12 s of CPU for a megabyte, of which a quarter is ours; and 0.3 s are the disk's.
+    [(MB, 0.8, True), (MB, 0.75, False), (10, 0.301, True), (10, 0.1, True), (10, 0.0, False)],
+)
+def test_time_that_a_post_takes_is_judged_by_its_size_and_our_share(
+    lives: Lives, size: int, left_s: float, is_enough: bool
+) -> None:
+    life = lives()
+    body = Body(b" " * size, OBSERVED_NS)
+
+    assert life.backlog.is_time_for(body)
+    life.backlog.end(Deadline.after(left_s, life.clock))
+
+    assert life.backlog.is_time_for(body) is is_enough
+
+
+def test_posts_are_taken_in_the_order_in_which_they_came(lives: Lives) -> None:
+    backlog = lives().backlog
+    first, second = Body(b"1", 1), Body(b"2", 2)
+
+    backlog.add(first)
+    backlog.add(second)
+
+    assert not backlog.is_empty
+    assert [backlog.take(), backlog.take()] == [first, second]
+    assert backlog.is_empty
+
+
+def test_what_is_kept_is_converted_by_the_next_life(lives: Lives) -> None:
+    first = lives()
+    first.keeps(post(event("function", "one"), event("function", "two")), post(event("function", "three")))
+    second = lives()
+
+    converted = [bodies(second.backlog.convert_past()), bodies(second.backlog.convert_past())]
+
+    assert first.posts == Tally(POSTS, received=2, spooled=2)
+    assert converted == [["one", "two"], ["three"]]
+    assert second.posts == Tally(POSTS, restored=2, delivered=2)
+    assert (second.backlog.has_past, second.spool.used_bytes) == (False, 0)
+
+
+def test_what_is_kept_in_this_life_is_not_of_the_past(lives: Lives) -> None:
+    life = lives()
+
+    life.keeps(b"[]")
+
+    assert not life.backlog.has_past
+
+
+def test_at_the_end_the_past_is_left_to_the_next_life(lives: Lives) -> None:
+    lives().keeps(b"[]")
+    life = lives()
+
+    had_past = life.backlog.has_past
+    life.backlog.end(Deadline.after(1.0, life.clock))
+
+    assert (had_past, life.backlog.has_past, life.backlog.is_ending) == (True, False, True)
+    assert life.posts == Tally(POSTS, restored=1, spooled=1)
+
+
+def test_what_there_is_no_room_for_is_counted(lives: Lives) -> None:
+    life = lives(spool_bytes=0)
+
+    life.keeps(b"[]")
+
+    assert life.posts == Tally(POSTS, received=1, dropped={NOT_SPOOLED: 1})
+
+
+def test_file_that_is_damaged_costs_itself(lives: Lives, tmp_path: Path) -> None:
+    lives().keeps(post(event("function", "lost")), post(event("function", "kept")))
+    with open(sorted(tmp_path.iterdir())[0], "r+b") as file:
+        file.seek(-5, os.SEEK_END)
+        file.write(b"?????")
+    life = lives()
+
+    assert bodies(life.backlog.convert_past()) == ["kept"]
+    assert life.posts == Tally(POSTS, restored=2, delivered=1, dropped={SPOOL_DAMAGED: 1})
+
+
+def test_files_that_are_gone_are_waited_for_no_longer(lives: Lives, tmp_path: Path) -> None:
+    lives().keeps(b"[]")
+    life = lives()
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+    assert life.backlog.convert_past() == []
+    assert not life.backlog.has_past
+
+
+class Broken(Conversion):
+    def take_in_past(self, *_: object) -> list[Batch]:
+        raise RuntimeError("broken on purpose")
+
+
+def test_post_that_breaks_the_conversion_breaks_no_further_life(lives: Lives) -> None:
+    lives().keeps(post(event("function", "a line")))
+    life = lives(kind=Broken)
+
+    assert life.backlog.convert_past() == []
+    assert life.posts == Tally(POSTS, restored=1, dropped={"failed with RuntimeError": 1})
+    assert lives().posts == Tally(POSTS)

@@ -5,7 +5,7 @@ event, and what Lambda has cut is stitched.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import orjson
@@ -95,6 +95,24 @@ class Decoder:
         # Lambda's records are strings and objects, and nothing stands behind them in their envelope.
         is_record = piece.raw[:1] in (b'"', b"{") and measure(piece.raw).end == len(piece.raw)
         return not (is_event and is_record) or self._stitcher.needs_next(piece.type)
+
+
+def pieces(body: bytes, most_bytes: int) -> list[bytes]:
+    """*body* as several posts that say the same, of about *most_bytes* each; whole where Lambda has cut a record."""
+    try:
+        events = orjson.loads(body)
+        if not isinstance(events, list) or may_hide_a_cut(body, len(events)):
+            return [body]
+        count = max(1, len(events) * most_bytes // max(1, len(body)))
+        cut = [orjson.dumps(events[begin : begin + count]) for begin in range(0, len(events), count)]
+    except (ValueError, TypeError):
+        return [body]
+    return cut or [body]
+
+
+def joined_pieces(parts: Collection[bytes]) -> bytes:
+    """What `pieces` has cut, or the end of it, as one post again."""
+    return next(iter(parts)) if len(parts) == 1 else b"[%b]" % b",".join(part[1:-1] for part in parts)
 
 
 def _records(events: list[Any], observed_ns: int) -> Iterator[Record]:

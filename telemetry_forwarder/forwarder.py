@@ -78,7 +78,7 @@ class Forwarder:
         """Something of ours has broken: what is held goes to disk, and the books are closed."""
         deadline = Deadline.after(SPOOL_S, self._clock)
         self._outbox.put_back(self._spool.write(self._flush.abandon(), deadline))
-        self._backlog.keep_all()
+        self._backlog.keep_rest()
         self._close_books(deadline)
 
     def _work(self) -> None:
@@ -229,6 +229,7 @@ class Forwarder:
         for item in self._inbox.take(0.0):
             self._take(item)
         self._put(self._conversion.take(self._clock.unix_ns(), []))
+        self._backlog.keep_rest()
         self._close_books(deadline)
         self._let_go()
         shut_down.done.set()

@@ -1,6 +1,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -114,6 +115,41 @@ def test_what_is_kept_is_converted_by_the_next_life(lives: Lives) -> None:
     assert converted == [["one", "two"], ["three"]]
     assert second.posts == Tally(POSTS, restored=2, delivered=2)
     assert (second.backlog.has_past, second.spool.used_bytes) == (False, 0)
+
+
+LONG = [f"line {number} of a long post" for number in range(2_000)]
+
+
+def all_converted(life: Life) -> list[list[Any]]:
+    converted = []
+    while life.backlog.has_past:
+        converted.append(bodies(life.backlog.convert_past()))
+    return converted
+
+
+def test_long_post_is_converted_in_pieces_and_in_order(lives: Lives) -> None:
+    lives().keeps(post(*[event("function", line) for line in LONG]), post(event("function", "the end")))
+    life = lives()
+
+    converted = all_converted(life)
+
+    assert [line for piece in converted for line in piece] == [*LONG, "the end"]
+    assert max(map(len, converted)) < len(LONG) // 3
+    assert life.posts == Tally(POSTS, restored=2, delivered=2)
+    assert life.spool.used_bytes == 0
+
+
+def test_post_that_was_begun_is_kept_from_there(lives: Lives) -> None:
+    lives().keeps(post(*[event("function", line) for line in LONG]))
+    life = lives()
+    begun = bodies(life.backlog.convert_past())
+
+    life.backlog.keep_rest()
+    rest = all_converted(lives())
+
+    assert 0 < len(begun) < len(LONG)
+    assert begun + [line for piece in rest for line in piece] == LONG
+    assert life.posts == Tally(POSTS, restored=1, delivered=1, received=1, spooled=1)
 
 
 def test_what_is_kept_in_this_life_is_not_of_the_past(lives: Lives) -> None:

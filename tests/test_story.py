@@ -226,7 +226,7 @@ def test_flood_that_a_timeout_leaves_no_time_for_arrives_in_the_next_life(
 ) -> None:
     """Takes the seconds that Lambda gives, at the CPU share of 128 MB: far too few to convert this in one life."""
     lines = 40_000
-    small: dict[str, Any] = {"memory_mb": 128, "cpu_share": True, "timeout_s": 1.5}
+    small: dict[str, Any] = {"memory_mb": 128, "cpu_share": True, "timeout_s": 2.5}
     with environment({"TELEMETRY_FORWARDER_FLUSH": "end"}, **small) as function:
         if "cpu" not in function.physics:
             pytest.skip("no CPU quota may be set here")

@@ -76,6 +76,7 @@ class Conversion:
         self._ended: list[str] = []
         self._reported: list[str] = []
         self._news = 0
+        self._keep_raw = settings.keep_raw
         self._has_logs = "logs" in settings.signals
         self._has_spans = "spans" in settings.signals
         self._has_metrics = "metrics" in settings.signals
@@ -151,23 +152,24 @@ class Conversion:
                     self._add_event(record)
 
     def _add_line(self, record: LogLine) -> None:
-        if record.origin == "extension" and is_own_line(record.record):
+        origin, time_ns, _, said, _ = record
+        if origin == "extension" and is_own_line(said):
             self._ledger.left_out(LOGS, 1, "own line")
             return
-        line = read_line(record.record, keep_raw=self._settings.keep_raw)
+        line = read_line(said, keep_raw=self._keep_raw)
         invocation = None
-        if record.origin == "function":
-            invocation = self._owner(line, record.time_ns)
+        if origin == "function":
+            request_id = line.request_id
+            invocation = self._invocations.of_line(request_id, time_ns)
+            if invocation is None and request_id:
+                invocation = self._owner_of_stranger(line, time_ns)
             if invocation is not None:
-                _note(invocation, record, line)
+                _note(invocation, time_ns, line)
         if self._has_logs:
             self._logs.add_line(record, line, invocation)
 
-    def _owner(self, line: Line, time_ns: int) -> Invocation | None:
-        """The invocation of a function's line. An id that nobody knows is the user's, and tells nothing."""
-        known = self._invocations.of_line(line.request_id, time_ns)
-        if known is not None or not line.request_id:
-            return known
+    def _owner_of_stranger(self, line: Line, time_ns: int) -> Invocation | None:
+        """The invocation of a line whose id nobody knows: it is the user's, and tells nothing."""
         latest = self._invocations.of_line("", time_ns)
         if latest and latest.done and latest.done.time_ns < time_ns and line.has_likely_request_id:
             # It may be of the next one, of which Lambda has not told us yet.
@@ -225,14 +227,16 @@ def _is_told_otherwise(event: Event) -> bool:
     return is_whole and event.type in TOLD_BY_SPANS_AND_METRICS
 
 
-def _note(invocation: Invocation, record: LogLine, line: Line) -> None:
-    """What the line tells of its invocation's fate."""
-    if record.time_ns > invocation.last_line_ns:
-        invocation.last_line_ns = record.time_ns
-    exception_type = str(line.attributes.get("exception.type") or "") if line.attributes else ""
-    is_its_own = line.request_id in ("", invocation.request_id)
-    if line.is_exception and is_its_own and not invocation.exception_type:
+def _note(invocation: Invocation, time_ns: int, line: Line) -> None:
+    """What a line of that moment tells of its invocation's fate."""
+    if time_ns > invocation.last_line_ns:
+        invocation.last_line_ns = time_ns
+    attributes, body = line.attributes, line.body
+    exception_type = str(attributes.get("exception.type") or "") if attributes else ""
+    is_failure = line.is_exception and line.request_id in ("", invocation.request_id)
+    if is_failure and not invocation.exception_type:
         invocation.exception_type = exception_type or "exception"
-    text = line.body if isinstance(line.body, str) else ""
-    if out_of_memory(text) or (exception_type and out_of_memory(exception_type)):
+    if isinstance(body, str) and out_of_memory(body):
+        invocation.has_run_out_of_memory = True
+    if exception_type and out_of_memory(exception_type):
         invocation.has_run_out_of_memory = True

@@ -54,7 +54,7 @@ class Decoder:
         events = events if isinstance(events, list) else [events]
         if self._stitcher.held or may_hide_a_cut(body, len(events)):
             return list(self._walk(body, observed_ns))
-        return list(_records(events, observed_ns))
+        return _records(events, observed_ns)
 
     @property
     def held(self) -> int:
@@ -97,16 +97,18 @@ class Decoder:
         return not (is_event and is_record) or self._stitcher.needs_next(piece.type)
 
 
-def _records(events: list[Any], observed_ns: int) -> Iterator[Record]:
+def _records(events: list[Any], observed_ns: int) -> list[Record]:
+    records: list[Record] = []
     for event in events:
         try:
             type_ = event["type"]
             if type_ in _LOG_TYPES and len(event) == _MEMBERS and (at_ns := time_ns(event["time"])):
-                yield LogLine(type_, at_ns, observed_ns, event["record"])
+                records.append(LogLine(type_, at_ns, observed_ns, event["record"]))
                 continue
         except (KeyError, TypeError):
             pass  # Something is missing, or it is no object at all: read below with more patience.
-        yield _odd_record(event, observed_ns)
+        records.append(_odd_record(event, observed_ns))
+    return records
 
 
 def _odd_record(event: Any, observed_ns: int) -> Record:
@@ -141,11 +143,11 @@ def _record_of(piece: Piece) -> Record:
     return _odd_record({"time": piece.time, "type": piece.type, "record": record}, piece.observed_ns)
 
 
-def _records_of_json(text: bytes, observed_ns: int) -> Iterator[Record]:
+def _records_of_json(text: bytes, observed_ns: int) -> list[Record]:
     """The record of an event that is JSON, at least as far as brackets and quotes go."""
     event = read_json(text)
     if isinstance(event, str):
-        return iter([Malformed(observed_ns, text_of(text))])
+        return [Malformed(observed_ns, text_of(text))]
     if cut := pieces_within(text):
         event["record"] = read_json(b"".join(cut))
     return _records([event], observed_ns)

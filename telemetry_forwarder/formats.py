@@ -39,7 +39,9 @@ def read_line(record: Any, *, keep_raw: bool = False) -> Line:
     """
     if isinstance(record, str):
         text = record.removesuffix("\n").removesuffix("\r") if record[-1:] == "\n" else record
-        line = _read_json(text) or read_text(text)
+        first = text[:1]
+        may_be_json = first == "{" or first.isspace()
+        line = (may_be_json and _read_json(text)) or read_text(text)
         return line._replace(body=text) if keep_raw else line
     if isinstance(record, dict):
         return _of_object(record)
@@ -55,8 +57,6 @@ def out_of_memory(text: str) -> bool:
 
 
 def _read_json(text: str) -> Line | None:
-    if not (text[:1] == "{" or text[:1].isspace()):
-        return None
     stripped = text.strip()
     if stripped[:1] != "{" or stripped[-1] != "}":
         return None

@@ -89,14 +89,15 @@ def _of_node_or_dotnet(text: str) -> Line | None:
 
 def _tabbed(level: str, moment: str, request_id: str, body: str) -> Line | None:
     """A line of the four fields that Lambda's runtimes separate by tabs."""
-    if not time_ns(moment) and (moment[4:5] != "-" or moment[10:11] != "T"):
+    moment_ns = time_ns(moment)
+    if not moment_ns and (moment[4:5] != "-" or moment[10:11] != "T"):
         return None
     # Not always a UUID: emulators have ids of their own, and outside of invocations there is none.
     if len(request_id) > 64 or " " in request_id:
         return None
     if request_id == "undefined":
         request_id = ""
-    return _prefixed(body, level, moment, request_id, {})
+    return _prefixed(body, level, moment, moment_ns, request_id, {})
 
 
 def _with_exception(line: Line) -> Line:
@@ -115,9 +116,10 @@ def _of_java(text: str) -> Line | None:
         return None
     moment, request_id, timed_out, level, logger = match.groups()
     if timed_out:
-        return _prefixed(text[match.start(3) :], "ERROR", moment, request_id, {})._replace(severity_text="")
+        line = _prefixed(text[match.start(3) :], "ERROR", moment, time_ns(moment), request_id, {})
+        return line._replace(severity_text="")
     attributes = {"logger": logger} if logger else {}
-    return _prefixed(text[match.end() :], level, moment, request_id, attributes)
+    return _prefixed(text[match.end() :], level, moment, time_ns(moment), request_id, attributes)
 
 
 def _of_ruby(text: str) -> Line | None:
@@ -128,12 +130,13 @@ def _of_ruby(text: str) -> Line | None:
     attributes: dict[str, Any] = {"process.pid": int(process)}
     if program:
         attributes["logger"] = program
-    return _prefixed(text[match.end() :], level, moment, request_id or "", attributes)
+    return _prefixed(text[match.end() :], level, moment, time_ns(moment), request_id or "", attributes)
 
 
-def _prefixed(body: str, level: str, moment: str, request_id: str, attributes: dict[str, Any]) -> Line:
+def _prefixed(
+    body: str, level: str, moment: str, moment_ns: int, request_id: str, attributes: dict[str, Any]
+) -> Line:
     """A line whose prefix was a runtime's own, and is taken out of the body."""
-    moment_ns = time_ns(moment)
     own_time = ("timestamp", moment) if moment_ns else None
     if not moment_ns:
         attributes["timestamp"] = moment

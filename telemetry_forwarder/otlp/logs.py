@@ -24,7 +24,7 @@ from telemetry_forwarder.otlp.platform_attributes import (
     platform_attributes,
     severity,
 )
-from telemetry_forwarder.otlp.wire import any_value, attribute, encoded, field, varint
+from telemetry_forwarder.otlp.wire import attribute, encoded, field, value_field, varint
 from telemetry_forwarder.records import Event, LogLine, Malformed
 
 # One scope per source: a backend shows it, and it costs nothing per record.
@@ -47,8 +47,8 @@ _MOST_ALIKE = 1_024
 _RESOURCE_LOGS, _RESOURCE, _SCOPE_LOGS, _RECORD = b"\x0a", b"\x0a", b"\x12", b"\x12"
 _TIME, _OBSERVED, _BODY, _ATTRIBUTE = b"\x09", b"\x59", b"\x2a", b"\x32"
 _times = struct.Struct("<cQcQ").pack
-# At most: a tag and a length for each record; resource and scope for each request.
-_RECORD_FRAME_BYTES = 6
+_TIMES_BYTES = 18
+# At most: resource and scope for each request.
 _FRAME_BYTES = 8_192
 
 
@@ -171,18 +171,16 @@ class LogEncoder:
         attributes: Mapping[str, Any],
     ) -> None:
         index = self._next_index(origin, time_ns) if time_ns else 0
-        value = any_value(body)
-        parts = [
-            _times(_TIME, time_ns + index, _OBSERVED, observed_ns),
-            self._remember(_Alike(*alike)) if (same := self._alike.get(alike)) is None else same,
-            _BODY,
-            varint(len(value)),
-            value,
-        ]
-        for key, inner in attributes.items():
-            parts.append(attribute(_ATTRIBUTE, key, inner))
-        record = b"".join(parts)
-        self._held_bytes += len(record) + _RECORD_FRAME_BYTES
+        if (fixed := self._alike.get(alike)) is None:
+            fixed = self._remember(_Alike(*alike))
+        value = value_field(_BODY, body)
+        own = b""
+        if attributes:
+            own = b"".join([attribute(_ATTRIBUTE, key, inner) for key, inner in attributes.items()])
+        length = _TIMES_BYTES + len(fixed) + len(value) + len(own)
+        times = _times(_TIME, time_ns + index, _OBSERVED, observed_ns)
+        record = b"".join((_RECORD, varint(length), times, fixed, value, own))
+        self._held_bytes += len(record)
         self._records[origin].append(record)
 
     def _next_index(self, origin: str, time_ns: int) -> int:
@@ -217,10 +215,8 @@ class LogEncoder:
         scopes: list[bytes] = []
         for origin, of_origin in records.items():
             if of_origin:
-                scope = [self._scopes[origin]]
-                for record in of_origin:
-                    scope += (_RECORD, varint(len(record)), record)
-                scopes += (_SCOPE_LOGS, encoded(sum(map(len, scope))), *scope)
+                head = self._scopes[origin]
+                scopes += (_SCOPE_LOGS, encoded(len(head) + sum(map(len, of_origin))), head, *of_origin)
         length = len(self._resource_field) + sum(map(len, scopes))
         parts = (_RESOURCE_LOGS, encoded(length), self._resource_field, *scopes)
         return Batch(LOGS, b"".join(parts), count)
@@ -229,10 +225,10 @@ class LogEncoder:
         part: list[bytes] = []
         size = _FRAME_BYTES
         for record in records:
-            size += len(record) + _RECORD_FRAME_BYTES
+            size += len(record)
             if part and (size > self._batch_bytes or len(part) == self._batch_items):
                 yield part
-                part, size = [], _FRAME_BYTES + len(record) + _RECORD_FRAME_BYTES
+                part, size = [], _FRAME_BYTES + len(record)
             part.append(record)
         if part:
             yield part

@@ -63,8 +63,16 @@ def attribute(tag: bytes, key: str, value: Any) -> bytes:
     if type(value) is str and len(value) <= _SHORT and len(key) <= _SHORT:
         return _short_attribute(tag, key, value)
     payload = any_value(value)
-    pair = _key(key) + varint(len(payload)) + payload
-    return tag + varint(len(pair)) + pair
+    key_field, size = _key(key), varint(len(payload))
+    return b"".join((tag, varint(len(key_field) + len(size) + len(payload)), key_field, size, payload))
+
+
+def value_field(tag: bytes, value: Any) -> bytes:
+    """A field of type AnyValue."""
+    if type(value) is str:
+        text = utf8(value)
+        return _text_head(tag, len(text)) + text
+    return field(tag, any_value(value))
 
 
 def any_value(value: Any, depth: int = 0) -> bytes:
@@ -108,6 +116,13 @@ def _nested(value: Any, depth: int) -> bytes:
 @lru_cache(maxsize=1_024)
 def _short_attribute(tag: bytes, key: str, value: str) -> bytes:
     return field(tag, key_value(key, value))
+
+
+# What stands before a text of so many bytes: the message it is in, and itself.
+@lru_cache(maxsize=8_192)
+def _text_head(tag: bytes, size: int) -> bytes:
+    text_head = b"\x0a" + encoded(size)
+    return tag + encoded(len(text_head) + size) + text_head
 
 
 # Keys are few and come again with every line.

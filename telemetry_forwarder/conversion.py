@@ -152,7 +152,7 @@ class Conversion:
                     self._add_event(record)
 
     def _add_line(self, record: LogLine) -> None:
-        origin, time_ns, _, said, _ = record
+        origin, time_ns, said = record.origin, record.time_ns, record.record
         if origin == "extension" and is_own_line(said):
             self._ledger.left_out(LOGS, 1, "own line")
             return

@@ -42,7 +42,7 @@ def read_line(record: Any, *, keep_raw: bool = False) -> Line:
         first = text[:1]
         may_be_json = first == "{" or first.isspace()
         line = (may_be_json and _read_json(text)) or read_text(text)
-        return line._replace(body=text) if keep_raw else line
+        return line.replaced(body=text) if keep_raw else line
     if isinstance(record, dict):
         return _of_object(record)
     return Line(record, 0, "", 0, "", {}, "", "", False)
@@ -84,7 +84,7 @@ def _of_object(record: dict[str, Any]) -> Line:
     error = _uncaught(record, line)
     if error is None:
         return line
-    return line._replace(
+    return line.replaced(
         severity_number=line.severity_number or severity.ERROR,
         attributes={**error, **line.attributes},
         is_exception=True,

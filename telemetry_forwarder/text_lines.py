@@ -107,7 +107,7 @@ def _with_exception(line: Line) -> Line:
     exception = reader(line.body)
     if exception is None:
         return line
-    return line._replace(attributes={**line.attributes, **exception}, is_exception=True)
+    return line.replaced(attributes={**line.attributes, **exception}, is_exception=True)
 
 
 def _of_java(text: str) -> Line | None:
@@ -117,7 +117,7 @@ def _of_java(text: str) -> Line | None:
     moment, request_id, timed_out, level, logger = match.groups()
     if timed_out:
         line = _prefixed(text[match.start(3) :], "ERROR", moment, time_ns(moment), request_id, {})
-        return line._replace(severity_text="")
+        return line.replaced(severity_text="")
     attributes = {"logger": logger} if logger else {}
     return _prefixed(text[match.end() :], level, moment, time_ns(moment), request_id, attributes)
 

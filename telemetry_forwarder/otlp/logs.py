@@ -185,9 +185,12 @@ class LogEncoder:
 
     def _next_index(self, origin: str, time_ns: int) -> int:
         indexes = self._indexes[origin]
-        index = indexes.get(time_ns, 0)
-        if not index and len(indexes) >= _MOST_INDEXES:
-            indexes.clear()
+        index = indexes.get(time_ns)
+        if index is None:
+            if len(indexes) >= _MOST_INDEXES:
+                indexes.clear()
+            indexes[time_ns] = 1
+            return 0
         indexes[time_ns] = index + 1
         return index if index < _LAST_INDEX else _LAST_INDEX
 

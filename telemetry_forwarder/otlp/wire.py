@@ -71,7 +71,7 @@ def attribute(tag: bytes, key: str, value: Any) -> bytes:
 def value_field(tag: bytes, value: Any) -> bytes:
     """A field of type AnyValue."""
     if type(value) is str:
-        text = utf8(value)
+        text = value.encode() if value.isascii() else utf8(value)
         return _text_head(tag, len(text)) + text
     return field(tag, any_value(value))
 

@@ -141,8 +141,10 @@ class Conversion:
 
     def _add(self, records: list[Record]) -> None:
         self._ledger.records_received(len(records))
-        for record in records:
-            match record:
+        # Each goes as soon as it is converted: what it becomes takes as much memory again.
+        records.reverse()
+        while records:
+            match record := records.pop():
                 case LogLine():
                     self._add_line(record)
                 case Malformed():

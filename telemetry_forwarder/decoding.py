@@ -98,17 +98,17 @@ class Decoder:
 
 
 def _records(events: list[Any], observed_ns: int) -> list[Record]:
-    records: list[Record] = []
-    for event in events:
+    """Each event's record, in its place: of 4 MB of lines, both lists at once would be 5 MB more."""
+    for place, event in enumerate(events):
         try:
             type_ = event["type"]
             if type_ in _LOG_TYPES and len(event) == _MEMBERS and (at_ns := time_ns(event["time"])):
-                records.append(LogLine(type_, at_ns, observed_ns, event["record"]))
+                events[place] = LogLine(type_, at_ns, observed_ns, event["record"])
                 continue
         except (KeyError, TypeError):
             pass  # Something is missing, or it is no object at all: read below with more patience.
-        records.append(_odd_record(event, observed_ns))
-    return records
+        events[place] = _odd_record(event, observed_ns)
+    return events
 
 
 def _odd_record(event: Any, observed_ns: int) -> Record:

@@ -93,8 +93,11 @@ class Forwarder:
             if step.is_over and self._shut_down is not None:
                 self._finish(self._shut_down)
                 return
-            for item in self._inbox.take(step.wake_in_s):
-                self._take(item)
+            items = self._inbox.take(step.wake_in_s)
+            # Each goes as soon as it is dealt with: together they may be all that the inbox takes, which fills again.
+            items.reverse()
+            while items:
+                self._take(items.pop())
 
     def hurry(self, deadline: Deadline) -> None:
         """SHUTDOWN has come: whatever is going on must end in time to spool the rest. From any thread."""

@@ -10,7 +10,7 @@ from telemetry_forwarder.config import Settings
 from telemetry_forwarder.decoding import Decoder
 from telemetry_forwarder.diagnostics import is_own_line
 from telemetry_forwarder.exporter_metrics import Measurement
-from telemetry_forwarder.formats import out_of_memory, read_line
+from telemetry_forwarder.formats import may_tell_out_of_memory, read_line, tells_out_of_memory
 from telemetry_forwarder.invocations import Invocation, Invocations
 from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.line import Line
@@ -76,6 +76,7 @@ class Conversion:
         self._ended: list[str] = []
         self._reported: list[str] = []
         self._news = 0
+        self._may_tell_out_of_memory = True
         self._keep_raw = settings.keep_raw
         self._has_logs = "logs" in settings.signals
         self._has_spans = "spans" in settings.signals
@@ -83,7 +84,9 @@ class Conversion:
 
     def take_in(self, body: bytes, observed_ns: int) -> list[Batch]:
         """Convert a post; give the log batches that it makes. Spans and metrics wait for `take`."""
-        self._add(self._decoder.decode(body, observed_ns))
+        # What was held of a cut record is not in this post.
+        may_tell = self._decoder.held > 0 or may_tell_out_of_memory(body)
+        self._add(self._decoder.decode(body, observed_ns), may_tell_out_of_memory=may_tell)
         return self._logs.take()
 
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> None:
@@ -139,7 +142,8 @@ class Conversion:
                 batches.append(metrics)
         return batches
 
-    def _add(self, records: list[Record]) -> None:
+    def _add(self, records: list[Record], *, may_tell_out_of_memory: bool = True) -> None:
+        self._may_tell_out_of_memory = may_tell_out_of_memory
         self._ledger.records_received(len(records))
         # Each goes as soon as it is converted: what it becomes takes as much memory again.
         records.reverse()
@@ -167,6 +171,8 @@ class Conversion:
                 invocation = self._owner_of_stranger(line, time_ns)
             if invocation is not None:
                 _note(invocation, time_ns, line)
+                if self._may_tell_out_of_memory and tells_out_of_memory(line):
+                    invocation.has_run_out_of_memory = True
         if self._has_logs:
             self._logs.add_line(record, line, invocation)
 
@@ -233,12 +239,6 @@ def _note(invocation: Invocation, time_ns: int, line: Line) -> None:
     """What a line of that moment tells of its invocation's fate."""
     if time_ns > invocation.last_line_ns:
         invocation.last_line_ns = time_ns
-    attributes, body = line.attributes, line.body
-    exception_type = str(attributes.get("exception.type") or "") if attributes else ""
-    is_failure = line.is_exception and line.request_id in ("", invocation.request_id)
-    if is_failure and not invocation.exception_type:
-        invocation.exception_type = exception_type or "exception"
-    if isinstance(body, str) and out_of_memory(body):
-        invocation.has_run_out_of_memory = True
-    if exception_type and out_of_memory(exception_type):
-        invocation.has_run_out_of_memory = True
+    is_its_own = line.request_id in ("", invocation.request_id)
+    if line.is_exception and is_its_own and not invocation.exception_type:
+        invocation.exception_type = line.exception_type or "exception"

@@ -76,6 +76,11 @@ class Line:
         return Line(**{name: getattr(self, name) for name in self.__slots__} | changes)
 
     @property
+    def exception_type(self) -> str:
+        """Of the exception that the line tells of; empty if it tells of none."""
+        return str(self.attributes.get("exception.type") or "")
+
+    @property
     def has_likely_request_id(self) -> bool:
         """Whether the request id is Lambda's by its look, though nobody may know it."""
         return self.has_runtime_format and UUID.fullmatch(self.request_id) is not None

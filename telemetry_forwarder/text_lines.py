@@ -64,9 +64,10 @@ def _plain(text: str) -> Line:
 def _bracketed(text: str) -> Line | None:
     """Python's and Java's; and dates in brackets."""
     parts = text.split("\t", 3)
-    if len(parts) == 4 and parts[0][-1] == "]":
-        line = _tabbed(parts[0][1:-1], parts[1], parts[2], parts[3])
-        if line:
+    if len(parts) == 4:
+        level, moment, request_id, body = parts
+        line = _tabbed(level[1:-1], moment, request_id, body) if level[-1] == "]" else None
+        if line is not None:
             return line
     match = _BRACKETED.match(text)
     if match is None:
@@ -97,7 +98,12 @@ def _tabbed(level: str, moment: str, request_id: str, body: str) -> Line | None:
         return None
     if request_id == "undefined":
         request_id = ""
-    return _prefixed(body, level, moment, moment_ns, request_id, {})
+    own_time = ("timestamp", moment) if moment_ns else None
+    attributes: dict[str, Any] = {} if moment_ns else {"timestamp": moment}
+    number = severity.of_name(level)
+    return Line(
+        body, number, level, moment_ns, request_id, attributes, "", "", False, _REQUEST_ID_KEY, True, own_time
+    )
 
 
 def _with_exception(line: Line) -> Line:

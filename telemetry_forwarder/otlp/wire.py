@@ -68,14 +68,6 @@ def attribute(tag: bytes, key: str, value: Any) -> bytes:
     return b"".join((tag, varint(len(key_field) + len(size) + len(payload)), key_field, size, payload))
 
 
-def value_field(tag: bytes, value: Any) -> bytes:
-    """A field of type AnyValue."""
-    if type(value) is str:
-        text = value.encode() if value.isascii() else utf8(value)
-        return _text_head(tag, len(text)) + text
-    return field(tag, any_value(value))
-
-
 def any_value(value: Any, depth: int = 0) -> bytes:
     """The payload of an AnyValue, with the type of *value*: any JSON value. Null is the empty AnyValue."""
     kind = type(value)
@@ -117,13 +109,6 @@ def _nested(value: Any, depth: int) -> bytes:
 @lru_cache(maxsize=1_024)
 def _short_attribute(tag: bytes, key: str, value: str) -> bytes:
     return field(tag, key_value(key, value))
-
-
-# What stands before a text of so many bytes: the message it is in, and itself.
-@lru_cache(maxsize=8_192)
-def _text_head(tag: bytes, size: int) -> bytes:
-    text_head = b"\x0a" + encoded(size)
-    return tag + encoded(len(text_head) + size) + text_head
 
 
 # Keys are few and come again with every line.

@@ -10,7 +10,7 @@ from telemetry_forwarder.config import Settings
 from telemetry_forwarder.decoding import Decoder
 from telemetry_forwarder.diagnostics import is_own_line
 from telemetry_forwarder.exporter_metrics import Measurement
-from telemetry_forwarder.formats import out_of_memory, read_line
+from telemetry_forwarder.formats import may_tell_out_of_memory, read_line, tells_out_of_memory
 from telemetry_forwarder.invocations import Invocation, Invocations
 from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.line import Line
@@ -76,13 +76,17 @@ class Conversion:
         self._ended: list[str] = []
         self._reported: list[str] = []
         self._news = 0
+        self._may_tell_out_of_memory = True
+        self._keep_raw = settings.keep_raw
         self._has_logs = "logs" in settings.signals
         self._has_spans = "spans" in settings.signals
         self._has_metrics = "metrics" in settings.signals
 
     def take_in(self, body: bytes, observed_ns: int) -> list[Batch]:
         """Convert a post; give the log batches that it makes. Spans and metrics wait for `take`."""
-        self._add(self._decoder.decode(body, observed_ns))
+        # What was held of a cut record is not in this post.
+        may_tell = self._decoder.held > 0 or may_tell_out_of_memory(body)
+        self._add(self._decoder.decode(body, observed_ns), may_tell_out_of_memory=may_tell)
         return self._logs.take()
 
     def take_in_past(self, body: bytes, observed_ns: int) -> list[Batch]:
@@ -149,10 +153,13 @@ class Conversion:
                 batches.append(metrics)
         return batches
 
-    def _add(self, records: list[Record]) -> None:
+    def _add(self, records: list[Record], *, may_tell_out_of_memory: bool = True) -> None:
+        self._may_tell_out_of_memory = may_tell_out_of_memory
         self._ledger.records_received(len(records))
-        for record in records:
-            match record:
+        # Each goes as soon as it is converted: what it becomes takes as much memory again.
+        records.reverse()
+        while records:
+            match record := records.pop():
                 case LogLine():
                     self._add_line(record)
                 case Malformed():
@@ -162,23 +169,26 @@ class Conversion:
                     self._add_event(record)
 
     def _add_line(self, record: LogLine) -> None:
-        if record.origin == "extension" and is_own_line(record.record):
+        origin, time_ns, said = record.origin, record.time_ns, record.record
+        if origin == "extension" and is_own_line(said):
             self._ledger.left_out(LOGS, 1, "own line")
             return
-        line = read_line(record.record, keep_raw=self._settings.keep_raw)
+        line = read_line(said, keep_raw=self._keep_raw)
         invocation = None
-        if record.origin == "function":
-            invocation = self._owner(line, record.time_ns)
+        if origin == "function":
+            request_id = line.request_id
+            invocation = self._invocations.of_line(request_id, time_ns)
+            if invocation is None and request_id:
+                invocation = self._owner_of_stranger(line, time_ns)
             if invocation is not None:
-                _note(invocation, record, line)
+                _note(invocation, time_ns, line)
+                if self._may_tell_out_of_memory and tells_out_of_memory(line):
+                    invocation.has_run_out_of_memory = True
         if self._has_logs:
             self._logs.add_line(record, line, invocation)
 
-    def _owner(self, line: Line, time_ns: int) -> Invocation | None:
-        """The invocation of a function's line. An id that nobody knows is the user's, and tells nothing."""
-        known = self._invocations.of_line(line.request_id, time_ns)
-        if known is not None or not line.request_id:
-            return known
+    def _owner_of_stranger(self, line: Line, time_ns: int) -> Invocation | None:
+        """The invocation of a line whose id nobody knows: it is the user's, and tells nothing."""
         latest = self._invocations.of_line("", time_ns)
         if latest and latest.done and latest.done.time_ns < time_ns and line.has_likely_request_id:
             # It may be of the next one, of which Lambda has not told us yet.
@@ -236,14 +246,10 @@ def _is_told_otherwise(event: Event) -> bool:
     return is_whole and event.type in TOLD_BY_SPANS_AND_METRICS
 
 
-def _note(invocation: Invocation, record: LogLine, line: Line) -> None:
-    """What the line tells of its invocation's fate."""
-    if record.time_ns > invocation.last_line_ns:
-        invocation.last_line_ns = record.time_ns
-    exception_type = str(line.attributes.get("exception.type") or "") if line.attributes else ""
+def _note(invocation: Invocation, time_ns: int, line: Line) -> None:
+    """What a line of that moment tells of its invocation's fate."""
+    if time_ns > invocation.last_line_ns:
+        invocation.last_line_ns = time_ns
     is_its_own = line.request_id in ("", invocation.request_id)
     if line.is_exception and is_its_own and not invocation.exception_type:
-        invocation.exception_type = exception_type or "exception"
-    text = line.body if isinstance(line.body, str) else ""
-    if out_of_memory(text) or (exception_type and out_of_memory(exception_type)):
-        invocation.has_run_out_of_memory = True
+        invocation.exception_type = line.exception_type or "exception"

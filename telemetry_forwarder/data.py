@@ -2,7 +2,7 @@
 
 That code is compiled anew in every process: 2 to 9 million instructions a class, a sixth of the whole warm-up, which
 below one vCPU is part of a cold start. Here all classes share the methods below. For what is made a few times an
-invocation; what is made per log line is a `NamedTuple`.
+invocation; what is made per log line is `@compared`.
 """
 
 from typing import Any, TypeVar, dataclass_transform
@@ -33,6 +33,18 @@ def _with(cls: type[T], **members: Any) -> type[T]:
     # What is not given is found in the class: its default.
     members["__required__"] = frozenset(name for name in names if not hasattr(cls, name))
     for name, member in members.items():
+        setattr(cls, name, member)
+    return cls
+
+
+def compared(cls: type[T]) -> type[T]:
+    """Compare and show instances of *cls* by its slots, for a class that has an `__init__` of its own.
+
+    For the two values that are made for every line of every log. As a `NamedTuple` one of twelve fields takes 370 ns
+    to make and 17 ns at each look, so 270 and 4 (CPython 3.11; 3.13 likewise). `Final` keeps them frozen: mypy does.
+    """
+    methods = {"__repr__": _repr, "__eq__": _eq, "__hash__": _hash}
+    for name, member in {"__match_args__": cls.__slots__, **methods}.items():  # type: ignore[attr-defined]
         setattr(cls, name, member)
     return cls
 

@@ -54,7 +54,7 @@ class Decoder:
         events = events if isinstance(events, list) else [events]
         if self._stitcher.held or may_hide_a_cut(body, len(events)):
             return list(self._walk(body, observed_ns))
-        return list(_records(events, observed_ns))
+        return _records(events, observed_ns)
 
     @property
     def held(self) -> int:
@@ -115,16 +115,18 @@ def joined_pieces(parts: Collection[bytes]) -> bytes:
     return next(iter(parts)) if len(parts) == 1 else b"[%b]" % b",".join(part[1:-1] for part in parts)
 
 
-def _records(events: list[Any], observed_ns: int) -> Iterator[Record]:
-    for event in events:
+def _records(events: list[Any], observed_ns: int) -> list[Record]:
+    """Each event's record, in its place: of 4 MB of lines, both lists at once would be 5 MB more."""
+    for place, event in enumerate(events):
         try:
             type_ = event["type"]
             if type_ in _LOG_TYPES and len(event) == _MEMBERS and (at_ns := time_ns(event["time"])):
-                yield LogLine(type_, at_ns, observed_ns, event["record"])
+                events[place] = LogLine(type_, at_ns, observed_ns, event["record"])
                 continue
         except (KeyError, TypeError):
             pass  # Something is missing, or it is no object at all: read below with more patience.
-        yield _odd_record(event, observed_ns)
+        events[place] = _odd_record(event, observed_ns)
+    return events
 
 
 def _odd_record(event: Any, observed_ns: int) -> Record:
@@ -159,11 +161,11 @@ def _record_of(piece: Piece) -> Record:
     return _odd_record({"time": piece.time, "type": piece.type, "record": record}, piece.observed_ns)
 
 
-def _records_of_json(text: bytes, observed_ns: int) -> Iterator[Record]:
+def _records_of_json(text: bytes, observed_ns: int) -> list[Record]:
     """The record of an event that is JSON, at least as far as brackets and quotes go."""
     event = read_json(text)
     if isinstance(event, str):
-        return iter([Malformed(observed_ns, text_of(text))])
+        return [Malformed(observed_ns, text_of(text))]
     if cut := pieces_within(text):
         event["record"] = read_json(b"".join(cut))
     return _records([event], observed_ns)

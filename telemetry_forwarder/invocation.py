@@ -64,7 +64,9 @@ class Invocation:
     @property
     def context(self) -> tuple[str, str]:
         """Trace id and span id for its log records; empty where they are not certain."""
-        return (self.trace_id, self.span_id) if self.is_certain else (self.tracing.trace_id, "")
+        # `has_start` is most often enough, and this is asked for every line.
+        is_certain = self.has_start or self.is_certain
+        return (self.trace_id, self.span_id) if is_certain else (self.tracing.trace_id, "")
 
     def begin(self, event: Start) -> None:
         """Take in platform.start."""

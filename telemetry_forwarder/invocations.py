@@ -70,7 +70,9 @@ class Invocations:
         """
         if request_id:
             # An event's id may be anything that JSON can spell.
-            return self._attempt(request_id, time_ns) if isinstance(request_id, str) else None
+            latest = self._latest.get(request_id) if isinstance(request_id, str) else None
+            # Asked for every line, and another attempt before this one is rare.
+            return latest if latest is None or latest.former is None else self._attempt(request_id, time_ns)
         if self._is_managed:
             return None
         for invocation in reversed(self._attempts):

@@ -6,22 +6,33 @@ https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final
 
-from telemetry_forwarder.data import data
+from telemetry_forwarder.data import compared, data
 
 
-class LogLine(NamedTuple):
-    """A line of the function or of an extension. A tuple, because it is made once per line of every log."""
+@compared
+class LogLine:
+    """A line of the function or of an extension."""
 
-    origin: str
-    """`function` or `extension`."""
-    time_ns: int
-    observed_ns: int
-    record: Any
-    """Any JSON value, as Lambda gave it; a str in the text log format."""
-    extra: Mapping[str, Any] | None = None
-    """What else the envelope says: members that we do not know, and a `time` that is no moment."""
+    __slots__ = ("origin", "time_ns", "observed_ns", "record", "extra")  # noqa: RUF023  # their order is their place
+
+    def __init__(
+        self,
+        origin: str,
+        time_ns: int,
+        observed_ns: int,
+        record: Any,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.origin: Final = origin
+        """`function` or `extension`."""
+        self.time_ns: Final = time_ns
+        self.observed_ns: Final = observed_ns
+        self.record: Final = record
+        """Any JSON value, as Lambda gave it; a str in the text log format."""
+        self.extra: Final = extra
+        """What else the envelope says: members that we do not know, and a `time` that is no moment."""
 
 
 @data

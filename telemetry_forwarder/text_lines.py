@@ -64,9 +64,10 @@ def _plain(text: str) -> Line:
 def _bracketed(text: str) -> Line | None:
     """Python's and Java's; and dates in brackets."""
     parts = text.split("\t", 3)
-    if len(parts) == 4 and parts[0][-1] == "]":
-        line = _tabbed(parts[0][1:-1], parts[1], parts[2], parts[3])
-        if line:
+    if len(parts) == 4:
+        level, moment, request_id, body = parts
+        line = _tabbed(level[1:-1], moment, request_id, body) if level[-1] == "]" else None
+        if line is not None:
             return line
     match = _BRACKETED.match(text)
     if match is None:
@@ -89,14 +90,20 @@ def _of_node_or_dotnet(text: str) -> Line | None:
 
 def _tabbed(level: str, moment: str, request_id: str, body: str) -> Line | None:
     """A line of the four fields that Lambda's runtimes separate by tabs."""
-    if not time_ns(moment) and (moment[4:5] != "-" or moment[10:11] != "T"):
+    moment_ns = time_ns(moment)
+    if not moment_ns and (moment[4:5] != "-" or moment[10:11] != "T"):
         return None
     # Not always a UUID: emulators have ids of their own, and outside of invocations there is none.
     if len(request_id) > 64 or " " in request_id:
         return None
     if request_id == "undefined":
         request_id = ""
-    return _prefixed(body, level, moment, request_id, {})
+    own_time = ("timestamp", moment) if moment_ns else None
+    attributes: dict[str, Any] = {} if moment_ns else {"timestamp": moment}
+    number = severity.of_name(level)
+    return Line(
+        body, number, level, moment_ns, request_id, attributes, "", "", False, _REQUEST_ID_KEY, True, own_time
+    )
 
 
 def _with_exception(line: Line) -> Line:
@@ -106,7 +113,7 @@ def _with_exception(line: Line) -> Line:
     exception = reader(line.body)
     if exception is None:
         return line
-    return line._replace(attributes={**line.attributes, **exception}, is_exception=True)
+    return line.replaced(attributes={**line.attributes, **exception}, is_exception=True)
 
 
 def _of_java(text: str) -> Line | None:
@@ -115,9 +122,10 @@ def _of_java(text: str) -> Line | None:
         return None
     moment, request_id, timed_out, level, logger = match.groups()
     if timed_out:
-        return _prefixed(text[match.start(3) :], "ERROR", moment, request_id, {})._replace(severity_text="")
+        line = _prefixed(text[match.start(3) :], "ERROR", moment, time_ns(moment), request_id, {})
+        return line.replaced(severity_text="")
     attributes = {"logger": logger} if logger else {}
-    return _prefixed(text[match.end() :], level, moment, request_id, attributes)
+    return _prefixed(text[match.end() :], level, moment, time_ns(moment), request_id, attributes)
 
 
 def _of_ruby(text: str) -> Line | None:
@@ -128,12 +136,13 @@ def _of_ruby(text: str) -> Line | None:
     attributes: dict[str, Any] = {"process.pid": int(process)}
     if program:
         attributes["logger"] = program
-    return _prefixed(text[match.end() :], level, moment, request_id or "", attributes)
+    return _prefixed(text[match.end() :], level, moment, time_ns(moment), request_id or "", attributes)
 
 
-def _prefixed(body: str, level: str, moment: str, request_id: str, attributes: dict[str, Any]) -> Line:
+def _prefixed(
+    body: str, level: str, moment: str, moment_ns: int, request_id: str, attributes: dict[str, Any]
+) -> Line:
     """A line whose prefix was a runtime's own, and is taken out of the body."""
-    moment_ns = time_ns(moment)
     own_time = ("timestamp", moment) if moment_ns else None
     if not moment_ns:
         attributes["timestamp"] = moment

@@ -35,6 +35,6 @@ def exception(name: str, message: str, trace: str = "") -> dict[str, str]:
 
 def read(record: Any, *, keep_raw: bool = False) -> Line:
     """What `formats` reads, but how it came by it."""
-    return read_line(record, keep_raw=keep_raw)._replace(
+    return read_line(record, keep_raw=keep_raw).replaced(
         request_id_key="", has_runtime_format=False, own_time=None
     )

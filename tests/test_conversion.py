@@ -275,6 +275,26 @@ def test_memory_that_ran_out_is_seen_in_the_log(line: object, is_seen: bool) -> 
     assert ("lambda.out_of_memory" in bench.metrics) is is_seen
 
 
+@pytest.mark.parametrize(
+    "posts",
+    [
+        [raw_post(raw_event(rb'"\u004d\u0065moryError"'))],
+        [raw_post(raw_event(b'"MemoryEr')), raw_post(raw_event(b'ror: no"'))],
+    ],
+)
+def test_it_is_seen_however_it_is_spelt_or_cut(posts: list[bytes]) -> None:
+    bench = Bench()
+    fields = {"requestId": ID, "status": "error", "errorType": "Runtime.ExitError"}
+
+    bench.says(START)
+    for body in posts:
+        bench.conversion.take_in(body, OBSERVED_NS)
+    bench.says(event("platform.runtimeDone", fields), event("platform.report", fields | {"metrics": {}}))
+    bench.take()
+
+    assert "lambda.out_of_memory" in bench.metrics
+
+
 OTHER = "11111111-2222-4333-8444-555555555555"
 LINE_ISO = "2026-09-22T06:30:00.223Z"
 FORMATTED = {"message": "x", "timestamp": LINE_ISO, "level": "INFO", "requestId": OTHER}

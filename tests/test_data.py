@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from telemetry_forwarder.data import data
+from telemetry_forwarder.data import compared, data
 
 
 @data
@@ -20,6 +20,22 @@ class Named(Point):
     @property
     def title(self) -> str:
         return self.name.title()
+
+
+@compared
+class Pair:
+    __slots__ = ("left", "right")
+
+    def __init__(self, left: int, right: int) -> None:
+        self.left = left
+        self.right = right
+
+
+def test_a_class_with_its_own_init_is_compared_and_shown_by_its_slots() -> None:
+    assert Pair(1, 2) == Pair(1, 2)
+    assert Pair(1, 2) != Pair(2, 1)
+    assert hash(Pair(1, 2)) == hash(Pair(1, 2))
+    assert repr(Pair(1, 2)) == "Pair(left=1, right=2)"
 
 
 def test_values_are_given_by_position_by_name_or_by_default() -> None:

@@ -1,10 +1,11 @@
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.formats import out_of_memory, read_line
+from telemetry_forwarder.formats import may_tell_out_of_memory, out_of_memory, read_line
 from telemetry_forwarder.line import Line
 from telemetry_forwarder.timestamps import time_ns
 from tests.lines import ID, ISO, line
@@ -159,23 +160,34 @@ def test_no_value_of_an_object_is_lost(record: dict[str, Any]) -> None:
     assert [key for key, value in record.items() if not is_kept(key, value, said, record)] == []
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "java.lang.OutOfMemoryError: Java heap space",
-        "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
-        "RequestId: 1 Error: Runtime exited with error: signal: killed\nRuntime.ExitError",
-        "Unhandled exception. System.OutOfMemoryException: no",
-        "fatal error: runtime: out of memory",
-        "MemoryError",
-        "[ERROR] MemoryError: no\nTraceback (most recent call last):",
-        "Traceback (most recent call last):\nMemoryError",
-        "failed to allocate memory (NoMemoryError)",
-        "Runtime.OutOfMemory",
-    ],
-)
+ENDS_OF_MEMORY = [
+    "java.lang.OutOfMemoryError: Java heap space",
+    "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+    "RequestId: 1 Error: Runtime exited with error: signal: killed\nRuntime.ExitError",
+    "Unhandled exception. System.OutOfMemoryException: no",
+    "fatal error: runtime: out of memory",
+    "MemoryError",
+    "[ERROR] MemoryError: no\nTraceback (most recent call last):",
+    "Traceback (most recent call last):\nMemoryError",
+    "failed to allocate memory (NoMemoryError)",
+    "Runtime.OutOfMemory",
+]
+
+
+@pytest.mark.parametrize("text", ENDS_OF_MEMORY)
 def test_end_of_memory_is_noticed(text: str) -> None:
     assert out_of_memory(text)
+
+
+@pytest.mark.parametrize("text", ENDS_OF_MEMORY)
+def test_a_post_that_tells_of_it_is_looked_into_however_it_is_spelt(text: str) -> None:
+    spelt = "".join(f"\\u{ord(char):04x}" for char in text)
+    within = json.dumps(json.dumps({"message": text}))
+
+    assert may_tell_out_of_memory(json.dumps(text).encode())
+    assert may_tell_out_of_memory(spelt.encode())
+    assert may_tell_out_of_memory(within.encode())
+    assert not may_tell_out_of_memory(b'["hello", "killed"]')
 
 
 @pytest.mark.parametrize(

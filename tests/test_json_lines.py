@@ -4,10 +4,15 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from telemetry_forwarder.formats import read_line
+from telemetry_forwarder.json_fields import FIELD_OF
+from telemetry_forwarder.json_lines import read_key_by_key, read_object
 from telemetry_forwarder.line import Line
 from tests.lines import ID, ISO, SECOND_NS, SPAN_ID, TIME_NS, TRACE_ID, exception, line, read
+from tests.properties import FAST
 
 SECONDS_ISO = "2026-09-22T06:30:00Z"
 XRAY = "1-5759e988-bd862e3fe1be46a994272793"
@@ -561,7 +566,7 @@ def test_object_in_text(record: dict[str, Any], expected: Line) -> None:
     text = json.dumps(record)
 
     assert read(f"{text}\n") == expected
-    assert read(f"  {text} \r\n", keep_raw=True) == expected._replace(body=f"  {text} ")
+    assert read(f"  {text} \r\n", keep_raw=True) == expected.replaced(body=f"  {text} ")
 
 
 @pytest.mark.parametrize(
@@ -584,3 +589,37 @@ def test_object_knows_what_it_has_taken_from_where(
 
     assert (said.request_id_key, said.has_runtime_format) == (key, has_runtime_format)
     assert said.own_time == (("timestamp", own_time) if own_time else None)
+
+
+_KEYS = (
+    st.sampled_from([*FIELD_OF, "requestId", "Level", "logger", "fields", "faas.invocation_id"]) | st.text()
+)
+_VALUES = st.sampled_from(
+    [
+        None,
+        "",
+        "a",
+        "a\nb",
+        "INFO",
+        30,
+        True,
+        1.5,
+        ISO,
+        ID,
+        TRACE_ID,
+        SPAN_ID,
+        HEADER,
+        FRAMES,
+        {"message": "a"},
+    ]
+)
+
+
+@FAST
+@given(st.dictionaries(_KEYS, _VALUES, max_size=40))
+def test_an_object_says_the_same_by_its_shape_and_key_by_key(record: dict[str, Any]) -> None:
+    by_shape, by_key = read_object(record), read_key_by_key(record)
+
+    assert by_shape == by_key
+    # In the same order: it is the order in which they are sent.
+    assert list(by_shape.attributes) == list(by_key.attributes)

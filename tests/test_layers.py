@@ -23,7 +23,7 @@ ROWS = """
     route lane flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
     transport answers splitting circuit cadence request_ends
     phases redelivery json_lines text_lines stitching envelopes platform_events lenient_json
-    otlp.common otlp.platform_attributes otlp.wire exporter_metrics spool_folder
+    json_fields otlp.common otlp.platform_attributes otlp.wire exporter_metrics spool_folder
     sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
     endpoints config host_names outcomes stack_traces json_prefix json_text timestamps trace_ids severity
     attempt proxies urls batch records line replies repeats version
@@ -35,7 +35,7 @@ LEVELS = {name: -number for number, row in enumerate(ROWS.strip().splitlines()) 
 # The middle, where the thinking lives, takes values and returns values.
 PURE_ROWS = """
     decoding envelopes stitching json_prefix json_text lenient_json records platform_events timestamps
-    formats json_lines text_lines line severity stack_traces trace_ids tracing
+    formats json_lines json_fields text_lines line severity stack_traces trace_ids tracing
     invocations invocation phases redelivery outcomes
     otlp.logs otlp.metrics otlp.spans otlp.common otlp.platform_attributes otlp.wire
     flush_policy flush_terms cadence request_ends config endpoints proxies urls batch outbox ledger splitting

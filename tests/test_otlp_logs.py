@@ -110,7 +110,7 @@ def test_a_line_of_an_extension_has_its_own_scope() -> None:
 
 
 def test_a_line_of_no_known_invocation_keeps_its_request_id() -> None:
-    said = line("x", request_id=ID)._replace(request_id_key="requestId", has_runtime_format=True)
+    said = line("x", request_id=ID).replaced(request_id_key="requestId", has_runtime_format=True)
 
     assert encoded_line(function_line(), said) == record("x", {"faas.invocation_id": ID})
 
@@ -119,7 +119,7 @@ def test_a_line_of_no_known_invocation_keeps_its_request_id() -> None:
     ("request_id", "has_runtime_format"), [("down-42", True), (ID, False), (f"{ID}0", True)]
 )
 def test_an_id_that_is_hardly_lambda_s_stays_what_it_was(request_id: str, has_runtime_format: bool) -> None:
-    said = line("x", request_id=request_id, attributes={"a": 1})._replace(
+    said = line("x", request_id=request_id, attributes={"a": 1}).replaced(
         request_id_key="requestId", has_runtime_format=has_runtime_format
     )
 
@@ -131,7 +131,7 @@ def test_an_id_that_is_hardly_lambda_s_stays_what_it_was(request_id: str, has_ru
     [("requestId", "requestId"), ("faas.invocation_id", "lambda.line.faas.invocation_id"), ("", "")],
 )
 def test_an_id_of_the_user_s_stays_beside_that_of_the_invocation(key: str, kept_as: str) -> None:
-    said = line("x", request_id=ID)._replace(request_id_key=key, has_runtime_format=True)
+    said = line("x", request_id=ID).replaced(request_id_key=key, has_runtime_format=True)
 
     assert encoded_line(function_line(), said, invocation()) == record(
         "x", {"faas.invocation_id": "a"} | ({kept_as: ID} if kept_as else {}), **ids(TRACE_ID, SPAN_ID)
@@ -204,7 +204,7 @@ def test_a_lines_own_time_comes_first_but_where_it_only_says_less(
 
 @pytest.mark.parametrize(("own_ns", "is_kept"), [(MOMENT_NS - 1_000 * S, True), (MOMENT_NS - 1, False)])
 def test_a_time_that_is_not_believed_stays_what_it_was(own_ns: int, is_kept: bool) -> None:
-    said = line("x", time_ns=own_ns, attributes={"a": 1})._replace(own_time=("time", "noon"))
+    said = line("x", time_ns=own_ns, attributes={"a": 1}).replaced(own_time=("time", "noon"))
 
     found = encoded_line(function_line(), said)
 

@@ -7,6 +7,7 @@ attributes are written for each. https://opentelemetry.io/docs/specs/otel/logs/d
 
 import struct
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -24,7 +25,7 @@ from telemetry_forwarder.otlp.platform_attributes import (
     platform_attributes,
     severity,
 )
-from telemetry_forwarder.otlp.wire import any_value, attribute, encoded, field, varint
+from telemetry_forwarder.otlp.wire import any_value, attribute, encoded, field, utf8, varint
 from telemetry_forwarder.records import Event, LogLine, Malformed
 
 # One scope per source: a backend shows it, and it costs nothing per record.
@@ -45,10 +46,10 @@ _MOST_ALIKE = 1_024
 # Tags of the fields that are written by hand: number and wire type.
 # https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/logs/v1/logs.proto
 _RESOURCE_LOGS, _RESOURCE, _SCOPE_LOGS, _RECORD = b"\x0a", b"\x0a", b"\x12", b"\x12"
-_TIME, _OBSERVED, _BODY, _ATTRIBUTE = b"\x09", b"\x59", b"\x2a", b"\x32"
+_TIME, _OBSERVED, _BODY, _STRING, _ATTRIBUTE = b"\x09", b"\x59", b"\x2a", b"\x0a", b"\x32"
 _times = struct.Struct("<cQcQ").pack
-# At most: a tag and a length for each record; resource and scope for each request.
-_RECORD_FRAME_BYTES = 6
+_TIMES_BYTES = 18
+# At most: resource and scope for each request.
 _FRAME_BYTES = 8_192
 
 
@@ -94,31 +95,18 @@ class LogEncoder:
 
     def add_line(self, record: LogLine, line: Line, invocation: Invocation | None) -> None:
         """A line of the function or of an extension, and the invocation it belongs to, if that is known."""
-        time_ns, request_id, attributes = believed(
-            line, event_ns=record.time_ns, owner_id=invocation.request_id if invocation else ""
-        )
         trace_id, span_id = line.trace_id, line.span_id
-        if invocation and not span_id and trace_id in ("", invocation.trace_id):
-            trace_id, span_id = invocation.context
+        owner_id = tenant_id = ""
+        if invocation is not None:
+            owner_id, tenant_id = invocation.request_id, invocation.tenant_id
+            if not span_id and trace_id in ("", invocation.trace_id):
+                trace_id, span_id = invocation.context
+        time_ns, request_id, attributes = believed(line, event_ns=record.time_ns, owner_id=owner_id)
         if record.extra:
             attributes = attributes | envelope_attributes(record.extra)
-        self._add(
-            record.origin,
-            time_ns,
-            record.observed_ns,
-            # As a plain tuple, which is equal and a third of the time to make.
-            (
-                line.severity_number,
-                line.severity_text,
-                trace_id,
-                span_id,
-                request_id,
-                invocation.tenant_id if invocation else "",
-                "",
-            ),
-            line.body,
-            attributes,
-        )
+        # As a plain tuple, which is equal and a third of the time to make.
+        alike = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "")
+        self._add(record.origin, time_ns, record.observed_ns, alike, line.body, attributes)
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
         """A platform event, whole: every field of it becomes an attribute, or the body if it has no fields."""
@@ -171,25 +159,31 @@ class LogEncoder:
         attributes: Mapping[str, Any],
     ) -> None:
         index = self._next_index(origin, time_ns) if time_ns else 0
-        value = any_value(body)
-        parts = [
-            _times(_TIME, time_ns + index, _OBSERVED, observed_ns),
-            self._remember(_Alike(*alike)) if (same := self._alike.get(alike)) is None else same,
-            _BODY,
-            varint(len(value)),
-            value,
-        ]
-        for key, inner in attributes.items():
-            parts.append(attribute(_ATTRIBUTE, key, inner))
-        record = b"".join(parts)
-        self._held_bytes += len(record) + _RECORD_FRAME_BYTES
+        if (fixed := self._alike.get(alike)) is None:
+            fixed = self._remember(_Alike(*alike))
+        if type(body) is str:
+            value = utf8(body)
+            head = _head_of_text(len(value))
+        else:
+            value = any_value(body)
+            head = _BODY + varint(len(value))
+        own = b""
+        if attributes:
+            own = b"".join([attribute(_ATTRIBUTE, key, inner) for key, inner in attributes.items()])
+        length = varint(_TIMES_BYTES + len(fixed) + len(head) + len(value) + len(own))
+        times = _times(_TIME, time_ns + index, _OBSERVED, observed_ns)
+        record = b"".join((_RECORD, length, times, fixed, head, value, own))
+        self._held_bytes += len(record)
         self._records[origin].append(record)
 
     def _next_index(self, origin: str, time_ns: int) -> int:
         indexes = self._indexes[origin]
-        index = indexes.get(time_ns, 0)
-        if not index and len(indexes) >= _MOST_INDEXES:
-            indexes.clear()
+        index = indexes.get(time_ns)
+        if index is None:
+            if len(indexes) >= _MOST_INDEXES:
+                indexes.clear()
+            indexes[time_ns] = 1
+            return 0
         indexes[time_ns] = index + 1
         return index if index < _LAST_INDEX else _LAST_INDEX
 
@@ -217,10 +211,8 @@ class LogEncoder:
         scopes: list[bytes] = []
         for origin, of_origin in records.items():
             if of_origin:
-                scope = [self._scopes[origin]]
-                for record in of_origin:
-                    scope += (_RECORD, varint(len(record)), record)
-                scopes += (_SCOPE_LOGS, encoded(sum(map(len, scope))), *scope)
+                head = self._scopes[origin]
+                scopes += (_SCOPE_LOGS, encoded(len(head) + sum(map(len, of_origin))), head, *of_origin)
         length = len(self._resource_field) + sum(map(len, scopes))
         parts = (_RESOURCE_LOGS, encoded(length), self._resource_field, *scopes)
         return Batch(LOGS, b"".join(parts), count)
@@ -229,13 +221,20 @@ class LogEncoder:
         part: list[bytes] = []
         size = _FRAME_BYTES
         for record in records:
-            size += len(record) + _RECORD_FRAME_BYTES
+            size += len(record)
             if part and (size > self._batch_bytes or len(part) == self._batch_items):
                 yield part
-                part, size = [], _FRAME_BYTES + len(record) + _RECORD_FRAME_BYTES
+                part, size = [], _FRAME_BYTES + len(record)
             part.append(record)
         if part:
             yield part
+
+
+# What stands before a text of so many bytes: the body, and in it a string.
+@lru_cache(maxsize=8_192)
+def _head_of_text(size: int) -> bytes:
+    text = _STRING + encoded(size)
+    return _BODY + encoded(len(text) + size) + text
 
 
 def _scope(name: str, version: str) -> bytes:

@@ -60,11 +60,12 @@ def key_value(key: str, value: Any, depth: int = 0) -> bytes:
 
 def attribute(tag: bytes, key: str, value: Any) -> bytes:
     """A field of type KeyValue. Short texts are cached: of a service, a logger, a level there are few."""
-    if type(value) is str and len(value) <= _SHORT and len(key) <= _SHORT:
+    kind = type(value)
+    if kind is str and len(value) <= _SHORT and len(key) <= _SHORT:
         return _short_attribute(tag, key, value)
-    payload = any_value(value)
-    pair = _key(key) + varint(len(payload)) + payload
-    return tag + varint(len(pair)) + pair
+    payload = _int(value) if kind is int else any_value(value)
+    key_field, size = _key(key), varint(len(payload))
+    return b"".join((tag, varint(len(key_field) + len(size) + len(payload)), key_field, size, payload))
 
 
 def any_value(value: Any, depth: int = 0) -> bytes:

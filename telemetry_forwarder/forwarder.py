@@ -17,6 +17,7 @@ from telemetry_forwarder.exporter_metrics import changes
 from telemetry_forwarder.flush import Flush
 from telemetry_forwarder.flush_policy import FlushPolicy
 from telemetry_forwarder.flush_terms import Step
+from telemetry_forwarder.free_memory import FreeMemory
 from telemetry_forwarder.inbox import Body, Inbox, Invoked, Sent, ShutDown, Subscribed
 from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.outbox import LARGER_THAN_OUTBOX, Outbox
@@ -59,6 +60,7 @@ class Forwarder:
         self._say = say
         self._signals = signals
         self._repeats = repeats
+        self._free_memory = FreeMemory()
         self._waiting: list[Invoked] = []
         self._shut_down: ShutDown | None = None
         self._is_draining = False
@@ -176,6 +178,7 @@ class Forwarder:
             self._say.warn(f"a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
             return
         self._put(batches)
+        self._free_memory.used(len(body.content))
         if self._conversion.has_much:
             self._put(self._conversion.take(self._clock.unix_ns(), []))
         for request_id in self._conversion.take_ended():
@@ -212,6 +215,7 @@ class Forwarder:
     def _note_flush(self) -> None:
         if self._flush.is_over and (self._backlog.is_empty or not self._is_draining):
             self._policy.flushed(was_delivered=self._flush.was_delivered)
+            self._free_memory.give_back()
             self._say.debug(self._ledger.summary())
 
     def _write_spool(self, deadline: Deadline) -> None:

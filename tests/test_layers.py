@@ -24,7 +24,7 @@ ROWS = """
     transport answers splitting circuit cadence request_ends
     phases redelivery json_lines text_lines stitching envelopes platform_events lenient_json
     json_fields otlp.common otlp.platform_attributes otlp.wire exporter_metrics spool_folder
-    sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
+    free_memory sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
     endpoints config host_names outcomes stack_traces json_prefix json_text timestamps trace_ids severity
     attempt proxies urls batch records line replies repeats version
     diagnostics errors data bundle

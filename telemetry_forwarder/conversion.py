@@ -27,6 +27,7 @@ from telemetry_forwarder.records import (
     Report,
     RuntimeDone,
 )
+from telemetry_forwarder.usual_lines import UsualLines
 
 # What spans and metrics say in full: as logs too it would be said three times.
 TOLD_BY_SPANS_AND_METRICS = frozenset(
@@ -69,6 +70,7 @@ class Conversion:
         self._logs = LogEncoder(
             resource, version, batch_bytes=settings.batch_bytes, batch_items=settings.batch_items
         )
+        self._usual = UsualLines(self._logs)
         self._spans = SpanEncoder(
             resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id
         )
@@ -101,6 +103,7 @@ class Conversion:
         return self._logs.take()
 
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> None:
+        self._usual.forget()
         self._invocations.invoked(request_id, arn, trace_header, at_ns)
 
     def has_ended(self, request_id: str) -> bool:
@@ -134,12 +137,14 @@ class Conversion:
 
     def shut_down(self, reason: str, at_ns: int) -> None:
         """Nothing more will come: what is open ends, what is held is let out."""
+        self._usual.forget()
         self._invocations.shut_down(reason, at_ns)
         self._add(self._decoder.give_up())
 
     def take(self, now_ns: int, own: list[Measurement]) -> list[Batch]:
         """What there is to deliver beside what `take_in` gave: spans, metrics, fragments that waited in vain."""
         self._add(self._decoder.give_up(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS))
+        self._usual.forget()
         finished = self._invocations.take_finished()
         has_metrics = self._has_metrics and (self._news or own)
         self._news = 0
@@ -173,6 +178,9 @@ class Conversion:
         if origin == "extension" and is_own_line(said):
             self._ledger.left_out(LOGS, 1, "own line")
             return
+        is_text = type(said) is str and origin == "function"
+        if is_text and not self._may_tell_out_of_memory and self._usual.add(record):
+            return
         line = read_line(said, keep_raw=self._keep_raw)
         invocation = None
         if origin == "function":
@@ -185,7 +193,9 @@ class Conversion:
                 if self._may_tell_out_of_memory and tells_out_of_memory(line):
                     invocation.has_run_out_of_memory = True
         if self._has_logs:
-            self._logs.add_line(record, line, invocation)
+            fixed = self._logs.add_line(record, line, invocation)
+            if is_text and invocation is not None and not self._keep_raw:
+                self._usual.learn(record, line, fixed, invocation)
 
     def _owner_of_stranger(self, line: Line, time_ns: int) -> Invocation | None:
         """The invocation of a line whose id nobody knows: it is the user's, and tells nothing."""
@@ -196,6 +206,7 @@ class Conversion:
         return latest
 
     def _add_event(self, event: Event) -> None:
+        self._usual.forget()
         if not self._invocations.observe(event):
             self._ledger.left_out(LOGS, 1, "told twice")
             return

@@ -86,6 +86,19 @@ class Line:
         return self.has_runtime_format and UUID.fullmatch(self.request_id) is not None
 
 
+def is_believable(time_ns: int, event_ns: int) -> bool:
+    """Whether a line's own moment is taken as it is, beside that of its event: neither is 0 then."""
+    if time_ns == event_ns:
+        return time_ns > 0
+    ago_ns = event_ns - time_ns
+    return (
+        time_ns > 0
+        and event_ns > 0
+        and time_ns % _SECOND_NS > 0
+        and -_MOST_AFTER_NS <= ago_ns <= _MOST_BEFORE_NS
+    )
+
+
 def believed(line: Line, *, event_ns: int, owner_id: str) -> tuple[int, str, dict[str, Any]]:
     """Time, request id and attributes of *line*, as Lambda's word makes them: nothing is lost of its own.
 

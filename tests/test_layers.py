@@ -20,6 +20,7 @@ ROWS = """
     forwarder
     flush backlog
     conversion delivery
+    usual_lines
     route lane flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
     transport answers splitting circuit cadence request_ends
     phases redelivery json_lines text_lines stitching envelopes platform_events lenient_json
@@ -35,7 +36,7 @@ LEVELS = {name: -number for number, row in enumerate(ROWS.strip().splitlines()) 
 # The middle, where the thinking lives, takes values and returns values.
 PURE_ROWS = """
     decoding envelopes stitching json_prefix json_text lenient_json records platform_events timestamps
-    formats json_lines json_fields text_lines line severity stack_traces trace_ids tracing
+    formats usual_lines json_lines json_fields text_lines line severity stack_traces trace_ids tracing
     invocations invocation phases redelivery outcomes
     otlp.logs otlp.metrics otlp.spans otlp.common otlp.platform_attributes otlp.wire
     flush_policy flush_terms cadence request_ends config endpoints proxies urls batch outbox ledger splitting

@@ -178,12 +178,12 @@ class Conversion:
         if origin == "extension" and is_own_line(said):
             self._ledger.left_out(LOGS, 1, "own line")
             return
-        is_text = type(said) is str and origin == "function"
-        if is_text and not self._may_tell_out_of_memory and self._usual.add(record):
+        is_functions = origin == "function"
+        if is_functions and not self._may_tell_out_of_memory and self._usual.add(record):
             return
         line = read_line(said, keep_raw=self._keep_raw)
         invocation = None
-        if origin == "function":
+        if is_functions:
             request_id = line.request_id
             invocation = self._invocations.of_line(request_id, time_ns)
             if invocation is None and request_id:
@@ -194,7 +194,7 @@ class Conversion:
                     invocation.has_run_out_of_memory = True
         if self._has_logs:
             fixed = self._logs.add_line(record, line, invocation)
-            if is_text and invocation is not None and not self._keep_raw:
+            if invocation is not None and not self._keep_raw:
                 self._usual.learn(record, line, fixed, invocation)
 
     def _owner_of_stranger(self, line: Line, time_ns: int) -> Invocation | None:

@@ -159,3 +159,25 @@ def shape_of(keys: tuple[str, ...]) -> Shape | None:
     if len({kind for _, _, kind, _ in fields}) < len(fields):
         return None
     return Shape(fields, tuple([key for key, field in found if not field]))
+
+
+class Plan(NamedTuple):
+    """The keys of an object that says the four things that runtimes write, each once, and nothing else we know."""
+
+    message: str
+    level: str
+    moment: str
+    request_id: str
+    others: tuple[str, ...]
+
+
+def plan_of(keys: tuple[str, ...]) -> Plan | None:
+    """The plan of objects with *keys*; None where they say more, less, or too much to be kept."""
+    try:
+        shape = shape_of(keys)
+    except ValueError:
+        return None
+    if shape is None or {kind for _, _, kind, _ in shape.fields} != {_BODY, _SEVERITY, _MOMENT, _REQUEST}:
+        return None
+    named = {kind: key for key, _, kind, _ in shape.fields}
+    return Plan(named[_BODY], named[_SEVERITY], named[_MOMENT], named[_REQUEST], shape.others)

@@ -86,17 +86,20 @@ class Line:
         return self.has_runtime_format and UUID.fullmatch(self.request_id) is not None
 
 
-def is_believable(time_ns: int, event_ns: int) -> bool:
-    """Whether a line's own moment is taken as it is, beside that of its event: neither is 0 then."""
-    if time_ns == event_ns:
-        return time_ns > 0
+def believed_moment(time_ns: int, event_ns: int) -> int:
+    """When a line was written that says *time_ns* of itself; 0 where it is not believed, or says nothing.
+
+    *event_ns* is when Lambda heard of it, or 0.
+    """
+    if time_ns == event_ns or not event_ns or not time_ns:
+        return time_ns
     ago_ns = event_ns - time_ns
-    return (
-        time_ns > 0
-        and event_ns > 0
-        and time_ns % _SECOND_NS > 0
-        and -_MOST_AFTER_NS <= ago_ns <= _MOST_BEFORE_NS
-    )
+    if not -_MOST_AFTER_NS <= ago_ns <= _MOST_BEFORE_NS:
+        return 0
+    if 0 <= ago_ns < _SECOND_NS and not time_ns % _SECOND_NS:
+        # Python's runtime writes no fraction in its JSON lines: literally, they would lie before their span.
+        return event_ns
+    return time_ns
 
 
 def believed(line: Line, *, event_ns: int, owner_id: str) -> tuple[int, str, dict[str, Any]]:
@@ -104,18 +107,12 @@ def believed(line: Line, *, event_ns: int, owner_id: str) -> tuple[int, str, dic
 
     *event_ns* is when Lambda heard of it, or 0; *owner_id* the request id of its invocation, or empty.
     """
-    time_ns, request_id, attributes = line.time_ns, line.request_id, line.attributes
-    if time_ns == event_ns or not time_ns:
+    request_id, attributes = line.request_id, line.attributes
+    time_ns = believed_moment(line.time_ns, event_ns)
+    if not time_ns:
         time_ns = event_ns
-    elif event_ns:
-        ago_ns = event_ns - time_ns
-        if not -_MOST_AFTER_NS <= ago_ns <= _MOST_BEFORE_NS:
-            time_ns = event_ns
-            if line.own_time:
-                attributes = {**attributes, line.own_time[0]: line.own_time[1]}
-        elif 0 <= ago_ns < _SECOND_NS and not time_ns % _SECOND_NS:
-            # Python's runtime writes no fraction in its JSON lines: literally, they would lie before their span.
-            time_ns = event_ns
+        if line.time_ns and line.own_time:
+            attributes = {**attributes, line.own_time[0]: line.own_time[1]}
     if request_id != owner_id:
         if request_id and (owner_id or not line.has_likely_request_id):
             if line.request_id_key:

@@ -1,6 +1,7 @@
 """The short way says what the long way says, to the byte."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ class Logs:
         )
         self.short = 0
 
-    def add(self, said: str, time_ns: int = MOMENT_NS) -> None:
+    def add(self, said: Any, time_ns: int = MOMENT_NS) -> None:
         record = LogLine("function", time_ns, OBSERVED_NS, said)
         if self._usual and self._usual.add(record):
             self.short += 1
@@ -80,9 +81,23 @@ ALMOST_USUAL = st.one_of(
     st.builds("[INFO]\t{}\t{}\t{}{}".format, moments(), st.just(ID), TEXTS, ENDS),
     st.builds("{}\t{}\tINFO\t{}{}".format, moments(), st.just(ID), TEXTS, ENDS),
 )
+VALUES = st.one_of(TEXTS, st.none(), st.integers(), st.lists(st.integers(), max_size=2), st.just({"a": 1}))
+OBJECTS = st.fixed_dictionaries(
+    {
+        "timestamp": st.one_of(
+            moments(), moments(), st.integers(1_790_058_600_000, 1_790_058_600_999), VALUES
+        ),
+        "level": st.one_of(st.just("INFO"), LEVELS, VALUES),
+        "message": st.one_of(TEXTS, VALUES),
+        "requestId": st.one_of(st.just(ID), IDS, VALUES),
+    },
+    optional={"logger": VALUES, "customer": VALUES, "errorType": TEXTS, "traceId": TEXTS, "msg": TEXTS},
+)
 LINES = st.one_of(
     ALMOST_USUAL,
     ALMOST_USUAL,
+    OBJECTS,
+    OBJECTS,
     st.builds("[{}]\t{}\t{}\t{}{}".format, LEVELS, moments(), IDS, TEXTS, ENDS),
     st.builds("{}\t{}\t{}\t{}{}".format, moments(), IDS, LEVELS, TEXTS, ENDS),
     st.builds("{}{}".format, TEXTS, ENDS),
@@ -99,7 +114,7 @@ TIMES = st.sampled_from([0, MOMENT_NS, MOMENT_NS + 5 * MS, MOMENT_NS - 2 * MS, 1
 # Cases are many: a line is short only after one like it.
 @settings(FAST, max_examples=400)
 @given(st.lists(st.one_of(st.tuples(LINES, TIMES), st.none()), min_size=2, max_size=30))
-def test_short_way_says_the_same(lines: list[tuple[str, int] | None]) -> None:
+def test_short_way_says_the_same(lines: list[tuple[Any, int] | None]) -> None:
     both = Logs(takes_short_way=True), Logs(takes_short_way=False)
 
     for logs in both:
@@ -125,6 +140,26 @@ def test_second_line_of_a_kind_takes_the_short_way(usual: str) -> None:
         logs.add(usual.format(ID), 1_790_058_600_125 * MS)
 
     assert logs.short == 2
+
+
+def test_second_object_of_a_kind_takes_the_short_way() -> None:
+    logs = Logs(takes_short_way=True)
+
+    for number in range(3):
+        said = {"timestamp": "2026-09-22T06:30:00Z", "level": "INFO", "message": "said", "requestId": ID}
+        logs.add({**said, "number": number}, 1_790_058_600_125 * MS)
+
+    assert logs.short == 2
+
+
+def test_no_more_loggers_are_remembered_than_their_bound() -> None:
+    logs = Logs(takes_short_way=True)
+
+    for number in (*range(16), 0, 16, 0):
+        said = {"timestamp": "2026-09-22T06:30:00Z", "level": "INFO", "message": "said", "requestId": ID}
+        logs.add({**said, f"of {number}": number}, 1_790_058_600_125 * MS)
+
+    assert logs.short == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ attributes are written for each. https://opentelemetry.io/docs/specs/otel/logs/d
 import struct
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -111,15 +112,16 @@ class LogEncoder:
         alike = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "")
         return self._add(record.origin, time_ns, record.observed_ns, alike, line.body, attributes)
 
-    def add_text(self, origin: str, time_ns: int, observed_ns: int, fixed: bytes, text: str) -> None:
-        """A line with no attributes of its own; *fixed* is what `add_line` gave for one like it."""
-        value = utf8(text)
-        head = _head_of_text(len(value))
-        times = _times(_TIME, time_ns + self._next_index(origin, time_ns), _OBSERVED, observed_ns)
-        length = varint(_TIMES_BYTES + len(fixed) + len(head) + len(value))
-        record = b"".join((_RECORD, length, times, fixed, head, value))
-        self._held_bytes += len(record)
-        self._records[origin].append(record)
+    def add_text(
+        self,
+        record: LogLine,
+        time_ns: int,
+        fixed: bytes,
+        text: str,
+        attributes: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """A line whose time and text have been read; *fixed* is what `add_line` gave for one like it."""
+        self._write(record.origin, time_ns, record.observed_ns, fixed, text, attributes)
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
         """A platform event, whole: every field of it becomes an attribute, or the body if it has no fields."""
@@ -171,9 +173,21 @@ class LogEncoder:
         body: Any,
         attributes: Mapping[str, Any],
     ) -> bytes:
-        index = self._next_index(origin, time_ns) if time_ns else 0
         if (fixed := self._alike.get(alike)) is None:
             fixed = self._remember(_Alike(*alike))
+        self._write(origin, time_ns, observed_ns, fixed, body, attributes)
+        return fixed
+
+    def _write(
+        self,
+        origin: str,
+        time_ns: int,
+        observed_ns: int,
+        fixed: bytes,
+        body: Any,
+        attributes: Mapping[str, Any],
+    ) -> None:
+        index = self._next_index(origin, time_ns) if time_ns else 0
         if type(body) is str:
             value = utf8(body)
             head = _head_of_text(len(value))
@@ -188,7 +202,6 @@ class LogEncoder:
         record = b"".join((_RECORD, length, times, fixed, head, value, own))
         self._held_bytes += len(record)
         self._records[origin].append(record)
-        return fixed
 
     def _next_index(self, origin: str, time_ns: int) -> int:
         indexes = self._indexes[origin]

@@ -50,9 +50,9 @@ class Driven:
         """Hang up."""
         self._posts.close()
 
-    def begin(self) -> str:
+    def begin(self, request_id: str = "") -> str:
         """An invocation begins, and does not end by itself."""
-        request_id = str(uuid.uuid4())
+        request_id = request_id or str(uuid.uuid4())
         self.api.invoke(request_id)
         self.post(events(("platform.start", {"requestId": request_id, "version": "$LATEST"})))
         return request_id

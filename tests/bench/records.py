@@ -76,7 +76,8 @@ def way(tree: Tree, kind: str, batch: int, records: int) -> Case:
         posts = [post_of(kind, range(start, start + batch)) for start in range(0, records, batch)]
         more = {"TELEMETRY_FORWARDER_BATCH_ITEMS": str(batch), "TELEMETRY_FORWARDER_FLUSH": "every 1 s"}
         with Sink() as sink, driven(tree, sink, more | {"NAIVE_BATCH": str(batch)}) as extension:
-            extension.begin()
+            # The lines are of this one, as a runtime's are.
+            extension.begin(_REQUEST_ID)
             began_s, before = time.monotonic(), extension.cpu_ms
             for post in posts:
                 extension.post(post)

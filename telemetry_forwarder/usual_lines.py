@@ -37,7 +37,7 @@ class UsualLines:
 
     def learn(self, record: LogLine, line: Line, fixed: bytes, invocation: Invocation) -> None:
         """Take note of a line that has gone the long way, where others like it need not; *fixed* is from there."""
-        is_plain = line.severity_number < severity.ERROR and not line.trace_id and not line.is_exception
+        is_plain = line.severity_number < severity.ERROR and not line.is_exception
         if not is_plain or line.request_id != invocation.request_id or invocation.former is not None:
             return
         said = record.record

@@ -93,8 +93,22 @@ OBJECTS = st.fixed_dictionaries(
     },
     optional={"logger": VALUES, "customer": VALUES, "errorType": TEXTS, "traceId": TEXTS, "msg": TEXTS},
 )
+GOOD_MOMENTS = st.sampled_from(
+    ["2026-09-22T06:30:00Z", "2026-09-22T06:30:00.123Z", "2026-09-22T06:30:00.456Z"]
+)
+ALMOST_USUAL_OBJECTS = st.fixed_dictionaries(
+    {
+        "timestamp": st.one_of(GOOD_MOMENTS, GOOD_MOMENTS, GOOD_MOMENTS, st.just(1_790_058_600_123)),
+        "level": st.just("INFO"),
+        "message": st.one_of(TEXTS, TEXTS, TEXTS, VALUES),
+        "requestId": st.sampled_from([ID, ID, ID, ID, OTHER_ID]),
+        "logger": VALUES,
+    }
+)
 LINES = st.one_of(
     ALMOST_USUAL,
+    ALMOST_USUAL_OBJECTS,
+    ALMOST_USUAL_OBJECTS,
     ALMOST_USUAL,
     OBJECTS,
     OBJECTS,

@@ -46,7 +46,7 @@ class WarmUp:
 
     def _run(self) -> None:
         # Whatever happens in here, nobody may wait for ever.
-        try:  # noqa: SIM105
+        try:
             self._import_all()
         except Exception:
             pass

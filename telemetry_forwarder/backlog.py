@@ -16,8 +16,10 @@ from telemetry_forwarder.spool import Entry, Spool
 NOT_SPOOLED = "not spooled"
 # Left of the shutdown for writing to disk what no endpoint has taken.
 SPOOL_S = 0.3
+# As much as the inbox takes by default, for it is emptied into this.
+_MOST_BYTES = 16_777_216
 # Some 150 lines: 5 ms of CPU, and 70 ms at the share of 128 MB.
-_PIECE_BYTES = 40_000
+PIECE_BYTES = 40_000
 # The dearest of what was measured: lines of one character.
 _CPU_S_PER_BYTE = 0.12 / 1_000_000
 
@@ -34,6 +36,7 @@ class Backlog:
         self._clock = clock
         self._cpu_share = cpu_share
         self._waiting: deque[Body] = deque()
+        self._waiting_bytes = 0
         self._end: Deadline | None = None
         self._has_past = False
         self._entry: Entry | None = None
@@ -45,10 +48,17 @@ class Backlog:
         return not self._waiting
 
     def add(self, body: Body) -> None:
+        """Let *body* wait; where too much waits already, it goes to disk at once."""
+        if self._waiting_bytes + len(body.content) > _MOST_BYTES:
+            self.keep(body, Deadline.after(SPOOL_S, self._clock))
+            return
         self._waiting.append(body)
+        self._waiting_bytes += len(body.content)
 
     def take(self) -> Body:
-        return self._waiting.popleft()
+        body = self._waiting.popleft()
+        self._waiting_bytes -= len(body.content)
+        return body
 
     def end(self, deadline: Deadline) -> None:
         """SHUTDOWN has come: nothing is converted that is not done well before *deadline*. From any thread.
@@ -67,19 +77,26 @@ class Backlog:
         seconds = len(body.content) * _CPU_S_PER_BYTE / self._cpu_share
         return self._end is None or self._end.left_s() > seconds
 
-    def keep(self, body: Body) -> None:
-        """Write *body* down as it came, or count it as dropped."""
+    def keep(self, body: Body, deadline: Deadline) -> None:
+        """Write *body* down as it came, or count it as dropped where there is no room or no time."""
         self._ledger.received(POSTS, 1)
-        deadline = Deadline.after(SPOOL_S, self._clock)
         for left in self._spool.write([Batch(POSTS, body.content, 1)], deadline):
             self._ledger.dropped(left.signal, left.items, NOT_SPOOLED)
 
-    def keep_rest(self) -> None:
-        """Keep all that is not converted, and nothing that is."""
+    def keep_rest(self, deadline: Deadline) -> None:
+        """Keep all that is not converted, and nothing that is, as far as there is time."""
         while self._waiting:
-            self.keep(self._waiting.popleft())
-        if (entry := self._entry) is not None:
-            self.keep(Body(joined_pieces(self._pieces), entry.file.ordinal))
+            self.keep(self.take(), deadline)
+        if (entry := self._entry) is None:
+            return
+        self._ledger.received(POSTS, 1)
+        rest = Batch(POSTS, joined_pieces(self._pieces), 1)
+        if self._spool.write([rest], deadline):
+            # The file of the whole is still there, and all of it comes again: better twice than never.
+            self._ledger.received(POSTS, -1)
+            self._spool.put_back(entry)
+            self._entry = None
+        else:
             self._end_of(entry)
 
     @property
@@ -104,9 +121,10 @@ class Backlog:
         return batches
 
     def _opened(self) -> Entry | None:
-        self._entry = entry = self._spool.take(POSTS)
+        entry = self._spool.take(POSTS)
         if entry is not None:
-            self._pieces = deque(pieces(entry.batch.body, _PIECE_BYTES))
+            self._pieces = deque(pieces(entry.batch.body, PIECE_BYTES))
+        self._entry = entry
         return entry
 
     def _converted(self, entry: Entry) -> list[Batch]:

@@ -2,7 +2,7 @@
 
 The imports of the worker, in millions of instructions (callgrind, CPython 3.11): 730 without it, 679 with the modules
 from one file, 565 with the code that `dataclasses` and `namedtuple` generate as well, 483 with the patterns of `re`.
-`layer/recipe/bundling.py` makes the file of what the interpreter itself comes to, so whatever is not in it is found and
+`layer/recipe/bundling.py` makes the file of what the interpreter itself comes to. What is not in it is found and
 compiled as always; `tests/test_bundle.py` notices when it no longer pays.
 """
 
@@ -11,6 +11,8 @@ import posix
 import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import SourceFileLoader, SourcelessFileLoader
+
+from telemetry_forwarder.errors import ForwarderError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,13 +29,17 @@ _OUR_LIB = __file__.rpartition("/")[0].rpartition("/")[0]
 _FRONT_BYTES = len(SIGNATURE) + 2 * _SIZE_BYTES
 
 
+class ForeignBundleError(ForwarderError):
+    """The file was made for another Python: it is of no use, and does no harm."""
+
+
 class Bundle:
     """An open file and its index."""
 
     def __init__(self, lib: str = _OUR_LIB) -> None:
         """Open that of the folder *lib*, where its modules would lie.
 
-        Raises `OSError` where there is none, and `ValueError` or `EOFError` where it is damaged or not for this Python.
+        Raises `OSError` where there is none, `ForeignBundleError`, and `ValueError` or `EOFError` where it is damaged.
         """
         self._lib = lib
         self._begin = 0
@@ -91,7 +97,7 @@ class Bundle:
     def _read_index(self) -> None:
         front = posix.pread(self._file, _FRONT_BYTES, 0)
         if not front.startswith(SIGNATURE):
-            raise ValueError("made for another Python")
+            raise ForeignBundleError("made for another Python")
         sizes = front[len(SIGNATURE) :]
         modules_bytes = int.from_bytes(sizes[:_SIZE_BYTES], "little")
         tables_bytes = int.from_bytes(sizes[_SIZE_BYTES:], "little")
@@ -125,7 +131,7 @@ class Bundle:
 
 
 class _Loader(SourcelessFileLoader):
-    """Loads one module from the bundle; all else that loaders are asked, it answers for the module's own file."""
+    """Loads one module from the bundle; all else that loaders are asked, it answers as if for a file."""
 
     def __init__(self, name: str, path: str, file: int, start: int, size: int) -> None:
         super().__init__(name, path)
@@ -137,6 +143,13 @@ class _Loader(SourcelessFileLoader):
         try:
             code: CodeType = marshal.loads(posix.pread(self._file, self._size, self._start))
         except (OSError, ValueError, EOFError, TypeError):
-            of_files = SourceFileLoader if self.path.endswith(".py") else SourcelessFileLoader
-            return of_files(fullname, self.path).get_code(fullname)
+            return self._code_of_file(fullname)
         return code
+
+    def _code_of_file(self, fullname: str) -> "CodeType | None":
+        # In the layer only our own modules are files as well.
+        of_files = SourceFileLoader if self.path.endswith(".py") else SourcelessFileLoader
+        try:
+            return of_files(fullname, self.path).get_code(fullname)
+        except OSError as exc:
+            raise ImportError(f"{FILE_NAME} is damaged: no {fullname} in it") from exc

@@ -78,7 +78,6 @@ class Conversion:
         self._ended: list[str] = []
         self._reported: list[str] = []
         self._news = 0
-        self._may_tell_out_of_memory = True
         self._keep_raw = settings.keep_raw
         self._has_logs = "logs" in settings.signals
         self._has_spans = "spans" in settings.signals
@@ -95,12 +94,24 @@ class Conversion:
         """Convert a post that an earlier life had no time for: to logs alone, for it has given spans and metrics."""
         decoder = Decoder()
         records = [*decoder.decode(body, observed_ns), *decoder.give_up()]
-        events = [record for record in records if isinstance(record, Event)]
-        self._add([record for record in records if not isinstance(record, Event)])
-        self._ledger.records_received(len(events))
-        for event in events if self._has_logs else ():
-            self._logs.add_event(event, None)
+        self._ledger.records_received(len(records))
+        for record in records if self._has_logs else ():
+            self._add_past(record)
         return self._logs.take()
+
+    def _add_past(self, record: Record) -> None:
+        """To no invocation: those of this life have nothing to do with it, even where a retry has the same id."""
+        match record:
+            case LogLine():
+                if record.origin == "extension" and is_own_line(record.record):
+                    self._ledger.left_out(LOGS, 1, "own line")
+                else:
+                    line = read_line(record.record, keep_raw=self._keep_raw)
+                    self._logs.add_line(record, line, None)
+            case Malformed():
+                self._logs.add_malformed(record)
+            case Event():
+                self._logs.add_event(record, None)
 
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> None:
         self._usual.forget()
@@ -159,27 +170,26 @@ class Conversion:
         return batches
 
     def _add(self, records: list[Record], *, may_tell_out_of_memory: bool = True) -> None:
-        self._may_tell_out_of_memory = may_tell_out_of_memory
         self._ledger.records_received(len(records))
         # Each goes as soon as it is converted: what it becomes takes as much memory again.
         records.reverse()
         while records:
             match record := records.pop():
                 case LogLine():
-                    self._add_line(record)
+                    self._add_line(record, may_tell_out_of_memory=may_tell_out_of_memory)
                 case Malformed():
                     if self._has_logs:
                         self._logs.add_malformed(record)
                 case Event():
                     self._add_event(record)
 
-    def _add_line(self, record: LogLine) -> None:
+    def _add_line(self, record: LogLine, *, may_tell_out_of_memory: bool) -> None:
         origin, time_ns, said = record.origin, record.time_ns, record.record
         if origin == "extension" and is_own_line(said):
             self._ledger.left_out(LOGS, 1, "own line")
             return
         is_functions = origin == "function"
-        if is_functions and not self._may_tell_out_of_memory and self._usual.add(record):
+        if is_functions and not may_tell_out_of_memory and self._usual.add(record):
             return
         line = read_line(said, keep_raw=self._keep_raw)
         invocation = None
@@ -190,7 +200,7 @@ class Conversion:
                 invocation = self._owner_of_stranger(line, time_ns)
             if invocation is not None:
                 _note(invocation, time_ns, line)
-                if self._may_tell_out_of_memory and tells_out_of_memory(line):
+                if may_tell_out_of_memory and tells_out_of_memory(line):
                     invocation.has_run_out_of_memory = True
         if self._has_logs:
             fixed = self._logs.add_line(record, line, invocation)

@@ -7,7 +7,7 @@ delivered or dropped, and the ledger is told of each step.
 from collections.abc import Sequence
 from typing import Any
 
-from telemetry_forwarder.backlog import NOT_SPOOLED, SPOOL_S, Backlog
+from telemetry_forwarder.backlog import NOT_SPOOLED, PIECE_BYTES, SPOOL_S, Backlog
 from telemetry_forwarder.batch import Batch
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion import Conversion
@@ -64,6 +64,7 @@ class Forwarder:
         self._waiting: list[Invoked] = []
         self._shut_down: ShutDown | None = None
         self._is_draining = False
+        self._has_flushed = False
         self._measured = ledger.snapshot()
         self._measured_at_s = clock.monotonic_s()
 
@@ -80,7 +81,7 @@ class Forwarder:
         """Something of ours has broken: what is held goes to disk, and the books are closed."""
         deadline = Deadline.after(SPOOL_S, self._clock)
         self._outbox.put_back(self._spool.write(self._flush.abandon(), deadline))
-        self._backlog.keep_rest()
+        self._backlog.keep_rest(deadline)
         self._close_books(deadline)
 
     def _work(self) -> None:
@@ -88,6 +89,9 @@ class Forwarder:
             step = self._next_step()
             if step.may_ask_next:
                 self._let_go()
+            if self._has_flushed:
+                self._has_flushed = False
+                self._free_memory.give_back()
             if step.should_spool:
                 self._write_spool(Deadline.after(SPOOL_S, self._clock))
             if step.flush is not None:
@@ -121,12 +125,23 @@ class Forwarder:
         backlog = self._backlog
         items = self._inbox.take(wake_in_s if backlog.is_empty and not backlog.has_past else 0.0)[::-1]
         has_come = bool(items)
-        while items:
-            # Each goes as soon as it is dealt with: together they may be all that the inbox takes.
-            if isinstance(item := items.pop(), Body) and backlog.is_ending:
-                backlog.add(item)
-            else:
-                self._take(item)
+        try:
+            for item in items:
+                if isinstance(item, ShutDown):
+                    # Before the posts that came first: there may be more of them than time.
+                    backlog.end(item.deadline)
+            while items:
+                # Each goes as soon as it is dealt with: together they may be all that the inbox takes.
+                if isinstance(item := items.pop(), Body) and backlog.is_ending:
+                    backlog.add(item)
+                else:
+                    self._take(item)
+        except Exception:
+            # Ours. What is left of them must get to disk.
+            for item in reversed(items):
+                if isinstance(item, Body):
+                    backlog.add(item)
+            raise
         if not backlog.is_empty:
             self._take_body(backlog.take())
             if self._is_draining:
@@ -134,6 +149,7 @@ class Forwarder:
                 self._note_flush()
         elif backlog.has_past and not has_come:
             self._put(backlog.convert_past())
+            self._free_memory.used(PIECE_BYTES)
 
     def _take(self, item: Body | Invoked | ShutDown | Subscribed | Sent) -> None:
         match item:
@@ -162,7 +178,7 @@ class Forwarder:
         elif self._backlog.is_time_for(body):
             self._convert(body)
         else:
-            self._backlog.keep(body)
+            self._backlog.keep(body, Deadline.after(SPOOL_S, self._clock))
 
     def _is_repeated(self, body: Body) -> bool:
         # The pieces of a cut record have one time, and may well be of the same bytes: "xxxx" and "xxxx".
@@ -215,7 +231,7 @@ class Forwarder:
     def _note_flush(self) -> None:
         if self._flush.is_over and (self._backlog.is_empty or not self._is_draining):
             self._policy.flushed(was_delivered=self._flush.was_delivered)
-            self._free_memory.give_back()
+            self._has_flushed = True
             self._say.debug(self._ledger.summary())
 
     def _write_spool(self, deadline: Deadline) -> None:
@@ -224,16 +240,15 @@ class Forwarder:
     def _finish(self, shut_down: ShutDown) -> None:
         deadline = shut_down.deadline.less(min(SPOOL_S / 2, shut_down.deadline.left_s() / 4))
         self._outbox.put_back(self._spool.write(self._flush.abandon(), deadline))
-        if self._is_draining:
-            self._conversion.shut_down(shut_down.reason, self._clock.unix_ns())
         self._put(self._conversion.take(self._clock.unix_ns(), []))
         self._write_spool(deadline)
         # What was taken from Lambda since then has nobody else to keep it.
         self._inbox.close()
         for item in self._inbox.take(0.0):
             self._take(item)
+        self._conversion.shut_down(shut_down.reason, self._clock.unix_ns())
         self._put(self._conversion.take(self._clock.unix_ns(), []))
-        self._backlog.keep_rest()
+        self._backlog.keep_rest(deadline)
         self._close_books(deadline)
         self._let_go()
         shut_down.done.set()

@@ -4,7 +4,9 @@ Left to itself, `malloc` would do so whenever a post or a request is freed, and 
 a seventh of the CPU per record. So `extension/telemetry-forwarder` tells it to keep what is free, and we say when.
 """
 
-import ctypes
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Less than that is not worth a call, which takes a millisecond.
 _MUCH_BYTES = 4_194_304
@@ -16,8 +18,7 @@ class FreeMemory:
     __slots__ = ("_since_bytes", "_trim")
 
     def __init__(self) -> None:
-        # glibc's alone: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        self._trim = _malloc_trim()
         self._since_bytes = 0
 
     def used(self, count: int) -> None:
@@ -30,3 +31,15 @@ class FreeMemory:
             self._since_bytes = 0
             if self._trim is not None:
                 self._trim(0)
+
+
+def _malloc_trim() -> "Callable[[int], int] | None":
+    """glibc's own; None elsewhere. https://man7.org/linux/man-pages/man3/malloc_trim.3.html"""
+    try:
+        import ctypes
+
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (ImportError, OSError, AttributeError):
+        # A Python without ctypes, or another C library: then memory stays with us, and nothing else is different.
+        return None
+    return trim

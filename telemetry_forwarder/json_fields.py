@@ -179,5 +179,8 @@ def plan_of(keys: tuple[str, ...]) -> Plan | None:
         return None
     if shape is None or {kind for _, _, kind, _ in shape.fields} != {_BODY, _SEVERITY, _MOMENT, _REQUEST}:
         return None
+    # The others are no moments where they are texts.
+    if any(kind == _MOMENT and read is not _time for _, _, kind, read in shape.fields):
+        return None
     named = {kind: key for key, _, kind, _ in shape.fields}
     return Plan(named[_BODY], named[_SEVERITY], named[_MOMENT], named[_REQUEST], shape.others)

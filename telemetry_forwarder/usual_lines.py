@@ -28,11 +28,13 @@ class UsualLines:
 
     def __init__(self, logs: LogEncoder) -> None:
         self._logs = logs
-        self._texts: _Known = {}
+        self._bracketed: _Known = {}
+        self._dated: _Known = {}
         self._objects: dict[tuple[str, ...], tuple[Plan, _Known]] = {}
 
     def forget(self) -> None:
-        self._texts.clear()
+        self._bracketed.clear()
+        self._dated.clear()
         self._objects.clear()
 
     def learn(self, record: LogLine, line: Line, fixed: bytes, invocation: Invocation) -> None:
@@ -53,9 +55,9 @@ class UsualLines:
         first, second, third, _ = parts
         level, request_id = line.severity_text, line.request_id
         if (first, third) == (f"[{level}]", request_id):
-            _remember(self._texts, (first, third), common)
+            _remember(self._bracketed, (first, third), common)
         elif (third, second) == (level, request_id):
-            _remember(self._texts, (third, second), common)
+            _remember(self._dated, (third, second), common)
 
     def _learn_object(self, said: dict[str, Any], line: Line, common: tuple[bytes, Invocation]) -> None:
         keys = tuple(said)
@@ -83,9 +85,9 @@ class UsualLines:
         first, second, third, text = parts
         # `[INFO]⇥moment⇥id⇥text` is Python's, `moment⇥id⇥INFO⇥text` Node's and .NET's.
         if first[:1] == "[":
-            common, moment = self._texts.get((first, third)), second
+            common, moment = self._bracketed.get((first, third)), second
         elif "0" <= first[:1] <= "9":
-            common, moment = self._texts.get((third, second)), first
+            common, moment = self._dated.get((third, second)), first
         else:
             return False
         if common is None or not (moment_ns := believed_moment(time_ns(moment), record.time_ns)):

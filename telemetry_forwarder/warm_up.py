@@ -9,7 +9,7 @@ import _thread
 import gc
 import posix
 
-from telemetry_forwarder.bundle import Bundle
+from telemetry_forwarder.bundle import Bundle, ForeignBundleError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class WarmUp:
     def __init__(self) -> None:
         self._has_threads = _latch()
         self._has_assembly = _latch()
+        self.problem = ""
+        """Why the bundle that is there cannot be used."""
         _thread.start_new_thread(self._run, ())
 
     def wait_for_threads(self) -> None:
@@ -59,15 +61,29 @@ class WarmUp:
             # Nothing of what an import makes is garbage: looking for it took 4 % of the time. Nor does it ever become
             # any, so it is not looked at again.
             gc.disable()
-            bundle = _bundle()
+            bundle = self._bundle()
             _import(THREADS)
         finally:
             self._has_threads.release()
-        _import(ASSEMBLY)
-        if bundle is not None:
-            bundle.take_back()
-        gc.freeze()
-        gc.enable()
+        try:
+            _import(ASSEMBLY)
+            if bundle is not None:
+                bundle.take_back()
+        finally:
+            gc.freeze()
+            gc.enable()
+
+    def _bundle(self) -> Bundle | None:
+        """That of our tree, installed; None where there is none: then all modules are files."""
+        try:
+            bundle = Bundle()
+            bundle.install()
+        except (FileNotFoundError, ForeignBundleError):
+            return None
+        except Exception as exc:
+            self.problem = f"{type(exc).__name__}: {exc}"
+            return None
+        return bundle
 
 
 def _latch() -> "_thread.LockType":
@@ -82,16 +98,6 @@ def _lower_priority() -> None:
         posix.setpriority(posix.PRIO_PROCESS, _thread.get_native_id(), _NICE)
     except OSError:
         pass
-
-
-def _bundle() -> Bundle | None:
-    """That of our tree, installed; None where there is none: then everything is found and compiled as always."""
-    try:
-        bundle = Bundle()
-        bundle.install()
-    except Exception:
-        return None
-    return bundle
 
 
 def _import(names: "Sequence[str]") -> None:

@@ -49,19 +49,26 @@ class Worker:
 
     def tell(self, event: Invoked | ShutDown) -> None:
         """Pass on Lambda's event. On SHUTDOWN, what is being sent is told to hurry: its time was another."""
-        if isinstance(event, ShutDown) and self._forwarder is not None:
-            self._forwarder.hurry(event.deadline)
         self._told = event
+        self._hurry()
         self.inbox.put_event(event)
+
+    def _hurry(self) -> None:
+        # Whichever comes first, SHUTDOWN or the forwarder: the thread of the other one gets here.
+        if (forwarder := self._forwarder) is not None and isinstance(told := self._told, ShutDown):
+            forwarder.hurry(told.deadline)
 
     def _run(self) -> None:
         try:
             self._warm_up.wait()
+            if self._warm_up.problem:
+                self._say.warn(f"the warm-up bundle cannot be used: {self._warm_up.problem}")
             from telemetry_forwarder.assembly import assemble
 
             self._forwarder = assemble(
                 self._settings, self._environ, self._registration, self.inbox, self._clock, self._say
             )
+            self._hurry()
             self.is_warm.set()
             self._forwarder.run()
         except BaseException as exc:

@@ -27,10 +27,18 @@ def assemble(opt: Path = DEFAULT) -> Path:
     from layer.recipe import bundling
 
     bundling.write(lib, bundling.record_with(Path(sys.executable), lib))
+    _bring_python(opt / "telemetry-forwarder" / "python" / "bin" / "python3")
     extensions = opt / "extensions"
     extensions.mkdir(parents=True, exist_ok=True)
     shutil.copy2(ROOT / "extension" / "telemetry-forwarder", extensions / "telemetry-forwarder")
     return opt
+
+
+def _bring_python(place: Path) -> None:
+    """Let it run on this Python, for which it was made, and not on whichever is on the PATH."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.symlink_to(Path(sys.executable).resolve())
 
 
 def _install_dependencies(lib: Path) -> None:

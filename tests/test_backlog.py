@@ -53,7 +53,7 @@ class Life:
 
     def keeps(self, *contents: bytes) -> None:
         for content in contents:
-            self.backlog.keep(Body(content, OBSERVED_NS))
+            self.backlog.keep(Body(content, OBSERVED_NS), Deadline.after(1.0, self.clock))
 
     @property
     def posts(self) -> Tally:
@@ -144,12 +144,36 @@ def test_post_that_was_begun_is_kept_from_there(lives: Lives) -> None:
     life = lives()
     begun = bodies(life.backlog.convert_past())
 
-    life.backlog.keep_rest()
+    life.backlog.keep_rest(Deadline.after(1.0, life.clock))
     rest = all_converted(lives())
 
     assert 0 < len(begun) < len(LONG)
     assert begun + [line for piece in rest for line in piece] == LONG
     assert life.posts == Tally(POSTS, restored=1, delivered=1, received=1, spooled=1)
+
+
+def test_post_that_was_begun_and_finds_no_time_comes_again(lives: Lives) -> None:
+    lives().keeps(post(*[event("function", line) for line in LONG]))
+    life = lives()
+    life.backlog.convert_past()
+
+    life.backlog.keep_rest(Deadline.after(0.0, life.clock))
+
+    assert life.posts == Tally(POSTS, restored=1, spooled=1)
+    assert [line for piece in all_converted(lives()) for line in piece] == LONG
+
+
+def test_what_waits_is_bounded(lives: Lives) -> None:
+    life = lives()
+
+    for number in range(20):
+        life.backlog.add(Body(b"%d" % number * (MB // len(str(number))), OBSERVED_NS))
+
+    waiting = 0
+    while not life.backlog.is_empty:
+        waiting += len(life.backlog.take().content)
+    assert 15 * MB < waiting < 17 * MB
+    assert life.posts.received > 2
 
 
 def test_what_is_kept_in_this_life_is_not_of_the_past(lives: Lives) -> None:

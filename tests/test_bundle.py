@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from telemetry_forwarder.bundle import FILE_NAME, SIGNATURE, Bundle
+from telemetry_forwarder.bundle import FILE_NAME, SIGNATURE, Bundle, ForeignBundleError
 from tests.opt_tree import assemble
 
 # Counts what a warm-up costs: sources compiled, byte code opened in the tree, patterns parsed.
@@ -41,8 +41,10 @@ _compiler._parser = Counting()
 compile_pattern = _compiler.compile
 sys.addaudithook(audit)
 from telemetry_forwarder.warm_up import WarmUp
-WarmUp().wait()
+warm_up = WarmUp()
+warm_up.wait()
 said = dict(counts)
+said["problem"] = warm_up.problem
 said["lazy"] = [name for name, module in sys.modules.items() if type(module).__name__ == "_LazyModule"]
 said["all"] = len(sys.modules)
 
@@ -152,18 +154,16 @@ def cut(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "damaged",
+    ("damaged", "problem"),
     [
-        pytest.param(cut, id="cut"),
-        pytest.param(lambda content: content[:60], id="cut within the index"),
-        pytest.param(lambda content: b"", id="empty"),
-        pytest.param(
-            lambda content: content.replace(SIGNATURE, b"x" * len(SIGNATURE)), id="another Python's"
-        ),
+        pytest.param(cut, "", id="cut"),
+        pytest.param(lambda content: content[:60], "EOFError", id="cut within the index"),
+        pytest.param(lambda content: b"", "", id="empty"),
+        pytest.param(lambda content: b"x" * len(SIGNATURE) + content, "", id="another Python's"),
     ],
 )
 def test_damaged_one_costs_time_and_nothing_else(
-    lib: Path, without_bundle: dict[str, Any], damaged: Callable[[bytes], bytes]
+    lib: Path, without_bundle: dict[str, Any], damaged: Callable[[bytes], bytes], problem: str
 ) -> None:
     whole = (lib / FILE_NAME).read_bytes()
     try:
@@ -173,6 +173,7 @@ def test_damaged_one_costs_time_and_nothing_else(
         (lib / FILE_NAME).write_bytes(whole)
 
     assert "telemetry_forwarder.assembly" in said["modules"]
+    assert said["problem"].partition(":")[0] == problem
     assert said["modules"].items() <= without_bundle["modules"].items()
     assert said["is_taken_back"]
 
@@ -186,7 +187,7 @@ def test_one_for_another_python_is_refused_and_closed(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(SIGNATURE.replace(b" 1 ", b" 2 ") + bytes(64))
     open_before = set(Path("/proc/self/fd").iterdir())
 
-    with pytest.raises(ValueError, match="another Python"):
+    with pytest.raises(ForeignBundleError, match="another Python"):
         Bundle(str(tmp_path))
 
     assert set(Path("/proc/self/fd").iterdir()) == open_before

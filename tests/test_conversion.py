@@ -86,6 +86,23 @@ def test_what_an_earlier_life_had_no_time_for_becomes_logs_alone() -> None:
     assert bench.ledger.snapshot().records_received == 5
 
 
+def test_what_an_earlier_life_had_no_time_for_is_of_no_invocation_of_this_one() -> None:
+    """Not even of a retry, which has the same request id."""
+    bench = Bench()
+    bench.conversion.invoked(ID, "", "", OBSERVED_NS)
+    crash = f"RequestId: {ID} Error: Runtime exited with error: signal: killed Runtime.ExitError"
+    body = post(event("function", "a line"), event("function", crash))
+
+    bench.batches += bench.conversion.take_in_past(body, OBSERVED_NS)
+    bench.says(START, DONE, REPORT)
+    bench.take()
+
+    records = [log for _, _, log in bench.flat(LOGS, otlp.log_records)]
+    assert {record.span_id for record in records if record.body.string_value == "a line"} == {b""}
+    assert "faas.errors" not in bench.metrics
+    assert "faas.invocations" in bench.metrics
+
+
 def test_what_an_earlier_life_had_no_time_for_is_nothing_without_logs() -> None:
     bench = Bench(SIGNALS="spans,metrics")
 

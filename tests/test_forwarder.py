@@ -494,8 +494,9 @@ def test_when_something_of_ours_breaks_what_is_held_goes_to_disk(
         life.join()
 
     assert isinstance(life.failure, AttributeError)
-    assert len([name for name in files(tmp_path) if "-logs-" in name]) == 1
-    assert life.books.endswith("spooled 1")
+    # As it came, where there was no time to convert it.
+    assert len([name for name in files(tmp_path) if "-logs-" in name or "-posts-" in name]) == 1
+    assert "spooled 1" in life.books
 
 
 def test_when_something_of_ours_breaks_at_the_end_what_is_not_converted_goes_to_disk(

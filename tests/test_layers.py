@@ -28,7 +28,8 @@ ROWS = """
     free_memory sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
     endpoints config host_names outcomes stack_traces json_prefix json_text timestamps trace_ids severity
     attempt proxies urls batch records line replies repeats version
-    diagnostics errors data bundle
+    diagnostics bundle
+    errors data
     clock
 """
 LEVELS = {name: -number for number, row in enumerate(ROWS.strip().splitlines()) for name in row.split()}

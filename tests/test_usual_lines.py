@@ -68,7 +68,7 @@ def moments() -> st.SearchStrategy[str]:
     )
 
 
-LEVELS = st.sampled_from(["INFO", "WARN", "ERROR", "info", "DEBUG", "nobody's", "", "Information"])
+LEVELS = st.sampled_from(["INFO", "[INFO]", "WARN", "ERROR", "info", "DEBUG", "nobody's", "", "Information"])
 IDS = st.sampled_from([ID, ID, ID, OTHER_ID, "undefined", "", "an id"])
 ENDS = st.sampled_from(["\n", "", "\r\n", "\n\n", "\r", "\t\n"])
 TEXTS = st.one_of(
@@ -82,6 +82,14 @@ ALMOST_USUAL = st.one_of(
     st.builds("{}\t{}\tINFO\t{}{}".format, moments(), st.just(ID), TEXTS, ENDS),
 )
 VALUES = st.one_of(TEXTS, st.none(), st.integers(), st.lists(st.integers(), max_size=2), st.just({"a": 1}))
+INSTANTS = st.fixed_dictionaries(
+    {
+        "instant": st.one_of(moments(), st.just({"epochSecond": 1_790_058_600, "nanoOfSecond": 123_000_000})),
+        "level": st.just("INFO"),
+        "message": st.just("said"),
+        "AWSRequestId": st.just(ID),
+    }
+)
 OBJECTS = st.fixed_dictionaries(
     {
         "timestamp": st.one_of(
@@ -111,7 +119,7 @@ LINES = st.one_of(
     ALMOST_USUAL_OBJECTS,
     ALMOST_USUAL,
     OBJECTS,
-    OBJECTS,
+    INSTANTS,
     st.builds("[{}]\t{}\t{}\t{}{}".format, LEVELS, moments(), IDS, TEXTS, ENDS),
     st.builds("{}\t{}\t{}\t{}{}".format, moments(), IDS, LEVELS, TEXTS, ENDS),
     st.builds("{}{}".format, TEXTS, ENDS),

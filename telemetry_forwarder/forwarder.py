@@ -65,6 +65,7 @@ class Forwarder:
         self._shut_down: ShutDown | None = None
         self._is_draining = False
         self._has_flushed = False
+        self._has_telemetry = True
         self._measured = ledger.snapshot()
         self._measured_at_s = clock.monotonic_s()
 
@@ -169,6 +170,7 @@ class Forwarder:
                 self._shut_down = item
                 self._policy.shutting_down(item.deadline)
             case Subscribed():
+                self._has_telemetry = item.has_telemetry
                 if not item.has_telemetry:
                     self._policy.telemetry_is_unsupported()
 
@@ -246,7 +248,8 @@ class Forwarder:
         self._inbox.close()
         for item in self._inbox.take(0.0):
             self._take(item)
-        self._conversion.shut_down(shut_down.reason, self._clock.unix_ns())
+        if self._has_telemetry:
+            self._conversion.shut_down(shut_down.reason, self._clock.unix_ns())
         self._put(self._conversion.take(self._clock.unix_ns(), []))
         self._backlog.keep_rest(deadline)
         self._close_books(deadline)

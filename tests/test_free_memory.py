@@ -30,7 +30,9 @@ KEPT = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741
 
 def given_back(used: int) -> int:
     command = [sys.executable, "-c", PROGRAM % used]
-    return int(subprocess.run(command, env={**os.environ, **KEPT}, capture_output=True, text=True, check=True).stdout)
+    return int(
+        subprocess.run(command, env={**os.environ, **KEPT}, capture_output=True, text=True, check=True).stdout
+    )
 
 
 @pytest.mark.parametrize(("used", "is_given_back"), [(5 * MB, True), (1 * MB, False)])

@@ -1,7 +1,8 @@
 """Gives memory that is free back to the system, at moments of our choosing.
 
 Left to itself, `malloc` would do so whenever a post or a request is freed, and fault every page in again for the next:
-a seventh of the CPU per record. So `extension/telemetry-forwarder` tells it to keep what is free, and we say when.
+a seventh of the CPU per record. So `extension/telemetry-forwarder` tells it to keep blocks of less than a MB, and we
+say when.
 """
 
 TYPE_CHECKING = False

@@ -1,7 +1,7 @@
 """Imports the heavy half of the program, in nobody's way: Lambda boots the runtime at the same time.
 
 All of it in a thread of a low priority, `threading` itself included. Measured on one core beside awslambdaric, which
-alone is ready after 46 ms: after 63 ms, of which our own start takes 12. With imports of the usual priority a third
+alone is ready after 39 ms: after 61 ms, of which our own start takes 12. With imports of the usual priority a third
 more. Where a core is free it makes no difference.
 """
 

@@ -1,7 +1,8 @@
 """One file with what the warm-up would else find, read and compile piece by piece: modules, generated code, patterns.
 
 The imports of the worker, in millions of instructions (callgrind, CPython 3.11): 730 without it, 679 with the modules
-from one file, 565 with the code that `dataclasses` and `namedtuple` generate as well, 483 with the patterns of `re`.
+from one file, 565 with the code that `dataclasses` and `namedtuple` generate as well, 483 with the patterns of `re`,
+425 where what nobody touches waits (`deferred`) and nobody needs `inspect` (`inspected`).
 `layer/recipe/bundling.py` makes the file of what the interpreter itself comes to. What is not in it is found and
 compiled as always; `tests/test_bundle.py` notices when it no longer pays.
 """
@@ -43,9 +44,11 @@ class Bundle:
         """
         self._lib = lib
         self._begin = 0
-        self._modules: dict[str, tuple[str, bool, bool, int, int]] = {}
+        self._modules: dict[str, tuple[str, bool, int, int]] = {}
+        self._deferred: tuple[str, ...] = ()
         self._code: dict[str, CodeType] = {}
         self._patterns: dict[tuple[str | bytes, int], tuple[Any, ...]] = {}
+        self._signatures: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
         self._work_out: Callable[..., Any] | None = None
         self._file = posix.open(f"{lib}/{FILE_NAME}", posix.O_RDONLY | posix.O_CLOEXEC)
         try:
@@ -61,6 +64,9 @@ class Bundle:
         self._lend_code("collections", "eval", eval)
         self._lend_patterns()
         self._lend_code("dataclasses", "exec", exec)
+        from telemetry_forwarder.inspected import lend_answers
+
+        lend_answers(self._signatures)
 
     def take_back(self) -> None:
         """Leave the compilers of others as they were: the warm-up is over, and what is compiled now is not in here."""
@@ -68,24 +74,30 @@ class Bundle:
         import dataclasses
         from re import _compiler  # type: ignore[attr-defined]
 
+        from telemetry_forwarder.inspected import take_back_answers
+
+        take_back_answers()
         _compiler.compile = self._work_out
         del dataclasses.exec, collections.eval  # type: ignore[attr-defined]
-        self._code, self._patterns = {}, {}
+        self._code, self._patterns, self._signatures = {}, {}, {}
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> ModuleSpec | None:
         """The import system's question: who has this module?"""
         place = self._modules.get(name)
-        if place is None:
-            return None
-        file, is_package, is_lazy, start, size = place
-        origin = f"{self._lib}/{file}"
-        loader: Any = _Loader(name, origin, self._file, self._begin + start, size)
-        if is_lazy:
-            from importlib.util import LazyLoader
+        if name not in self._deferred:
+            return self._spec(name, *place) if place else None
+        spec = self._spec(name, *place) if place else self._found_by_others(name, path)
+        if spec is not None:
+            from telemetry_forwarder.deferred import defer
 
-            loader = LazyLoader(loader)
+            defer(spec)
+        return spec
+
+    def _spec(self, name: str, file: str, is_package: bool, start: int, size: int) -> ModuleSpec:
+        origin = f"{self._lib}/{file}"
+        loader = _Loader(name, origin, self._file, self._begin + start, size)
         spec = ModuleSpec(name, loader, origin=origin, is_package=is_package)
         spec.has_location = True
         # Asked for, it would be worked out.
@@ -93,6 +105,11 @@ class Bundle:
         if is_package:
             spec.submodule_search_locations = [origin.rpartition("/")[0]]
         return spec
+
+    def _found_by_others(self, name: str, path: "Sequence[str] | None") -> ModuleSpec | None:
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        found = (finder.find_spec(name, path) for finder in others)
+        return next(filter(None, found), None)
 
     def _read_index(self) -> None:
         front = posix.pread(self._file, _FRONT_BYTES, 0)
@@ -103,8 +120,8 @@ class Bundle:
         tables_bytes = int.from_bytes(sizes[_SIZE_BYTES:], "little")
         index = posix.pread(self._file, modules_bytes + tables_bytes, _FRONT_BYTES)
         self._begin = _FRONT_BYTES + len(index)
-        self._modules = marshal.loads(index[:modules_bytes])
-        self._code, self._patterns = marshal.loads(index[modules_bytes:])
+        self._modules, self._deferred = marshal.loads(index[:modules_bytes])
+        self._code, self._patterns, self._signatures = marshal.loads(index[modules_bytes:])
 
     def _lend_patterns(self) -> None:
         import _sre  # type: ignore[import-not-found]
@@ -138,6 +155,15 @@ class _Loader(SourcelessFileLoader):
         self._file = file
         self._start = start
         self._size = size
+
+    def create_module(self, spec: ModuleSpec) -> "ModuleType":
+        # The import system looks for each of these, and for each that it misses makes an error: 24,000 instructions.
+        module = type(sys)(spec.name)
+        module.__loader__ = self
+        module.__package__ = spec.parent
+        module.__file__ = self.path
+        module.__dict__["__cached__"] = self.path
+        return module
 
     def get_code(self, fullname: str) -> "CodeType | None":
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from layer.recipe.bundling import DEFERRED
 from telemetry_forwarder.bundle import FILE_NAME, SIGNATURE, Bundle, ForeignBundleError
 from tests.opt_tree import assemble
 
@@ -45,18 +46,29 @@ warm_up = WarmUp()
 warm_up.wait()
 said = dict(counts)
 said["problem"] = warm_up.problem
-said["lazy"] = [name for name, module in sys.modules.items() if type(module).__name__ == "_LazyModule"]
+said["deferred"] = [name for name, module in sys.modules.items() if type(module).__name__ == "_Deferred"]
 said["all"] = len(sys.modules)
 
-import collections, dataclasses
+import collections, dataclasses, inspect, telemetry_forwarder.inspected
 said["is_taken_back"] = (
-    _compiler.compile is compile_pattern and not hasattr(dataclasses, "exec") and not hasattr(collections, "eval")
+    _compiler.compile is compile_pattern
+    and not hasattr(dataclasses, "exec")
+    and not hasattr(collections, "eval")
+    and inspect.signature(warm_up.wait).parameters.__class__.__name__ == "mappingproxy"
 )
+said["data classes"] = {
+    f"{name}.{of.__qualname__}": [of.__doc__, str(inspect.signature(of)), str(inspect.get_annotations(of))]
+    for name, module in list(sys.modules.items()) if module.__name__ not in said["deferred"]
+    for of in list(vars(module).values())
+    if isinstance(of, type) and dataclasses.is_dataclass(of) and of.__module__ == name
+}
 said["modules"] = {
     name: [module.__file__, getattr(module, "__path__", None) and list(module.__path__), module.__package__]
     for name, module in list(sys.modules.items())
     if (getattr(module, "__file__", None) or "").startswith(lib)
 }
+for name in said["deferred"]:
+    hasattr(sys.modules[name], "anything")
 said["after being touched"] = len(sys.modules)
 print(json.dumps(said))
 """
@@ -108,9 +120,16 @@ def test_modules_are_those_of_the_files(with_bundle: dict[str, Any], without_bun
 def test_what_nobody_touches_is_not_loaded_until_somebody_does(
     with_bundle: dict[str, Any], without_bundle: dict[str, Any]
 ) -> None:
-    assert "google.protobuf.internal.python_message" in with_bundle["lazy"]
+    assert set(with_bundle["deferred"]) == DEFERRED
     assert without_bundle["all"] - with_bundle["all"] > 10
     assert with_bundle["after being touched"] - with_bundle["all"] > 10
+
+
+def test_data_classes_are_those_that_inspect_had_a_hand_in(
+    with_bundle: dict[str, Any], without_bundle: dict[str, Any]
+) -> None:
+    assert with_bundle["data classes"] == without_bundle["data classes"]
+    assert len(with_bundle["data classes"]) > 20
 
 
 def test_compilers_of_others_are_given_back(with_bundle: dict[str, Any]) -> None:
@@ -146,6 +165,19 @@ print(json.dumps([re.compile(pattern).flags, re.compile(pattern, re.I | re.A).fl
     plain, other = warm(lib, program)
     assert other & (2 | 256) == 2 | 256
     assert plain & (2 | 256) == 0
+
+
+def test_second_one_is_as_good_as_the_first(lib: Path) -> None:
+    program = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from telemetry_forwarder.bundle import Bundle
+Bundle().install()
+Bundle().install()
+import subprocess, telemetry_forwarder.assembly
+print(json.dumps(subprocess.PIPE))
+"""
+    assert warm(lib, program) == -1
 
 
 def cut(content: bytes) -> bytes:

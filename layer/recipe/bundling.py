@@ -20,12 +20,24 @@ _PYC_HEADER_BYTES = 16
 # Older than references between objects: those depend on who else holds an object, and every build is to be the same.
 _MARSHAL = 2
 
-# Imported by others for what we never ask of it: loaded when somebody touches it, by the standard library's LazyLoader.
-# This is protobuf's pure Python, beside its C code, with 15 more modules behind it: 16 million instructions of 480.
-_LAZY = frozenset({"google.protobuf.internal.python_message"})
+# Imported by others for what we never ask of them: loaded when somebody touches them.
+# `telemetry_forwarder/deferred.py` does it. Of 500 million instructions python_message saves 25, inspect 19,
+# traceback 9, idna 7, certifi and subprocess 5, the others 3 each.
+DEFERRED = frozenset(
+    {
+        "certifi",
+        "concurrent.futures",
+        "email.header",
+        "google.protobuf.internal.python_message",
+        "idna",
+        "inspect",
+        "subprocess",
+        "traceback",
+    }
+)
 
 # Runs inside the interpreter. What it writes: the version, the names of all modules, and as bytes the tables of
-# generated code and of compiled patterns.
+# generated code, of compiled patterns and of signatures.
 PROGRAM = f"""
 import marshal
 import sys
@@ -67,25 +79,38 @@ class Lazily:
     # Leaves out what nobody touches, and all that only it would import.
 
     def find_spec(name, path=None, target=None):
-        if name not in {sorted(_LAZY)}:
+        if name not in {sorted(DEFERRED)}:
             return None
-        from importlib.machinery import PathFinder
-        from importlib.util import LazyLoader
-        spec = PathFinder.find_spec(name, path)
-        spec.loader = LazyLoader(spec.loader)
+        others = [finder for finder in sys.meta_path if finder is not Lazily]
+        spec = next(filter(None, (finder.find_spec(name, path) for finder in others)), None)
+        if spec is not None:
+            from telemetry_forwarder.deferred import defer
+            defer(spec)
         return spec
+
+
+def recorded_signatures(known):
+    import inspect
+    signature = inspect.signature
+    def ask(of, **options):
+        found = signature(of, **options)
+        if not options:
+            known[of.__module__, of.__qualname__] = (str(found), tuple(found.parameters))
+        return found
+    inspect.signature = ask
 
 
 def record(output):
     sys.meta_path.insert(0, Lazily)
-    patterns, texts = Patterns(), {{}}
+    patterns, texts, signatures = Patterns(), {{}}, {{}}
     import collections
     import dataclasses
     dataclasses.exec, collections.eval = recorded(exec, "exec", texts), recorded(eval, "eval", texts)
+    recorded_signatures(signatures)
     from telemetry_forwarder.warm_up import ASSEMBLY, THREADS
     for name in THREADS + ASSEMBLY:
         __import__(name)
-    tables = [dict(sorted(table.items(), key=repr)) for table in (texts, patterns.compiled)]
+    tables = [dict(sorted(table.items(), key=repr)) for table in (texts, patterns.compiled, signatures)]
     with open(output, "wb") as file:
         marshal.dump((sys.hexversion, sorted(sys.modules), marshal.dumps(tables, {_MARSHAL})), file, {_MARSHAL})
 """
@@ -120,17 +145,17 @@ def write(lib: Path, found: Record) -> list[Path]:
     Returns the files that hold the same byte code.
     """
     version, names, tables = found
-    modules: dict[str, tuple[str, bool, bool, int, int]] = {}
+    modules: dict[str, tuple[str, bool, int, int]] = {}
     code, files = bytearray(), []
     for name in names:
         if (place := _place(lib.joinpath(*name.split(".")))) is not None:
             origin, is_package, byte_code = place
             content = byte_code.read_bytes()[_PYC_HEADER_BYTES:]
-            path, is_lazy = origin.relative_to(lib).as_posix(), name in _LAZY
-            modules[name] = (path, is_package, is_lazy, len(code), len(content))
+            modules[name] = (origin.relative_to(lib).as_posix(), is_package, len(code), len(content))
             code += content
             files.append(byte_code)
-    index = marshal.dumps(modules, _MARSHAL)
+    # As a tuple that is sorted: a set has another order in each process.
+    index = marshal.dumps((modules, tuple(sorted(DEFERRED))), _MARSHAL)
     sizes = (len(index).to_bytes(_SIZE_BYTES, "little"), len(tables).to_bytes(_SIZE_BYTES, "little"))
     (lib / _FILE_NAME).write_bytes(
         b"".join((_SIGNATURE.format(version).encode(), *sizes, index, tables, code))

@@ -17,6 +17,18 @@ class TimeIsUpError(ForwarderError):
     """The deadline has passed."""
 
 
+class UnreachableError(ForwarderError):
+    """There is no connection."""
+
+
+class UntrustedError(ForwarderError):
+    """TLS failed: the next try would fail as well."""
+
+
+class BrokenError(ForwarderError):
+    """The connection ended before an answer, or what came is none."""
+
+
 class Attempt:
     """One request on its way: how much time it has, and how far it came."""
 

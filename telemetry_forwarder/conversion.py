@@ -74,7 +74,7 @@ class Conversion:
         self._spans = SpanEncoder(
             resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id
         )
-        self._metrics = MetricEncoder(resource, version, temporality=temporality)
+        self._metrics = MetricEncoder(resource, version, temporality=temporality, new_id=new_id)
         self._ended: list[str] = []
         self._reported: list[str] = []
         self._news = 0

@@ -5,9 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import httpcore
-
-from telemetry_forwarder.attempt import Attempt
+from telemetry_forwarder.attempt import Attempt, UnreachableError
 
 
 class HostNames:
@@ -19,6 +17,7 @@ class HostNames:
         self._pending: dict[tuple[str, int], _Lookup] = {}
 
     def addresses(self, host: str, port: int, attempt: Attempt) -> list[Any]:
+        """As `socket.getaddrinfo` gives them. Blocks; raises `UnreachableError` and `TimeIsUpError`."""
         try:
             return self._resolve(host, port, socket.AI_NUMERICHOST)
         except OSError:
@@ -27,7 +26,7 @@ class HostNames:
         while not lookup.is_done.wait(attempt.slice_s()):
             pass
         if lookup.error:
-            raise httpcore.ConnectError(f"{host}: {lookup.error}")
+            raise UnreachableError(f"{host}: {lookup.error}")
         return lookup.addresses
 
     def _lookup(self, host: str, port: int) -> "_Lookup":

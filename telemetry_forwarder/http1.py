@@ -91,7 +91,7 @@ class MessageReader:
 
     def _read_message(self) -> "Generator[Message | None]":
         start_line, headers = yield from self._read_head()
-        length = _body_length(headers)
+        length = body_length(headers)
         if length > self._max_body_bytes:
             raise MessageError(413, f"a body of {length} bytes is larger than {self._max_body_bytes}")
         self.expects_continue = headers.get("expect", "").lower() == "100-continue"
@@ -121,7 +121,7 @@ class MessageReader:
 
     def _read_chunks(self) -> "Generator[None, None, bytes]":
         body = bytearray()
-        while size := _chunk_size((yield from self._chunk_line())):
+        while size := chunk_size((yield from self._chunk_line())):
             if len(body) + size > self._max_body_bytes:
                 raise MessageError(413, f"the body is larger than {self._max_body_bytes} bytes")
             body += yield from self._exactly(size)
@@ -194,7 +194,7 @@ def _add_header(headers: dict[str, str], line: str) -> None:
         headers[name] += f", {value}"
 
 
-def _body_length(headers: dict[str, str]) -> int:
+def body_length(headers: dict[str, str]) -> int:
     """Bytes of the body; -1 if it comes in chunks."""
     encoding, length = headers.get("transfer-encoding"), headers.get("content-length")
     if encoding is not None:
@@ -209,7 +209,7 @@ def _body_length(headers: dict[str, str]) -> int:
     return int(length)
 
 
-def _chunk_size(line: str) -> int:
+def chunk_size(line: str) -> int:
     digits = line.partition(";")[0].strip(" \t")
     if not digits or len(digits) > 16 or not _HEX_DIGITS.issuperset(digits.encode("latin-1")):
         raise MessageError(400, "not the size of a chunk")

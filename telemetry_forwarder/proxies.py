@@ -1,7 +1,7 @@
 """Knows which proxy, if any, stands before a URL, by the variables that all tools share. Pure."""
 
+import ipaddress
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 _PORTS = {"http": 80, "https": 443}
@@ -47,7 +47,7 @@ def _is_proxy(proxy: str) -> bool:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -72,6 +72,6 @@ def _covers(entry: str, host: str, port: int) -> bool:
 
 def _is_in_network(host: str, network: str) -> bool:
     try:
-        return ip_address(host) in ip_network(network, strict=False)
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
     except ValueError:
         return False

@@ -5,6 +5,11 @@ from enum import Enum
 
 from telemetry_forwarder.data import data
 
+LONGEST_BODY = 65_536
+"""Bytes of an answer's body that are read."""
+KEPT_HEADERS = ("content-type", "retry-after", "location")
+"""All of an answer's headers that concern us."""
+
 
 class FailureKind(Enum):
     """Why there is no answer."""

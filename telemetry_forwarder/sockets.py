@@ -1,7 +1,7 @@
 """Opens and uses outbound sockets; no call in here outlives the `Attempt` it is made for.
 
-httpcore's timeouts are for one read each, so a server that trickles would never run into one. They are handed
-through to this backend unseen, though, and here they are an `Attempt`, which knows the time that is left.
+A timeout of a socket is for one read, so a server that trickles would never run into one: an `Attempt` knows the time
+that is left for the whole.
 """
 
 import errno
@@ -12,53 +12,51 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
-import httpcore
-
-from telemetry_forwarder.attempt import Attempt, TimeIsUpError
-from telemetry_forwarder.errors import ForwarderError
+from telemetry_forwarder.attempt import Attempt, BrokenError, TimeIsUpError, UnreachableError, UntrustedError
 from telemetry_forwarder.host_names import HostNames
 
+MOST_IDLE = 4
+"""Connections that are kept: one for each signal, and one to spare."""
+KEEP_ALIVE_S = 55.0
+"""For so long: less than the 60 s after which load balancers silently drop what is idle."""
 _SENT_TOGETHER_BYTES = 65_536
 
 
-class UntrustedError(ForwarderError):
-    """TLS failed: the next try would fail as well."""
-
-
-class Network(httpcore.NetworkBackend):
-    """Where httpcore's connections come from. What its signatures call a timeout is an `Attempt`."""
+class Network:
+    """Where connections come from."""
 
     def __init__(self, names: HostNames | None = None) -> None:
         self._names = names or HostNames()
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: Any = None,
-        local_address: str | None = None,
-        socket_options: Any = None,
-    ) -> httpcore.NetworkStream:
-        attempt: Attempt = timeout
+    def connect(self, host: str, port: int, attempt: Attempt) -> "Stream":
+        """A connection that is noted in *attempt*. Raises `UnreachableError` and `TimeIsUpError`."""
         attempt.is_pooled = attempt.has_connected = False
         connected = _connected(self._names.addresses(host, port, attempt), attempt)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         attempt.has_connected = True
-        return _Stream(connected)
+        return Stream(connected)
 
 
-class _Stream(httpcore.NetworkStream):
+class Stream:
     """A connection, plain or with TLS."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._unsent = bytearray()
 
-    def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        with suppress(httpcore.WriteError):
-            self._send_unsent(timeout)
+    @property
+    def is_readable(self) -> bool:
+        """Readable while it is idle, the server has closed it."""
+        return _is_readable(self._socket)
+
+    def read(self, max_bytes: int, attempt: Attempt) -> bytes:
+        """What has come, `b""` at its end; sends first what is still to be sent. Blocks.
+
+        Raises `BrokenError`, `UntrustedError` and `TimeIsUpError`.
+        """
+        self._send_unsent(attempt)
         while True:
-            self._socket.settimeout(timeout.slice_s())
+            self._socket.settimeout(attempt.slice_s())
             try:
                 return self._socket.recv(max_bytes)
             except TimeoutError:
@@ -66,37 +64,36 @@ class _Stream(httpcore.NetworkStream):
             except OSError as exc:
                 raise _read_failure(exc) from exc
 
-    def write(self, buffer: bytes, timeout: Any = None) -> None:
-        # The head of a request and a small body travel together: a packet and a system call less.
-        self._unsent += buffer
-        if len(self._unsent) > _SENT_TOGETHER_BYTES:
-            self._send_unsent(timeout)
+    def write(self, data: bytes, attempt: Attempt) -> None:
+        """Send *data*, or keep it for `read` to send. May block; raises `TimeIsUpError`.
 
-    def _send_unsent(self, timeout: Any) -> None:
+        A server that has hung up is none: it may have answered before, so what `read` finds is its word.
+        """
+        # The head of a request and a small body travel together: a packet and a system call less.
+        self._unsent += data
+        if len(self._unsent) > _SENT_TOGETHER_BYTES:
+            self._send_unsent(attempt)
+
+    def _send_unsent(self, attempt: Attempt) -> None:
         with memoryview(self._unsent) as unsent:
             sent = 0
             try:
                 while sent < len(unsent):
-                    self._socket.settimeout(timeout.slice_s())
+                    self._socket.settimeout(attempt.slice_s())
                     with suppress(TimeoutError):
                         sent += self._socket.send(unsent[sent:])
-            except OSError as exc:
-                # httpcore then looks whether the server has answered before it hung up.
-                raise httpcore.WriteError(str(exc)) from exc
+            except OSError:
+                pass
             finally:
                 self._unsent = bytearray()
 
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
-    ) -> httpcore.NetworkStream:
-        attempt: Attempt = timeout
+    def start_tls(self, context: "ssl.SSLContext", host: str, attempt: Attempt) -> "Stream":
+        """The same connection, with TLS; this one is closed. Raises what `read` does and `UnreachableError`."""
         attempt.has_connected = False
         try:
             # The name as bytes: of a str the codec `idna` would be asked, 2 ms of imports.
-            encrypted = ssl_context.wrap_socket(
-                self._socket,
-                server_hostname=(server_hostname or "").encode(),
-                do_handshake_on_connect=False,
+            encrypted = context.wrap_socket(
+                self._socket, server_hostname=host.encode(), do_handshake_on_connect=False
             )
             _shake_hands(encrypted, attempt)
         except ValueError as exc:
@@ -105,17 +102,14 @@ class _Stream(httpcore.NetworkStream):
             # `wrap_socket` has taken the descriptor away, or failed.
             self._socket.close()
         attempt.has_connected = True
-        return _Stream(encrypted)
-
-    def get_extra_info(self, info: str) -> Any:
-        # Readable while idle: the server has closed it.
-        return _is_readable(self._socket) if info == "is_readable" else None
+        return Stream(encrypted)
 
     def close(self) -> None:
+        """Close it, once or more often."""
         self._socket.close()
 
 
-def _shake_hands(encrypted: ssl.SSLSocket, attempt: Attempt) -> None:
+def _shake_hands(encrypted: "ssl.SSLSocket", attempt: Attempt) -> None:
     try:
         while True:
             encrypted.settimeout(attempt.slice_s())
@@ -124,7 +118,7 @@ def _shake_hands(encrypted: ssl.SSLSocket, attempt: Attempt) -> None:
             except TimeoutError:
                 continue
             except (ssl.SSLEOFError, ConnectionError) as exc:
-                raise httpcore.ConnectError("closed during the TLS handshake") from exc
+                raise UnreachableError("closed during the TLS handshake") from exc
             except OSError as exc:
                 raise _read_failure(exc) from exc
     except BaseException:
@@ -135,7 +129,7 @@ def _shake_hands(encrypted: ssl.SSLSocket, attempt: Attempt) -> None:
 def _read_failure(exc: OSError) -> Exception:
     if isinstance(exc, ssl.SSLError):
         return UntrustedError(f"TLS failed: {_said(exc)}")
-    return httpcore.ReadError(_said(exc))
+    return BrokenError(_said(exc))
 
 
 def _said(exc: Exception) -> str:
@@ -154,14 +148,14 @@ def _is_readable(connection: socket.socket) -> bool:
 
 def _connected(addresses: list[Any], attempt: Attempt) -> socket.socket:
     """A connection to the first of *addresses* that takes it; the time is divided fairly among them."""
-    failure: Exception = httpcore.ConnectError("the name has no address")
+    failure: Exception = UnreachableError("the name has no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         connection = socket.socket(family, kind, protocol)
         try:
             _connect(connection, address, attempt.share(len(addresses) - index))
         except (OSError, TimeIsUpError) as exc:
             connection.close()
-            failure = exc if isinstance(exc, TimeIsUpError) else httpcore.ConnectError(_said(exc))
+            failure = exc if isinstance(exc, TimeIsUpError) else UnreachableError(_said(exc))
         else:
             return connection
     raise failure

@@ -20,7 +20,7 @@ def tls_context(
     *,
     folders: Sequence[str] = _FOLDERS,
     files: Sequence[str] = _FILES,
-) -> ssl.SSLContext:
+) -> "ssl.SSLContext":
     """A context that verifies servers by *certificate*, or by the system's authorities where it is empty.
 
     A file that cannot be used is said, and costs itself: verification is never given up.
@@ -34,7 +34,7 @@ def tls_context(
     return context
 
 
-def _given(certificate: str, say: Diagnostics) -> ssl.SSLContext | None:
+def _given(certificate: str, say: Diagnostics) -> "ssl.SSLContext | None":
     if certificate:
         try:
             return ssl.create_default_context(cafile=certificate)
@@ -43,7 +43,7 @@ def _given(certificate: str, say: Diagnostics) -> ssl.SSLContext | None:
     return None
 
 
-def _system(folders: Sequence[str], files: Sequence[str]) -> ssl.SSLContext:
+def _system(folders: Sequence[str], files: Sequence[str]) -> "ssl.SSLContext":
     for folder in filter(_is_hashed, folders):
         return ssl.create_default_context(capath=folder)
     for file in filter(os.path.exists, files):

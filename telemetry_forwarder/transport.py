@@ -1,22 +1,19 @@
 """Sends one request; the only outbound sockets. Decides nothing, and never outlives the `Deadline` given."""
 
-import ssl
 import threading
 import zlib
-from collections.abc import Iterable
-from urllib.parse import SplitResult, unquote, urlsplit
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
 
-import httpcore
-import httpx
-
-from telemetry_forwarder.attempt import Attempt, TimeIsUpError
+from telemetry_forwarder.attempt import Attempt, BrokenError, TimeIsUpError, UnreachableError, UntrustedError
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.data import data
 from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.direct import Direct
 from telemetry_forwarder.endpoints import GRPC, Endpoint
 from telemetry_forwarder.grpc_calls import GrpcCalls
 from telemetry_forwarder.replies import Answer, Failure, FailureKind
-from telemetry_forwarder.sockets import Network, UntrustedError
+from telemetry_forwarder.sockets import MOST_IDLE, Network
 from telemetry_forwarder.tls import tls_context
 from telemetry_forwarder.urls import bare_netloc
 from telemetry_forwarder.version import VERSION
@@ -29,13 +26,6 @@ _USER_AGENT = f"telemetry-forwarder/{VERSION} OTel-OTLP-Exporter-Python/{VERSION
 _GZIP_LEVEL = 2
 _GZIP_FORMAT = 31
 
-_LONGEST_BODY = 65_536
-_KEPT_HEADERS = ("content-type", "retry-after", "location")
-# One for each signal, and one to spare.
-_MOST_IDLE = 4
-# Less than the 60 s after which load balancers silently drop what is idle.
-_KEEP_ALIVE_S = 55.0
-
 
 class Transport:
     """May be used from several threads at once. Connections are kept and shared between endpoints."""
@@ -44,7 +34,7 @@ class Transport:
         self._say = say
         self._network = Network()
         self._doors: dict[tuple[str, ...], _Door] = {}
-        self._heads: dict[Endpoint, _Head] = {}
+        self._ways: dict[Endpoint, _Way] = {}
         self._calls: dict[Endpoint, GrpcCalls] = {}
         self._latest: Deadline | None = None
         self._lock = threading.Lock()
@@ -55,7 +45,7 @@ class Transport:
             if endpoint.protocol == GRPC:
                 self._grpc(endpoint)
             else:
-                self._head(endpoint)
+                self._way(endpoint)
 
     def packed(self, endpoint: Endpoint, body: bytes) -> bytes:
         """*body* as `send` wants it: compressed, where the endpoint is to get it so."""
@@ -73,7 +63,7 @@ class Transport:
         if endpoint.protocol == GRPC:
             return self._grpc(endpoint).send(packed, Attempt(deadline, self.left_s))
         # Each turn but the last uses up an idle connection.
-        for _ in range(_MOST_IDLE):
+        for _ in range(MOST_IDLE):
             attempt = Attempt(deadline, self.left_s)
             outcome = self._exchange(endpoint, packed, attempt)
             if not attempt.is_pooled or not _is_broken(outcome):
@@ -96,30 +86,16 @@ class Transport:
             calls.close()
 
     def _exchange(self, endpoint: Endpoint, packed: bytes, attempt: Attempt) -> Answer | Failure:
-        head = self._head(endpoint)
-        timeouts = {"connect": attempt, "read": attempt, "write": attempt}
-        request = httpx.Request(
-            "POST",
-            head.url,
-            headers=[*head.headers, (b"content-length", b"%d" % len(packed))],
-            stream=httpx.ByteStream(packed),
-            extensions={"timeout": timeouts},
-        )
         try:
-            return _read(head.door.handle_request(request))
+            return self._way(endpoint).exchange(packed, attempt)
         except TimeIsUpError as exc:
             kind = FailureKind.TIMED_OUT if attempt.has_connected else FailureKind.UNREACHABLE
             return Failure(kind, str(exc))
         except UntrustedError as exc:
             return Failure(FailureKind.UNTRUSTED, str(exc))
-        except httpx.ConnectError as exc:
+        except UnreachableError as exc:
             return Failure(FailureKind.UNREACHABLE, str(exc))
-        except httpx.ProxyError as exc:
-            return Failure(FailureKind.UNREACHABLE, f"proxy: {exc}")
-        except httpx.LocalProtocolError:
-            # Its message may quote a header, and headers are secrets.
-            return Failure(FailureKind.BROKEN, "the request is not HTTP")
-        except httpx.TransportError as exc:
+        except BrokenError as exc:
             return Failure(FailureKind.BROKEN, str(exc))
 
     def _grpc(self, endpoint: Endpoint) -> GrpcCalls:
@@ -128,54 +104,40 @@ class Transport:
                 self._calls[endpoint] = GrpcCalls(endpoint, _USER_AGENT, self._say)
             return self._calls[endpoint]
 
-    def _head(self, endpoint: Endpoint) -> "_Head":
-        head = self._heads.get(endpoint)
-        if head is None:
+    def _way(self, endpoint: Endpoint) -> "_Way":
+        way = self._ways.get(endpoint)
+        if way is None:
             with self._lock:
-                head = _Head(httpx.URL(endpoint.url), _headers(endpoint), self._door(endpoint))
-            self._heads[endpoint] = head
-        return head
+                way = self._door(endpoint).way(endpoint.url, _headers(endpoint))
+            self._ways[endpoint] = way
+        return way
 
     def _door(self, endpoint: Endpoint) -> "_Door":
         files = (endpoint.certificate, endpoint.client_key, endpoint.client_certificate)
         key = (endpoint.proxy, *(() if endpoint.insecure else files))
         door = self._doors.get(key)
         if door is None:
-            context = None if endpoint.insecure else tls_context(*files, self._say)
-            door = self._doors[key] = _Door(endpoint.proxy, context, self._network)
+            door = self._doors[key] = self._made_door(endpoint, files)
         return door
 
+    def _made_door(self, endpoint: Endpoint, files: tuple[str, str, str]) -> "_Door":
+        context = None if endpoint.insecure else tls_context(*files, self._say)
+        if not endpoint.proxy:
+            return Direct(context, self._network)
+        # With httpx behind it, a quarter of the warm-up.
+        from telemetry_forwarder.proxied import Proxied
 
-class _Door(httpx.HTTPTransport):
-    """httpx's own transport, over a network that keeps deadlines: httpx has no parameter for that."""
-
-    def __init__(self, proxy: str, context: ssl.SSLContext | None, network: Network) -> None:
-        if proxy:
-            url = urlsplit(proxy)
-            self._pool = httpcore.HTTPProxy(
-                f"http://{bare_netloc(url)}",
-                proxy_auth=_credentials(url),
-                ssl_context=context,
-                max_keepalive_connections=_MOST_IDLE,
-                keepalive_expiry=_KEEP_ALIVE_S,
-                network_backend=network,
-            )
-        else:
-            self._pool = httpcore.ConnectionPool(
-                ssl_context=context,
-                max_keepalive_connections=_MOST_IDLE,
-                keepalive_expiry=_KEEP_ALIVE_S,
-                network_backend=network,
-            )
+        return Proxied(endpoint.proxy, context, self._network)
 
 
-@data
-class _Head:
-    """All of a request that is the same every time."""
+class _Way(Protocol):
+    def exchange(self, packed: bytes, attempt: Attempt) -> Answer: ...
 
-    url: httpx.URL
-    headers: list[tuple[bytes, bytes]]
-    door: _Door
+
+class _Door(Protocol):
+    def way(self, url: str, headers: Sequence[tuple[bytes, bytes]]) -> _Way: ...
+
+    def close(self) -> None: ...
 
 
 def _is_broken(outcome: Answer | Failure) -> bool:
@@ -191,25 +153,3 @@ def _headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
     if endpoint.compression == "gzip":
         headers[b"content-encoding"] = b"gzip"
     return list((headers | {key.encode(): value.encode() for key, value in endpoint.headers.items()}).items())
-
-
-def _credentials(url: SplitResult) -> tuple[str, str] | None:
-    if not (url.username or url.password):
-        return None
-    return unquote(url.username or ""), unquote(url.password or "")
-
-
-def _read(response: httpx.Response) -> Answer:
-    """The answer with as much of its body as comes in time; the status is the endpoint's word already."""
-    body = bytearray()
-    try:
-        for chunk in response.stream:  # type: ignore[union-attr]
-            body += chunk
-            if len(body) >= _LONGEST_BODY:
-                break
-    except (httpx.TransportError, TimeIsUpError, UntrustedError):
-        pass
-    finally:
-        response.close()
-    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-    return Answer(response.status_code, headers, bytes(body[:_LONGEST_BODY]))

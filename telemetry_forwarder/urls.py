@@ -1,8 +1,8 @@
 """Takes HTTP URLs apart: what can be sent, what is a secret, what may be shown. Pure."""
 
+import ipaddress
 import re
 from binascii import b2a_base64
-from ipaddress import ip_address
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*")
@@ -82,6 +82,6 @@ def _is_torn(url: SplitResult) -> bool:
 
 def _is_private(host: str) -> bool:
     try:
-        return ip_address(host.strip("[]")).is_private
+        return ipaddress.ip_address(host.strip("[]")).is_private
     except ValueError:
         return bool(_PRIVATE_NAME.fullmatch(host))

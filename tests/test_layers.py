@@ -23,12 +23,14 @@ ROWS = """
     usual_lines
     route lane flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
     transport answers splitting circuit cadence request_ends
-    phases redelivery json_lines text_lines stitching envelopes platform_events lenient_json
-    json_fields otlp.common otlp.platform_attributes otlp.wire exporter_metrics spool_folder
+    direct proxied phases redelivery json_lines text_lines stitching envelopes platform_events lenient_json
+    answer_reader json_fields otlp.common otlp.platform_attributes otlp.wire exporter_metrics spool_folder
     free_memory sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
     endpoints config host_names outcomes stack_traces json_prefix json_text timestamps trace_ids severity
     attempt proxies urls batch records line replies repeats version
     diagnostics bundle
+    inspected
+    deferred
     errors data
     clock
 """
@@ -41,7 +43,7 @@ PURE_ROWS = """
     invocations invocation phases redelivery outcomes
     otlp.logs otlp.metrics otlp.spans otlp.common otlp.platform_attributes otlp.wire
     flush_policy flush_terms cadence request_ends config endpoints proxies urls batch outbox ledger splitting
-    exporter_metrics repeats answers replies http1 errors version
+    exporter_metrics repeats answers answer_reader replies http1 errors version
 """
 PURE = frozenset(PURE_ROWS.split())
 WORLD_ROWS = """

@@ -272,7 +272,11 @@ class TestInstance:
         assert resources(encoder("cumulative", own)) == [{"service.instance.id": "mine"}]
 
     def test_names_are_random(self) -> None:
-        found = [resources(MetricEncoder(RESOURCE, "1.2", temporality="cumulative"))[0] for _ in range(2)]
+        new_id = counted_ids()
+        found = [
+            resources(MetricEncoder(RESOURCE, "1.2", temporality="cumulative", new_id=new_id))[0]
+            for _ in range(2)
+        ]
 
         assert found[0]["service.instance.id"] != found[1]["service.instance.id"]
 

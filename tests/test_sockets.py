@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import httpcore
 import pytest
 
-from telemetry_forwarder.attempt import Attempt, TimeIsUpError
+from telemetry_forwarder.attempt import Attempt, TimeIsUpError, UnreachableError
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.host_names import HostNames
 from telemetry_forwarder.sockets import Network
@@ -51,13 +50,13 @@ def refusing_port() -> Iterator[int]:
 def test_a_connection_is_noted_in_the_attempt(collector: FakeCollector) -> None:
     attempt = soon()
 
-    network(collector.port).connect_tcp("h", 80, attempt).close()
+    network(collector.port).connect("h", 80, attempt).close()
 
     assert (attempt.is_pooled, attempt.has_connected) == (False, True)
 
 
 def test_the_next_address_is_tried_where_one_refuses(collector: FakeCollector, refusing_port: int) -> None:
-    network(refusing_port, collector.port).connect_tcp("h", 80, soon()).close()
+    network(refusing_port, collector.port).connect("h", 80, soon()).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
@@ -65,7 +64,7 @@ def test_the_next_address_is_tried_where_one_refuses(collector: FakeCollector, r
 def test_an_address_that_is_silent_does_not_use_up_the_time_of_the_others(
     collector: FakeCollector, silent_port: int
 ) -> None:
-    network(silent_port, collector.port).connect_tcp("h", 80, soon(0.2)).close()
+    network(silent_port, collector.port).connect("h", 80, soon(0.2)).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
@@ -75,36 +74,35 @@ def test_no_answer_at_all_ends_with_the_time(silent_port: int) -> None:
     attempt = soon(0.3)
 
     with pytest.raises(TimeIsUpError, match="no connection in time"):
-        network(silent_port).connect_tcp("h", 80, attempt)
+        network(silent_port).connect("h", 80, attempt)
 
     assert not attempt.has_connected
 
 
 def test_the_last_failure_is_told(refusing_port: int) -> None:
-    with pytest.raises(httpcore.ConnectError, match="Connection refused"):
-        network(refusing_port, refusing_port).connect_tcp("h", 80, soon())
+    with pytest.raises(UnreachableError, match="Connection refused"):
+        network(refusing_port, refusing_port).connect("h", 80, soon())
 
 
 def test_an_address_that_nothing_leads_to() -> None:
-    with pytest.raises(httpcore.ConnectError):
-        Network().connect_tcp("255.255.255.255", 80, soon())
+    with pytest.raises(UnreachableError):
+        Network().connect("255.255.255.255", 80, soon())
 
 
 def test_a_name_without_addresses() -> None:
-    with pytest.raises(httpcore.ConnectError, match="the name has no address"):
-        network().connect_tcp("h", 80, soon())
+    with pytest.raises(UnreachableError, match="the name has no address"):
+        network().connect("h", 80, soon())
 
 
 def test_localhost_is_found_whichever_way_it_is_written(collector: FakeCollector) -> None:
-    Network().connect_tcp("localhost", collector.port, soon()).close()
+    Network().connect("localhost", collector.port, soon()).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
 def test_a_closed_connection_counts_as_one_that_the_server_has_left(collector: FakeCollector) -> None:
-    stream = network(collector.port).connect_tcp("h", 80, soon())
+    stream = network(collector.port).connect("h", 80, soon())
 
-    assert not stream.get_extra_info("is_readable")
+    assert not stream.is_readable
     stream.close()
-    assert stream.get_extra_info("is_readable")
-    assert stream.get_extra_info("ssl_object") is None
+    assert stream.is_readable

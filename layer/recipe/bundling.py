@@ -25,16 +25,20 @@ _MARSHAL = 2
 # traceback 9, idna 7, certifi and subprocess 5, the others 3 each.
 DEFERRED = frozenset(
     {
-        "certifi",
+        "calendar",
         "concurrent.futures",
-        "email.header",
         "google.protobuf.internal.python_message",
-        "idna",
         "inspect",
+        "ipaddress",
+        "selectors",
+        "ssl",
         "subprocess",
         "traceback",
     }
 )
+
+# What some settings need beside it.
+_SOMETIMES = ("telemetry_forwarder.proxied",)
 
 # Runs inside the interpreter. What it writes: the version, the names of all modules, and as bytes the tables of
 # generated code, of compiled patterns and of signatures.
@@ -108,7 +112,7 @@ def record(output):
     dataclasses.exec, collections.eval = recorded(exec, "exec", texts), recorded(eval, "eval", texts)
     recorded_signatures(signatures)
     from telemetry_forwarder.warm_up import ASSEMBLY, THREADS
-    for name in THREADS + ASSEMBLY:
+    for name in THREADS + ASSEMBLY + {_SOMETIMES}:
         __import__(name)
     tables = [dict(sorted(table.items(), key=repr)) for table in (texts, patterns.compiled, signatures)]
     with open(output, "wb") as file:

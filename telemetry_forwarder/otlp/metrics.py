@@ -4,7 +4,6 @@ Names, instruments, units and bounds are the FaaS conventions', https://opentele
 what they lack is under `lambda.`. Seconds and bytes only.
 """
 
-import secrets
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -94,7 +93,7 @@ class MetricEncoder:
         version: str,
         *,
         temporality: str,
-        new_id: Callable[[int], str] = secrets.token_hex,
+        new_id: Callable[[int], str],
     ) -> None:
         """*new_id*: n random bytes as hex."""
         self._new_id = new_id

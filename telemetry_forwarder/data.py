@@ -52,6 +52,9 @@ def compared(cls: type[T]) -> type[T]:
 def _init(self: Any, *values: Any, **named: Any) -> None:
     names = self.__match_args__
     given = self.__dict__
+    if not named and len(values) == len(names):
+        given.update(zip(names, values, strict=True))
+        return
     given.update(zip(names, values, strict=False))
     if named:
         given.update(named)

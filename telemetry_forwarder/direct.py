@@ -1,7 +1,7 @@
 """The way to endpoints that no proxy stands before: one request at a time on a connection, which is kept for the next.
 
-In the place of httpx, which is for proxies then. What that saves is measured: of the warm-up's 434 million instructions
-NNN, and M of the 10.4 of a warm invocation. `tests/test_direct.py` notices when httpx has become light.
+In the place of httpx, which is for proxies then: that saves 100 of the 434 million instructions of a life, and 2.4 of
+the 10.5 of a warm invocation (callgrind, CPython 3.11). `tests/test_direct.py` notices when httpx has become light.
 """
 
 import re

@@ -100,6 +100,26 @@ class MessageReader:
         yield Message(start_line, headers, body)
 
     def _read_head(self) -> "Generator[None, None, tuple[str, dict[str, str]]]":
+        lines = self._whole_head() or (yield from self._head_by_lines())
+        headers: dict[str, str] = {}
+        for line in lines[1:]:
+            _add_header(headers, line)
+        return lines[0], headers
+
+    def _whole_head(self) -> list[str]:
+        """The lines of a head that is there in one piece, with nothing odd about it; else none, and none is taken."""
+        end = self._buffer.find(b"\r\n\r\n", 0, _MAX_HEAD_BYTES)
+        if end < 1:
+            return []
+        head = self._buffer[:end].decode("latin-1")
+        lines = head.split("\r\n")
+        is_odd = head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1 or "\0" in head
+        if is_odd or not _is_start_line(lines[0]):
+            return []
+        del self._buffer[: end + 4]
+        return lines
+
+    def _head_by_lines(self) -> "Generator[None, None, list[str]]":
         self._head_bytes_left = _MAX_HEAD_BYTES
         yield from self._refuse_what_cannot_begin_a_message()
         # Empty lines before a message are forgiven: RFC 9112, 2.2.
@@ -107,10 +127,10 @@ class MessageReader:
             yield from self._refuse_what_cannot_begin_a_message()
         if not _is_start_line(start_line):
             raise MessageError(400, "not HTTP/1.1")
-        headers: dict[str, str] = {}
+        lines = [start_line]
         while line := (yield from self._line()):
-            _add_header(headers, line)
-        return start_line, headers
+            lines.append(line)
+        return lines
 
     def _refuse_what_cannot_begin_a_message(self) -> "Generator[None]":
         # A TLS client says hello and then waits for us: there may never be an end of its first line.

@@ -10,6 +10,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMes
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.otlp.common import (
+    HashedOnce,
     any_value,
     clean,
     key_values,
@@ -181,3 +182,17 @@ def test_any_json_is_a_value_that_reads_back(value: Any) -> None:
     message = AnyValue.FromString(any_value(value).SerializeToString())
 
     assert repr(plain(message)) == repr(value)
+
+
+def test_resource_that_is_hashed_once_is_the_same_resource() -> None:
+    plain = Resource({"service.name": "s", "n": 1}, "https://schema")
+
+    once = HashedOnce(plain)
+
+    assert (once, hash(once), once.attributes, once.schema_url) == (
+        plain,
+        hash(plain),
+        plain.attributes,
+        plain.schema_url,
+    )
+    assert hash(once) == hash(HashedOnce(once))

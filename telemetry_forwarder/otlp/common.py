@@ -45,6 +45,19 @@ def resource(environ: Mapping[str, str], registration: Mapping[str, Any]) -> Res
     return Resource({clean(key): _cleaned(value) for key, value in resource.attributes.items()})
 
 
+class HashedOnce(Resource):
+    """The same resource. The SDK asks for the hash of its JSON for each span and metric, and it never changes."""
+
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(dict(resource.attributes), resource.schema_url)
+        self._hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    __eq__ = Resource.__eq__
+
+
 def resource_message(resource: Resource) -> ResourceMessage:
     return ResourceMessage(attributes=key_values(resource.attributes))
 

@@ -7,22 +7,21 @@ what they lack is under `lambda.`. Seconds and bytes only.
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.metrics import Counter, Histogram
-from opentelemetry.sdk.metrics import (
-    AlwaysOffExemplarFilter,
-    MeterProvider,
-)
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, ExemplarReservoir, MeterProvider
 from opentelemetry.sdk.metrics import Counter as SdkCounter
 from opentelemetry.sdk.metrics import Histogram as SdkHistogram
 from opentelemetry.sdk.metrics import UpDownCounter as SdkUpDownCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricsData
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import METRICS, Batch
 from telemetry_forwarder.exporter_metrics import Measurement
-from telemetry_forwarder.otlp.common import clean
+from telemetry_forwarder.otlp.common import HashedOnce, clean
 from telemetry_forwarder.outcomes import (
     TIMEOUT,
     Finished,
@@ -84,6 +83,23 @@ TEMPORALITIES: dict[str, dict[type, AggregationTemporality]] = {
 }
 
 
+class _NoExemplars(ExemplarReservoir):
+    """For all points: the SDK would make each one of its own, with a place for every bucket, and never ask for it."""
+
+    def offer(self, *_measurement: Any) -> None:
+        pass
+
+    def collect(self, point_attributes: Any) -> list[Any]:
+        return []
+
+
+_NO_EXEMPLARS = _NoExemplars()
+
+
+def _without_exemplars(_aggregation: Any) -> Any:
+    return lambda **_parameters: _NO_EXEMPLARS
+
+
 class MetricEncoder:
     """Records into the SDK's instruments, and reads them out at each `take`."""
 
@@ -99,13 +115,14 @@ class MetricEncoder:
         self._new_id = new_id
         self._has_levels = temporality == "cumulative"
         self._is_named = self._has_levels and _INSTANCE not in resource.attributes
-        self._resource = self._named(resource)
+        self._resource = self._named(HashedOnce(resource))
         self._reader = InMemoryMetricReader(preferred_temporality=TEMPORALITIES[temporality])
         provider = MeterProvider(
             [self._reader],
-            resource,
+            HashedOnce(resource),
             exemplar_filter=AlwaysOffExemplarFilter(),
             shutdown_on_exit=False,
+            views=[View(instrument_name="*", exemplar_reservoir_factory=_without_exemplars)],
         )
         self._meter = provider.get_meter(SCOPE, version)
         self._histograms: dict[str, Histogram] = {}
@@ -175,7 +192,8 @@ class MetricEncoder:
         """
         if not self._is_named:
             return resource
-        return resource.merge(Resource({_INSTANCE: str(uuid.UUID(hex=self._new_id(16), version=4))}))
+        name = str(uuid.UUID(hex=self._new_id(16), version=4))
+        return HashedOnce(resource.merge(Resource({_INSTANCE: name})))
 
     def _finish_invocation(self, outcome: FinishedInvocation) -> None:
         if outcome.status == TIMEOUT:

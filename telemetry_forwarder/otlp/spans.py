@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from telemetry_forwarder.batch import SPANS, Batch
-from telemetry_forwarder.otlp.common import clean
+from telemetry_forwarder.otlp.common import HashedOnce, clean
 from telemetry_forwarder.outcomes import Finished, FinishedInvocation, FinishedPhase, LateSpans
 from telemetry_forwarder.records import PhaseSpan
 
@@ -38,7 +38,7 @@ class SpanEncoder:
         new_id: Callable[[int], str],
     ) -> None:
         """*trace_parent*: `link`, `parent` or `none`; *sampling*: `all`, or `xray` to follow its flag."""
-        self.resource = resource
+        self.resource: Resource = HashedOnce(resource)
         self._scope = InstrumentationScope(SCOPE, version)
         self._trace_parent = trace_parent
         self._sampling = sampling

@@ -175,7 +175,10 @@ class Conversion:
         # Each goes as soon as it is converted: what it becomes takes as much memory again.
         records.reverse()
         while records:
-            match record := records.pop():
+            record = records.pop()
+            if type(record) is LogLine and not may_tell_out_of_memory and self._usual.add(record):
+                continue
+            match record:
                 case LogLine():
                     self._add_line(record, may_tell_out_of_memory=may_tell_out_of_memory)
                 case Malformed():
@@ -190,8 +193,6 @@ class Conversion:
             self._ledger.left_out(LOGS, 1, "own line")
             return
         is_functions = origin == "function"
-        if is_functions and not may_tell_out_of_memory and self._usual.add(record):
-            return
         line = read_line(said, keep_raw=self._keep_raw)
         invocation = None
         if is_functions:

@@ -70,15 +70,12 @@ class UsualLines:
         _remember(known, (line.severity_text, line.request_id), common)
 
     def add(self, record: LogLine) -> bool:
-        """Encode *record*, of the function; False where it has to go the long way."""
+        """Encode *record*, if it is of the function; False where it has to go the long way."""
         said = record.record
-        if record.extra:
+        if record.extra or record.origin != "function":
             return False
-        if type(said) is str:
-            return self._add_text(record, said)
-        return type(said) is dict and self._add_object(record, said)
-
-    def _add_text(self, record: LogLine, said: str) -> bool:
+        if type(said) is not str:
+            return type(said) is dict and self._add_object(record, said)
         parts = said.split("\t", 3)
         if len(parts) != 4:
             return False

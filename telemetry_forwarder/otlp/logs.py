@@ -37,7 +37,6 @@ SCOPES = {
 }
 
 _SEVERITY_TEXTS = {9: "INFO", 5: "DEBUG", 13: "WARN"}
-# Lambda's times are milliseconds: an index in the nanoseconds keeps the order of what happened within one.
 _LAST_INDEX = 999_999
 # Lines come nearly in order: an index is wanted for the milliseconds just past.
 _MOST_INDEXES = 1_024
@@ -121,7 +120,11 @@ class LogEncoder:
         attributes: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """A line whose time and text have been read; *fixed* is what `add_line` gave for one like it."""
-        self._write(record.origin, time_ns, record.observed_ns, fixed, text, attributes)
+        value = utf8(text)
+        content = _head_of_text(len(value)) + value
+        if attributes:
+            content += b"".join([attribute(_ATTRIBUTE, key, inner) for key, inner in attributes.items()])
+        self._write(record.origin, time_ns, record.observed_ns, fixed, content)
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
         """A platform event, whole: every field of it becomes an attribute, or the body if it has no fields."""
@@ -175,44 +178,32 @@ class LogEncoder:
     ) -> bytes:
         if (fixed := self._alike.get(alike)) is None:
             fixed = self._remember(_Alike(*alike))
-        self._write(origin, time_ns, observed_ns, fixed, body, attributes)
-        return fixed
-
-    def _write(
-        self,
-        origin: str,
-        time_ns: int,
-        observed_ns: int,
-        fixed: bytes,
-        body: Any,
-        attributes: Mapping[str, Any],
-    ) -> None:
-        index = self._next_index(origin, time_ns) if time_ns else 0
         if type(body) is str:
             value = utf8(body)
-            head = _head_of_text(len(value))
+            content = _head_of_text(len(value)) + value
         else:
             value = any_value(body)
-            head = _BODY + varint(len(value))
-        own = b""
+            content = _BODY + varint(len(value)) + value
         if attributes:
-            own = b"".join([attribute(_ATTRIBUTE, key, inner) for key, inner in attributes.items()])
-        length = varint(_TIMES_BYTES + len(fixed) + len(head) + len(value) + len(own))
-        times = _times(_TIME, time_ns + index, _OBSERVED, observed_ns)
-        record = b"".join((_RECORD, length, times, fixed, head, value, own))
+            content += b"".join([attribute(_ATTRIBUTE, key, inner) for key, inner in attributes.items()])
+        self._write(origin, time_ns, observed_ns, fixed, content)
+        return fixed
+
+    def _write(self, origin: str, time_ns: int, observed_ns: int, fixed: bytes, content: bytes) -> None:
+        """One record: *content* is its body and its attributes, encoded."""
+        if time_ns:
+            # Lambda's times are milliseconds: an index in the nanoseconds keeps the order of what happened within one.
+            indexes = self._indexes[origin]
+            index = indexes.get(time_ns, 0)
+            if not index and len(indexes) >= _MOST_INDEXES:
+                indexes.clear()
+            indexes[time_ns] = index + 1
+            time_ns += index if index < _LAST_INDEX else _LAST_INDEX
+        times = _times(_TIME, time_ns, _OBSERVED, observed_ns)
+        length = varint(_TIMES_BYTES + len(fixed) + len(content))
+        record = b"".join((_RECORD, length, times, fixed, content))
         self._held_bytes += len(record)
         self._records[origin].append(record)
-
-    def _next_index(self, origin: str, time_ns: int) -> int:
-        indexes = self._indexes[origin]
-        index = indexes.get(time_ns)
-        if index is None:
-            if len(indexes) >= _MOST_INDEXES:
-                indexes.clear()
-            indexes[time_ns] = 1
-            return 0
-        indexes[time_ns] = index + 1
-        return index if index < _LAST_INDEX else _LAST_INDEX
 
     def _remember(self, alike: "_Alike") -> bytes:
         """The part of a record that is the same for many: one message, serialized once."""

@@ -50,20 +50,28 @@ def time_ns(value: Any) -> int:
 @lru_cache(maxsize=2_048)
 def _of_text(value: str) -> int:
     # What almost every line has: date, time, at most a fraction and a Z.
-    if value[16:17] == ":" and 0 < (seconds := _whole_seconds(value[:19])) < _LAST_S:
-        digits = value[20:-1] if value[-1] == "Z" else value[20:]
-        if digits:
-            if digits.isdecimal() and len(digits) < 10 and value[19] in ".,:":
-                return seconds * _S + int(digits) * _PLACES_NS[len(digits)]
-        elif value[19:] in ("", "Z"):
-            return seconds * _S
+    fraction_ns = _fraction_ns(value[19:])
+    if fraction_ns >= 0 and value[16:17] == ":" and (second_ns := _second_ns(value[:19])):
+        return second_ns + fraction_ns
     return _of_date(value) or _of_digits(value)
 
 
 # The same for the lines of one second, which all begin alike.
 @lru_cache(maxsize=64)
-def _whole_seconds(text: str) -> int:
-    return _of_date(text) // _S
+def _second_ns(text: str) -> int:
+    second_ns = _of_date(text)
+    return second_ns if second_ns < _LAST_S * _S else 0
+
+
+# And for the thousand ends that milliseconds have.
+@lru_cache(maxsize=2_048)
+def _fraction_ns(text: str) -> int:
+    """What follows the second, `.5Z`, `,500` or nothing; -1 if it is something else."""
+    digits = text.removesuffix("Z")
+    if not digits:
+        return 0
+    is_fraction = digits[0] in ".,:" and digits[1:].isdecimal() and digits.isascii() and len(digits) <= 10
+    return int(digits[1:]) * _PLACES_NS[len(digits) - 1] if is_fraction else -1
 
 
 def _of_date(text: str) -> int:

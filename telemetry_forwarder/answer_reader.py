@@ -1,9 +1,20 @@
-"""Reads the answer to one request, as far as it comes. Pure; no I/O."""
+"""Reads the answer to one request, as far as it comes. Pure; no I/O.
 
+As lenient as `http1` is strict: an endpoint that says 200 has taken what it was given, however odd the rest of its
+answer is, and would get all of it again if that counted as no answer. Nobody else reads from the connection, so to read
+an answer wrongly costs at most its body. After anything odd the connection is not used again.
+"""
+
+import re
 from collections.abc import Generator
 
-from telemetry_forwarder.http1 import Message, MessageReader, body_length, chunk_size
+from telemetry_forwarder.errors import MessageError
+from telemetry_forwarder.http1 import MAX_HEAD_BYTES, Message, MessageReader, chunk_size
 
+_PREFIX = b"HTTP/"
+_STATUS_LINE = re.compile(r"HTTP/(\d\.\d) +([1-9]\d\d)(?!\d).*", re.ASCII)
+_LENGTH = re.compile(r"(\d{1,15})(?:[ \t]*,[ \t]*\1)*", re.ASCII)
+_SWITCHES = 101
 # They have no body, whatever their head says: RFC 9112, 6.3.
 _WITHOUT_BODY = frozenset({204, 304})
 
@@ -24,33 +35,77 @@ class AnswerReader(MessageReader):
         """Whether the connection is of no use for another request."""
 
     def so_far(self) -> Message | None:
-        """The answer, now that nothing more comes, with as much of its body as came; None where there is none."""
+        """The answer, now that nothing more comes, with as much of it as came; None where there is no status."""
         return None if self._head is None else self._answer(self._head)
 
     def _answer(self, head: Message) -> Message:
         return Message(head.start_line, head.headers, bytes(self._body))
 
     def _read_message(self) -> Generator[Message | None]:
-        head = yield from self._read_answer_head()
-        while head.status < 200:
-            head = yield from self._read_answer_head()
-        self._head = head
-        is_whole = head.status in _WITHOUT_BODY or (yield from self._read_body(head.headers))
-        self.is_last = not is_whole or head.wants_close or bool(self._buffer)
+        is_final = False
+        while not is_final:
+            head = yield from self._read_status()
+            is_final = head.status >= 200 or head.status == _SWITCHES
+            if is_final:
+                # From here on there is an answer, whatever happens.
+                self._head = head
+            yield from self._read_headers(head.headers)
+        goes_on = head.status in _WITHOUT_BODY or (yield from self._read_body(head.headers))
+        self.is_last = not goes_on or head.wants_close or bool(self._buffer)
         yield self._answer(head)
 
-    def _read_answer_head(self) -> Generator[None, None, Message]:
-        start_line, headers = yield from self._read_head()
-        return Message(start_line, headers, b"")
+    def _read_status(self) -> Generator[None, None, Message]:
+        self._head_bytes_left = MAX_HEAD_BYTES
+        line = ""
+        while not line:
+            while not self._buffer:
+                yield None
+            # What is no HTTP may have no end of a line.
+            if self._buffer[0] not in b"\r\n" and not _PREFIX.startswith(self._buffer[: len(_PREFIX)]):
+                raise MessageError(400, "not HTTP")
+            line = yield from self._loose_line()
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise MessageError(400, "not HTTP")
+        # Of any other version we do not know when it closes a connection.
+        return Message(f"HTTP/{'1.1' if match[1] == '1.1' else '1.0'} {match[2]}", {}, b"")
+
+    def _read_headers(self, headers: dict[str, str]) -> Generator[None]:
+        name = ""
+        while line := (yield from self._loose_line()):
+            if line[0] in " \t":
+                # A line that goes on, as it was allowed to: RFC 9112, 5.2.
+                headers[name] = f"{headers.get(name, '')} {line.strip()}"
+                continue
+            name, _, value = line.partition(":")
+            name, value = name.strip().lower(), value.strip()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+
+    def _loose_line(self) -> Generator[None, None, str]:
+        """The next line, which a newline ends."""
+        searched = 0
+        while (at := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            self._refuse_beyond(searched)
+            yield None
+        self._refuse_beyond(at)
+        self._head_bytes_left -= at + 1
+        return self._take(at + 1).decode("latin-1").rstrip("\r\n")
 
     def _read_body(self, headers: dict[str, str]) -> Generator[None, None, bool]:
-        """Read it; gives whether it is whole, and the connection goes on behind it."""
-        length = body_length(headers)
-        if length < 0:
-            return (yield from self._read_pieces())
-        has_end = "content-length" in headers
-        yield from self._read_piece(length if has_end else self._max_body_bytes)
-        return has_end and length <= self._max_body_bytes
+        """Read it; gives whether the connection goes on behind it."""
+        coding = headers.get("transfer-encoding", "").lower()
+        length = _LENGTH.fullmatch(headers.get("content-length", ""))
+        if coding.endswith("chunked"):
+            # Both at once is how requests are smuggled: RFC 9112, 6.3.
+            return (
+                (yield from self._read_pieces()) and coding == "chunked" and "content-length" not in headers
+            )
+        if coding or length is None:
+            yield from self._read_piece(self._max_body_bytes)
+            return False
+        yield from self._read_piece(int(length[1]))
+        return int(length[1]) <= self._max_body_bytes
 
     def _read_pieces(self) -> Generator[None, None, bool]:
         while size := chunk_size((yield from self._chunk_line())):

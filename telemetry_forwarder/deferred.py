@@ -1,8 +1,7 @@
 """Modules that are loaded when somebody touches them: much is imported by others for what we never ask of it.
 
 `importlib.util.LazyLoader` is not it: CPython's `import` looks at the `__spec__` of a module that it already knows, so
-there the second `import` of a module loads it. Here names with two underscores at their front, which is what the import
-system asks for, load nothing.
+there the second `import` of a module loads it. Here the names that the import system asks for load nothing.
 """
 
 from _frozen_importlib import ModuleSpec, _ModuleLockManager  # type: ignore[attr-defined]
@@ -30,6 +29,10 @@ def take_back(module: ModuleType) -> None:
 # Attributes of a module that waits.
 _LENT = "__telemetry_forwarder_lent__"
 _IS_LOADING = "__telemetry_forwarder_is_loading__"
+# What the import system asks a module for, and sets.
+_OF_IMPORTS = frozenset(
+    {"__class__", "__dict__", "__name__", "__spec__", "__loader__", "__package__", "__path__", "__file__"}
+) | {"__cached__"}
 
 
 class _Deferring:
@@ -47,12 +50,22 @@ class _Deferring:
 
 class _Deferred(ModuleType):
     def __getattribute__(self, name: str) -> Any:
-        if not name.startswith("__") or name == "__all__":
+        if name not in _OF_IMPORTS:
             lent = self.__dict__.get(_LENT, ())
             if name in lent:
                 return lent[name]
             _load(self)
         return ModuleType.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The import system gives a package its modules.
+        if name not in _OF_IMPORTS and not isinstance(value, ModuleType):
+            _load(self)
+        ModuleType.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        _load(self)
+        ModuleType.__delattr__(self, name)
 
 
 def _load(module: ModuleType) -> None:

@@ -51,7 +51,7 @@ class Direct:
     def taken(self, to: tuple[str, int], attempt: Attempt) -> Stream:
         """A connection that an earlier request has left, or a new one."""
         while idle := self._last_idle(to):
-            if not idle.until.is_over() and not idle.stream.is_readable:
+            if not idle.until.is_over() and idle.stream.is_usable:
                 return idle.stream
             idle.stream.close()
         stream = self._network.connect(*to, attempt)

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-_MAX_HEAD_BYTES = 65_536
+MAX_HEAD_BYTES = 65_536
 _VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
 _TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~")
 _FIRST = _TOKEN | {"\r", "\n"}
@@ -91,7 +91,7 @@ class MessageReader:
 
     def _read_message(self) -> "Generator[Message | None]":
         start_line, headers = yield from self._read_head()
-        length = body_length(headers)
+        length = _body_length(headers)
         if length > self._max_body_bytes:
             raise MessageError(413, f"a body of {length} bytes is larger than {self._max_body_bytes}")
         self.expects_continue = headers.get("expect", "").lower() == "100-continue"
@@ -108,7 +108,7 @@ class MessageReader:
 
     def _whole_head(self) -> list[str]:
         """The lines of a head that is there in one piece, with nothing odd about it; else none, and none is taken."""
-        end = self._buffer.find(b"\r\n\r\n", 0, _MAX_HEAD_BYTES)
+        end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
         if end < 1:
             return []
         head = self._buffer[:end].decode("latin-1")
@@ -120,7 +120,7 @@ class MessageReader:
         return lines
 
     def _head_by_lines(self) -> "Generator[None, None, list[str]]":
-        self._head_bytes_left = _MAX_HEAD_BYTES
+        self._head_bytes_left = MAX_HEAD_BYTES
         yield from self._refuse_what_cannot_begin_a_message()
         # Empty lines before a message are forgiven: RFC 9112, 2.2.
         while not (start_line := (yield from self._line())):
@@ -148,14 +148,14 @@ class MessageReader:
             self._chunks_bytes = len(body)
             if (yield from self._chunk_line()):
                 raise MessageError(400, "a chunk that is longer than it says")
-        self._head_bytes_left = _MAX_HEAD_BYTES
+        self._head_bytes_left = MAX_HEAD_BYTES
         while (yield from self._line()):
             pass  # Trailer fields: none of them concerns us.
         self._chunks_bytes = 0
         return bytes(body)
 
     def _chunk_line(self) -> "Generator[None, None, str]":
-        self._head_bytes_left = _MAX_HEAD_BYTES
+        self._head_bytes_left = MAX_HEAD_BYTES
         return (yield from self._line())
 
     def _line(self) -> "Generator[None, None, str]":
@@ -214,7 +214,7 @@ def _add_header(headers: dict[str, str], line: str) -> None:
         headers[name] += f", {value}"
 
 
-def body_length(headers: dict[str, str]) -> int:
+def _body_length(headers: dict[str, str]) -> int:
     """Bytes of the body; -1 if it comes in chunks."""
     encoding, length = headers.get("transfer-encoding"), headers.get("content-length")
     if encoding is not None:

@@ -5,6 +5,7 @@ instructions of a warm-up and 1 MB. A question that has no answer here loads it.
 """
 
 import inspect
+import sys
 from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
@@ -20,23 +21,29 @@ _CO_COROUTINE = 128
 
 def lend_answers(signatures: Signatures) -> None:
     """Until `take_back_answers`. *signatures* are those of the same code, by the same Python."""
-
-    def signature(of: Any, **options: Any) -> Any:
-        name = (getattr(of, "__module__", ""), getattr(of, "__qualname__", ""))
-        known = None if options else signatures.get(name)
-        return _Signature(*known) if known else _real("signature")(of, **options)
-
-    for name, answer in {"signature": signature, **_ANSWERS}.items():
+    _known.update(signatures)
+    for name, answer in _ANSWERS.items():
         lend(inspect, name, answer)
 
 
 def take_back_answers() -> None:
-    """Nobody asks any more as those do who are imported first."""
+    """Nobody asks any more as those do who are imported first. Whoever has kept an answerer asks `inspect` by it."""
+    _known.clear()
     take_back(inspect)
 
 
+_known: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
+
+
+def _signature(of: Any, **options: Any) -> Any:
+    name = (getattr(of, "__module__", ""), getattr(of, "__qualname__", ""))
+    known = None if options else _known.get(name)
+    return _Signature(*known) if known else _real("signature")(of, **options)
+
+
 def _get_annotations(of: Any, **options: Any) -> Any:
-    if options or not isinstance(of, type):
+    # From Python 3.14 on a class makes them when it is asked for them.
+    if options or not isinstance(of, type) or sys.version_info >= (3, 14):
         return _real("get_annotations")(of, **options)
     return dict(of.__dict__.get("__annotations__", ()))  # noqa: RUF063  # that is this function itself
 
@@ -55,6 +62,7 @@ def _unwrap(of: Any, **options: Any) -> Any:
 
 
 _ANSWERS = {
+    "signature": _signature,
     "get_annotations": _get_annotations,
     "iscoroutinefunction": _iscoroutinefunction,
     "unwrap": _unwrap,

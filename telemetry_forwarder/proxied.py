@@ -97,7 +97,7 @@ class _Stream(httpcore.NetworkStream):
         return _Stream(self._stream.start_tls(ssl_context, server_hostname or "", timeout))
 
     def get_extra_info(self, info: str) -> Any:
-        return self._stream.is_readable if info == "is_readable" else None
+        return not self._stream.is_usable if info == "is_readable" else None
 
     def close(self) -> None:
         self._stream.close()

@@ -43,11 +43,12 @@ class Stream:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._unsent = bytearray()
+        self._has_lost_some = False
 
     @property
-    def is_readable(self) -> bool:
-        """Readable while it is idle, the server has closed it."""
-        return _is_readable(self._socket)
+    def is_usable(self) -> bool:
+        """Whether another request may go over it: readable while it is idle, the server has closed it."""
+        return not (self._has_lost_some or _is_readable(self._socket))
 
     def read(self, max_bytes: int, attempt: Attempt) -> bytes:
         """What has come, `b""` at its end; sends first what is still to be sent. Blocks.
@@ -83,7 +84,7 @@ class Stream:
                     with suppress(TimeoutError):
                         sent += self._socket.send(unsent[sent:])
             except OSError:
-                pass
+                self._has_lost_some = True
             finally:
                 self._unsent = bytearray()
 
@@ -98,6 +99,9 @@ class Stream:
             _shake_hands(encrypted, attempt)
         except ValueError as exc:
             raise UntrustedError(f"TLS failed: {_said(exc)}") from exc
+        except OSError as exc:
+            # Gone before it has begun, or it has said something that is not TLS.
+            raise UnreachableError(f"no TLS: {_said(exc)}") from exc
         finally:
             # `wrap_socket` has taken the descriptor away, or failed.
             self._socket.close()
@@ -127,7 +131,8 @@ def _shake_hands(encrypted: "ssl.SSLSocket", attempt: Attempt) -> None:
 
 
 def _read_failure(exc: OSError) -> Exception:
-    if isinstance(exc, ssl.SSLError):
+    # In this order: with plain HTTP alone nobody needs `ssl`, which is loaded when it is touched.
+    if not isinstance(exc, ConnectionError) and isinstance(exc, ssl.SSLError):
         return UntrustedError(f"TLS failed: {_said(exc)}")
     return BrokenError(_said(exc))
 
@@ -150,11 +155,14 @@ def _connected(addresses: list[Any], attempt: Attempt) -> socket.socket:
     """A connection to the first of *addresses* that takes it; the time is divided fairly among them."""
     failure: Exception = UnreachableError("the name has no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
-        connection = socket.socket(family, kind, protocol)
+        connection = None
         try:
+            # Some kernels have no IPv6.
+            connection = socket.socket(family, kind, protocol)
             _connect(connection, address, attempt.share(len(addresses) - index))
         except (OSError, TimeIsUpError) as exc:
-            connection.close()
+            if connection is not None:
+                connection.close()
             failure = exc if isinstance(exc, TimeIsUpError) else UnreachableError(_said(exc))
         else:
             return connection

@@ -70,7 +70,34 @@ def whole(stream: bytes) -> Parts | None:
         pytest.param(
             b"HTTP/1.1 400 No\r\n\r\n" + b"x" * 300, (400, b"x" * LIMIT, True), id="long, no length"
         ),
-        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Le", None, id="no head"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", (200, b"hello", False), id="newlines alone"
+        ),
+        pytest.param(WITH_LENGTH.replace(b"text", b"text\r\n x:"), (200, b"hello", False), id="folded line"),
+        pytest.param(b" X\r\n".join(WITH_LENGTH.split(b"Content-T")), (200, b"hello", False), id="odd lines"),
+        pytest.param(
+            WITH_LENGTH.replace(b"HTTP/1.1", b"HTTP/2.0"), (200, b"hello", True), id="other version"
+        ),
+        pytest.param(WITH_LENGTH.replace(b": 5", b": 5, 5"), (200, b"hello", False), id="length said twice"),
+        pytest.param(WITH_LENGTH.replace(b": 5", b": 5, 4"), (200, b"hello", True), id="two lengths"),
+        pytest.param(WITH_LENGTH.replace(b": 5", b": -5"), (200, b"hello", True), id="no number"),
+        pytest.param(
+            WITH_LENGTH.replace(b": 5", b": 5" + b"0" * 20), (200, b"hello", True), id="huge number"
+        ),
+        pytest.param(
+            IN_CHUNKS.replace(b"\r\n\r\n3", b"\r\nContent-Length: 1\r\n\r\n3"),
+            (503, b"hello", True),
+            id="length and chunks",
+        ),
+        pytest.param(IN_CHUNKS.replace(b": ch", b": gzip, ch"), (503, b"hello", True), id="two codings"),
+        pytest.param(
+            WITH_LENGTH.replace(b"Content-Type", b"Transfer-Encoding"),
+            (200, b"hello", True),
+            id="another coding",
+        ),
+        pytest.param(b"HTTP/1.1 101 Switching\r\n\r\nhello", (101, b"hello", True), id="not HTTP any more"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Le", (200, b"", True), id="head that is cut"),
+        pytest.param(b"HTTP/1.1 200", None, id="no status"),
         pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", None, id="only announced"),
         pytest.param(ENDED, None, id="nothing"),
     ],
@@ -94,14 +121,26 @@ def test_it_is_the_same_wherever_it_is_cut(stream: bytes) -> None:
         b"\x15\x03\x01\x00\x02",
         b"GET / HTTP/1.1\r\n\r\n",
         b"HTTP/1.1 OK\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 099 OK\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\nX: " + b"x" * 70_000,
+        b"HTTP/1.1 " + b"x" * 70_000,
     ],
 )
 def test_what_is_no_answer_is_an_error(stream: bytes) -> None:
     with pytest.raises(MessageError):
         read(stream)
+
+
+def test_status_is_known_where_the_head_has_no_end() -> None:
+    reader = AnswerReader(LIMIT)
+
+    with pytest.raises(MessageError):
+        next(reader.feed(b"HTTP/1.1 429 No\r\nRetry-After: 3\r\nX: " + b"x" * 70_000), None)
+
+    answer = reader.so_far()
+    assert answer is not None
+    assert (answer.status, answer.headers, reader.is_last) == (429, {"retry-after": "3"}, True)
 
 
 def test_status_is_known_where_the_body_is_nonsense() -> None:

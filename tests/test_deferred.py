@@ -116,6 +116,31 @@ def test_module_that_asks_for_itself_while_it_loads_sees_what_it_has_so_far(writ
     assert imported("waits").seen == (5, False)
 
 
+@pytest.mark.parametrize("name", ["__doc__", "__version__"])
+def test_what_a_module_says_of_itself_is_there(write: Write, name: str) -> None:
+    write("waits", "__doc__ = __version__ = 'said'")
+
+    assert getattr(imported("waits"), name) == "said"
+
+
+def test_what_is_set_before_it_is_loaded_stays(write: Write) -> None:
+    write("waits", "value = 5")
+    module = imported("waits")
+
+    module.value = 7  # type: ignore[attr-defined]
+
+    assert module.value == 7
+
+
+def test_what_is_gone_before_it_is_loaded_stays_gone(write: Write) -> None:
+    write("waits", "gone = 6")
+    module = imported("waits")
+
+    del module.gone
+
+    assert not hasattr(module, "gone")
+
+
 def test_failure_is_raised_to_whoever_touches_it_and_the_next_one_tries_again(write: Write) -> None:
     write("waits", "if len(sys.ran) < 2: raise LookupError('not yet')\nvalue = 5")
 

@@ -100,6 +100,14 @@ def test_what_is_not_known_inspect_is_asked_itself(question: str) -> None:
     assert answer == real
 
 
+def test_answerer_that_somebody_has_kept_asks_inspect_afterwards() -> None:
+    kept = "kept if 'kept' in globals() else (globals().update(kept=inspect.signature) or inspect.signature)"
+
+    _, _, real = ask(f"str(({kept})(one))")
+
+    assert real == "()"
+
+
 @pytest.mark.parametrize(
     ("question", "expected"),
     [

@@ -1,13 +1,15 @@
 """How connections come about. What is done with them is tested through the transport."""
 
 import socket
+import ssl
+import struct
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
-from telemetry_forwarder.attempt import Attempt, TimeIsUpError, UnreachableError
+from telemetry_forwarder.attempt import Attempt, BrokenError, TimeIsUpError, UnreachableError
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.host_names import HostNames
 from telemetry_forwarder.sockets import Network
@@ -103,6 +105,48 @@ def test_localhost_is_found_whichever_way_it_is_written(collector: FakeCollector
 def test_a_closed_connection_counts_as_one_that_the_server_has_left(collector: FakeCollector) -> None:
     stream = network(collector.port).connect("h", 80, soon())
 
-    assert not stream.is_readable
+    assert stream.is_usable
     stream.close()
-    assert stream.is_readable
+    assert not stream.is_usable
+
+
+def test_address_of_a_kind_that_the_kernel_does_not_know_is_passed_over(collector: FakeCollector) -> None:
+    def resolve(host: str, port: int, flags: int) -> list[Any]:
+        unknown = (99, socket.SOCK_STREAM, 6, "", ("127.0.0.1", collector.port))
+        return [unknown, (socket.AF_INET, *unknown[1:])]
+
+    Network(HostNames(resolve)).connect("h", 80, soon()).close()
+
+    assert collector.wait_for(lambda: collector.connections == 1, 5)
+
+
+def test_connection_that_is_gone_before_tls_begins_is_none(refusing_port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        stream = network(listening.getsockname()[1]).connect("h", 443, soon())
+        accepted, _ = listening.accept()
+        # Words that are not TLS, and a reset.
+        accepted.sendall(b"hello")
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+
+    with pytest.raises(UnreachableError, match="no TLS: "):
+        stream.start_tls(ssl.create_default_context(), "h", soon())
+
+
+def test_connection_that_has_not_sent_all_is_of_no_use_again() -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    stream = network(listening.getsockname()[1]).connect("h", 80, soon())
+    assert stream.is_usable
+    accepted, _ = listening.accept()
+    accepted.shutdown(socket.SHUT_RD)
+    accepted.close()
+    listening.close()
+
+    # The first is answered with a reset, at which one of the next fails.
+    with suppress(BrokenError):
+        for _ in range(3):
+            stream.write(bytes(100_000), soon())
+            stream.read(1, soon())
+
+    assert not stream.is_usable
+    stream.close()

@@ -44,17 +44,23 @@ class AnswerReader(MessageReader):
     def _read_message(self) -> Generator[Message | None]:
         is_final = False
         while not is_final:
-            head = yield from self._read_status()
+            # Nearly always it is there in one piece.
+            lines = self._whole_head()
+            head = _status(lines[0] if lines else (yield from self._status_line()))
             is_final = head.status >= 200 or head.status == _SWITCHES
             if is_final:
                 # From here on there is an answer, whatever happens.
                 self._head = head
-            yield from self._read_headers(head.headers)
+            name = ""
+            for line in lines[1:]:
+                name = _add_header(head.headers, line, name)
+            while not lines and (line := (yield from self._loose_line())):
+                name = _add_header(head.headers, line, name)
         goes_on = head.status in _WITHOUT_BODY or (yield from self._read_body(head.headers))
         self.is_last = not goes_on or head.wants_close or bool(self._buffer)
         yield self._answer(head)
 
-    def _read_status(self) -> Generator[None, None, Message]:
+    def _status_line(self) -> Generator[None, None, str]:
         self._head_bytes_left = MAX_HEAD_BYTES
         line = ""
         while not line:
@@ -64,22 +70,7 @@ class AnswerReader(MessageReader):
             if self._buffer[0] not in b"\r\n" and not _PREFIX.startswith(self._buffer[: len(_PREFIX)]):
                 raise MessageError(400, "not HTTP")
             line = yield from self._loose_line()
-        match = _STATUS_LINE.fullmatch(line)
-        if match is None:
-            raise MessageError(400, "not HTTP")
-        # Of any other version we do not know when it closes a connection.
-        return Message(f"HTTP/{'1.1' if match[1] == '1.1' else '1.0'} {match[2]}", {}, b"")
-
-    def _read_headers(self, headers: dict[str, str]) -> Generator[None]:
-        name = ""
-        while line := (yield from self._loose_line()):
-            if line[0] in " \t":
-                # A line that goes on, as it was allowed to: RFC 9112, 5.2.
-                headers[name] = f"{headers.get(name, '')} {line.strip()}"
-                continue
-            name, _, value = line.partition(":")
-            name, value = name.strip().lower(), value.strip()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return line
 
     def _loose_line(self) -> Generator[None, None, str]:
         """The next line, which a newline ends."""
@@ -122,3 +113,23 @@ class AnswerReader(MessageReader):
             while not self._buffer:
                 yield None
             self._body += self._take(min(end - len(self._body), len(self._buffer)))
+
+
+def _status(line: str) -> Message:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise MessageError(400, "not HTTP")
+    # Of any other version we do not know when it closes a connection.
+    return Message(f"HTTP/{'1.1' if match[1] == '1.1' else '1.0'} {match[2]}", {}, b"")
+
+
+def _add_header(headers: dict[str, str], line: str, last_name: str) -> str:
+    """Add what *line* says; gives the name that a line which goes on would go on with."""
+    if line[0] in " \t":
+        # As it was allowed to: RFC 9112, 5.2.
+        headers[last_name] = f"{headers.get(last_name, '')} {line.strip()}"
+        return last_name
+    name, _, value = line.partition(":")
+    name, value = name.strip().lower(), value.strip()
+    headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return name

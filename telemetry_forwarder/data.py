@@ -30,6 +30,7 @@ def replaced(value: T, **changes: Any) -> T:
 def _with(cls: type[T], **members: Any) -> type[T]:
     names = (*getattr(cls, "__match_args__", ()), *cls.__annotations__)
     members["__match_args__"] = names
+    members["__known__"] = frozenset(names)
     # What is not given is found in the class: its default.
     members["__required__"] = frozenset(name for name in names if not hasattr(cls, name))
     for name, member in members.items():
@@ -50,17 +51,15 @@ def compared(cls: type[T]) -> type[T]:
 
 
 def _init(self: Any, *values: Any, **named: Any) -> None:
-    names = self.__match_args__
-    given = self.__dict__
-    if not named and len(values) == len(names):
+    names, given = self.__match_args__, self.__dict__
+    if len(values) == len(names) and not named:
         given.update(zip(names, values, strict=True))
         return
-    given.update(zip(names, values, strict=False))
-    if named:
-        given.update(named)
-    are_unknown = named and not named.keys() <= set(names)
+    if values:
+        given.update(zip(names, values, strict=False))
+    given.update(named)
     is_lacking = len(given) < len(names) and not self.__required__ <= given.keys()
-    if are_unknown or is_lacking or len(given) != len(values) + len(named):
+    if is_lacking or not named.keys() <= self.__known__ or len(given) != len(values) + len(named):
         raise TypeError(f"{type(self).__name__}({', '.join(names)}): given {len(values)}, {', '.join(named)}")
 
 

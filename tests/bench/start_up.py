@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.bench.api import Api
 from tests.bench.figures import Figure, median
 from tests.bench.measuring import Case, instructions, interleaved, started
-from tests.bench.trees import ENVIRONMENT, Tree
+from tests.bench.trees import ENVIRONMENT, Tree, least
 
 _TASK = Path(__file__).with_name("hello")
 _NOBODY = "http://127.0.0.1:9"
@@ -85,7 +85,7 @@ def run_beside(trees: list[Tree], rounds: int) -> list[Figure]:
     """The same beside a runtime that boots, on one core."""
     figures = []
     for name, runtime in runtimes().items():
-        cases: dict[str, Case] = {"alone": boot(None, runtime)}
+        cases: dict[str, Case] = {"alone": boot(None, runtime), "least": boot(least(), runtime)}
         for tree in trees:
             for warm_up in ("init", "background"):
                 cases[f"{tree.name} {warm_up}"] = boot(tree, runtime, warm_up)

@@ -74,14 +74,7 @@ class AnswerReader(MessageReader):
 
     def _loose_line(self) -> Generator[None, None, str]:
         """The next line, which a newline ends."""
-        searched = 0
-        while (at := self._buffer.find(b"\n", searched)) < 0:
-            searched = len(self._buffer)
-            self._refuse_beyond(searched)
-            yield None
-        self._refuse_beyond(at)
-        self._head_bytes_left -= at + 1
-        return self._take(at + 1).decode("latin-1").rstrip("\r\n")
+        return (yield from self._up_to_newline()).decode("latin-1").rstrip("\r\n")
 
     def _read_body(self, headers: dict[str, str]) -> Generator[None, None, bool]:
         """Read it; gives whether the connection goes on behind it."""

@@ -163,6 +163,12 @@ class MessageReader:
 
         Two readers that disagree on where a line ends is how requests are smuggled: RFC 9112, 11.2.
         """
+        line = yield from self._up_to_newline()
+        if line[-2:] != b"\r\n" or b"\r" in line[:-2] or b"\0" in line:
+            raise MessageError(400, "a line that does not end as HTTP's do")
+        return line[:-2].decode("latin-1")
+
+    def _up_to_newline(self) -> "Generator[None, None, bytes]":
         searched = 0
         while (at := self._buffer.find(b"\n", searched)) < 0:
             searched = len(self._buffer)
@@ -170,10 +176,7 @@ class MessageReader:
             yield None
         self._refuse_beyond(at)
         self._head_bytes_left -= at + 1
-        line = self._take(at + 1)
-        if line[-2:] != b"\r\n" or b"\r" in line[:-2] or b"\0" in line:
-            raise MessageError(400, "a line that does not end as HTTP's do")
-        return line[:-2].decode("latin-1")
+        return self._take(at + 1)
 
     def _exactly(self, count: int) -> "Generator[None, None, bytes]":
         while len(self._buffer) < count:

@@ -44,6 +44,8 @@ class AnswerReader(MessageReader):
     def _read_message(self) -> Generator[Message | None]:
         is_final = False
         while not is_final:
+            while not self._buffer:
+                yield None
             # Nearly always it is there in one piece.
             lines = self._whole_head()
             head = _status(lines[0] if lines else (yield from self._status_line()))

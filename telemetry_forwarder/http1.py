@@ -100,6 +100,8 @@ class MessageReader:
         yield Message(start_line, headers, body)
 
     def _read_head(self) -> "Generator[None, None, tuple[str, dict[str, str]]]":
+        while not self._buffer:
+            yield None
         lines = self._whole_head() or (yield from self._head_by_lines())
         headers: dict[str, str] = {}
         for line in lines[1:]:

@@ -2,7 +2,8 @@
 
 The imports of the worker, in millions of instructions (callgrind, CPython 3.11): 730 without it, 679 with the modules
 from one file, 565 with the code that `dataclasses` and `namedtuple` generate as well, 483 with the patterns of `re`,
-425 where what nobody touches waits (`deferred`) and nobody needs `inspect` (`inspected`).
+425 where what nobody touches waits (`deferred`) and nobody needs `inspect` (`inspected`). Each with httpx, which is for
+proxies alone by now: without it 276.
 `layer/recipe/bundling.py` makes the file of what the interpreter itself comes to. What is not in it is found and
 compiled as always; `tests/test_bundle.py` notices when it no longer pays.
 """

@@ -49,7 +49,10 @@ class Direct:
             one.stream.close()
 
     def taken(self, to: tuple[str, int], attempt: Attempt) -> Stream:
-        """A connection that an earlier request has left, or a new one."""
+        """A connection that an earlier request has left, or a new one, for which it blocks.
+
+        Raises `UnreachableError`, `UntrustedError` and `TimeIsUpError`.
+        """
         while idle := self._last_idle(to):
             if not idle.until.is_over() and idle.stream.is_usable:
                 return idle.stream

@@ -124,7 +124,7 @@ class Transport:
         context = None if endpoint.insecure else tls_context(*files, self._say)
         if not endpoint.proxy:
             return Direct(context, self._network)
-        # With httpx behind it, a quarter of the warm-up.
+        # httpx is behind it; `warm_up` has imported it where a proxy is set.
         from telemetry_forwarder.proxied import Proxied
 
         return Proxied(endpoint.proxy, context, self._network)

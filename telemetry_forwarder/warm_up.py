@@ -19,6 +19,8 @@ THREADS = ("telemetry_forwarder.listener", "telemetry_forwarder.worker")
 """What it takes to start the threads."""
 ASSEMBLY = ("telemetry_forwarder.assembly",)
 """What the worker is made of, and all behind it."""
+THROUGH_PROXIES = ("telemetry_forwarder.proxied",)
+"""What it takes beside that where a proxy may be set. Later, none of it would be lent from the bundle."""
 
 # It cannot be raised again, hence a thread for this alone. Not 19, the lowest: the runtime was not ready any sooner
 # (97 ms), and beside something that never rests on the same core, where this needs 3 s, that had not ended after 6 s.
@@ -67,6 +69,8 @@ class WarmUp:
             self._has_threads.release()
         try:
             _import(ASSEMBLY)
+            if _may_have_proxy():
+                _import(THROUGH_PROXIES)
             if bundle is not None:
                 bundle.take_back()
         finally:
@@ -84,6 +88,12 @@ class WarmUp:
             self.problem = f"{type(exc).__name__}: {exc}"
             return None
         return bundle
+
+
+def _may_have_proxy() -> bool:
+    """Whether a variable names one; `proxies` knows for which endpoints."""
+    names = [name.lower() for name, value in posix.environ.items() if value]
+    return any(name.endswith(b"_proxy") and name != b"no_proxy" for name in names)
 
 
 def _latch() -> "_thread.LockType":

@@ -1,7 +1,12 @@
 """The imports of threads and worker: in nobody's way, and out of the garbage collector's sight."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import pytest
 
 WARM_UP = r"""
 import _thread, gc, os, sys
@@ -29,9 +34,11 @@ print("telemetry_forwarder.assembly" in sys.modules)
 """
 
 
-def run(before: str = "") -> list[str]:
-    command = [sys.executable, "-c", WARM_UP % before]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+def run(before: str = "", after: str = "", variables: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    command = [sys.executable, "-c", WARM_UP % before + after]
+    environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**environ, **variables})
+    return done.stdout.splitlines()
 
 
 def test_imports_at_a_low_priority_that_is_not_the_lowest_and_leaves_the_caller_s_as_it_was() -> None:
@@ -70,3 +77,21 @@ def test_nobody_waits_for_ever_whatever_breaks() -> None:
 
     assert "threads False False" in lines
     assert lines[-1] == "False"
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_imported"),
+    [
+        ({}, "False"),
+        ({"NO_PROXY": "*"}, "False"),
+        ({"HTTPS_PROXY": ""}, "False"),
+        ({"HTTPS_PROXY": "http://p:1"}, "True"),
+        ({"http_proxy": "http://p:1"}, "True"),
+    ],
+)
+def test_the_way_through_proxies_is_imported_where_one_is_set(
+    variables: dict[str, str], is_imported: str
+) -> None:
+    said = run(after="print('telemetry_forwarder.proxied' in sys.modules)", variables=variables)
+
+    assert said[-1] == is_imported

@@ -37,9 +37,6 @@ DEFERRED = frozenset(
     }
 )
 
-# What some settings need beside it.
-_SOMETIMES = ("telemetry_forwarder.proxied",)
-
 # Runs inside the interpreter. What it writes: the version, the names of all modules, and as bytes the tables of
 # generated code, of compiled patterns and of signatures.
 PROGRAM = f"""
@@ -111,8 +108,8 @@ def record(output):
     import dataclasses
     dataclasses.exec, collections.eval = recorded(exec, "exec", texts), recorded(eval, "eval", texts)
     recorded_signatures(signatures)
-    from telemetry_forwarder.warm_up import ASSEMBLY, THREADS
-    for name in THREADS + ASSEMBLY + {_SOMETIMES}:
+    from telemetry_forwarder.warm_up import ASSEMBLY, THREADS, THROUGH_PROXIES
+    for name in THREADS + ASSEMBLY + THROUGH_PROXIES:
         __import__(name)
     tables = [dict(sorted(table.items(), key=repr)) for table in (texts, patterns.compiled, signatures)]
     with open(output, "wb") as file:

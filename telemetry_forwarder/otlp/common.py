@@ -55,8 +55,6 @@ class HashedOnce(Resource):
     def __hash__(self) -> int:
         return self._hash
 
-    __eq__ = Resource.__eq__
-
 
 def resource_message(resource: Resource) -> ResourceMessage:
     return ResourceMessage(attributes=key_values(resource.attributes))

@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics, ScopeMetrics
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.otlp.common import (
@@ -15,7 +16,8 @@ from telemetry_forwarder.otlp.common import (
     clean,
     key_values,
     resource,
-    resource_message,
+    resource_field,
+    scope_field,
     text_value,
 )
 from tests.otlp_messages import attributes, plain
@@ -96,15 +98,23 @@ def test_an_environment_variable_that_is_no_text_costs_nothing_else() -> None:
     found = resource({**ENVIRON, "AWS_REGION": "eu\udcff"}, {})
 
     assert found.attributes["cloud.region"] == "eu\\udcff"
-    assert resource_message(found).SerializeToString()
-    assert encode_spans([]) is not None
+    said = ResourceLogs.FromString(resource_field(found)).resource.attributes
+    assert attributes(said)["cloud.region"] == "eu\\udcff"
 
 
-def test_resource_message_has_the_types() -> None:
-    message = resource_message(Resource({"a": 1, "b": "x", "c": (True,)}))
+@pytest.mark.parametrize("message", [ResourceLogs, ResourceSpans, ResourceMetrics])
+def test_the_resource_is_the_same_field_of_every_signal_and_has_the_types(message: Any) -> None:
+    found = message.FromString(resource_field(Resource({"a": 1, "b": "x", "c": (True,)})))
 
-    assert ResourceMessage.FromString(message.SerializeToString()) == message
-    assert attributes(message.attributes) == {"a": 1, "b": "x", "c": [True]}
+    assert [descriptor.name for descriptor, _ in found.ListFields()] == ["resource"]
+    assert attributes(found.resource.attributes) == {"a": 1, "b": "x", "c": [True]}
+
+
+@pytest.mark.parametrize("message", [ScopeLogs, ScopeSpans, ScopeMetrics])
+def test_the_scope_is_the_same_field_of_every_signal(message: Any) -> None:
+    found = message.FromString(scope_field("aws.lambda", "1.2"))
+
+    assert found == message(scope=InstrumentationScope(name="aws.lambda", version="1.2"))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.common.v1.common_pb2 import (
+    AnyValue,
+    ArrayValue,
+    InstrumentationScope,
+    KeyValue,
+    KeyValueList,
+)
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from telemetry_forwarder.json_text import json_text
+from telemetry_forwarder.otlp.wire import field
 
 # Receivers refuse messages nested deeper than 100 (protobuf's own limit), and a JSON level is three of them.
 # What is nested deeper is kept as JSON text. https://protobuf.dev/programming-guides/proto-limits/
@@ -56,8 +63,14 @@ class HashedOnce(Resource):
         return self._hash
 
 
-def resource_message(resource: Resource) -> ResourceMessage:
-    return ResourceMessage(attributes=key_values(resource.attributes))
+def resource_field(resource: Resource) -> bytes:
+    """The first field of what each signal says of one resource. It never changes, so it is encoded once."""
+    return field(b"\x0a", ResourceMessage(attributes=key_values(resource.attributes)).SerializeToString())
+
+
+def scope_field(name: str, version: str) -> bytes:
+    """The same of one scope."""
+    return field(b"\x0a", InstrumentationScope(name=name, version=version).SerializeToString())
 
 
 def key_values(attributes: Attributes) -> list[KeyValue]:

@@ -11,22 +11,20 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import LOGS, Batch
 from telemetry_forwarder.invocation import Invocation
 from telemetry_forwarder.line import REQUEST_ID, Line, believed
-from telemetry_forwarder.otlp.common import clean, key_values
+from telemetry_forwarder.otlp.common import clean, key_values, resource_field, scope_field
 from telemetry_forwarder.otlp.platform_attributes import (
     WARN,
     envelope_attributes,
     platform_attributes,
     severity,
 )
-from telemetry_forwarder.otlp.wire import any_value, attribute, encoded, field, utf8, varint
+from telemetry_forwarder.otlp.wire import any_value, attribute, encoded, utf8, varint
 from telemetry_forwarder.records import Event, LogLine, Malformed
 
 # One scope per source: a backend shows it, and it costs nothing per record.
@@ -45,7 +43,7 @@ _MOST_ALIKE = 1_024
 
 # Tags of the fields that are written by hand: number and wire type.
 # https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/logs/v1/logs.proto
-_RESOURCE_LOGS, _RESOURCE, _SCOPE_LOGS, _RECORD = b"\x0a", b"\x0a", b"\x12", b"\x12"
+_RESOURCE_LOGS, _SCOPE_LOGS, _RECORD = b"\x0a", b"\x12", b"\x12"
 _TIME, _OBSERVED, _BODY, _STRING, _ATTRIBUTE = b"\x09", b"\x59", b"\x2a", b"\x0a", b"\x32"
 _times = struct.Struct("<cQcQ").pack
 _TIMES_BYTES = 18
@@ -71,7 +69,7 @@ class LogEncoder:
     def __init__(self, resource: Resource, version: str, *, batch_bytes: int, batch_items: int) -> None:
         self._batch_bytes = batch_bytes
         self._batch_items = batch_items
-        self._scopes = {origin: _scope(name, version) for origin, name in SCOPES.items()}
+        self._scopes = {origin: scope_field(name, version) for origin, name in SCOPES.items()}
         self._records: dict[str, list[bytes]] = {origin: [] for origin in SCOPES}
         self._held_bytes = 0
         self._indexes: dict[str, dict[int, int]] = {origin: {} for origin in SCOPES}
@@ -85,9 +83,7 @@ class LogEncoder:
     @resource.setter
     def resource(self, resource: Resource) -> None:
         self._resource = resource
-        self._resource_field = field(
-            _RESOURCE, ResourceMessage(attributes=key_values(resource.attributes)).SerializeToString()
-        )
+        self._resource_field = resource_field(resource)
 
     @property
     def count(self) -> int:
@@ -253,7 +249,3 @@ class LogEncoder:
 def _head_of_text(size: int) -> bytes:
     text = _STRING + encoded(size)
     return _BODY + encoded(len(text) + size) + text
-
-
-def _scope(name: str, version: str) -> bytes:
-    return ScopeLogs(scope=InstrumentationScope(name=name, version=version)).SerializeToString()

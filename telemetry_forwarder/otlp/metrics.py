@@ -6,22 +6,22 @@ what they lack is under `lambda.`. Seconds and bytes only.
 
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.metrics import Counter, Histogram
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, ExemplarReservoir, MeterProvider
 from opentelemetry.sdk.metrics import Counter as SdkCounter
 from opentelemetry.sdk.metrics import Histogram as SdkHistogram
 from opentelemetry.sdk.metrics import UpDownCounter as SdkUpDownCounter
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricsData
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import METRICS, Batch
 from telemetry_forwarder.exporter_metrics import Measurement
-from telemetry_forwarder.otlp.common import HashedOnce, clean
+from telemetry_forwarder.otlp.common import clean, resource_field, scope_field
+from telemetry_forwarder.otlp.metric_bytes import metric_bytes
+from telemetry_forwarder.otlp.wire import field
 from telemetry_forwarder.outcomes import (
     TIMEOUT,
     Finished,
@@ -73,6 +73,8 @@ COUNTERS = {
 }
 MEMORY_SIZE = "lambda.memory_size"
 _INSTANCE = "service.instance.id"
+# Tags of the fields around them.
+_RESOURCE_METRICS, _SCOPE_METRICS, _METRIC = b"\x0a", b"\x12", b"\x12"
 
 _DELTA, _CUMULATIVE = AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE
 # https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/#additional-environment-variable-configuration
@@ -115,11 +117,13 @@ class MetricEncoder:
         self._new_id = new_id
         self._has_levels = temporality == "cumulative"
         self._is_named = self._has_levels and _INSTANCE not in resource.attributes
-        self._resource = self._named(HashedOnce(resource))
+        self._resource = resource
+        self._resource_field = resource_field(self._named())
+        self._scope_field = scope_field(SCOPE, version)
         self._reader = InMemoryMetricReader(preferred_temporality=TEMPORALITIES[temporality])
         provider = MeterProvider(
             [self._reader],
-            HashedOnce(resource),
+            resource,
             exemplar_filter=AlwaysOffExemplarFilter(),
             shutdown_on_exit=False,
             views=[View(instrument_name="*", exemplar_reservoir_factory=_without_exemplars)],
@@ -140,7 +144,7 @@ class MetricEncoder:
                     self._memory_size.set(event.memory_size_bytes)
             case RestoreStart():
                 # The process was frozen into a snapshot that many environments may have begun with.
-                self._resource = self._named(self._resource)
+                self._resource_field = resource_field(self._named())
             case LogsDropped():
                 self._add("lambda.telemetry.dropped_records", event.dropped_records)
                 self._add("lambda.telemetry.dropped_bytes", event.dropped_bytes)
@@ -173,27 +177,29 @@ class MetricEncoder:
     def take(self) -> Batch | None:
         """One batch with every metric that has something to say; None if none has."""
         read = self._reader.get_metrics_data()
-        points = sum(
-            len(metric.data.data_points)
+        metrics = [
+            metric
             for of_resource in (read.resource_metrics if read else ())
             for of_scope in of_resource.scope_metrics
             for metric in of_scope.metrics
-        )
-        if read is None or not points:
+        ]
+        points = sum(len(metric.data.data_points) for metric in metrics)
+        if not points:
             return None
-        named = [replace(of_resource, resource=self._resource) for of_resource in read.resource_metrics]
-        return Batch(METRICS, encode_metrics(MetricsData(named)).SerializeToString(), points)
+        scope = b"".join([self._scope_field, *(field(_METRIC, metric_bytes(metric)) for metric in metrics)])
+        body = field(_RESOURCE_METRICS, self._resource_field + field(_SCOPE_METRICS, scope))
+        return Batch(METRICS, body, points)
 
-    def _named(self, resource: Resource) -> Resource:
-        """*resource* with a name of its own for this environment, if one is needed.
+    def _named(self) -> Resource:
+        """The resource, with a name of its own for this environment if one is needed.
 
         Sums of an environment's whole life, under one name, would overwrite each other at the endpoint.
         https://opentelemetry.io/docs/specs/semconv/registry/attributes/service/#service-instance-id
         """
         if not self._is_named:
-            return resource
+            return self._resource
         name = str(uuid.UUID(hex=self._new_id(16), version=4))
-        return HashedOnce(resource.merge(Resource({_INSTANCE: name})))
+        return self._resource.merge(Resource({_INSTANCE: name}))
 
     def _finish_invocation(self, outcome: FinishedInvocation) -> None:
         if outcome.status == TIMEOUT:

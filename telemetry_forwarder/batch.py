@@ -1,6 +1,8 @@
 """What one export sends: an encoded request, and how many items are in it."""
 
-from telemetry_forwarder.data import data
+from typing import Final
+
+from telemetry_forwarder.data import compared
 
 LOGS = "logs"
 SPANS = "traces"
@@ -10,7 +12,7 @@ SIGNALS = (LOGS, SPANS, METRICS)
 POSTS = "posts"
 
 
-@data
+@compared
 class Batch:
     """One signal's items, encoded as a serialized `Export…ServiceRequest`.
 
@@ -18,8 +20,11 @@ class Batch:
     https://protobuf.dev/programming-guides/encoding/#last-one-wins
     """
 
-    signal: str
-    """`logs`, `traces` or `metrics`, as OTLP's paths spell them; on disk `posts` too."""
-    body: bytes
-    items: int
-    """Log records, spans, or data points: what the endpoint counts in a partial success."""
+    __slots__ = ("signal", "body", "items")  # noqa: RUF023  # their order is their place
+
+    def __init__(self, signal: str, body: bytes, items: int) -> None:
+        self.signal: Final = signal
+        """`logs`, `traces` or `metrics`, as OTLP's paths spell them; on disk `posts` too."""
+        self.body: Final = body
+        self.items: Final = items
+        """Log records, spans, or data points: what the endpoint counts in a partial success."""

@@ -1,14 +1,16 @@
 """How close together invocations come. Pure, behind a clock."""
 
+from typing import Final
+
 from telemetry_forwarder.clock import Clock
-from telemetry_forwarder.data import data
+from telemetry_forwarder.data import compared
 
 CLOSE_GAP_S = 10.0
 CLOSE_GAPS = 4
 RARE_GAP_S = 30.0
 
 
-@data
+@compared
 class Moment:
     """A moment on both clocks.
 
@@ -16,8 +18,11 @@ class Moment:
     clock that is set back is then no trouble, and one that is set forward makes us early once.
     """
 
-    monotonic_s: float
-    unix_ns: int
+    __slots__ = ("monotonic_s", "unix_ns")
+
+    def __init__(self, monotonic_s: float, unix_ns: int) -> None:
+        self.monotonic_s: Final = monotonic_s
+        self.unix_ns: Final = unix_ns
 
     @classmethod
     def now(cls, clock: Clock) -> "Moment":

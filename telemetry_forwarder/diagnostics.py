@@ -9,6 +9,10 @@ import posix
 
 from telemetry_forwarder.clock import Clock
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MARK = "[telemetry-forwarder]"
 LEVELS = ("debug", "info", "warn", "error", "none")
 
@@ -36,8 +40,10 @@ class Diagnostics:
         self._file = file
         self._said_at_s: dict[str, float] = {}
 
-    def debug(self, message: str) -> None:
-        self._say("debug", message)
+    def debug(self, message: "Callable[[], str]") -> None:
+        """Say what *message* returns. It is not asked where nobody listens: most often that is so."""
+        if self._level == 0:
+            self._say("debug", message())
 
     def info(self, message: str) -> None:
         self._say("info", message)

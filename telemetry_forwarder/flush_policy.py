@@ -6,7 +6,6 @@ one invocation's telemetry at its end, or for a flush that is under way, and nev
 
 from telemetry_forwarder.cadence import Cadence, Moment
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.data import replaced
 from telemetry_forwarder.flush_terms import FlushSettings, Mode, Step
 from telemetry_forwarder.request_ends import RequestEnds
 
@@ -30,6 +29,9 @@ class FlushPolicy:
         self._clock = clock
         self._has_runtime_done = has_runtime_done
         self._is_managed = is_managed
+        self._wants_to_wait = settings.budget_s > 0 and settings.mode is not Mode.SHUTDOWN
+        self._may_wait = False
+        """Whether anybody is to wait for telemetry, as the step under way has found."""
         self._cadence = Cadence(clock)
         self._requests = RequestEnds()
         self._invoked_at: Moment | None = None
@@ -100,16 +102,18 @@ class FlushPolicy:
     def step(self) -> Step:
         if self._drain_until and self._report_until:
             return self._drain(self._drain_until, self._report_until)
+        now = Moment.now(self._clock)
         self._let_go_at_the_margin()
-        self._note_overrun()
-        flush = None if self._under_way else self._order()
+        self._note_overrun(now)
+        self._may_wait = self._has_what_to_wait_for(now)
+        flush = None if self._under_way else self._order(now)
         self._under_way = self._under_way or flush
         if not self._is_waiting():
             self._hold_until = None
         return Step(
             may_ask_next=self._hold_until is None,
             flush=flush,
-            wake_in_s=self._wake_in_s(),
+            wake_in_s=self._wake_in_s(now),
             should_spool=self._is_circuit_open and self._is_nearly_full,
         )
 
@@ -120,13 +124,13 @@ class FlushPolicy:
     def _whole_budget(self) -> Deadline:
         return Deadline.after(self._settings.budget_s, self._clock)
 
-    def _waits_for_nothing(self) -> bool:
+    def _has_what_to_wait_for(self, now: Moment) -> bool:
+        """Whether anybody is to wait for telemetry at all."""
         can_know = self._has_runtime_done and not self._is_managed
-        wants_to = self._settings.budget_s > 0 and self._settings.mode is not Mode.SHUTDOWN
-        return self._is_circuit_open or self._is_slow() or not (can_know and wants_to)
+        return can_know and self._wants_to_wait and not (self._is_circuit_open or self._is_slow(now))
 
-    def _is_slow(self) -> bool:
-        return self._overran is not None and Moment.now(self._clock).since_s(self._overran) < _SLOW_S
+    def _is_slow(self, now: Moment) -> bool:
+        return self._overran is not None and now.since_s(self._overran) < _SLOW_S
 
     def _is_end_awaited(self) -> bool:
         if self._has_missed_an_end:
@@ -140,12 +144,12 @@ class FlushPolicy:
             self._hold_until = None
             self._has_missed_an_end |= not self._budget
 
-    def _note_overrun(self) -> None:
-        if self._hold_until and self._is_under_way() and self._budget and self._budget.is_over():
-            self._overran = Moment.now(self._clock)
+    def _note_overrun(self, now: Moment) -> None:
+        if self._hold_until and self._budget and self._is_under_way() and self._budget.is_over():
+            self._overran = now
 
     def _is_waiting(self) -> bool:
-        if self._waits_for_nothing():
+        if not (self._hold_until and self._may_wait):
             return False
         if not self._budget:
             return True
@@ -154,19 +158,19 @@ class FlushPolicy:
     def _is_under_way(self) -> bool:
         return self._under_way is not None and not self._under_way.is_over()
 
-    def _order(self) -> Deadline | None:
+    def _order(self, now: Moment) -> Deadline | None:
         if not self._held_since:
             return None
         if end := self._end_flush():
             self._has_flushed_end = True
             return end
-        if self._is_alive() and (self._is_due() or self._is_pressing()):
+        if self._is_alive() and (self._is_due(now) or self._is_pressing(now)):
             return self._longest()
         return None
 
     def _end_flush(self) -> Deadline | None:
         """The flush that `next` is held for, if the budget and the invocation leave time to wait for it."""
-        is_awaited = self._waits_for_end and not self._waits_for_nothing()
+        is_awaited = self._waits_for_end and self._may_wait
         if not (self._hold_until and self._budget and is_awaited) or self._has_flushed_end:
             return None
         left_s = self._budget.within(self._hold_until.left_s()).left_s()
@@ -179,59 +183,53 @@ class FlushPolicy:
         """Whether the sandbox is not about to freeze, as far as we know."""
         return self._is_managed or self._requests.is_running
 
-    def _is_due(self) -> bool:
-        return self._settings.mode is not Mode.SHUTDOWN and self._due_in_s() <= 0
+    def _is_due(self, now: Moment) -> bool:
+        return self._settings.mode is not Mode.SHUTDOWN and self._due_in_s(now) <= 0
 
-    def _due_in_s(self) -> float:
+    def _due_in_s(self, now: Moment) -> float:
         since = [self._held_since, self._last_flush]
-        if self._waits_for_end and not self._waits_for_nothing():
+        if self._waits_for_end and self._may_wait:
             # What an earlier invocation has left goes with the flush at the end of this one.
             since.append(self._invoked_at)
-        now = Moment.now(self._clock)
-        return self._settings.every_s - min(now.since_s(moment) for moment in since if moment)
+        return self._settings.every_s - min([now.since_s(moment) for moment in since if moment])
 
-    def _is_pressing(self) -> bool:
-        return self._is_nearly_full and not self._is_circuit_open and self._retry_in_s() <= 0
+    def _is_pressing(self, now: Moment) -> bool:
+        return self._is_nearly_full and not self._is_circuit_open and self._retry_in_s(now) <= 0
 
-    def _retry_in_s(self) -> float:
+    def _retry_in_s(self, now: Moment) -> float:
         if self._was_delivered or not self._last_flush:
             return 0.0
-        return _RETRY_S - Moment.now(self._clock).since_s(self._last_flush)
+        return _RETRY_S - now.since_s(self._last_flush)
 
-    def _wake_in_s(self) -> float | None:
+    def _wake_in_s(self, now: Moment) -> float | None:
         moments = []
         if self._hold_until:
-            moments += [
-                self._hold_until.left_s(),
-                *(each.left_s() for each in (self._under_way, self._budget) if each),
-            ]
+            deadlines = (self._hold_until, self._under_way, self._budget)
+            moments += [deadline.left_s() for deadline in deadlines if deadline]
         if self._held_since and not self._under_way and self._is_alive():
             if self._settings.mode is not Mode.SHUTDOWN:
-                moments.append(self._due_in_s())
+                moments.append(self._due_in_s(now))
             if self._is_nearly_full and not self._is_circuit_open:
-                moments.append(self._retry_in_s())
-        return min((moment for moment in moments if moment > 0), default=None)
+                moments.append(self._retry_in_s(now))
+        return min([moment for moment in moments if moment > 0], default=None)
 
     def _drain(self, until: Deadline, report_until: Deadline) -> Step:
         """Flush what is there, take in the last report, flush that; what failed once is for the spool."""
         if self._under_way and self._last_word_until.left_s():
-            return replaced(_DRAINING, wake_in_s=self._last_word_until.left_s())
+            return Step(may_ask_next=False, wake_in_s=self._last_word_until.left_s())
         can_flush = self._held_since and not until.is_over()
         if can_flush and not self._drains:
             return self._drain_now(until)
         if self._awaits_report() and not report_until.is_over():
-            return replaced(_DRAINING, wake_in_s=report_until.left_s())
+            return Step(may_ask_next=False, wake_in_s=report_until.left_s())
         if can_flush and self._drains == 1 and self._was_delivered:
             return self._drain_now(until)
-        return replaced(_DRAINING, is_over=True)
+        return Step(may_ask_next=False, is_over=True)
 
     def _drain_now(self, until: Deadline) -> Step:
         self._drains += 1
         self._under_way = until
-        return replaced(_DRAINING, flush=until)
+        return Step(may_ask_next=False, flush=until)
 
     def _awaits_report(self) -> bool:
         return self._has_runtime_done and (self._is_managed or not self._requests.has_report)
-
-
-_DRAINING = Step(may_ask_next=False)

@@ -1,9 +1,10 @@
 """The words of the flush policy: what it can be set to, and what it answers."""
 
 from enum import Enum
+from typing import Final
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.data import data
+from telemetry_forwarder.data import compared, data
 
 
 class Mode(Enum):
@@ -30,15 +31,26 @@ class FlushSettings:
     """Left of the shutdown for writing to disk, at the CPU share of 128 MB."""
 
 
-@data
+@compared
 class Step:
     """What to do now, in this order: let go, spool, flush; then wait for the inbox, but not beyond *wake_in_s*."""
 
-    may_ask_next: bool
-    flush: Deadline | None = None
-    """Ordered once: the next order comes after `flushed`."""
-    wake_in_s: float | None = None
-    """None: until something comes."""
-    should_spool: bool = False
-    is_over: bool = False
-    """After SHUTDOWN: nothing more to wait for. Spool what is left, and exit."""
+    __slots__ = ("may_ask_next", "flush", "wake_in_s", "should_spool", "is_over")  # noqa: RUF023  # as below
+
+    def __init__(
+        self,
+        *,
+        may_ask_next: bool,
+        flush: Deadline | None = None,
+        wake_in_s: float | None = None,
+        should_spool: bool = False,
+        is_over: bool = False,
+    ) -> None:
+        self.may_ask_next: Final = may_ask_next
+        self.flush: Final = flush
+        """Ordered once: the next order comes after `flushed`."""
+        self.wake_in_s: Final = wake_in_s
+        """None: until something comes."""
+        self.should_spool: Final = should_spool
+        self.is_over: Final = is_over
+        """After SHUTDOWN: nothing more to wait for. Spool what is left, and exit."""

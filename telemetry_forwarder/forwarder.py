@@ -234,7 +234,7 @@ class Forwarder:
         if self._flush.is_over and (self._backlog.is_empty or not self._is_draining):
             self._policy.flushed(was_delivered=self._flush.was_delivered)
             self._has_flushed = True
-            self._say.debug(self._ledger.summary())
+            self._say.debug(self._ledger.summary)
 
     def _write_spool(self, deadline: Deadline) -> None:
         self._outbox.put_back(self._spool.write(self._outbox.take_all(), deadline))

@@ -1,5 +1,7 @@
 """Recognises platform events that were told before: Lambda delivers at least once. Pure; bounded."""
 
+from typing import Any
+
 from telemetry_forwarder.json_text import json_text
 from telemetry_forwarder.records import Event
 
@@ -15,10 +17,17 @@ class Redelivery:
 
     def is_news(self, event: Event) -> bool:
         """Whether *event* is told for the first time. Two events that differ in anything are both news."""
-        key = hash((event.type, event.time_ns, json_text(event.fields)))
+        key = hash((event.type, event.time_ns, _said(event.fields)))
         if key in self._told:
             return False
         if len(self._told) == _MAX_REMEMBERED:
             del self._told[next(iter(self._told))]
         self._told[key] = None
         return True
+
+
+def _said(fields: Any) -> str:
+    try:
+        return repr(fields)
+    except RecursionError:
+        return json_text(fields)

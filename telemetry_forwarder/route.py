@@ -203,7 +203,9 @@ class Route:
                 once_a_minute=f"foreign {self._endpoint.origin}",
             )
         elif not taken.is_readable:
-            self._say.debug(f"{self._where} took {batch.items} items, with an answer that is not OTLP")
+            self._say.debug(
+                lambda: f"{self._where} took {batch.items} items, with an answer that is not OTLP"
+            )
 
     def _pause_s(self, reply: Answer | Failure, number: int) -> float:
         """How long to wait after try *number*; for ever, where another try would be the same again."""

@@ -1,5 +1,6 @@
 """Reads X-Ray's tracing header, as Lambda passes it on. Pure; never raises."""
 
+from functools import lru_cache
 from typing import Any
 
 from telemetry_forwarder.records import Tracing
@@ -11,6 +12,12 @@ def read_tracing(header: Any, own_span_id: Any = "") -> Tracing:
 
     https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
     """
+    return _read(_text(header), _text(own_span_id))
+
+
+# INVOKE, start, runtimeDone and report of one invocation say the same.
+@lru_cache(maxsize=16)
+def _read(header: str, own_span_id: str) -> Tracing:
     parts = _parts(header)
     return Tracing(
         trace_id=root_of(header),
@@ -21,8 +28,10 @@ def read_tracing(header: Any, own_span_id: Any = "") -> Tracing:
     )
 
 
-def _parts(header: Any) -> dict[str, str]:
-    if not isinstance(header, str):
-        return {}
+def _parts(header: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in header.split(";"))
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -36,7 +36,8 @@ def stderr() -> Iterator[Pipe]:
 
 def say_everything(level: str, stderr: Pipe) -> str:
     say = Diagnostics(level, FakeClock(), file=stderr.writing_end)
-    for speak in (say.debug, say.info, say.warn, say.error):
+    say.debug(lambda: "message")
+    for speak in (say.info, say.warn, say.error):
         speak("message")
     return stderr.read()
 
@@ -48,6 +49,14 @@ def test_line_has_mark_level_and_message(stderr: Pipe) -> None:
         "[telemetry-forwarder] WARN message\n"
         "[telemetry-forwarder] ERROR message\n"
     )
+
+
+@pytest.mark.parametrize("level", ["info", "warn", "error", "none"])
+def test_what_nobody_hears_is_not_even_made(level: str, stderr: Pipe) -> None:
+    made = []
+    Diagnostics(level, FakeClock(), file=stderr.writing_end).debug(lambda: made.append(1) or "message")
+
+    assert (made, stderr.read()) == ([], "")
 
 
 @pytest.mark.parametrize(("level", "lines"), list(zip(LEVELS, (4, 3, 2, 1, 0), strict=True)))

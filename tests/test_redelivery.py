@@ -1,3 +1,5 @@
+from typing import Any
+
 from telemetry_forwarder.records import Event
 from telemetry_forwarder.redelivery import Redelivery
 from tests.posts import MOMENT_NS, MS
@@ -25,3 +27,14 @@ def test_only_the_latest_are_remembered() -> None:
     assert all(map(redelivery.is_news, events))
 
     assert [redelivery.is_news(events[number]) for number in (1, 2_048, 0)] == [False, False, True]
+
+
+def test_what_is_nested_deeper_than_python_recurses_is_recognised_too() -> None:
+    redelivery = Redelivery()
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+
+    news = [redelivery.is_news(Event("x", MOMENT_NS, 0, fields)) for fields in (deep, [deep], deep)]
+
+    assert news == [True, True, False]

@@ -14,7 +14,6 @@ from telemetry_forwarder.formats import may_tell_out_of_memory, read_line, tells
 from telemetry_forwarder.invocations import Invocation, Invocations
 from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.line import Line
-from telemetry_forwarder.otlp.common import HashedOnce
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.otlp.metrics import MetricEncoder
 from telemetry_forwarder.otlp.spans import SpanEncoder
@@ -261,7 +260,7 @@ class Conversion:
             return
         named: Mapping[str, Any] = {"faas.instance": instance_id}
         self._logs.resource = self._logs.resource.merge(Resource(dict(named)))
-        self._spans.resource = HashedOnce(self._logs.resource)
+        self._spans.resource = self._logs.resource
 
 
 def _is_told_otherwise(event: Event) -> bool:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics import Counter as SdkCounter
 from opentelemetry.sdk.metrics import Histogram as SdkHistogram
 from opentelemetry.sdk.metrics import UpDownCounter as SdkUpDownCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
-from opentelemetry.sdk.metrics.view import View
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import METRICS, Batch
@@ -126,7 +126,15 @@ class MetricEncoder:
             resource,
             exemplar_filter=AlwaysOffExemplarFilter(),
             shutdown_on_exit=False,
-            views=[View(instrument_name="*", exemplar_reservoir_factory=_without_exemplars)],
+            views=[
+                View(
+                    instrument_type=SdkHistogram,
+                    # With the instrument's own bounds, as by default, where the SDK asks five classes in turn.
+                    aggregation=ExplicitBucketHistogramAggregation(),
+                    exemplar_reservoir_factory=_without_exemplars,
+                ),
+                View(instrument_type=SdkCounter, exemplar_reservoir_factory=_without_exemplars),
+            ],
         )
         self._meter = provider.get_meter(SCOPE, version)
         self._histograms: dict[str, Histogram] = {}

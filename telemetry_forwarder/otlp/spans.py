@@ -15,7 +15,8 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from telemetry_forwarder.batch import SPANS, Batch
-from telemetry_forwarder.otlp.common import HashedOnce, clean
+from telemetry_forwarder.otlp.common import HashedOnce, clean, resource_field
+from telemetry_forwarder.otlp.wire import field
 from telemetry_forwarder.outcomes import Finished, FinishedInvocation, FinishedPhase, LateSpans
 from telemetry_forwarder.records import PhaseSpan
 
@@ -23,6 +24,9 @@ SCOPE = "aws.lambda"
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _RUNTIME_PHASES = {"init": "initRuntime", "restore": "restoreRuntime"}
 _ARN_PARTS = 7
+_RESOURCE_SPANS = b"\x0a"
+# What the spans have for a resource until theirs is put before them, which is encoded once.
+_NONE = HashedOnce(Resource.get_empty())
 
 
 class SpanEncoder:
@@ -38,18 +42,30 @@ class SpanEncoder:
         new_id: Callable[[int], str],
     ) -> None:
         """*trace_parent*: `link`, `parent` or `none`; *sampling*: `all`, or `xray` to follow its flag."""
-        self.resource: Resource = HashedOnce(resource)
+        self.resource = resource
         self._scope = InstrumentationScope(SCOPE, version)
         self._trace_parent = trace_parent
         self._sampling = sampling
         self._new_id = new_id
+
+    @property
+    def resource(self) -> Resource:
+        return self._resource
+
+    @resource.setter
+    def resource(self, resource: Resource) -> None:
+        self._resource = resource
+        self._resource_field = resource_field(resource)
 
     def encode(self, finished: Iterable[Finished]) -> Batch | None:
         """One batch with all their spans; None if there are none."""
         spans = [span for outcome in finished for span in self._spans(outcome)]
         if not spans:
             return None
-        return Batch(SPANS, encode_spans(spans).SerializeToString(), len(spans))
+        [of_resource] = encode_spans(spans).resource_spans
+        of_resource.ClearField("resource")
+        body = field(_RESOURCE_SPANS, self._resource_field + of_resource.SerializeToString())
+        return Batch(SPANS, body, len(spans))
 
     def _spans(self, outcome: Finished) -> Iterator[ReadableSpan]:
         match outcome:
@@ -144,7 +160,7 @@ class SpanEncoder:
             name,
             context=context,
             parent=parent,
-            resource=self.resource,
+            resource=_NONE,
             attributes=known,
             links=list(links),
             kind=kind,

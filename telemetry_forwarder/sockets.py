@@ -44,6 +44,7 @@ class Stream:
         self._socket = connection
         self._unsent = bytearray()
         self._has_lost_some = False
+        self._timeout_s = -1.0
 
     @property
     def is_usable(self) -> bool:
@@ -57,7 +58,7 @@ class Stream:
         """
         self._send_unsent(attempt)
         while True:
-            self._socket.settimeout(attempt.slice_s())
+            self._limit_wait(attempt)
             try:
                 return self._socket.recv(max_bytes)
             except TimeoutError:
@@ -80,13 +81,20 @@ class Stream:
             sent = 0
             try:
                 while sent < len(unsent):
-                    self._socket.settimeout(attempt.slice_s())
+                    self._limit_wait(attempt)
                     with suppress(TimeoutError):
                         sent += self._socket.send(unsent[sent:])
             except OSError:
                 self._has_lost_some = True
             finally:
                 self._unsent = bytearray()
+
+    def _limit_wait(self, attempt: Attempt) -> None:
+        timeout_s = attempt.slice_s()
+        # Most often the same as before, and to set it is a system call with another thread's turn in it.
+        if timeout_s != self._timeout_s:
+            self._socket.settimeout(timeout_s)
+            self._timeout_s = timeout_s
 
     def start_tls(self, context: "ssl.SSLContext", host: str, attempt: Attempt) -> "Stream":
         """The same connection, with TLS; this one is closed. Raises what `read` does and `UnreachableError`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from telemetry_forwarder.attempt import Attempt, UnreachableError
+from telemetry_forwarder.waiting import Latch
 
 
 class HostNames:
@@ -52,7 +53,7 @@ class _Lookup:
     __slots__ = ("addresses", "error", "is_done")
 
     def __init__(self) -> None:
-        self.is_done = threading.Event()
+        self.is_done = Latch()
         self.addresses: list[Any] = []
         self.error = ""
 

@@ -6,6 +6,8 @@ The only object that the threads share, so nothing else needs a lock.
 import threading
 from collections import deque
 
+from telemetry_forwarder.waiting import Bell, Latch
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from telemetry_forwarder.clock import Deadline
@@ -31,7 +33,7 @@ class Invoked:
         self.arn = arn
         self.trace_header = trace_header
         self.deadline = deadline
-        self.let_go = threading.Event()
+        self.let_go = Latch()
 
 
 class ShutDown:
@@ -42,7 +44,7 @@ class ShutDown:
     def __init__(self, reason: str, deadline: "Deadline") -> None:
         self.reason = reason
         self.deadline = deadline
-        self.done = threading.Event()
+        self.done = Latch()
 
 
 class Subscribed:
@@ -79,7 +81,8 @@ class Inbox:
         self._held_bytes = 0
         self._items: deque[Item] = deque()
         self._lock = threading.Lock()
-        self._has_changed = threading.Condition(self._lock)
+        self._has_something = Bell()
+        self._has_room_again = Bell()
         self._is_closed = False
         self._refusals = 0
 
@@ -88,19 +91,27 @@ class Inbox:
 
         An empty inbox takes any body, so that one larger than the bound is not refused for ever.
         """
-        with self._has_changed:
+        with self._lock:
             if self._is_closed or not self._has_room(body):
                 self._refusals += 1
                 return False
             self._append(body)
-            return True
+        self._has_something.ring()
+        return True
 
     def put_body_when_it_fits(self, body: Body) -> None:
         """Block until there is room for *body*, then take it. Once closed, neither."""
-        with self._has_changed:
-            self._has_changed.wait_for(lambda: self._is_closed or self._has_room(body))
-            if not self._is_closed:
-                self._append(body)
+        while not self._is_closed:
+            with self._lock:
+                has_room = self._has_room(body)
+                if has_room and not self._is_closed:
+                    self._append(body)
+            if has_room:
+                self._has_something.ring()
+                return
+            self._has_room_again.wait()
+        # To the next one who waits for room, should there be any.
+        self._has_room_again.ring()
 
     def note_refusal(self) -> None:
         """A body was refused before it was whole: to hold it was too much already."""
@@ -115,24 +126,26 @@ class Inbox:
 
     def close(self) -> None:
         """Take no more bodies: nobody is left to do anything with them. Whoever waits for room goes on."""
-        with self._has_changed:
+        with self._lock:
             self._is_closed = True
-            self._has_changed.notify_all()
+        self._has_room_again.ring()
 
     def put_event(self, event: "Invoked | ShutDown | Subscribed | Sent") -> None:
-        with self._has_changed:
+        with self._lock:
             self._items.append(event)
-            self._has_changed.notify_all()
+        self._has_something.ring()
 
     def take(self, timeout_s: float | None) -> "list[Item]":
-        """Everything that is there, in order. Blocks until there is something, at most *timeout_s*."""
-        with self._has_changed:
-            self._has_changed.wait_for(lambda: self._items, timeout_s)
+        """Everything that is there, in order. Blocks until there is something, at most *timeout_s*. For one thread."""
+        # It may have rung for what was taken without waiting.
+        while not self._items and self._has_something.wait(timeout_s):
+            pass
+        with self._lock:
             taken = list(self._items)
             self._items.clear()
             self._held_bytes = 0
-            self._has_changed.notify_all()
-            return taken
+        self._has_room_again.ring()
+        return taken
 
     def _has_room(self, body: Body) -> bool:
         return not self._held_bytes or self._held_bytes + _size(body) <= self._max_bytes
@@ -140,7 +153,6 @@ class Inbox:
     def _append(self, body: Body) -> None:
         self._held_bytes += _size(body)
         self._items.append(body)
-        self._has_changed.notify_all()
 
 
 def _size(body: Body) -> int:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+from telemetry_forwarder.waiting import Latch
+
 T = TypeVar("T")
 
 
@@ -35,8 +37,7 @@ class _Piece(Generic[T]):
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
-        self._is_done = threading.Lock()
-        self._is_done.acquire()
+        self._is_done = Latch()
         self._outcome: list[T] = []
         self._error: Exception | None = None
 
@@ -46,10 +47,10 @@ class _Piece(Generic[T]):
         # Not the end of it: the caller gets it, and would wait for ever otherwise.
         except Exception as exc:
             self._error = exc
-        self._is_done.release()
+        self._is_done.set()
 
     def result(self) -> T:
-        with self._is_done:
-            if self._error is not None:
-                raise self._error
-            return self._outcome[0]
+        self._is_done.wait()
+        if self._error is not None:
+            raise self._error
+        return self._outcome[0]

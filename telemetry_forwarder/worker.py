@@ -6,6 +6,7 @@ Whatever happens to the forwarder, the main thread is never left waiting, and ne
 import threading
 
 from telemetry_forwarder.inbox import Body, Inbox, Invoked, ShutDown
+from telemetry_forwarder.waiting import Latch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Worker:
         warm_up: "WarmUp",
     ) -> None:
         self.inbox = Inbox(settings.inbox_bytes)
-        self.is_warm = threading.Event()
+        self.is_warm = Latch()
         """Set when everything is imported and built, or when that has failed."""
         self._settings = settings
         self._environ = environ

@@ -25,6 +25,7 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _RUNTIME_PHASES = {"init": "initRuntime", "restore": "restoreRuntime"}
 _ARN_PARTS = 7
 _RESOURCE_SPANS = b"\x0a"
+_UNSET = Status()
 # What the spans have for a resource until theirs is put before them, which is encoded once.
 _NONE = HashedOnce(Resource.get_empty())
 
@@ -134,7 +135,7 @@ class SpanEncoder:
         for phase in phases:
             yield self._span(
                 clean(phase.name),
-                _context(f"{parent.trace_id:032x}", self._new_id(8)),
+                SpanContext(parent.trace_id, int(self._new_id(8), 16), is_remote=False, trace_flags=_SAMPLED),
                 phase.start_ns,
                 phase.start_ns + round(phase.duration_s * 1_000_000_000),
                 parent=parent,
@@ -164,7 +165,7 @@ class SpanEncoder:
             attributes=known,
             links=list(links),
             kind=kind,
-            status=Status(StatusCode.ERROR, error_type) if error_type else Status(),
+            status=Status(StatusCode.ERROR, error_type) if error_type else _UNSET,
             start_time=start_ns,
             end_time=end_ns,
             instrumentation_scope=self._scope,

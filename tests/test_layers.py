@@ -24,14 +24,14 @@ ROWS = """
     route lane flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
     transport answers splitting circuit cadence request_ends
     direct proxied phases redelivery json_lines text_lines stitching envelopes platform_events lenient_json
-    answer_reader json_fields otlp.common otlp.platform_attributes otlp.wire exporter_metrics spool_folder
-    free_memory sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
+    answer_reader json_fields otlp.common otlp.metric_bytes otlp.platform_attributes exporter_metrics spool_folder
+    otlp.wire free_memory sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
     endpoints config host_names outcomes stack_traces json_prefix json_text timestamps trace_ids severity
     attempt proxies urls batch records line replies repeats version
     diagnostics bundle
     inspected
     deferred
-    errors data
+    errors data waiting
     clock
 """
 LEVELS = {name: -number for number, row in enumerate(ROWS.strip().splitlines()) for name in row.split()}
@@ -41,8 +41,8 @@ PURE_ROWS = """
     decoding envelopes stitching json_prefix json_text lenient_json records platform_events timestamps
     formats usual_lines json_lines json_fields text_lines line severity stack_traces trace_ids tracing
     invocations invocation phases redelivery outcomes
-    otlp.logs otlp.metrics otlp.spans otlp.common otlp.platform_attributes otlp.wire
-    flush_policy flush_terms cadence request_ends config endpoints proxies urls batch outbox ledger splitting
+    otlp.logs otlp.metrics otlp.spans otlp.common otlp.metric_bytes otlp.platform_attributes
+    otlp.wire flush_policy flush_terms cadence request_ends config endpoints proxies urls batch outbox ledger splitting
     exporter_metrics repeats answers answer_reader replies http1 errors version
 """
 PURE = frozenset(PURE_ROWS.split())

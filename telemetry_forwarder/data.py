@@ -22,11 +22,6 @@ def state(cls: type[T]) -> type[T]:
     return _with(cls, __init__=_init, __repr__=_repr)
 
 
-def replaced(value: T, **changes: Any) -> T:
-    """A copy of *value*, of a class made here, with some of its attributes changed."""
-    return type(value)(**{**vars(value), **changes})
-
-
 def _with(cls: type[T], **members: Any) -> type[T]:
     names = (*getattr(cls, "__match_args__", ()), *cls.__annotations__)
     members["__match_args__"] = names

@@ -97,9 +97,8 @@ class Forwarder:
                 self._write_spool(Deadline.after(SPOOL_S, self._clock))
             if step.flush is not None:
                 self._begin_flush(step.flush)
-                # How long to wait for it is said by the same step, but for one that is over or the last.
-                if self._flush.is_over or self._shut_down is not None:
-                    continue
+                # To begin it has taken its time: how long to wait is another step's.
+                continue
             if step.is_over and self._shut_down is not None and self._backlog.is_empty:
                 self._finish(self._shut_down)
                 return

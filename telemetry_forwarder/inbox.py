@@ -96,21 +96,19 @@ class Inbox:
                 self._refusals += 1
                 return False
             self._append(body)
-        self._has_something.ring()
-        return True
+            return True
 
     def put_body_when_it_fits(self, body: Body) -> None:
         """Block until there is room for *body*, then take it. Once closed, neither."""
-        while not self._is_closed:
+        while True:
             with self._lock:
-                has_room = self._has_room(body)
-                if has_room and not self._is_closed:
+                if self._is_closed:
+                    break
+                if self._has_room(body):
                     self._append(body)
-            if has_room:
-                self._has_something.ring()
-                return
+                    break
             self._has_room_again.wait()
-        # To the next one who waits for room, should there be any.
+        # It has woken one: there may be others who wait, and room for them too.
         self._has_room_again.ring()
 
     def note_refusal(self) -> None:
@@ -132,8 +130,7 @@ class Inbox:
 
     def put_event(self, event: "Invoked | ShutDown | Subscribed | Sent") -> None:
         with self._lock:
-            self._items.append(event)
-        self._has_something.ring()
+            self._add(event)
 
     def take(self, timeout_s: float | None) -> "list[Item]":
         """Everything that is there, in order. Blocks until there is something, at most *timeout_s*. For one thread."""
@@ -152,7 +149,12 @@ class Inbox:
 
     def _append(self, body: Body) -> None:
         self._held_bytes += _size(body)
-        self._items.append(body)
+        self._add(body)
+
+    def _add(self, item: "Item") -> None:
+        self._items.append(item)
+        # Before the lock is given up: later, it might ring for what has been taken.
+        self._has_something.ring()
 
 
 def _size(body: Body) -> int:

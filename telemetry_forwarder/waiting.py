@@ -26,10 +26,13 @@ class Latch:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Block until it is set, at most *timeout_s*; say whether it is."""
-        if not self._is_set and self._lock.acquire(timeout=_limit(timeout_s)):
-            # For whoever else waits.
-            _release(self._lock)
-        return self._is_set
+        if self._is_set:
+            return True
+        if not self._lock.acquire(timeout=_limit(timeout_s)):
+            return self._is_set
+        # For whoever else waits.
+        _release(self._lock)
+        return True
 
 
 class Bell:
@@ -51,7 +54,7 @@ class Bell:
 
 
 def _limit(timeout_s: float | None) -> float:
-    return -1 if timeout_s is None else min(timeout_s, threading.TIMEOUT_MAX)
+    return -1 if timeout_s is None else min(max(0.0, timeout_s), threading.TIMEOUT_MAX)
 
 
 def _release(lock: threading.Lock) -> None:

@@ -10,6 +10,7 @@ from tests.fake_clock import FakeClock
 
 # What a body counts beside its bytes.
 OVERHEAD = 256
+LONG_S = 20.0
 
 
 def body(size: int = 10) -> Body:
@@ -25,9 +26,15 @@ def shut_down() -> ShutDown:
 
 
 def in_thread(step: Callable[[], object]) -> threading.Thread:
-    thread = threading.Thread(target=step)
+    thread = threading.Thread(target=step, daemon=True)
     thread.start()
     return thread
+
+
+def join(*threads: threading.Thread) -> None:
+    for thread in threads:
+        thread.join(LONG_S)
+        assert not thread.is_alive()
 
 
 def test_everything_comes_out_once_and_in_order() -> None:
@@ -126,9 +133,34 @@ def test_taker_waits_for_something() -> None:
 
     item = body()
     inbox.put_body(item)
-    thread.join()
+    join(thread)
 
     assert taken == [item]
+
+
+def test_taker_waits_for_an_event_too() -> None:
+    inbox = Inbox(1_000)
+    taken: list[object] = []
+    thread = in_thread(lambda: taken.extend(inbox.take(LONG_S)))
+
+    inbox.put_event(event := invoked())
+    join(thread)
+
+    assert taken == [event]
+
+
+def test_taker_waits_for_what_comes_and_not_for_what_it_has_taken() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_event(first := invoked())
+    assert inbox.take(0.0) == [first]
+    taken: list[object] = []
+    thread = in_thread(lambda: taken.append(inbox.take(LONG_S)))
+    thread.join(0.02)
+
+    inbox.put_event(second := invoked())
+    join(thread)
+
+    assert taken == [[second]]
 
 
 def test_taker_waits_no_longer_than_it_wants() -> None:
@@ -150,7 +182,7 @@ def test_sender_that_may_block_waits_for_room() -> None:
     has_started.wait()
     assert not is_done.wait(0.02)
     assert inbox.take(None) == [first]
-    thread.join()
+    join(thread)
 
     assert inbox.take(0.0) == [second]
     assert inbox.take_refusals() == 0
@@ -177,8 +209,7 @@ def test_many_senders_and_one_taker_lose_nothing() -> None:
     while taken < 200:
         taken += len(inbox.take(None))
 
-    for sender in senders:
-        sender.join()
+    join(*senders)
     assert inbox.take(0.0) == []
 
 
@@ -200,5 +231,29 @@ def test_sender_that_waits_for_room_is_released_by_the_close() -> None:
 
     inbox.close()
 
-    thread.join()
+    join(thread)
     assert inbox.take(0.0) == [first]
+
+
+def test_all_senders_that_wait_for_room_are_released_by_the_close() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(body(900))
+    threads = [in_thread(lambda: inbox.put_body_when_it_fits(body(900))) for _ in range(4)]
+
+    inbox.close()
+
+    join(*threads)
+    assert len(inbox.take(0.0)) == 1
+
+
+def test_all_senders_that_there_is_room_for_go_on() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(body(900))
+    threads = [in_thread(lambda: inbox.put_body_when_it_fits(body(10))) for _ in range(3)]
+    for thread in threads:
+        thread.join(0.01)
+
+    taken = inbox.take(LONG_S)
+    join(*threads)
+
+    assert len(taken + inbox.take(0.0)) == 4

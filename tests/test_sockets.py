@@ -150,3 +150,18 @@ def test_connection_that_has_not_sent_all_is_of_no_use_again() -> None:
 
         assert stream.read(100, soon()) == b"an early answer"
         assert not stream.is_usable
+
+
+def test_each_read_waits_as_long_as_its_own_attempt_allows() -> None:
+    here, there = socket.socketpair()
+    with there:
+        stream = Stream(here)
+        there.sendall(b"x")
+        assert stream.read(10, soon()) == b"x"
+        assert here.gettimeout() == 0.25
+
+        with pytest.raises(TimeIsUpError):
+            stream.read(10, soon(0.01))
+
+        assert 0 < (here.gettimeout() or 0) <= 0.01
+        stream.close()

@@ -1,10 +1,12 @@
 """A latch lets everybody go on, for good; a bell wakes one, once."""
 
+import math
 import threading
 from collections.abc import Callable
 
 import pytest
 
+from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.waiting import Bell, Latch
 
 LONG_S = 20.0
@@ -18,8 +20,9 @@ def in_threads(number: int, work: Callable[[], object]) -> list[threading.Thread
 
 
 def join(threads: list[threading.Thread]) -> None:
+    deadline = Deadline.after(LONG_S, Clock())
     for thread in threads:
-        thread.join(LONG_S)
+        thread.join(deadline.left_s())
     assert not any(thread.is_alive() for thread in threads)
 
 
@@ -49,6 +52,10 @@ class TestLatch:
 
             assert latch.wait(0.0)
 
+    @pytest.mark.parametrize("timeout_s", [-1, -0.5, math.nan])
+    def test_a_time_that_is_over_is_not_waited_for(self, timeout_s: float) -> None:
+        assert not Latch().wait(timeout_s)
+
     def test_a_time_that_no_lock_can_wait_for_is_for_ever(self) -> None:
         latch = Latch()
         threads = in_threads(1, lambda: latch.wait(threading.TIMEOUT_MAX * 10))
@@ -66,7 +73,7 @@ class TestBell:
 
         assert [bell.wait(0.0), bell.wait(0.0)] == [True, False]
 
-    @pytest.mark.parametrize("timeout_s", [0.0, 0.001])
+    @pytest.mark.parametrize("timeout_s", [0.0, 0.001, -1, math.nan])
     def test_nobody_wakes_without_it(self, timeout_s: float) -> None:
         assert not Bell().wait(timeout_s)
 

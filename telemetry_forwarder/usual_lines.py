@@ -91,7 +91,9 @@ class UsualLines:
             return False
         if text[-1:] == "\n":
             text = text[:-2] if text[-2:-1] == "\r" else text[:-1]
-        _note(common[1], record)
+        invocation = common[1]
+        if record.time_ns > invocation.last_line_ns:
+            invocation.last_line_ns = record.time_ns
         self._logs.add_text(record, moment_ns, common[0], text)
         return True
 
@@ -107,7 +109,9 @@ class UsualLines:
         common = known.get((level_said, id_said))
         if common is None or not (moment_ns := believed_moment(time_ns(moment_said), record.time_ns)):
             return False
-        _note(common[1], record)
+        invocation = common[1]
+        if record.time_ns > invocation.last_line_ns:
+            invocation.last_line_ns = record.time_ns
         self._logs.add_text(record, moment_ns, common[0], text, {key: said[key] for key in others})
         return True
 
@@ -116,8 +120,3 @@ def _remember(known: _Known, key: tuple[str, str], common: tuple[bytes, Invocati
     if len(known) >= _MOST_KNOWN:
         known.clear()
     known[key] = common
-
-
-def _note(invocation: Invocation, record: LogLine) -> None:
-    if record.time_ns > invocation.last_line_ns:
-        invocation.last_line_ns = record.time_ns

@@ -116,7 +116,10 @@ class LogEncoder:
         attributes: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """A line whose time and text have been read; *fixed* is what `add_line` gave for one like it."""
-        value = utf8(text)
+        try:
+            value = text.encode()
+        except UnicodeEncodeError:
+            value = utf8(text)
         content = _head_of_text(len(value)) + value
         if attributes:
             content += b"".join([attribute(_ATTRIBUTE, key, inner) for key, inner in attributes.items()])

@@ -112,7 +112,7 @@ class UsualLines:
         invocation = common[1]
         if record.time_ns > invocation.last_line_ns:
             invocation.last_line_ns = record.time_ns
-        self._logs.add_text(record, moment_ns, common[0], text, {key: said[key] for key in others})
+        self._logs.add_text(record, moment_ns, common[0], text, said, others)
         return True
 
 

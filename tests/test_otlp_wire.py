@@ -29,6 +29,15 @@ def test_key_and_value_are_the_same_bytes_as_the_message(key: str, value: Any) -
     assert KeyValue.FromString(wire.key_value(key, value)) == expected
 
 
+LENGTHS = st.sampled_from([0, 1, 61, 62, 63, 64, 65, 66, 125, 126, 127, 128, 129, 20_000])
+
+
+@given(JSON | LENGTHS.map("v".__mul__), st.text() | LENGTHS.map("k".__mul__))
+def test_an_attribute_is_a_field_with_key_and_value_however_long(value: Any, key: str) -> None:
+    for _ in range(2):  # The second time from the cache.
+        assert wire.attribute(b"\x32", key, value) == wire.field(b"\x32", wire.key_value(key, value))
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -6,7 +6,7 @@ attributes are written for each. https://opentelemetry.io/docs/specs/otel/logs/d
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -113,16 +113,20 @@ class LogEncoder:
         time_ns: int,
         fixed: bytes,
         text: str,
-        attributes: Mapping[str, Any] = MappingProxyType({}),
+        said: Mapping[str, Any] = MappingProxyType({}),
+        others: Iterable[str] = (),
     ) -> None:
-        """A line whose time and text have been read; *fixed* is what `add_line` gave for one like it."""
+        """A line whose time and text have been read; *fixed* is what `add_line` gave for one like it.
+
+        Its attributes are the members of *said* that *others* names.
+        """
         try:
             value = text.encode()
         except UnicodeEncodeError:
             value = utf8(text)
         content = _head_of_text(len(value)) + value
-        if attributes:
-            content += b"".join([attribute(_ATTRIBUTE, key, inner) for key, inner in attributes.items()])
+        if others:
+            content += b"".join([attribute(_ATTRIBUTE, key, said[key]) for key in others])
         self._write(record.origin, time_ns, record.observed_ns, fixed, content)
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:

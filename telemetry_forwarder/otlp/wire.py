@@ -64,8 +64,9 @@ def attribute(tag: bytes, key: str, value: Any) -> bytes:
     if kind is str and len(value) <= _SHORT and len(key) <= _SHORT:
         return _short_attribute(tag, key, value)
     payload = _int(value) if kind is int else any_value(value)
-    key_field, size = _key(key), varint(len(payload))
-    return b"".join((tag, varint(len(key_field) + len(size) + len(payload)), key_field, size, payload))
+    size = len(payload)
+    is_short = size <= _SHORT and len(key) <= _SHORT
+    return (_short_head(tag, key, size) if is_short else _head(tag, key, size)) + payload
 
 
 def any_value(value: Any, depth: int = 0) -> bytes:
@@ -109,6 +110,15 @@ def _nested(value: Any, depth: int) -> bytes:
 @lru_cache(maxsize=1_024)
 def _short_attribute(tag: bytes, key: str, value: str) -> bytes:
     return field(tag, key_value(key, value))
+
+
+def _head(tag: bytes, key: str, size: int) -> bytes:
+    """All of a field of type KeyValue before the payload of its value, which has *size* bytes."""
+    key_field, length = _key(key), varint(size)
+    return tag + varint(len(key_field) + len(length) + size) + key_field + length
+
+
+_short_head = lru_cache(maxsize=2_048)(_head)
 
 
 # Keys are few and come again with every line.

@@ -48,6 +48,7 @@ class Deadline:
         return left_s if left_s > 0.0 else 0.0
 
     def is_over(self) -> bool:
+        # Not `<=`: no time at all is left of a deadline that is no number.
         return not self._at_s > self._clock.monotonic_s()
 
     def less(self, margin_s: float) -> "Deadline":

@@ -5,6 +5,8 @@ quite so takes the long way, through `formats` and `LogEncoder.add_line`, and th
 would: a test compares the two. Pure; never raises.
 """
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from telemetry_forwarder import severity
@@ -87,15 +89,9 @@ class UsualLines:
             common, moment = self._dated.get((third, second)), first
         else:
             return False
-        if common is None or not (moment_ns := believed_moment(time_ns(moment), record.time_ns)):
-            return False
         if text[-1:] == "\n":
             text = text[:-2] if text[-2:-1] == "\r" else text[:-1]
-        invocation = common[1]
-        if record.time_ns > invocation.last_line_ns:
-            invocation.last_line_ns = record.time_ns
-        self._logs.add_text(record, moment_ns, common[0], text)
-        return True
+        return common is not None and self._add(record, common, moment, text)
 
     def _add_object(self, record: LogLine, said: dict[str, Any]) -> bool:
         found = self._objects.get(tuple(said))
@@ -107,12 +103,24 @@ class UsualLines:
         if not (type(text) is type(moment_said) is type(id_said) is type(level_said) is str):
             return False
         common = known.get((level_said, id_said))
-        if common is None or not (moment_ns := believed_moment(time_ns(moment_said), record.time_ns)):
+        return common is not None and self._add(record, common, moment_said, text, said, others)
+
+    def _add(
+        self,
+        record: LogLine,
+        common: tuple[bytes, Invocation],
+        moment: str,
+        text: str,
+        said: Mapping[str, Any] = MappingProxyType({}),
+        others: Iterable[str] = (),
+    ) -> bool:
+        moment_ns = believed_moment(time_ns(moment), record.time_ns)
+        if not moment_ns:
             return False
-        invocation = common[1]
+        fixed, invocation = common
         if record.time_ns > invocation.last_line_ns:
             invocation.last_line_ns = record.time_ns
-        self._logs.add_text(record, moment_ns, common[0], text, said, others)
+        self._logs.add_text(record, moment_ns, fixed, text, said, others)
         return True
 
 

@@ -16,12 +16,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMes
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from telemetry_forwarder.json_text import json_text
-from telemetry_forwarder.otlp.wire import field
+from telemetry_forwarder.otlp.wire import MAX_DEPTH, MAX_INT, MIN_INT, field
 
-# Receivers refuse messages nested deeper than 100 (protobuf's own limit), and a JSON level is three of them.
-# What is nested deeper is kept as JSON text. https://protobuf.dev/programming-guides/proto-limits/
-_MAX_DEPTH = 24
-_MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _MB = 1_048_576
 _MEMORY_MB = re.compile("[0-9]{1,9}")
 
@@ -53,7 +49,7 @@ def resource(environ: Mapping[str, str], registration: Mapping[str, Any]) -> Res
 
 
 class HashedOnce(Resource):
-    """The same resource. The SDK asks for the hash of its JSON for each span and metric, and it never changes."""
+    """The same resource. The SDK asks for the hash of its JSON for each span, and it never changes."""
 
     def __init__(self, resource: Resource) -> None:
         super().__init__(dict(resource.attributes), resource.schema_url)
@@ -66,6 +62,22 @@ class HashedOnce(Resource):
 def resource_field(resource: Resource) -> bytes:
     """The first field of what each signal says of one resource. It never changes, so it is encoded once."""
     return field(b"\x0a", ResourceMessage(attributes=key_values(resource.attributes)).SerializeToString())
+
+
+class OfResource:
+    """An encoder that says all of one resource, which may come to be known better."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+
+    @property
+    def resource(self) -> Resource:
+        return self._resource
+
+    @resource.setter
+    def resource(self, resource: Resource) -> None:
+        self._resource = resource
+        self._resource_field = resource_field(resource)
 
 
 def scope_field(name: str, version: str) -> bytes:
@@ -84,15 +96,13 @@ def any_value(value: Any, depth: int = 0) -> AnyValue:
     if isinstance(value, bool):
         return AnyValue(bool_value=value)
     if isinstance(value, int):
-        return (
-            AnyValue(int_value=value) if _MIN_INT <= value <= _MAX_INT else AnyValue(string_value=str(value))
-        )
+        return AnyValue(int_value=value) if MIN_INT <= value <= MAX_INT else AnyValue(string_value=str(value))
     if isinstance(value, float):
         # JSON has neither infinities nor NaN, and neither have OTLP's JSON readers everywhere.
         return AnyValue(double_value=value) if math.isfinite(value) else AnyValue(string_value=repr(value))
     if value is None:
         return AnyValue()
-    if depth >= _MAX_DEPTH:
+    if depth >= MAX_DEPTH:
         return text_value(json_text(value))
     if isinstance(value, Mapping):
         pairs = [KeyValue(key=clean(key), value=any_value(inner, depth + 1)) for key, inner in value.items()]

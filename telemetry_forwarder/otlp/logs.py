@@ -17,7 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from telemetry_forwarder.batch import LOGS, Batch
 from telemetry_forwarder.invocation import Invocation
 from telemetry_forwarder.line import REQUEST_ID, Line, believed
-from telemetry_forwarder.otlp.common import clean, key_values, resource_field, scope_field
+from telemetry_forwarder.otlp.common import OfResource, clean, key_values, scope_field
 from telemetry_forwarder.otlp.platform_attributes import (
     WARN,
     envelope_attributes,
@@ -63,10 +63,11 @@ class _Alike(NamedTuple):
     event_name: str = ""
 
 
-class LogEncoder:
+class LogEncoder(OfResource):
     """Gathers log records until `take`."""
 
     def __init__(self, resource: Resource, version: str, *, batch_bytes: int, batch_items: int) -> None:
+        super().__init__(resource)
         self._batch_bytes = batch_bytes
         self._batch_items = batch_items
         self._scopes = {origin: scope_field(name, version) for origin, name in SCOPES.items()}
@@ -74,16 +75,6 @@ class LogEncoder:
         self._held_bytes = 0
         self._indexes: dict[str, dict[int, int]] = {origin: {} for origin in SCOPES}
         self._alike: dict[tuple[int, str, str, str, str, str, str], bytes] = {}
-        self.resource = resource
-
-    @property
-    def resource(self) -> Resource:
-        return self._resource
-
-    @resource.setter
-    def resource(self, resource: Resource) -> None:
-        self._resource = resource
-        self._resource_field = resource_field(resource)
 
     @property
     def count(self) -> int:

@@ -20,23 +20,15 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from telemetry_forwarder.otlp.wire import attribute, encoded, field, utf8
+from telemetry_forwarder.otlp.wire import MAX_INT, MIN_INT, attribute, encoded, field, utf8
 
 # Tags of fields: number and wire type.
 _NAME, _DESCRIPTION, _UNIT = b"\x0a", b"\x12", b"\x1a"
 _GAUGE, _SUM, _HISTOGRAM = b"\x2a", b"\x3a", b"\x4a"
 _POINT, _TEMPORALITY, _IS_MONOTONIC = b"\x0a", b"\x10", b"\x18\x01"
 _START, _TIME, _AS_DOUBLE, _AS_INT, _NUMBER_ATTRIBUTE = b"\x11", b"\x19", b"\x21", b"\x31", b"\x3a"
-_COUNT, _SUM_OF_ALL, _BUCKETS, _BOUNDS, _ATTRIBUTE, _MIN, _MAX = (
-    b"\x21",
-    b"\x29",
-    b"\x32",
-    b"\x3a",
-    b"\x4a",
-    b"\x59",
-    b"\x61",
-)
-_MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
+_COUNT, _SUM_OF_ALL, _MIN, _MAX = b"\x21", b"\x29", b"\x59", b"\x61"
+_BUCKETS, _BOUNDS, _HISTOGRAM_ATTRIBUTE = b"\x32", b"\x3a", b"\x4a"
 
 _fixed = struct.Struct("<cQ").pack
 _signed = struct.Struct("<cq").pack
@@ -74,7 +66,7 @@ def _head(name: str, description: str, unit: str) -> bytes:
 
 def _number(point: NumberDataPoint) -> bytes:
     value = point.value
-    is_integer = isinstance(value, int) and _MIN_INT <= value <= _MAX_INT
+    is_integer = isinstance(value, int) and MIN_INT <= value <= MAX_INT
     said = _signed(_AS_INT, value) if is_integer else _double(_AS_DOUBLE, value)
     return _fixed(_TIME, point.time_unix_nano) + said + _attributes(_NUMBER_ATTRIBUTE, point.attributes)
 
@@ -96,7 +88,12 @@ def _histogram_point(point: HistogramDataPoint) -> bytes:
     )
     counts = point.bucket_counts
     buckets = field(_BUCKETS, struct.pack(f"<{len(counts)}Q", *counts))
-    return measured + buckets + _bounds(point.explicit_bounds) + _attributes(_ATTRIBUTE, point.attributes)
+    return (
+        measured
+        + buckets
+        + _bounds(point.explicit_bounds)
+        + _attributes(_HISTOGRAM_ATTRIBUTE, point.attributes)
+    )
 
 
 @lru_cache(maxsize=64)

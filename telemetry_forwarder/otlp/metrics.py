@@ -86,7 +86,7 @@ TEMPORALITIES: dict[str, dict[type, AggregationTemporality]] = {
 
 
 class _NoExemplars(ExemplarReservoir):
-    """For all points: the SDK would make each one of its own, with a place for every bucket, and never ask for it."""
+    """For histograms and counters: the SDK would make one for each point, with a place for every bucket."""
 
     def offer(self, *_measurement: Any) -> None:
         pass

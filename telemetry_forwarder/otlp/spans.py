@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from telemetry_forwarder.batch import SPANS, Batch
-from telemetry_forwarder.otlp.common import HashedOnce, clean, resource_field
+from telemetry_forwarder.otlp.common import HashedOnce, OfResource, clean
 from telemetry_forwarder.otlp.wire import field
 from telemetry_forwarder.outcomes import Finished, FinishedInvocation, FinishedPhase, LateSpans
 from telemetry_forwarder.records import PhaseSpan
@@ -30,7 +30,7 @@ _UNSET = Status()
 _NONE = HashedOnce(Resource.get_empty())
 
 
-class SpanEncoder:
+class SpanEncoder(OfResource):
     """Turns what is over into spans. Remembers nothing."""
 
     def __init__(
@@ -43,20 +43,11 @@ class SpanEncoder:
         new_id: Callable[[int], str],
     ) -> None:
         """*trace_parent*: `link`, `parent` or `none`; *sampling*: `all`, or `xray` to follow its flag."""
-        self.resource = resource
+        super().__init__(resource)
         self._scope = InstrumentationScope(SCOPE, version)
         self._trace_parent = trace_parent
         self._sampling = sampling
         self._new_id = new_id
-
-    @property
-    def resource(self) -> Resource:
-        return self._resource
-
-    @resource.setter
-    def resource(self, resource: Resource) -> None:
-        self._resource = resource
-        self._resource_field = resource_field(resource)
 
     def encode(self, finished: Iterable[Finished]) -> Batch | None:
         """One batch with all their spans; None if there are none."""

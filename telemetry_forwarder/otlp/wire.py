@@ -16,7 +16,7 @@ from telemetry_forwarder.json_text import json_text
 # Receivers refuse messages nested deeper than 100 (protobuf's own limit), and a JSON level is three of them.
 # What is nested deeper is kept as JSON text. https://protobuf.dev/programming-guides/proto-limits/
 MAX_DEPTH = 24
-_MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
+MIN_INT, MAX_INT = -(2**63), 2**63 - 1
 _SHORT = 64
 _TRUE, _FALSE = b"\x10\x01", b"\x10\x00"
 _double = struct.Struct("<cd").pack
@@ -88,7 +88,7 @@ def any_value(value: Any, depth: int = 0) -> bytes:
 
 
 def _int(value: int) -> bytes:
-    if _MIN_INT <= value <= _MAX_INT:
+    if MIN_INT <= value <= MAX_INT:
         # Not from the cache: ids and durations would push the lengths out of it.
         return b"\x18" + encoded(value & 0xFFFFFFFFFFFFFFFF)
     return _text(str(value))

@@ -47,27 +47,23 @@ class Decoder:
 
         Whatever is no record is a `Malformed`, in its place. A record whose rest has not come is held.
         """
+        events = self.plain_events(body)
+        return list(self.walk(body, observed_ns)) if events is None else _records(events, observed_ns)
+
+    def plain_events(self, body: bytes) -> list[Any] | None:
+        """What *body* holds as JSON, a record for each with `record_of`; None where that is not the whole truth."""
         try:
             events = orjson.loads(body)
         except ValueError:
-            return list(self._walk(body, observed_ns))
+            return None
         events = events if isinstance(events, list) else [events]
-        if self._stitcher.held or may_hide_a_cut(body, len(events)):
-            return list(self._walk(body, observed_ns))
-        return _records(events, observed_ns)
+        return None if self._stitcher.held or may_hide_a_cut(body, len(events)) else events
 
-    @property
-    def held(self) -> int:
-        """Cut records whose rest has not come."""
-        return self._stitcher.held
+    def walk(self, body: bytes, observed_ns: int) -> Iterator[Record]:
+        """What `decode` says, of any post, at many times the price.
 
-    def give_up(self, *, observed_before_ns: int | None = None) -> list[Record]:
-        """The held fragments as text: all, or those that have waited since before a moment."""
-        pieces = self._stitcher.give_up(observed_before_ns=observed_before_ns)
-        return [_record_of(piece) for piece in pieces]
-
-    def _walk(self, body: bytes, observed_ns: int) -> Iterator[Record]:
-        """Event by event: what is JSON is read, what Lambda has cut is stitched, the rest is kept as text."""
+        Event by event: what is JSON is read, what Lambda has cut is stitched, the rest is kept as text.
+        """
         at = 0
         while (at := skip_separators(body, at)) < len(body):
             shape, end = measure(body, at)
@@ -84,6 +80,16 @@ class Decoder:
                 end = min(end_of_garbage(body, at), end if shape is Shape.WHOLE else len(body))
                 yield Malformed(observed_ns, text_of(body[at:end]))
             at = end
+
+    @property
+    def held(self) -> int:
+        """Cut records whose rest has not come."""
+        return self._stitcher.held
+
+    def give_up(self, *, observed_before_ns: int | None = None) -> list[Record]:
+        """The held fragments as text: all, or those that have waited since before a moment."""
+        pieces = self._stitcher.give_up(observed_before_ns=observed_before_ns)
+        return [_record_of(piece) for piece in pieces]
 
     def _may_be_piece(self, body: bytes, envelope: Envelope, end: int) -> bool:
         """Whether what is JSON up to *end* needs a second look: a cut record's piece may happen to be JSON."""
@@ -116,30 +122,23 @@ def joined_pieces(parts: Collection[bytes]) -> bytes:
 
 
 def _records(events: list[Any], observed_ns: int) -> list[Record]:
-    """Each event's record, in its place: of 4 MB of lines, both lists at once would be 5 MB more."""
-    for place, event in enumerate(events):
-        try:
-            type_ = event["type"]
-            if type_ in _LOG_TYPES and len(event) == _MEMBERS and (at_ns := time_ns(event["time"])):
-                events[place] = LogLine(type_, at_ns, observed_ns, event["record"])
-                continue
-        except (KeyError, TypeError):
-            pass  # Something is missing, or it is no object at all: read below with more patience.
-        events[place] = _odd_record(event, observed_ns)
-    return events
+    return [record_of(event, observed_ns) for event in events]
 
 
-def _odd_record(event: Any, observed_ns: int) -> Record:
-    """Platform events, and what has not the shape of an event."""
+def record_of(event: Any, observed_ns: int) -> Record:
+    """What a member of a post says: an event, or anything else."""
     if not isinstance(event, dict):
         return Malformed(observed_ns, json_text(event))
     type_, time = event.get("type"), event.get("time")
     at_ns = time_ns(time)
     if not isinstance(type_, str) or not type_:
         return read_event("", at_ns, observed_ns, event)
-    extra = {key: value for key, value in event.items() if key not in _KNOWN_MEMBERS}
-    if time and not at_ns:
-        extra["time"] = time
+    extra = {}
+    # What has a moment and a record has nothing else in so few.
+    if len(event) != _MEMBERS or not at_ns or "record" not in event:
+        extra = {key: value for key, value in event.items() if key not in _KNOWN_MEMBERS}
+        if time and not at_ns:
+            extra["time"] = time
     if type_ in _LOG_TYPES:
         return LogLine(type_, at_ns, observed_ns, event.get("record"), extra or None)
     return read_event(type_, at_ns, observed_ns, event.get("record"), extra or None)
@@ -158,7 +157,7 @@ def _piece(body: bytes, envelope: Envelope, observed_ns: int) -> tuple[Piece, in
 
 def _record_of(piece: Piece) -> Record:
     record = read_json(piece.raw) if piece.is_whole else text_of(piece.raw)
-    return _odd_record({"time": piece.time, "type": piece.type, "record": record}, piece.observed_ns)
+    return record_of({"time": piece.time, "type": piece.type, "record": record}, piece.observed_ns)
 
 
 def _records_of_json(text: bytes, observed_ns: int) -> list[Record]:

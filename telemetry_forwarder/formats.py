@@ -50,16 +50,13 @@ def read_line(record: Any, *, keep_raw: bool = False) -> Line:
     return Line(record, 0, "", 0, "", {}, "", "", False)
 
 
-def may_tell_out_of_memory(post: bytes) -> bool:
-    """Whether a line in *post* may tell that memory ended; false only where none does.
-
-    To ask each line of a post takes a thirtieth of its conversion. Letters may also be spelt by their number.
-    """
-    return b"emory" in post or b"signal: killed" in post or b"\\u00" in post
-
-
 def tells_out_of_memory(line: Line) -> bool:
-    """Whether it is of this that *line* tells, or its exception's type."""
+    """Whether it is of this that *line* tells, or its exception's type.
+
+    What a logger calls less than an error is not how a runtime dies: it tells of one that was survived.
+    """
+    if 0 < line.severity_number < severity.ERROR:
+        return False
     said = line.body if isinstance(line.body, str) else ""
     return out_of_memory(said) or out_of_memory(line.exception_type)
 

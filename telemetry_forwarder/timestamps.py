@@ -5,8 +5,9 @@ Never raises. A moment without an offset is UTC, as everything in Lambda is unle
 
 import re
 from datetime import date
-from functools import lru_cache
 from typing import Any
+
+from telemetry_forwarder.memo import Memo
 
 _S = 1_000_000_000
 # From the year 2000 to the last second of int64 nanoseconds, in the year 2262.
@@ -26,8 +27,8 @@ _DATE_AND_TIME = re.compile(
     r"\s*(?:([Zz]|UTC|GMT)|([+-])(\d\d):?(\d\d)?)?\s*",
     re.ASCII,
 )
-# Longer texts are no moments that come again, and are not to be kept.
-_LONGEST_CACHED = 40
+# More than a fraction of nanoseconds and a Z may end at: what is longer is none even when cut here, and is not kept.
+_LONGEST = 32
 _NUMBER = re.compile(r"\s*(\d{9,20})(?:\.(\d{0,30}))?\s*", re.ASCII)
 
 
@@ -38,7 +39,12 @@ def time_ns(value: Any) -> int:
     as a number or as text.
     """
     if isinstance(value, str):
-        return _of_text(value) if len(value) <= _LONGEST_CACHED else _of_date(value) or _of_digits(value)
+        # What almost every line has: date, time, at most a fraction and a Z.
+        if second_ns := _seconds_ns[value[:19]]:
+            fraction_ns = _fractions_ns[value[19:_LONGEST]]
+            if fraction_ns >= 0:
+                return second_ns + fraction_ns
+        return _of_date(value) or _of_digits(value)
     if isinstance(value, int):
         return _of_whole_number(value)
     if isinstance(value, float):
@@ -46,25 +52,12 @@ def time_ns(value: Any) -> int:
     return 0
 
 
-# Pure: a cache only because a line says the same moment as its event, which was read with the post's others.
-@lru_cache(maxsize=2_048)
-def _of_text(value: str) -> int:
-    # What almost every line has: date, time, at most a fraction and a Z.
-    fraction_ns = _fraction_ns(value[19:])
-    if fraction_ns >= 0 and value[16:17] == ":" and (second_ns := _second_ns(value[:19])):
-        return second_ns + fraction_ns
-    return _of_date(value) or _of_digits(value)
-
-
-# The same for the lines of one second, which all begin alike.
-@lru_cache(maxsize=64)
 def _second_ns(text: str) -> int:
-    second_ns = _of_date(text)
+    """The moment that a text begins with, to the second; 0 if that is none, or has its zone already."""
+    second_ns = _of_date(text) if text[16:17] == ":" else 0
     return second_ns if second_ns < _LAST_S * _S else 0
 
 
-# And for the thousand ends that milliseconds have.
-@lru_cache(maxsize=2_048)
 def _fraction_ns(text: str) -> int:
     """What follows the second, `.5Z`, `,500` or nothing; -1 if it is something else."""
     digits = text.removesuffix("Z")
@@ -72,6 +65,11 @@ def _fraction_ns(text: str) -> int:
         return 0
     is_fraction = digits[0] in ".,:" and digits[1:].isdecimal() and digits.isascii() and len(digits) <= 10
     return int(digits[1:]) * _PLACES_NS[len(digits) - 1] if is_fraction else -1
+
+
+# The lines of one second all begin alike, and a thousand ends is what milliseconds have.
+_seconds_ns = Memo(_second_ns, 64)
+_fractions_ns = Memo(_fraction_ns, 2_048)
 
 
 def _of_date(text: str) -> int:

@@ -1,47 +1,63 @@
 """The short way for the lines that most logs consist of: a runtime's own, below an error, of a known invocation.
 
 All but time, text and attributes is the same for thousands of them, so it is read and encoded once. Whatever is not
-quite so takes the long way, through `formats` and `LogEncoder.add_line`, and this says the same of a line as that
-would: a test compares the two. Pure; never raises.
+quite so takes the long way, through `decoding`, `formats` and `LogEncoder.add_line`, and this says the same of a line
+as that would: a test compares the two. Pure; never raises.
 """
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from telemetry_forwarder import severity
 from telemetry_forwarder.invocation import Invocation
 from telemetry_forwarder.json_fields import Plan, plan_of
 from telemetry_forwarder.line import Line, believed_moment
+from telemetry_forwarder.otlp.log_records import ATTRIBUTES
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.records import LogLine
 from telemetry_forwarder.timestamps import time_ns
 
 # Levels of the invocations of one post; and loggers, in each of which these are known.
 _MOST_KNOWN = 256
-_MOST_PLANS = 16
+_MOST_LOGGERS = 16
+# Of an event: time, type, record.
+_MEMBERS = 3
 
-_Known = dict[tuple[str, str], tuple[bytes, Invocation]]
+_Common = tuple[bytes, Invocation]
+_Read = tuple[_Common, Any, str, bytes]
+"""What a line has in common with others, its own moment, its text and its attributes."""
+_Known = dict[tuple[str, str], _Common]
 """By level and request id, as a line spells them: what is the same for all such lines, and whose they are."""
+
+
+class _Logger(NamedTuple):
+    """Of objects with certain keys: the four that we know, what encodes the others, and what they have in common."""
+
+    message: str
+    level: str
+    moment: str
+    request_id: str
+    others: tuple[tuple[str, Callable[[Any], bytes]], ...]
+    known: _Known
 
 
 class UsualLines:
     """Remembers what lines have in common until `forget`, which any news of an invocation calls for."""
 
     def __init__(self, logs: LogEncoder) -> None:
-        self._logs = logs
+        self._encode = logs.of("function").add
         self._bracketed: _Known = {}
         self._dated: _Known = {}
-        self._objects: dict[tuple[str, ...], tuple[Plan, _Known]] = {}
+        self._loggers: dict[tuple[str, ...], _Logger] = {}
 
     def forget(self) -> None:
         self._bracketed.clear()
         self._dated.clear()
-        self._objects.clear()
+        self._loggers.clear()
 
     def learn(self, record: LogLine, line: Line, fixed: bytes, invocation: Invocation) -> None:
         """Take note of a line that has gone the long way, where others like it need not; *fixed* is from there."""
-        is_plain = line.severity_number < severity.ERROR and not line.is_exception
+        is_plain = 0 < line.severity_number < severity.ERROR
         if not is_plain or line.request_id != invocation.request_id or invocation.former is not None:
             return
         said = record.record
@@ -66,65 +82,78 @@ class UsualLines:
         plan = plan_of(keys)
         if plan is None or (said[plan.level], said[plan.request_id]) != (line.severity_text, line.request_id):
             return
-        if keys not in self._objects and len(self._objects) >= _MOST_PLANS:
-            self._objects.clear()
-        _, known = self._objects.setdefault(keys, (plan, {}))
-        _remember(known, (line.severity_text, line.request_id), common)
+        logger = self._loggers.get(keys)
+        if logger is None:
+            if len(self._loggers) >= _MOST_LOGGERS:
+                self._loggers.clear()
+            logger = self._loggers[keys] = _logger(plan)
+        _remember(logger.known, (line.severity_text, line.request_id), common)
 
-    def add(self, record: LogLine) -> bool:
-        """Encode *record*, if it is of the function; False where it has to go the long way."""
-        said = record.record
-        if record.extra or record.origin != "function":
-            return False
-        if type(said) is not str:
-            return type(said) is dict and self._add_object(record, said)
-        parts = said.split("\t", 3)
-        if len(parts) != 4:
-            return False
-        first, second, third, text = parts
-        # `[INFO]⇥moment⇥id⇥text` is Python's, `moment⇥id⇥INFO⇥text` Node's and .NET's.
-        if first[:1] == "[":
-            common, moment = self._bracketed.get((first, third)), second
-        elif "0" <= first[:1] <= "9":
-            common, moment = self._dated.get((third, second)), first
-        else:
-            return False
-        if text[-1:] == "\n":
-            text = text[:-2] if text[-2:-1] == "\r" else text[:-1]
-        return common is not None and self._add(record, common, moment, text)
+    def add(self, event: Any, observed: bytes) -> bool:
+        """Encode what *event* of a post says, if that is a usual line; False where it has to go the long way.
 
-    def _add_object(self, record: LogLine, said: dict[str, Any]) -> bool:
-        found = self._objects.get(tuple(said))
-        if found is None:
+        *observed* is what `observed_field` gives.
+        """
+        try:
+            said, time = event["record"], event["time"]
+            if event["type"] != "function" or len(event) != _MEMBERS:
+                return False
+        except (KeyError, TypeError):
             return False
-        (message, level, moment, request_id, others), known = found
-        text, moment_said, id_said, level_said = said[message], said[moment], said[request_id], said[level]
-        # Values of other kinds are not what a runtime writes, and some can be no key.
-        if not (type(text) is type(moment_said) is type(id_said) is type(level_said) is str):
+        read = self._read_text(said) if type(said) is str else self._read_object(said)
+        if read is None:
             return False
-        common = known.get((level_said, id_said))
-        return common is not None and self._add(record, common, moment_said, text, said, others)
-
-    def _add(
-        self,
-        record: LogLine,
-        common: tuple[bytes, Invocation],
-        moment: str,
-        text: str,
-        said: Mapping[str, Any] = MappingProxyType({}),
-        others: Iterable[str] = (),
-    ) -> bool:
-        moment_ns = believed_moment(time_ns(moment), record.time_ns)
-        if not moment_ns:
+        (fixed, invocation), moment, text, attributes = read
+        event_ns = time_ns(time)
+        moment_ns = event_ns if moment == time else believed_moment(time_ns(moment), event_ns)
+        if not event_ns or not moment_ns:
             return False
-        fixed, invocation = common
-        if record.time_ns > invocation.last_line_ns:
-            invocation.last_line_ns = record.time_ns
-        self._logs.add_text(record, moment_ns, fixed, text, said, others)
+        if event_ns > invocation.last_line_ns:
+            invocation.last_line_ns = event_ns
+        self._encode(moment_ns, observed, fixed, text, attributes)
         return True
+
+    def _read_text(self, said: str) -> _Read | None:
+        try:
+            first, second, third, text = said.split("\t", 3)
+        except ValueError:
+            return None
+        # `[INFO]⇥moment⇥id⇥text` is Python's, `moment⇥id⇥INFO⇥text` Node's and .NET's.
+        common, moment = self._bracketed.get((first, third)), second
+        if common is None:
+            common, moment = self._dated.get((third, second)), first
+            # The long way knows these lines by their first digit; what is a moment may also begin with spaces.
+            if common is None or first < "0":
+                return None
+        text = text.removesuffix("\n") if "\r" not in text else _without_end(text)
+        return common, moment, text, b""
+
+    def _read_object(self, said: Any) -> _Read | None:
+        logger = self._loggers.get(tuple(said)) if type(said) is dict else None
+        if logger is None:
+            return None
+        message, level, moment, request_id, others, known = logger
+        text, moment_said = said[message], said[moment]
+        try:
+            common = known.get((said[level], said[request_id]))
+        except TypeError:
+            return None  # A list or an object can be no key.
+        if common is None or type(text) is not str:
+            return None
+        return common, moment_said, text, b"".join([encode(said[key]) for key, encode in others])
+
+
+def _logger(plan: Plan) -> _Logger:
+    others = tuple([(key, ATTRIBUTES[key].field) for key in plan.others])
+    return _Logger(plan.message, plan.level, plan.moment, plan.request_id, others, {})
 
 
 def _remember(known: _Known, key: tuple[str, str], common: tuple[bytes, Invocation]) -> None:
     if len(known) >= _MOST_KNOWN:
         known.clear()
     known[key] = common
+
+
+def _without_end(text: str) -> str:
+    line = text.removesuffix("\n")
+    return line.removesuffix("\r") if len(line) < len(text) else text

@@ -1,11 +1,10 @@
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.formats import may_tell_out_of_memory, out_of_memory, read_line
+from telemetry_forwarder.formats import out_of_memory, read_line, tells_out_of_memory
 from telemetry_forwarder.line import Line
 from telemetry_forwarder.timestamps import time_ns
 from tests.lines import ID, ISO, line
@@ -180,14 +179,16 @@ def test_end_of_memory_is_noticed(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ENDS_OF_MEMORY)
-def test_a_post_that_tells_of_it_is_looked_into_however_it_is_spelt(text: str) -> None:
-    spelt = "".join(f"\\u{ord(char):04x}" for char in text)
-    within = json.dumps(json.dumps({"message": text}))
+def test_it_is_not_told_by_what_is_less_than_an_error(text: str) -> None:
+    def said(level: str) -> Line:
+        return read_line({"level": level, "message": text})
 
-    assert may_tell_out_of_memory(json.dumps(text).encode())
-    assert may_tell_out_of_memory(spelt.encode())
-    assert may_tell_out_of_memory(within.encode())
-    assert not may_tell_out_of_memory(b'["hello", "killed"]')
+    assert [tells_out_of_memory(said(level)) for level in ("WARN", "INFO", "ERROR", "nobody's")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,10 @@ LENGTHS = st.sampled_from([0, 1, 61, 62, 63, 64, 65, 66, 125, 126, 127, 128, 129
 
 @given(JSON | LENGTHS.map("v".__mul__), st.text() | LENGTHS.map("k".__mul__))
 def test_an_attribute_is_a_field_with_key_and_value_however_long(value: Any, key: str) -> None:
-    for _ in range(2):  # The second time from the cache.
-        assert wire.attribute(b"\x32", key, value) == wire.field(b"\x32", wire.key_value(key, value))
+    attributes = wire.Attributes(b"\x32")
+
+    for _ in range(2):  # The second time from the memo.
+        assert attributes.fields({key: value}) == wire.field(b"\x32", wire.key_value(key, value))
 
 
 @pytest.mark.parametrize(
@@ -69,4 +71,12 @@ def test_what_is_nested_too_deep_for_receivers_is_kept_as_json() -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 127, 128, 16_383, 16_384, 2**32, 2**64 - 1])
 def test_varint_is_protobuf_s(number: int) -> None:
-    assert AnyValue.FromString(b"\x18" + wire.varint(number)).int_value & (2**64 - 1) == number
+    assert AnyValue.FromString(b"\x18" + wire.varints[number]).int_value & (2**64 - 1) == number
+
+
+def test_only_short_keys_are_remembered() -> None:
+    attributes = wire.Attributes(b"\x32")
+
+    attributes.fields({"k" * 64: 1, "k" * 65: 1})
+
+    assert list(attributes) == ["k" * 64]

@@ -1,24 +1,25 @@
 """The short way says what the long way says, to the byte."""
 
+from datetime import UTC, datetime
 from itertools import product
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import Batch
+from telemetry_forwarder.decoding import record_of
 from telemetry_forwarder.formats import read_line
 from telemetry_forwarder.invocation import Invocation
+from telemetry_forwarder.otlp.log_records import observed_field
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.records import LogLine, Tracing
 from telemetry_forwarder.usual_lines import UsualLines
-from tests.posts import MOMENT_NS, OBSERVED_NS
-from tests.properties import FAST
+from tests.posts import MOMENT, MOMENT_NS, MS, OBSERVED_NS
 
 ID, OTHER_ID = "8286a188-ba32-4475-8077-530cd35c09a9", "3d1bd5e6-ba32-4475-8077-000000000000"
-MS = 1_000_000
+USUAL = f"[INFO]\t2026-09-22T06:30:00.123Z\t{ID}\tsaid\n"
 
 
 class Logs:
@@ -33,15 +34,20 @@ class Logs:
         self.short = 0
 
     def add(self, said: Any, time_ns: int = MOMENT_NS) -> None:
-        record = LogLine("function", time_ns, OBSERVED_NS, said)
-        if self._usual and self._usual.add(record):
+        event = {"time": moment_of(time_ns), "type": "function", "record": said}
+        if self.is_usual(event):
             self.short += 1
             return
+        record = record_of(event, OBSERVED_NS)
+        assert isinstance(record, LogLine)
         line = read_line(said)
         self.invocation.last_line_ns = max(self.invocation.last_line_ns, time_ns)
         fixed = self._encoder.add_line(record, line, self.invocation)
         if self._usual:
             self._usual.learn(record, line, fixed, self.invocation)
+
+    def is_usual(self, event: Any) -> bool:
+        return self._usual is not None and self._usual.add(event, observed_field(OBSERVED_NS))
 
     def forget(self) -> None:
         if self._usual:
@@ -51,100 +57,86 @@ class Logs:
         return self._encoder.take()
 
 
-def moments() -> st.SearchStrategy[str]:
-    return st.sampled_from(
-        [
-            "2026-09-22T06:30:00.123Z",
-            "2026-09-22T06:30:00.456Z",
-            "2026-09-22T06:30:00.000Z",
-            "2026-09-22T06:30:00Z",
-            "2026-09-21T06:30:00.123Z",
-            "2026-09-22T09:30:00.123Z",
-            "2026-09-22 06:30:00,123",
-            " 2026-09-22T06:30:00.123Z",
-            "soon",
-            "",
-        ]
-    )
+def moment_of(time_ns: int) -> str:
+    """As Lambda writes it; 0 is none."""
+    at = datetime.fromtimestamp(time_ns // MS / 1_000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if time_ns else "soon"
 
 
-LEVELS = st.sampled_from(["INFO", "[INFO]", "WARN", "ERROR", "info", "DEBUG", "nobody's", "", "Information"])
-IDS = st.sampled_from([ID, ID, ID, OTHER_ID, "undefined", "", "an id"])
-ENDS = st.sampled_from(["\n", "", "\r\n", "\n\n", "\r", "\t\n"])
-TEXTS = st.one_of(
-    st.sampled_from(
-        ["said", "", '{"level":"INFO"}', "TypeError: no\n    at f (a.js:1:1)", "\tsaid", "\ud800"]
-    ),
-    st.text(max_size=8),
-)
-ALMOST_USUAL = st.one_of(
-    st.builds("[INFO]\t{}\t{}\t{}{}".format, moments(), st.just(ID), TEXTS, ENDS),
-    st.builds("{}\t{}\tINFO\t{}{}".format, moments(), st.just(ID), TEXTS, ENDS),
-)
-VALUES = st.one_of(TEXTS, st.none(), st.integers(), st.lists(st.integers(), max_size=2), st.just({"a": 1}))
-INSTANTS = st.fixed_dictionaries(
-    {
-        "instant": st.one_of(moments(), st.just({"epochSecond": 1_790_058_600, "nanoOfSecond": 123_000_000})),
-        "level": st.just("INFO"),
-        "message": st.just("said"),
-        "AWSRequestId": st.just(ID),
-    }
-)
-OBJECTS = st.fixed_dictionaries(
-    {
-        "timestamp": st.one_of(
-            moments(), moments(), st.integers(1_790_058_600_000, 1_790_058_600_999), VALUES
-        ),
-        "level": st.one_of(st.just("INFO"), LEVELS, VALUES),
-        "message": st.one_of(TEXTS, VALUES),
-        "requestId": st.one_of(st.just(ID), IDS, VALUES),
-    },
-    optional={"logger": VALUES, "customer": VALUES, "errorType": TEXTS, "traceId": TEXTS, "msg": TEXTS},
-)
-GOOD_MOMENTS = st.sampled_from(
-    ["2026-09-22T06:30:00Z", "2026-09-22T06:30:00.123Z", "2026-09-22T06:30:00.456Z"]
-)
-ALMOST_USUAL_OBJECTS = st.fixed_dictionaries(
-    {
-        "timestamp": st.one_of(GOOD_MOMENTS, GOOD_MOMENTS, GOOD_MOMENTS, st.just(1_790_058_600_123)),
-        "level": st.just("INFO"),
-        "message": st.one_of(TEXTS, TEXTS, TEXTS, VALUES),
-        "requestId": st.sampled_from([ID, ID, ID, ID, OTHER_ID]),
-        "logger": VALUES,
-    }
-)
-LINES = st.one_of(
-    ALMOST_USUAL,
-    ALMOST_USUAL_OBJECTS,
-    ALMOST_USUAL_OBJECTS,
-    ALMOST_USUAL,
-    OBJECTS,
-    INSTANTS,
-    st.builds("[{}]\t{}\t{}\t{}{}".format, LEVELS, moments(), IDS, TEXTS, ENDS),
-    st.builds("{}\t{}\t{}\t{}{}".format, moments(), IDS, LEVELS, TEXTS, ENDS),
-    st.builds("{}{}".format, TEXTS, ENDS),
-    st.builds(
-        '{{"timestamp":"{}","level":"{}","requestId":"{}","message":"a\\tb\\tc"}}'.format,
-        moments(),
-        LEVELS,
-        IDS,
-    ),
-)
-TIMES = st.sampled_from([0, MOMENT_NS, MOMENT_NS + 5 * MS, MOMENT_NS - 2 * MS, 1_790_058_600_123 * MS])
+MOMENTS = [
+    "2026-09-22T06:30:00.123Z",
+    "2026-09-22T06:30:00.456Z",
+    "2026-09-22T06:30:00.000Z",
+    "2026-09-22T06:30:00Z",
+    "2026-09-22 06:30:00,123",
+]
+ODD_MOMENTS = [
+    "2026-09-21T06:30:00.123Z",
+    "2026-09-22T09:30:00.123Z",
+    " 2026-09-22T06:30:00.123Z",
+    "soon",
+    "",
+]
+LEVELS = [*["INFO"] * 12, "[INFO]", "WARN", "ERROR", "info", "DEBUG", "nobody's", "", "Information"]
+IDS = [*[ID] * 12, OTHER_ID, "undefined", "", "an id"]
+ENDS = ["\n", "\n", "", "\r\n", "\n\n", "\r", "\t\n"]
+TEXTS = [
+    "said",
+    "héllo ✓",
+    "",
+    '{"level":"INFO"}',
+    "TypeError: no\n    at f (a.js:1:1)",
+    "\tsaid",
+    "one\rtwo",
+    "\ud800",
+    "java.lang.OutOfMemoryError: Java heap space",
+]
+VALUES = [*TEXTS, "x" * 65, None, True, 0, 127, 128, 16_383, 16_384, -1, 2**70, 0.5, [1, 2], [], {"a": 1}]
+TIMES = [0, *[MOMENT_NS] * 6, MOMENT_NS + 5 * MS, MOMENT_NS - 2 * MS, MOMENT_NS + 900 * MS]
+KEYS = ["logger", "customer", "errorType", "traceId", "msg"]
 
 
-# Cases are many: a line is short only after one like it.
-@settings(FAST, max_examples=400)
-@given(st.lists(st.one_of(st.tuples(LINES, TIMES), st.none()), min_size=2, max_size=30))
-def test_short_way_says_the_same(lines: list[tuple[Any, int] | None]) -> None:
+def some_line(random: Random) -> Any:
+    """Most often a usual line, else one that is almost so."""
+    is_odd = random.random() < 0.1
+    moment = random.choice(ODD_MOMENTS if is_odd else MOMENTS)
+    level, id_ = random.choice(LEVELS), random.choice(IDS)
+    text, end = random.choice(TEXTS), random.choice(ENDS)
+    if random.random() < 0.5:
+        return random.choice(
+            [
+                f"[{level}]\t{moment}\t{id_}\t{text}{end}",
+                f"{moment}\t{id_}\t{level}\t{text}{end}",
+                f"{text}{end}",
+                f'{{"timestamp":"{moment}","level":"{level}","requestId":"{id_}","message":"a\tb\tc"}}',
+            ][: 4 if is_odd else 2]
+        )
+    object_ = {"timestamp": moment, "level": level, "message": text, "requestId": id_}
+    if random.random() < 0.1:
+        object_[random.choice([*object_])] = random.choice(VALUES)
+    if random.random() < 0.1:
+        object_["timestamp"] = random.choice([1_790_058_600_123, 1_790_058_600.5])
+    if random.random() < 0.05:
+        object_["instant"] = {"epochSecond": 1_790_058_600, "nanoOfSecond": 123_000_000}
+    return object_ | {key: random.choice(VALUES) for key in KEYS[:2] if random.random() < 0.9}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_short_way_says_the_same(seed: int) -> None:
+    random = Random(seed)
     both = Logs(takes_short_way=True), Logs(takes_short_way=False)
 
-    for logs in both:
-        for line in lines:
-            logs.forget() if line is None else logs.add(*line)
+    for _ in range(500):
+        line, time_ns = some_line(random), random.choice(TIMES)
+        is_news = random.random() < 0.01
+        for logs in both:
+            if is_news:
+                logs.forget()
+            logs.add(line, time_ns)
+            assert logs.invocation.last_line_ns == both[0].invocation.last_line_ns
 
     assert both[0].take() == both[1].take()
-    assert both[0].invocation.last_line_ns == both[1].invocation.last_line_ns
+    assert both[0].short > 100
 
 
 @pytest.mark.parametrize(
@@ -202,13 +194,46 @@ def test_what_is_not_quite_so_takes_the_long_way(odd: str) -> None:
     assert logs.short == 0
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param({"time": MOMENT, "type": "extension", "record": USUAL}, id="an extension's"),
+        pytest.param({"time": MOMENT, "type": ["function"], "record": USUAL}, id="a list for a type"),
+        pytest.param({"time": "soon", "type": "function", "record": USUAL}, id="no moment"),
+        pytest.param({"type": "function", "record": USUAL}, id="no time"),
+        pytest.param({"time": MOMENT, "type": "function", "record": USUAL, "more": 1}, id="more members"),
+        pytest.param({"time": MOMENT, "type": "function", "more": USUAL}, id="no record"),
+        pytest.param([MOMENT, "function", USUAL], id="a list"),
+        pytest.param(USUAL, id="a text"),
+        pytest.param(None, id="nothing"),
+    ],
+)
+def test_an_odd_event_takes_the_long_way(odd: Any) -> None:
+    logs = Logs(takes_short_way=True)
+
+    logs.add(USUAL)
+
+    assert logs.is_usual({"time": MOMENT, "type": "function", "record": USUAL})
+    assert not logs.is_usual(odd)
+
+
+def test_a_second_attempt_s_lines_take_the_long_way() -> None:
+    """They have the first one's request id, and only their time tells whose they are."""
+    logs = Logs(takes_short_way=True)
+    logs.invocation.former = Logs(takes_short_way=False).invocation
+
+    for _ in range(3):
+        logs.add(USUAL)
+
+    assert logs.short == 0
+
+
 def test_what_was_learnt_is_forgotten() -> None:
     logs = Logs(takes_short_way=True)
-    line = f"[INFO]\t2026-09-22T06:30:00.123Z\t{ID}\tsaid\n"
 
-    logs.add(line, 1_790_058_600_125 * MS)
+    logs.add(USUAL, 1_790_058_600_125 * MS)
     logs.forget()
-    logs.add(line, 1_790_058_600_125 * MS)
+    logs.add(USUAL, 1_790_058_600_125 * MS)
 
     assert logs.short == 0
 

@@ -1,14 +1,11 @@
 """Log lines and platform events -> OTLP log records. Pure; never raises on anything that Lambda says.
 
-This is the hot path, so a record's bytes are joined from parts: what is the same for many records (severity, ids,
-the invocation) is a message of opentelemetry-proto that is serialized once and kept, and only time, body and own
-attributes are written for each. https://opentelemetry.io/docs/specs/otel/logs/data-model/
+What is the same for many records (severity, ids, the invocation) is a message of opentelemetry-proto that is
+serialized once and kept; the rest is written by `log_records`.
+https://opentelemetry.io/docs/specs/otel/logs/data-model/
 """
 
-import struct
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
@@ -18,13 +15,14 @@ from telemetry_forwarder.batch import LOGS, Batch
 from telemetry_forwarder.invocation import Invocation
 from telemetry_forwarder.line import REQUEST_ID, Line, believed
 from telemetry_forwarder.otlp.common import OfResource, clean, key_values, scope_field
+from telemetry_forwarder.otlp.log_records import ATTRIBUTES, ScopeRecords, body_field, observed_field
 from telemetry_forwarder.otlp.platform_attributes import (
     WARN,
     envelope_attributes,
     platform_attributes,
     severity,
 )
-from telemetry_forwarder.otlp.wire import any_value, attribute, encoded, utf8, varint
+from telemetry_forwarder.otlp.wire import any_value, encoded
 from telemetry_forwarder.records import Event, LogLine, Malformed
 
 # One scope per source: a backend shows it, and it costs nothing per record.
@@ -35,18 +33,12 @@ SCOPES = {
 }
 
 _SEVERITY_TEXTS = {9: "INFO", 5: "DEBUG", 13: "WARN"}
-_LAST_INDEX = 999_999
-# Lines come nearly in order: an index is wanted for the milliseconds just past.
-_MOST_INDEXES = 1_024
 # Severities and invocations of one post are few.
 _MOST_ALIKE = 1_024
 
 # Tags of the fields that are written by hand: number and wire type.
 # https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/logs/v1/logs.proto
-_RESOURCE_LOGS, _SCOPE_LOGS, _RECORD = b"\x0a", b"\x12", b"\x12"
-_TIME, _OBSERVED, _BODY, _STRING, _ATTRIBUTE = b"\x09", b"\x59", b"\x2a", b"\x0a", b"\x32"
-_times = struct.Struct("<cQcQ").pack
-_TIMES_BYTES = 18
+_RESOURCE_LOGS, _SCOPE_LOGS = b"\x0a", b"\x12"
 # At most: resource and scope for each request.
 _FRAME_BYTES = 8_192
 
@@ -71,10 +63,12 @@ class LogEncoder(OfResource):
         self._batch_bytes = batch_bytes
         self._batch_items = batch_items
         self._scopes = {origin: scope_field(name, version) for origin, name in SCOPES.items()}
-        self._records: dict[str, list[bytes]] = {origin: [] for origin in SCOPES}
-        self._held_bytes = 0
-        self._indexes: dict[str, dict[int, int]] = {origin: {} for origin in SCOPES}
+        self._records = {origin: ScopeRecords() for origin in SCOPES}
         self._alike: dict[tuple[int, str, str, str, str, str, str], bytes] = {}
+
+    def of(self, origin: str) -> ScopeRecords:
+        """For who encodes the lines of *origin* with `ScopeRecords.add`."""
+        return self._records[origin]
 
     @property
     def count(self) -> int:
@@ -83,7 +77,7 @@ class LogEncoder(OfResource):
     def add_line(self, record: LogLine, line: Line, invocation: Invocation | None) -> bytes:
         """A line of the function or of an extension, and the invocation it belongs to, if that is known.
 
-        Gives what `add_text` wants of lines that have all but time and text in common with this one.
+        Gives the *fixed* that `ScopeRecords.add` wants for lines like this one but for time, body and attributes.
         """
         trace_id, span_id = line.trace_id, line.span_id
         owner_id = tenant_id = ""
@@ -97,28 +91,6 @@ class LogEncoder(OfResource):
         # As a plain tuple, which is equal and a third of the time to make.
         alike = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "")
         return self._add(record.origin, time_ns, record.observed_ns, alike, line.body, attributes)
-
-    def add_text(
-        self,
-        record: LogLine,
-        time_ns: int,
-        fixed: bytes,
-        text: str,
-        said: Mapping[str, Any] = MappingProxyType({}),
-        others: Iterable[str] = (),
-    ) -> None:
-        """A line whose time and text have been read; *fixed* is what `add_line` gave for one like it.
-
-        Its attributes are the members of *said* that *others* names.
-        """
-        try:
-            value = text.encode()
-        except UnicodeEncodeError:
-            value = utf8(text)
-        content = _head_of_text(len(value)) + value
-        if others:
-            content += b"".join([attribute(_ATTRIBUTE, key, said[key]) for key in others])
-        self._write(record.origin, time_ns, record.observed_ns, fixed, content)
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
         """A platform event, whole: every field of it becomes an attribute, or the body if it has no fields."""
@@ -148,11 +120,11 @@ class LogEncoder(OfResource):
 
     def take(self) -> list[Batch]:
         """Everything gathered, encoded, in batches within the bounds (a single larger record comes alone)."""
-        records, self._records = self._records, {origin: [] for origin in SCOPES}
-        size, self._held_bytes = self._held_bytes, 0
-        count = sum(map(len, records.values()))
+        count = self.count
         if not count:
             return []
+        records = {origin: of_origin.take() for origin, of_origin in self._records.items()}
+        size = sum(sum(map(len, of_origin)) for of_origin in records.values())
         if size <= self._batch_bytes - _FRAME_BYTES and count <= self._batch_items:
             return [self._batch(records, count)]
         return [
@@ -172,32 +144,11 @@ class LogEncoder(OfResource):
     ) -> bytes:
         if (fixed := self._alike.get(alike)) is None:
             fixed = self._remember(_Alike(*alike))
-        if type(body) is str:
-            value = utf8(body)
-            content = _head_of_text(len(value)) + value
-        else:
-            value = any_value(body)
-            content = _BODY + varint(len(value)) + value
-        if attributes:
-            content += b"".join([attribute(_ATTRIBUTE, key, inner) for key, inner in attributes.items()])
-        self._write(origin, time_ns, observed_ns, fixed, content)
+        if type(body) is not str:
+            body = body_field(any_value(body))
+        own = ATTRIBUTES.fields(attributes)
+        self._records[origin].add(time_ns, observed_field(observed_ns), fixed, body, own)
         return fixed
-
-    def _write(self, origin: str, time_ns: int, observed_ns: int, fixed: bytes, content: bytes) -> None:
-        """One record: *content* is its body and its attributes, encoded."""
-        if time_ns:
-            # Lambda's times are milliseconds: an index in the nanoseconds keeps the order of what happened within one.
-            indexes = self._indexes[origin]
-            index = indexes.get(time_ns, 0)
-            if not index and len(indexes) >= _MOST_INDEXES:
-                indexes.clear()
-            indexes[time_ns] = index + 1
-            time_ns += index if index < _LAST_INDEX else _LAST_INDEX
-        times = _times(_TIME, time_ns, _OBSERVED, observed_ns)
-        length = varint(_TIMES_BYTES + len(fixed) + len(content))
-        record = b"".join((_RECORD, length, times, fixed, content))
-        self._held_bytes += len(record)
-        self._records[origin].append(record)
 
     def _remember(self, alike: "_Alike") -> bytes:
         """The part of a record that is the same for many: one message, serialized once."""
@@ -240,10 +191,3 @@ class LogEncoder(OfResource):
             part.append(record)
         if part:
             yield part
-
-
-# What stands before a text of so many bytes: the body, and in it a string.
-@lru_cache(maxsize=8_192)
-def _head_of_text(size: int) -> bytes:
-    text = _STRING + encoded(size)
-    return _BODY + encoded(len(text) + size) + text

@@ -9,7 +9,6 @@ https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/pr
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 from opentelemetry.sdk.metrics.export import (
     Gauge,
@@ -20,15 +19,18 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from telemetry_forwarder.otlp.wire import MAX_INT, MIN_INT, attribute, encoded, field, utf8
+from telemetry_forwarder.otlp.wire import MAX_INT, MIN_INT, Attributes, encoded, field, utf8
 
 # Tags of fields: number and wire type.
 _NAME, _DESCRIPTION, _UNIT = b"\x0a", b"\x12", b"\x1a"
 _GAUGE, _SUM, _HISTOGRAM = b"\x2a", b"\x3a", b"\x4a"
 _POINT, _TEMPORALITY, _IS_MONOTONIC = b"\x0a", b"\x10", b"\x18\x01"
-_START, _TIME, _AS_DOUBLE, _AS_INT, _NUMBER_ATTRIBUTE = b"\x11", b"\x19", b"\x21", b"\x31", b"\x3a"
+_START, _TIME, _AS_DOUBLE, _AS_INT = b"\x11", b"\x19", b"\x21", b"\x31"
 _COUNT, _SUM_OF_ALL, _MIN, _MAX = b"\x21", b"\x29", b"\x59", b"\x61"
-_BUCKETS, _BOUNDS, _HISTOGRAM_ATTRIBUTE = b"\x32", b"\x3a", b"\x4a"
+_BUCKETS, _BOUNDS = b"\x32", b"\x3a"
+
+_number_attributes = Attributes(b"\x3a")
+_histogram_attributes = Attributes(b"\x4a")
 
 _fixed = struct.Struct("<cQ").pack
 _signed = struct.Struct("<cq").pack
@@ -68,7 +70,7 @@ def _number(point: NumberDataPoint) -> bytes:
     value = point.value
     is_integer = isinstance(value, int) and MIN_INT <= value <= MAX_INT
     said = _signed(_AS_INT, value) if is_integer else _double(_AS_DOUBLE, value)
-    return _fixed(_TIME, point.time_unix_nano) + said + _attributes(_NUMBER_ATTRIBUTE, point.attributes)
+    return _fixed(_TIME, point.time_unix_nano) + said + _number_attributes.fields(point.attributes or {})
 
 
 def _histogram_point(point: HistogramDataPoint) -> bytes:
@@ -92,14 +94,10 @@ def _histogram_point(point: HistogramDataPoint) -> bytes:
         measured
         + buckets
         + _bounds(point.explicit_bounds)
-        + _attributes(_HISTOGRAM_ATTRIBUTE, point.attributes)
+        + _histogram_attributes.fields(point.attributes or {})
     )
 
 
 @lru_cache(maxsize=64)
 def _bounds(bounds: Sequence[float]) -> bytes:
     return field(_BOUNDS, struct.pack(f"<{len(bounds)}d", *bounds))
-
-
-def _attributes(tag: bytes, attributes: Any) -> bytes:
-    return b"".join([attribute(tag, key, value) for key, value in attributes.items()]) if attributes else b""

@@ -103,12 +103,13 @@ class FlushPolicy:
         if self._drain_until and self._report_until:
             return self._drain(self._drain_until, self._report_until)
         now = Moment.now(self._clock)
-        self._let_go_at_the_margin()
+        self._let_go_at_the_margin(now)
         self._note_overrun(now)
         self._may_wait = self._has_what_to_wait_for(now)
         flush = None if self._under_way else self._order(now)
-        self._under_way = self._under_way or flush
-        if not self._is_waiting():
+        if flush is not None:
+            self._under_way = flush
+        if not self._is_waiting(now):
             self._hold_until = None
         return Step(
             may_ask_next=self._hold_until is None,
@@ -138,42 +139,47 @@ class FlushPolicy:
         is_rare = self._settings.mode is Mode.AUTO and not self._cadence.is_busy
         return is_rare or self._settings.mode is Mode.END
 
-    def _let_go_at_the_margin(self) -> None:
+    def _let_go_at_the_margin(self, now: Moment) -> None:
         """An end that never comes costs one invocation its whole time; none waits again until one is seen."""
-        if self._hold_until and self._hold_until.is_over():
+        if self._hold_until and self._hold_until.is_over(now.monotonic_s):
             self._hold_until = None
             self._has_missed_an_end |= not self._budget
 
     def _note_overrun(self, now: Moment) -> None:
-        if self._hold_until and self._budget and self._is_under_way() and self._budget.is_over():
+        if (
+            self._hold_until
+            and self._is_under_way(now)
+            and self._budget
+            and self._budget.is_over(now.monotonic_s)
+        ):
             self._overran = now
 
-    def _is_waiting(self) -> bool:
+    def _is_waiting(self, now: Moment) -> bool:
         if not (self._hold_until and self._may_wait):
             return False
         if not self._budget:
             return True
-        return self._is_under_way() and not self._budget.is_over()
+        return self._is_under_way(now) and not self._budget.is_over(now.monotonic_s)
 
-    def _is_under_way(self) -> bool:
-        return self._under_way is not None and not self._under_way.is_over()
+    def _is_under_way(self, now: Moment) -> bool:
+        return self._under_way is not None and not self._under_way.is_over(now.monotonic_s)
 
     def _order(self, now: Moment) -> Deadline | None:
         if not self._held_since:
             return None
-        if end := self._end_flush():
+        if end := self._end_flush(now):
             self._has_flushed_end = True
             return end
         if self._is_alive() and (self._is_due(now) or self._is_pressing(now)):
             return self._longest()
         return None
 
-    def _end_flush(self) -> Deadline | None:
+    def _end_flush(self, now: Moment) -> Deadline | None:
         """The flush that `next` is held for, if the budget and the invocation leave time to wait for it."""
         is_awaited = self._waits_for_end and self._may_wait
         if not (self._hold_until and self._budget and is_awaited) or self._has_flushed_end:
             return None
-        left_s = self._budget.within(self._hold_until.left_s()).left_s()
+        left_s = min(self._budget.left_s(now.monotonic_s), self._hold_until.left_s(now.monotonic_s))
         return self._longest() if left_s >= self._settings.budget_s * _WORTH_TRYING else None
 
     def _longest(self) -> Deadline:
@@ -204,14 +210,19 @@ class FlushPolicy:
     def _wake_in_s(self, now: Moment) -> float | None:
         moments = []
         if self._hold_until:
-            deadlines = (self._hold_until, self._under_way, self._budget)
-            moments += [deadline.left_s() for deadline in deadlines if deadline]
+            for deadline in (self._hold_until, self._under_way, self._budget):
+                if deadline and (left_s := deadline.left_s(now.monotonic_s)):
+                    moments.append(left_s)
         if self._held_since and not self._under_way and self._is_alive():
-            if self._settings.mode is not Mode.SHUTDOWN:
-                moments.append(self._due_in_s(now))
-            if self._is_nearly_full and not self._is_circuit_open:
-                moments.append(self._retry_in_s(now))
-        return min([moment for moment in moments if moment > 0], default=None)
+            if self._settings.mode is not Mode.SHUTDOWN and (due_in_s := self._due_in_s(now)) > 0:
+                moments.append(due_in_s)
+            if (
+                self._is_nearly_full
+                and not self._is_circuit_open
+                and (retry_in_s := self._retry_in_s(now)) > 0
+            ):
+                moments.append(retry_in_s)
+        return min(moments, default=None)
 
     def _drain(self, until: Deadline, report_until: Deadline) -> Step:
         """Flush what is there, take in the last report, flush that; what failed once is for the spool."""

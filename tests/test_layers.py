@@ -25,7 +25,8 @@ ROWS = """
     route lane flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
     transport answers splitting circuit cadence request_ends
     direct proxied phases redelivery spool_folder json_lines text_lines stitching envelopes platform_events lenient_json
-    answer_reader json_fields otlp.common otlp.log_records otlp.metric_bytes otlp.platform_attributes exporter_metrics
+    answer_reader json_fields otlp.common otlp.log_records otlp.metric_bytes otlp.platform_attributes
+    exporter_metrics otlp.kept_histograms
     otlp.wire free_memory sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
     endpoints config host_names outcomes stack_traces json_prefix json_text timestamps trace_ids severity
     attempt proxies urls batch records line replies repeats version
@@ -43,8 +44,8 @@ PURE_ROWS = """
     formats log_lines usual_lines json_lines json_fields text_lines line severity stack_traces trace_ids tracing
     invocations invocation phases redelivery outcomes
     otlp.logs otlp.log_records otlp.metrics otlp.spans otlp.common otlp.metric_bytes otlp.platform_attributes
-    otlp.wire flush_policy flush_terms cadence request_ends config endpoints proxies urls batch outbox ledger splitting
-    exporter_metrics repeats answers answer_reader replies http1 errors version memo
+    otlp.kept_histograms otlp.wire flush_policy flush_terms cadence request_ends config endpoints proxies urls batch
+    outbox ledger splitting exporter_metrics repeats answers answer_reader replies http1 errors version memo
 """
 PURE = frozenset(PURE_ROWS.split())
 WORLD_ROWS = """

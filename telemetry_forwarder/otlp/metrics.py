@@ -14,12 +14,13 @@ from opentelemetry.sdk.metrics import Counter as SdkCounter
 from opentelemetry.sdk.metrics import Histogram as SdkHistogram
 from opentelemetry.sdk.metrics import UpDownCounter as SdkUpDownCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import METRICS, Batch
 from telemetry_forwarder.exporter_metrics import Measurement
 from telemetry_forwarder.otlp.common import clean, resource_field, scope_field
+from telemetry_forwarder.otlp.kept_histograms import KeptHistograms
 from telemetry_forwarder.otlp.metric_bytes import metric_bytes
 from telemetry_forwarder.otlp.wire import field
 from telemetry_forwarder.outcomes import (
@@ -129,8 +130,7 @@ class MetricEncoder:
             views=[
                 View(
                     instrument_type=SdkHistogram,
-                    # With the instrument's own bounds, as by default, where the SDK asks five classes in turn.
-                    aggregation=ExplicitBucketHistogramAggregation(),
+                    aggregation=KeptHistograms(),
                     exemplar_reservoir_factory=_without_exemplars,
                 ),
                 View(instrument_type=SdkCounter, exemplar_reservoir_factory=_without_exemplars),

@@ -32,11 +32,18 @@ class BrokenError(ForwarderError):
 class Attempt:
     """One request on its way: how much time it has, and how far it came."""
 
-    __slots__ = ("_deadline", "_left_s", "_was_left_s", "has_connected", "is_pooled")
+    __slots__ = ("_about_to_wait", "_deadline", "_left_s", "_was_left_s", "has_connected", "is_pooled")
 
-    def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float]) -> None:
+    def __init__(
+        self,
+        deadline: Deadline,
+        left_s: Callable[[Deadline], float],
+        about_to_wait: Callable[[], object] = bool,
+    ) -> None:
+        """*about_to_wait* is called before each wait."""
         self._deadline = deadline
         self._left_s = left_s
+        self._about_to_wait = about_to_wait
         self._was_left_s = 0.0
         self.is_pooled = True
         """Whether it uses a connection that an earlier request has left."""
@@ -44,6 +51,11 @@ class Attempt:
 
     def slice_s(self) -> float:
         """How long to wait before asking again. A freeze is not counted: the other side could not be heard."""
+        self._about_to_wait()
+        return min(self.left_s(), SLICE_S)
+
+    def left_s(self) -> float:
+        """Seconds left. Raises `TimeIsUpError` where there are none."""
         left_s = self._left_s(self._deadline)
         if self._was_left_s - left_s > SLICE_S + _FROZEN_S:
             self._deadline = self._deadline.not_before(_AFTER_THAW_S)
@@ -51,10 +63,11 @@ class Attempt:
         self._was_left_s = left_s
         if left_s == 0.0:
             raise TimeIsUpError("no answer in time" if self.has_connected else "no connection in time")
-        return min(left_s, SLICE_S)
+        return left_s
 
     def share(self, parts: int) -> "Attempt":
         """The same, with one of so many equal parts of the time."""
-        part = Attempt(self._deadline.within(self._left_s(self._deadline) / parts), self._left_s)
+        deadline = self._deadline.within(self._left_s(self._deadline) / parts)
+        part = Attempt(deadline, self._left_s, self._about_to_wait)
         part.has_connected = False
         return part

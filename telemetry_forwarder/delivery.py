@@ -40,6 +40,8 @@ class Delivery:
             return circuits.setdefault(key, Circuit(clock, random, opens_after=patience.opens_after))
 
         self._transport = transport
+        self.relay = transport.relay
+        """As the transport's."""
         self._routes = {
             signal: Route(
                 endpoint,

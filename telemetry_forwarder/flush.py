@@ -64,40 +64,49 @@ class Flush:
 
     def go_on(self) -> None:
         """Send what has come since: of each signal that has nothing under way, and has not failed."""
-        for signal in SIGNALS:
-            if signal not in self._ways and signal not in self._failed:
-                self._send_next(signal)
+        starts = [
+            start
+            for signal in SIGNALS
+            if signal not in self._ways and signal not in self._failed
+            if (start := self._prepared(signal)) is not None
+        ]
+        self._delivery.relay.start(*starts)
 
     def sent(self, signal: str) -> None:
         """Enter into the books what became of the request that was under way, and send the next."""
         if (way := self._ways.pop(signal, None)) is None:
             return
         if self._settle(way.outcome(), way.entry):
-            self._send_next(signal)
+            if (start := self._prepared(signal)) is not None:
+                start()
         else:
             self._failed.add(signal)
             self.was_delivered = False
 
     def abandon(self) -> list[Batch]:
         """Wait for nothing any more; give what was under way and is not on disk."""
+        self._delivery.relay.clear()
         ways, self._ways = self._ways, {}
         for way in ways.values():
             if way.entry is not None:
                 self._spool.put_back(way.entry)
         return [way.batch for way in ways.values() if way.entry is None]
 
-    def _send_next(self, signal: str) -> None:
+    def _prepared(self, signal: str) -> Callable[[], None] | None:
+        """What begins to send the next of *signal*; None where there is nothing, or no time."""
         deadline = self._deadline
         assert deadline is not None
         if deadline.is_over():
             self.was_delivered &= not self._outbox.held_items(signal)
-            return
+            return None
         entry = self._spool.take(signal)
         batch = self._outbox.take(signal) if entry is None else entry.batch
         if batch is None:
-            return
+            return None
         work = _Work(self._delivery, self._inbox, batch, deadline, is_last_chance=self._is_last_chance)
-        self._ways[signal] = _Way(batch, entry, self._lanes[signal].start(work))
+        piece = self._lanes[signal].prepare(work)
+        self._ways[signal] = _Way(batch, entry, piece.result)
+        return piece.start
 
     def _settle(self, result: Result, entry: Entry | None) -> bool:
         """Say whether all of it is done with."""
@@ -147,4 +156,5 @@ class _Work:
             # Ours, not the endpoint's. It costs this batch: to hold it would be to fail on it for ever.
             return Result(batch, dropped={f"failed with {type(exc).__name__}": batch.items})
         finally:
+            self._delivery.relay.go_on()
             self._inbox.put_event(Sent(batch.signal))

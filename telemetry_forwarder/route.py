@@ -218,6 +218,7 @@ class Route:
         return jittered(ceiling_s, self._random)
 
     def _pause(self, seconds: float, deadline: Deadline) -> None:
+        self._transport.relay.go_on()
         end = Deadline.after(seconds, self._clock)
         while left_s := min(end.left_s(), self._transport.left_s(deadline)):
             self._wait(min(left_s, SLICE_S))

@@ -40,11 +40,14 @@ class Network:
 class Stream:
     """A connection, plain or with TLS."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *, is_encrypted: bool = False) -> None:
+        # Whatever waits has an attempt whose time it is.
+        connection.setblocking(False)
         self._socket = connection
+        self._is_encrypted = is_encrypted
         self._unsent = bytearray()
         self._has_lost_some = False
-        self._timeout_s = -1.0
+        self._timeout_s = 0.0
 
     @property
     def is_usable(self) -> bool:
@@ -78,8 +81,8 @@ class Stream:
 
     def _send_unsent(self, attempt: Attempt) -> None:
         with memoryview(self._unsent) as unsent:
-            sent = 0
             try:
+                sent = self._sent_at_once(unsent, attempt)
                 while sent < len(unsent):
                     self._limit_wait(attempt)
                     with suppress(TimeoutError):
@@ -88,6 +91,20 @@ class Stream:
                 self._has_lost_some = True
             finally:
                 self._unsent = bytearray()
+
+    def _sent_at_once(self, unsent: memoryview, attempt: Attempt) -> int:
+        """How much of it goes without waiting: nearly always all, so that nobody has to be told of a wait.
+
+        Not past the socket's timeout, for which it would wait before each try; and not with TLS, which may wait for
+        anything.
+        """
+        if self._is_encrypted or not unsent:
+            return 0
+        attempt.left_s()
+        try:
+            return os.write(self._socket.fileno(), unsent)
+        except BlockingIOError:
+            return 0
 
     def _limit_wait(self, attempt: Attempt) -> None:
         timeout_s = attempt.slice_s()
@@ -114,7 +131,7 @@ class Stream:
             # `wrap_socket` has taken the descriptor away, or failed.
             self._socket.close()
         attempt.has_connected = True
-        return Stream(encrypted)
+        return Stream(encrypted, is_encrypted=True)
 
     def close(self) -> None:
         """Close it, once or more often."""

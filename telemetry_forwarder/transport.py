@@ -12,6 +12,7 @@ from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.direct import Direct
 from telemetry_forwarder.endpoints import GRPC, Endpoint
 from telemetry_forwarder.grpc_calls import GrpcCalls
+from telemetry_forwarder.lane import Relay
 from telemetry_forwarder.replies import Answer, Failure, FailureKind
 from telemetry_forwarder.sockets import MOST_IDLE, Network
 from telemetry_forwarder.tls import tls_context
@@ -25,12 +26,16 @@ _USER_AGENT = f"telemetry-forwarder/{VERSION} OTel-OTLP-Exporter-Python/{VERSION
 # and 30 %, level 3 2.1 ms and 30 %, level 6 4.2 ms and 28 %.
 _GZIP_LEVEL = 2
 _GZIP_FORMAT = 31
+# Takes a millisecond.
+_LONG_BYTES = 65_536
 
 
 class Transport:
     """May be used from several threads at once. Connections are kept and shared between endpoints."""
 
     def __init__(self, say: Diagnostics) -> None:
+        self.relay = Relay()
+        """What is to be sent beside each other: whoever waits for an endpoint lets the next begin."""
         self._say = say
         self._network = Network()
         self._doors: dict[tuple[str, ...], _Door] = {}
@@ -49,6 +54,9 @@ class Transport:
 
     def packed(self, endpoint: Endpoint, body: bytes) -> bytes:
         """*body* as `send` wants it: compressed, where the endpoint is to get it so."""
+        if len(body) > _LONG_BYTES:
+            # To compress it needs no interpreter, and takes a while.
+            self.relay.go_on()
         # gRPC compresses by itself.
         if endpoint.compression != "gzip" or endpoint.protocol == GRPC:
             return body
@@ -61,14 +69,17 @@ class Transport:
         goes out again at once on another.
         """
         if endpoint.protocol == GRPC:
-            return self._grpc(endpoint).send(packed, Attempt(deadline, self.left_s))
+            return self._grpc(endpoint).send(packed, self._attempt(deadline))
         # Each turn but the last uses up an idle connection.
         for _ in range(MOST_IDLE):
-            attempt = Attempt(deadline, self.left_s)
+            attempt = self._attempt(deadline)
             outcome = self._exchange(endpoint, packed, attempt)
             if not attempt.is_pooled or not _is_broken(outcome):
                 return outcome
-        return self._exchange(endpoint, packed, Attempt(deadline, self.left_s))
+        return self._exchange(endpoint, packed, self._attempt(deadline))
+
+    def _attempt(self, deadline: Deadline) -> Attempt:
+        return Attempt(deadline, self.left_s, self.relay.go_on)
 
     def hurry(self, deadline: Deadline) -> None:
         """From now on nothing takes longer than *deadline*, what is under way included. From any thread."""

@@ -22,14 +22,14 @@ ROWS = """
     conversion delivery
     log_lines
     usual_lines
-    route lane flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
+    route flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
     transport answers splitting circuit cadence request_ends
     direct proxied phases redelivery spool_folder json_lines text_lines stitching envelopes platform_events lenient_json
     answer_reader json_fields otlp.common otlp.log_records otlp.metric_bytes otlp.platform_attributes
     exporter_metrics otlp.kept_histograms
     otlp.wire free_memory sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
     endpoints config host_names outcomes stack_traces json_prefix json_text timestamps trace_ids severity
-    attempt proxies urls batch records line replies repeats version
+    attempt lane proxies urls batch records line replies repeats version
     diagnostics bundle
     inspected
     deferred

@@ -4,6 +4,7 @@ import errno
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -135,7 +136,7 @@ def test_connection_that_is_gone_before_tls_begins_is_none() -> None:
 
 
 class _Full(socket.socket):
-    """One that the kernel has no memory for, and that lives on."""
+    """One that the kernel has no memory for beyond its buffer, and that lives on."""
 
     def send(self, *_: Any) -> int:
         raise OSError(errno.ENOBUFS, "No buffer space available")
@@ -144,9 +145,10 @@ class _Full(socket.socket):
 def test_connection_that_has_not_sent_all_is_of_no_use_again() -> None:
     ours, theirs = socket.socketpair()
     with theirs, _Full(fileno=ours.detach()) as full:
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         stream = Stream(full)
         theirs.sendall(b"an early answer")
-        stream.write(b"request", soon())
+        stream.write(b"request" * 8_000, soon())
 
         assert stream.read(100, soon()) == b"an early answer"
         assert not stream.is_usable
@@ -165,3 +167,30 @@ def test_each_read_waits_as_long_as_its_own_attempt_allows() -> None:
 
         assert 0 < (here.gettimeout() or 0) <= 0.01
         stream.close()
+
+
+def test_what_goes_at_once_is_no_wait_and_what_does_not_is_one() -> None:
+    waits: list[str] = []
+    trying = Attempt(Deadline.after(5, Clock()), Deadline.left_s, lambda: waits.append("now"))
+    here, there = socket.socketpair()
+    with there:
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        stream = Stream(here)
+
+        stream.write(b"request", trying)
+        there.sendall(b"x")
+        assert stream.read(10, trying) == b"x"
+        assert waits == ["now"]
+
+        # Larger than both buffers, so it waits for the other side to read.
+        reader = threading.Thread(target=_read_all, args=(there, 10_000_000 + len(b"request")))
+        reader.start()
+        stream.write(bytes(10_000_000), trying)
+        reader.join()
+        assert len(waits) > 1
+        stream.close()
+
+
+def _read_all(connection: socket.socket, count: int) -> None:
+    while count:
+        count -= len(connection.recv(65_536))

@@ -80,6 +80,10 @@ class Invocations:
                 return invocation
         return None
 
+    def is_only_attempt(self, invocation: Invocation) -> bool:
+        """Whether all lines with its request id are its own, whenever they were written."""
+        return invocation.former is None and self._latest.get(invocation.request_id) is invocation
+
     def has_ended(self, request_id: str) -> bool:
         """Whether Lambda has said that the runtime is done with this invocation."""
         invocation = self._latest.get(request_id)

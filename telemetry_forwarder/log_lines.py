@@ -40,7 +40,9 @@ class LogLines:
             _note(invocation, record.time_ns, line)
         if self._are_wanted:
             fixed = self._encoder.add_line(record, line, invocation)
-            if invocation is not None and not self._keep_raw:
+            if invocation is None or self._keep_raw:
+                return
+            if self._invocations.is_only_attempt(invocation):
                 self._usual.learn(record, line, fixed, invocation)
 
     def add_past(self, record: LogLine) -> None:

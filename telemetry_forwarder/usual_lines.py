@@ -56,9 +56,12 @@ class UsualLines:
         self._loggers.clear()
 
     def learn(self, record: LogLine, line: Line, fixed: bytes, invocation: Invocation) -> None:
-        """Take note of a line that has gone the long way, where others like it need not; *fixed* is from there."""
+        """Take note of a line that has gone the long way, where others like it need not; *fixed* is from there.
+
+        *invocation* is the only attempt of its request: else the time of each line would tell whose it is.
+        """
         is_plain = 0 < line.severity_number < severity.ERROR
-        if not is_plain or line.request_id != invocation.request_id or invocation.former is not None:
+        if not is_plain or line.request_id != invocation.request_id:
             return
         said = record.record
         if type(said) is dict:

@@ -445,3 +445,25 @@ def test_platform_event_that_no_span_can_say_is_a_log_record(type_: str, record:
     bench.says(event(type_, record))
 
     assert bench.logs == [type_]
+
+
+@pytest.mark.parametrize("of_first", ["2026-09-22T06:30:00.223Z", "2026-09-22T06:30:00.323Z"])
+def test_lines_of_two_attempts_go_by_their_time_whichever_came_first(of_first: str) -> None:
+    bench = Bench()
+    again = "2026-09-22T06:30:05.123Z"
+    tracing = {
+        "spanId": "54565fb41ac79632",
+        "type": "X-Amzn-Trace-Id",
+        "value": f"Root=1-{'1' * 8}-{'2' * 24}",
+    }
+
+    def line(time: str) -> dict[str, Any]:
+        return event("function", f"[INFO]\t{time}\t{ID}\tat {time}\n", time)
+
+    bench.says(START, DONE)
+    bench.says(event("platform.start", {"requestId": ID, "version": "7", "tracing": tracing}, again))
+    bench.says(line(of_first), line(of_first), line("2026-09-22T06:30:05.223Z"), line(of_first))
+
+    first, second = "ab" * 8, "54565fb41ac79632"
+    said = [log.span_id.hex() for _, _, log in bench.flat(LOGS, otlp.log_records) if not log.event_name]
+    assert said == [first, first, second, first]

@@ -217,17 +217,6 @@ def test_an_odd_event_takes_the_long_way(odd: Any) -> None:
     assert not logs.is_usual(odd)
 
 
-def test_a_second_attempt_s_lines_take_the_long_way() -> None:
-    """They have the first one's request id, and only their time tells whose they are."""
-    logs = Logs(takes_short_way=True)
-    logs.invocation.former = Logs(takes_short_way=False).invocation
-
-    for _ in range(3):
-        logs.add(USUAL)
-
-    assert logs.short == 0
-
-
 def test_what_was_learnt_is_forgotten() -> None:
     logs = Logs(takes_short_way=True)
 

@@ -156,5 +156,6 @@ class _Work:
             # Ours, not the endpoint's. It costs this batch: to hold it would be to fail on it for ever.
             return Result(batch, dropped={f"failed with {type(exc).__name__}": batch.items})
         finally:
-            self._delivery.relay.go_on()
+            # The worker first: without it the flush would never be over.
             self._inbox.put_event(Sent(batch.signal))
+            self._delivery.relay.go_on()

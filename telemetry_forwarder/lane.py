@@ -3,7 +3,6 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -54,9 +53,13 @@ class Relay:
     def go_on(self) -> None:
         """Whoever calls this is about to wait, or has ended. From any thread."""
         # Most often there is nobody: a deque needs no lock, and to look at it is quick.
-        if self._waiting:
-            with suppress(IndexError):
-                self._waiting.popleft()()
+        if not self._waiting:
+            return
+        try:
+            start = self._waiting.popleft()
+        except IndexError:
+            return  # Somebody else was quicker.
+        start()
 
 
 class Piece(Generic[T]):

@@ -141,7 +141,8 @@ class UsualLines:
             common = known.get((said[level], said[request_id]))
         except TypeError:
             return None  # A list or an object can be no key.
-        if common is None or type(text) is not str:
+        # A number that is equal to the event's need not be the same moment: a float is not exact.
+        if common is None or type(text) is not str or type(moment_said) is not str:
             return None
         return common, moment_said, text, b"".join([encode(said[key]) for key, encode in others])
 

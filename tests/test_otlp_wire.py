@@ -80,3 +80,9 @@ def test_only_short_keys_are_remembered() -> None:
     attributes.fields({"k" * 64: 1, "k" * 65: 1})
 
     assert list(attributes) == ["k" * 64]
+
+
+def test_nor_are_long_keys_within_remembered() -> None:
+    wire.key_value("k" * 64, {"w" * 65: {"w" * 66: 1}, "w" * 64: 1})
+
+    assert {len(key) for key in wire._keys if set(key) == {"w"}} == {64}

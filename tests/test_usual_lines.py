@@ -34,14 +34,16 @@ class Logs:
         self.short = 0
 
     def add(self, said: Any, time_ns: int = MOMENT_NS) -> None:
-        event = {"time": moment_of(time_ns), "type": "function", "record": said}
+        self.add_event({"time": moment_of(time_ns), "type": "function", "record": said})
+
+    def add_event(self, event: dict[str, Any]) -> None:
         if self.is_usual(event):
             self.short += 1
             return
         record = record_of(event, OBSERVED_NS)
         assert isinstance(record, LogLine)
-        line = read_line(said)
-        self.invocation.last_line_ns = max(self.invocation.last_line_ns, time_ns)
+        line = read_line(record.record)
+        self.invocation.last_line_ns = max(self.invocation.last_line_ns, record.time_ns)
         fixed = self._encoder.add_line(record, line, self.invocation)
         if self._usual:
             self._usual.learn(record, line, fixed, self.invocation)
@@ -215,6 +217,17 @@ def test_an_odd_event_takes_the_long_way(odd: Any) -> None:
 
     assert logs.is_usual({"time": MOMENT, "type": "function", "record": USUAL})
     assert not logs.is_usual(odd)
+
+
+def test_a_number_is_not_the_events_moment_because_it_is_equal() -> None:
+    both = Logs(takes_short_way=True), Logs(takes_short_way=False)
+    said = {"timestamp": 1_790_058_600_123_456_768, "level": "INFO", "message": "said", "requestId": ID}
+
+    for logs in both:
+        for _ in range(3):
+            logs.add_event({"time": 1_790_058_600_123_456_768.0, "type": "function", "record": said})
+
+    assert both[0].take() == both[1].take()
 
 
 def test_what_was_learnt_is_forgotten() -> None:

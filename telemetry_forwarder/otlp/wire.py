@@ -55,7 +55,8 @@ def field(tag: bytes, payload: bytes) -> bytes:
 def key_value(key: str, value: Any, depth: int = 0) -> bytes:
     """The payload of a KeyValue."""
     payload = any_value(value, depth)
-    return _keys[key] + varints[len(payload)] + payload
+    key_field = _keys[key] if len(key) <= _SHORT else _key(key)
+    return key_field + varints[len(payload)] + payload
 
 
 def any_value(value: Any, depth: int = 0) -> bytes:
@@ -119,7 +120,8 @@ class Attribute:
     def __init__(self, tag: bytes, key: str) -> None:
         # Of services, loggers, levels there are few; and values of other kinds have few sizes.
         self._texts: Memo[str, bytes] = Memo(lambda text: field(tag, key_value(key, text)), 32)
-        self._heads: Memo[int, bytes] = Memo(lambda size: _head(tag, _keys[key], size), 64)
+        key_field = _key(key)
+        self._heads: Memo[int, bytes] = Memo(lambda size: _head(tag, key_field, size), 64)
 
     def field(self, value: Any) -> bytes:
         """The field for *value*, any JSON value."""

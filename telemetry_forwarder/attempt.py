@@ -38,7 +38,7 @@ class Attempt:
         self,
         deadline: Deadline,
         left_s: Callable[[Deadline], float],
-        about_to_wait: Callable[[], object] = bool,
+        about_to_wait: Callable[[], object] | None = None,
     ) -> None:
         """*about_to_wait* is called before each wait."""
         self._deadline = deadline
@@ -50,12 +50,16 @@ class Attempt:
         self.has_connected = True
 
     def slice_s(self) -> float:
-        """How long to wait before asking again. A freeze is not counted: the other side could not be heard."""
-        self._about_to_wait()
+        """Seconds to wait before asking again. Raises as `left_s` does."""
+        if self._about_to_wait is not None:
+            self._about_to_wait()
         return min(self.left_s(), SLICE_S)
 
     def left_s(self) -> float:
-        """Seconds left. Raises `TimeIsUpError` where there are none."""
+        """Seconds left. A freeze is not counted: the other side could not be heard.
+
+        Raises `TimeIsUpError` where there are none.
+        """
         left_s = self._left_s(self._deadline)
         if self._was_left_s - left_s > SLICE_S + _FROZEN_S:
             self._deadline = self._deadline.not_before(_AFTER_THAW_S)

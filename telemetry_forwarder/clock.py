@@ -19,6 +19,7 @@ class Clock:
     """Time for measuring: never goes back, has no date."""
 
     sleep = staticmethod(time.sleep)
+    """Block for so many seconds."""
 
 
 class Deadline:

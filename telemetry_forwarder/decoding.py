@@ -51,7 +51,7 @@ class Decoder:
         return list(self.walk(body, observed_ns)) if events is None else _records(events, observed_ns)
 
     def plain_events(self, body: bytes) -> list[Any] | None:
-        """What *body* holds as JSON, a record for each with `record_of`; None where that is not the whole truth."""
+        """What *body* holds, for `record_of`; None where it is no JSON or may hide a cut: then it wants a `walk`."""
         try:
             events = orjson.loads(body)
         except ValueError:

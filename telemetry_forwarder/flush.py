@@ -76,12 +76,11 @@ class Flush:
         """Enter into the books what became of the request that was under way, and send the next."""
         if (way := self._ways.pop(signal, None)) is None:
             return
-        if self._settle(way.outcome(), way.entry):
-            if (start := self._prepared(signal)) is not None:
-                start()
-        else:
+        if not self._settle(way.outcome(), way.entry):
             self._failed.add(signal)
             self.was_delivered = False
+        elif (start := self._prepared(signal)) is not None:
+            start()
 
     def abandon(self) -> list[Batch]:
         """Wait for nothing any more; give what was under way and is not on disk."""

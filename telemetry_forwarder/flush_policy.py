@@ -107,8 +107,7 @@ class FlushPolicy:
         self._note_overrun(now)
         self._may_wait = self._has_what_to_wait_for(now)
         flush = None if self._under_way else self._order(now)
-        if flush is not None:
-            self._under_way = flush
+        self._under_way = self._under_way or flush
         if not self._is_waiting(now):
             self._hold_until = None
         return Step(
@@ -146,12 +145,8 @@ class FlushPolicy:
             self._has_missed_an_end |= not self._budget
 
     def _note_overrun(self, now: Moment) -> None:
-        if (
-            self._hold_until
-            and self._is_under_way(now)
-            and self._budget
-            and self._budget.is_over(now.monotonic_s)
-        ):
+        is_over = self._budget is not None and self._budget.is_over(now.monotonic_s)
+        if is_over and self._hold_until and self._is_under_way(now):
             self._overran = now
 
     def _is_waiting(self, now: Moment) -> bool:
@@ -210,19 +205,14 @@ class FlushPolicy:
     def _wake_in_s(self, now: Moment) -> float | None:
         moments = []
         if self._hold_until:
-            for deadline in (self._hold_until, self._under_way, self._budget):
-                if deadline and (left_s := deadline.left_s(now.monotonic_s)):
-                    moments.append(left_s)
+            deadlines = (self._hold_until, self._under_way, self._budget)
+            moments += [deadline.left_s(now.monotonic_s) for deadline in deadlines if deadline]
         if self._held_since and not self._under_way and self._is_alive():
-            if self._settings.mode is not Mode.SHUTDOWN and (due_in_s := self._due_in_s(now)) > 0:
-                moments.append(due_in_s)
-            if (
-                self._is_nearly_full
-                and not self._is_circuit_open
-                and (retry_in_s := self._retry_in_s(now)) > 0
-            ):
-                moments.append(retry_in_s)
-        return min(moments, default=None)
+            if self._settings.mode is not Mode.SHUTDOWN:
+                moments.append(self._due_in_s(now))
+            if self._is_nearly_full and not self._is_circuit_open:
+                moments.append(self._retry_in_s(now))
+        return min([moment for moment in moments if moment > 0], default=None)
 
     def _drain(self, until: Deadline, report_until: Deadline) -> Step:
         """Flush what is there, take in the last report, flush that; what failed once is for the spool."""

@@ -20,8 +20,9 @@ class LogLines:
     ) -> None:
         self._encoder = encoder
         self._usual = UsualLines(encoder)
-        # Once a line: without a call in between.
+        # Asked for every line, so without a call in between.
         self.add_usual = self._usual.add
+        """The short way, as `UsualLines.add`: whether it has taken an event of a post."""
         self._invocations = invocations
         self._ledger = ledger
         self._keep_raw = settings.keep_raw
@@ -32,6 +33,7 @@ class LogLines:
         self._usual.forget()
 
     def add(self, record: LogLine) -> None:
+        """The long way, for any line."""
         if self._is_left_out(record):
             return
         line = read_line(record.record, keep_raw=self._keep_raw)

@@ -26,7 +26,7 @@ _USER_AGENT = f"telemetry-forwarder/{VERSION} OTel-OTLP-Exporter-Python/{VERSION
 # and 30 %, level 3 2.1 ms and 30 %, level 6 4.2 ms and 28 %.
 _GZIP_LEVEL = 2
 _GZIP_FORMAT = 31
-# Takes a millisecond.
+# To compress that takes about a millisecond.
 _LONG_BYTES = 65_536
 
 

@@ -24,19 +24,16 @@ _MOST_LOGGERS = 16
 _MEMBERS = 3
 
 _Common = tuple[bytes, Invocation]
-_Read = tuple[_Common, Any, str, bytes]
+_Read = tuple[_Common, str, str, bytes]
 """What a line has in common with others, its own moment, its text and its attributes."""
 _Known = dict[tuple[str, str], _Common]
 """By level and request id, as a line spells them: what is the same for all such lines, and whose they are."""
 
 
 class _Logger(NamedTuple):
-    """Of objects with certain keys: the four that we know, what encodes the others, and what they have in common."""
+    """Of objects with certain keys: what those mean, what encodes the others, and what such lines have in common."""
 
-    message: str
-    level: str
-    moment: str
-    request_id: str
+    plan: Plan
     others: tuple[tuple[str, Callable[[Any], bytes]], ...]
     known: _Known
 
@@ -69,7 +66,7 @@ class UsualLines:
         elif type(said) is str and not line.attributes:
             self._learn_text(said, line, (fixed, invocation))
 
-    def _learn_text(self, said: str, line: Line, common: tuple[bytes, Invocation]) -> None:
+    def _learn_text(self, said: str, line: Line, common: _Common) -> None:
         parts = said.split("\t", 3)
         if len(parts) != 4:
             return
@@ -80,7 +77,7 @@ class UsualLines:
         elif (third, second) == (level, request_id):
             _remember(self._dated, (third, second), common)
 
-    def _learn_object(self, said: dict[str, Any], line: Line, common: tuple[bytes, Invocation]) -> None:
+    def _learn_object(self, said: dict[str, Any], line: Line, common: _Common) -> None:
         keys = tuple(said)
         plan = plan_of(keys)
         if plan is None or (said[plan.level], said[plan.request_id]) != (line.severity_text, line.request_id):
@@ -89,7 +86,8 @@ class UsualLines:
         if logger is None:
             if len(self._loggers) >= _MOST_LOGGERS:
                 self._loggers.clear()
-            logger = self._loggers[keys] = _logger(plan)
+            others = tuple([(key, ATTRIBUTES[key].field) for key in plan.others])
+            logger = self._loggers[keys] = _Logger(plan, others, {})
         _remember(logger.known, (line.severity_text, line.request_id), common)
 
     def add(self, event: Any, observed: bytes) -> bool:
@@ -135,7 +133,7 @@ class UsualLines:
         logger = self._loggers.get(tuple(said)) if type(said) is dict else None
         if logger is None:
             return None
-        message, level, moment, request_id, others, known = logger
+        (message, level, moment, request_id, _), others, known = logger
         text, moment_said = said[message], said[moment]
         try:
             common = known.get((said[level], said[request_id]))
@@ -147,12 +145,7 @@ class UsualLines:
         return common, moment_said, text, b"".join([encode(said[key]) for key, encode in others])
 
 
-def _logger(plan: Plan) -> _Logger:
-    others = tuple([(key, ATTRIBUTES[key].field) for key in plan.others])
-    return _Logger(plan.message, plan.level, plan.moment, plan.request_id, others, {})
-
-
-def _remember(known: _Known, key: tuple[str, str], common: tuple[bytes, Invocation]) -> None:
+def _remember(known: _Known, key: tuple[str, str], common: _Common) -> None:
     if len(known) >= _MOST_KNOWN:
         known.clear()
     known[key] = common

@@ -6,6 +6,7 @@ Pauses between tries move the clock and take no time; a deadline's seconds are r
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -496,3 +497,38 @@ def test_every_item_is_delivered_rejected_dropped_or_held(
     for signal in SIGNALS:
         delivered = sum(result.delivered for result in results if result.batch.signal == signal)
         assert collector.accepted(PATHS[signal]) - before[signal] == delivered
+
+
+class TestWhoIsNext:
+    """What is to be sent beside a request begins where that takes its time without a wait for an answer."""
+
+    def test_begins_before_a_batch_is_taken_apart(self, bench: Bench) -> None:
+        whole = batch(LOGS, 4, padding="x" * 50_000)
+        bench.collector.limit_bytes = 101_000
+        bench.send(whole)
+        begun: list[int] = []
+        bench.transport.relay.start(*[partial(begun.append, number) for number in range(2)])
+
+        # There is no time for any of its parts, so nobody waits.
+        bench.send(whole, within_s=0.0)
+
+        assert begun == [0, 1]
+
+    def test_begins_before_a_pause(self, bench: Bench) -> None:
+        begun: list[int] = []
+        at_pause: list[list[int]] = []
+        # Such a header makes it no HTTP, and nothing is sent.
+        endpoint = Endpoint(LOGS, bench.collector.endpoint, headers={"x": "a\nb"})
+        delivery = Delivery(
+            {LOGS: endpoint},
+            bench.transport,
+            bench.clock,
+            bench.said.diagnostics(bench.clock),
+            random=lambda: 1.0,
+            wait=lambda seconds: (at_pause.append([*begun]), bench.wait(seconds))[1],
+        )
+        bench.transport.relay.start(*[partial(begun.append, number) for number in range(2)])
+
+        delivery.send(batch(LOGS, 1), Deadline.after(5.0, bench.clock))
+
+        assert at_pause[0] == [0, 1]

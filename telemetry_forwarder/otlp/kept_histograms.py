@@ -11,7 +11,10 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation
 
 
 class KeptHistograms(ExplicitBucketHistogramAggregation):
-    """With the instrument's own bounds; one for each instrument, kept as long as nothing has attributes."""
+    """With each instrument's own bounds. One is kept by the instrument's name, for measurements without attributes.
+
+    For the views of one provider with one reader: others would share what is kept.
+    """
 
     def __init__(self) -> None:
         super().__init__()

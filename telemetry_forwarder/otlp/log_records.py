@@ -33,13 +33,18 @@ class ScopeRecords:
         return len(self._records)
 
     def take(self) -> list[bytes]:
+        """What was gathered; the indexes of its moments go on."""
         taken, self._records = self._records, []
         return taken
 
     def add(
         self, time_ns: int, observed: bytes, fixed: bytes, body: "str | bytes", attributes: bytes
     ) -> None:
-        """Encode a record, 0 for an unknown moment. All but *time_ns* and a *body* of text are fields already."""
+        """Encode a record. *time_ns* is 0 where its moment is not known.
+
+        All else is encoded already: *observed* by `observed_field`, what is *fixed* for many as `LogEncoder` gives it,
+        a *body* that is no text by `body_field`, *attributes* by `ATTRIBUTES`.
+        """
         if time_ns:
             # Lambda's times are milliseconds: an index in the nanoseconds keeps the order of what happened within one.
             indexes = self._indexes
@@ -52,6 +57,7 @@ class ScopeRecords:
                 indexes[time_ns] = index + 1
                 time_ns += index if index < _LAST_INDEX else _LAST_INDEX
         if isinstance(body, str):
+            # What `utf8` does, without the call: once a line.
             try:
                 value = body.encode()
             except UnicodeEncodeError:

@@ -70,7 +70,7 @@ def _number(point: NumberDataPoint) -> bytes:
     value = point.value
     is_integer = isinstance(value, int) and MIN_INT <= value <= MAX_INT
     said = _signed(_AS_INT, value) if is_integer else _double(_AS_DOUBLE, value)
-    return _fixed(_TIME, point.time_unix_nano) + said + _number_attributes.fields(point.attributes or {})
+    return _fixed(_TIME, point.time_unix_nano) + said + _number_attributes.fields(point.attributes)
 
 
 def _histogram_point(point: HistogramDataPoint) -> bytes:
@@ -91,10 +91,7 @@ def _histogram_point(point: HistogramDataPoint) -> bytes:
     counts = point.bucket_counts
     buckets = field(_BUCKETS, struct.pack(f"<{len(counts)}Q", *counts))
     return (
-        measured
-        + buckets
-        + _bounds(point.explicit_bounds)
-        + _histogram_attributes.fields(point.attributes or {})
+        measured + buckets + _bounds(point.explicit_bounds) + _histogram_attributes.fields(point.attributes)
     )
 
 

@@ -1,7 +1,7 @@
 """JSON values -> the bytes of OTLP's AnyValue and KeyValue, without the messages in between. Pure; takes every value.
 
-Only log records are written so: at thousands a second, making a message object for each value takes most of the
-time. Each function gives what the serialized message of opentelemetry-proto would be, and the tests compare the two.
+Log records and metrics' points are written so: making a message object for each value takes most of the time. Each
+function gives what the serialized message of opentelemetry-proto would be, and the tests compare the two.
 https://protobuf.dev/programming-guides/encoding/
 """
 
@@ -133,7 +133,7 @@ class Attribute:
 
 
 class Attributes(Memo[str, Attribute]):
-    """By their keys, for fields with *tag*."""
+    """By their keys, for fields with *tag*. Long keys are not kept."""
 
     def __init__(self, tag: bytes) -> None:
         super().__init__(lambda key: Attribute(tag, key), 256)
@@ -141,7 +141,7 @@ class Attributes(Memo[str, Attribute]):
     def __missing__(self, key: str) -> Attribute:
         return super().__missing__(key) if len(key) <= _SHORT else self._function(key)
 
-    def fields(self, attributes: Mapping[str, Any]) -> bytes:
+    def fields(self, attributes: Mapping[str, Any] | None) -> bytes:
         """A field for each of *attributes*."""
         return b"".join([self[key].field(attributes[key]) for key in attributes]) if attributes else b""
 

@@ -101,7 +101,7 @@ class Conversion:
     def _add_past(self, record: Record) -> None:
         match record:
             case LogLine():
-                self._lines.add_past(record)
+                self._lines.add_alone(record)
             case Malformed():
                 self._logs.add_malformed(record)
             case Event():

@@ -127,18 +127,26 @@ def _records(events: list[Any], observed_ns: int) -> list[Record]:
 
 def record_of(event: Any, observed_ns: int) -> Record:
     """What a member of a post says: an event, or anything else."""
+    try:
+        type_ = event["type"]
+        if type_ in _LOG_TYPES and len(event) == _MEMBERS and (at_ns := time_ns(event["time"])):
+            return LogLine(type_, at_ns, observed_ns, event["record"])
+    except (KeyError, TypeError):
+        pass  # Something is missing, or it is no object at all: read below with more patience.
+    return _odd_record(event, observed_ns)
+
+
+def _odd_record(event: Any, observed_ns: int) -> Record:
+    """Platform events, and what has not the shape of an event."""
     if not isinstance(event, dict):
         return Malformed(observed_ns, json_text(event))
     type_, time = event.get("type"), event.get("time")
     at_ns = time_ns(time)
     if not isinstance(type_, str) or not type_:
         return read_event("", at_ns, observed_ns, event)
-    extra = {}
-    # What has a moment and a record has nothing else in so few.
-    if len(event) != _MEMBERS or not at_ns or "record" not in event:
-        extra = {key: value for key, value in event.items() if key not in _KNOWN_MEMBERS}
-        if time and not at_ns:
-            extra["time"] = time
+    extra = {key: value for key, value in event.items() if key not in _KNOWN_MEMBERS}
+    if time and not at_ns:
+        extra["time"] = time
     if type_ in _LOG_TYPES:
         return LogLine(type_, at_ns, observed_ns, event.get("record"), extra or None)
     return read_event(type_, at_ns, observed_ns, event.get("record"), extra or None)

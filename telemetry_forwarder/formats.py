@@ -58,7 +58,7 @@ def tells_out_of_memory(line: Line) -> bool:
     if 0 < line.severity_number < severity.ERROR:
         return False
     said = line.body if isinstance(line.body, str) else ""
-    return out_of_memory(said) or out_of_memory(line.exception_type)
+    return out_of_memory(said) or (bool(line.attributes) and out_of_memory(line.exception_type))
 
 
 def out_of_memory(text: str) -> bool:

@@ -34,10 +34,13 @@ class LogLines:
 
     def add(self, record: LogLine) -> None:
         """The long way, for any line."""
-        if self._is_left_out(record):
+        if record.origin != "function":
+            self.add_alone(record)
             return
         line = read_line(record.record, keep_raw=self._keep_raw)
-        invocation = self._owner(record, line) if record.origin == "function" else None
+        invocation = self._invocations.of_line(line.request_id, record.time_ns)
+        if invocation is None and line.request_id:
+            invocation = self._owner_of_stranger(line, record.time_ns)
         if invocation is not None:
             _note(invocation, record.time_ns, line)
         if self._are_wanted:
@@ -47,24 +50,20 @@ class LogLines:
             if self._invocations.is_only_attempt(invocation):
                 self._usual.learn(record, line, fixed, invocation)
 
-    def add_past(self, record: LogLine) -> None:
-        """To no invocation: those of this life have nothing to do with it, even where a retry has the same id."""
-        if self._are_wanted and not self._is_left_out(record):
+    def add_alone(self, record: LogLine) -> None:
+        """To no invocation: a line of an extension, or of an earlier life.
+
+        Those of this life have nothing to do with the latter, even where a retry has the same id.
+        """
+        if record.origin == "extension" and is_own_line(record.record):
+            self._ledger.left_out(LOGS, 1, "own line")
+        elif self._are_wanted:
             self._encoder.add_line(record, read_line(record.record, keep_raw=self._keep_raw), None)
 
-    def _is_left_out(self, record: LogLine) -> bool:
-        is_own = record.origin == "extension" and is_own_line(record.record)
-        if is_own:
-            self._ledger.left_out(LOGS, 1, "own line")
-        return is_own
-
-    def _owner(self, record: LogLine, line: Line) -> Invocation | None:
-        invocation = self._invocations.of_line(line.request_id, record.time_ns)
-        if invocation is not None or not line.request_id:
-            return invocation
-        # An id that nobody knows is the user's, and tells nothing.
-        latest = self._invocations.of_line("", record.time_ns)
-        if latest and latest.done and latest.done.time_ns < record.time_ns and line.has_likely_request_id:
+    def _owner_of_stranger(self, line: Line, time_ns: int) -> Invocation | None:
+        """The invocation of a line whose id nobody knows: it is the user's, and tells nothing."""
+        latest = self._invocations.of_line("", time_ns)
+        if latest and latest.done and latest.done.time_ns < time_ns and line.has_likely_request_id:
             # It may be of the next one, of which Lambda has not told us yet.
             return None
         return latest

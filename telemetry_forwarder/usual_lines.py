@@ -115,10 +115,11 @@ class UsualLines:
         return True
 
     def _read_text(self, said: str) -> _Read | None:
-        try:
-            first, second, third, text = said.split("\t", 3)
-        except ValueError:
+        parts = said.split("\t", 3)
+        # Not by what unpacking raises: prints are many, and that would take as long as the rest of this.
+        if len(parts) != 4:
             return None
+        first, second, third, text = parts
         # `[INFO]⇥moment⇥id⇥text` is Python's, `moment⇥id⇥INFO⇥text` Node's and .NET's.
         common, moment = self._bracketed.get((first, third)), second
         if common is None:

@@ -91,5 +91,7 @@ def _head_of_text(size: int) -> bytes:
     return _BODY + encoded(len(text) + size) + text
 
 
+# A post's records have one.
+observed_fields = Memo(observed_field, 16)
 _frames = Memo(_frame, 8_192)
 _heads_of_text = Memo(_head_of_text, 8_192)

@@ -15,7 +15,7 @@ from telemetry_forwarder.batch import LOGS, Batch
 from telemetry_forwarder.invocation import Invocation
 from telemetry_forwarder.line import REQUEST_ID, Line, believed
 from telemetry_forwarder.otlp.common import OfResource, clean, key_values, scope_field
-from telemetry_forwarder.otlp.log_records import ATTRIBUTES, ScopeRecords, body_field, observed_field
+from telemetry_forwarder.otlp.log_records import ATTRIBUTES, ScopeRecords, body_field, observed_fields
 from telemetry_forwarder.otlp.platform_attributes import (
     WARN,
     envelope_attributes,
@@ -147,7 +147,7 @@ class LogEncoder(OfResource):
         if type(body) is not str:
             body = body_field(any_value(body))
         own = ATTRIBUTES.fields(attributes)
-        self._records[origin].add(time_ns, observed_field(observed_ns), fixed, body, own)
+        self._records[origin].add(time_ns, observed_fields[observed_ns], fixed, body, own)
         return fixed
 
     def _remember(self, alike: "_Alike") -> bytes:

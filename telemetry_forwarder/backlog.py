@@ -74,8 +74,19 @@ class Backlog:
 
     def is_time_for(self, body: Body) -> bool:
         """Whether *body* can be converted before the end, at the share of the CPU that we have."""
-        seconds = len(body.content) * _CPU_S_PER_BYTE / self._cpu_share
-        return self._end is None or self._end.left_s() > seconds
+        return self._is_time_for(len(body.content))
+
+    def _is_time_for(self, size: int) -> bool:
+        return self._end is None or self._end.left_s() > size * _CPU_S_PER_BYTE / self._cpu_share
+
+    def convert(self, body: Body) -> list[Batch]:
+        """Convert *body*, and where the end comes while that goes on, write its other lines down as they came."""
+        batches = self._conversion.take_in(
+            body.content, body.observed_ns, lambda: self._is_time_for(PIECE_BYTES)
+        )
+        if rest := self._conversion.take_rest():
+            self.keep(Body(rest, body.observed_ns), Deadline.after(SPOOL_S, self._clock))
+        return batches
 
     def keep(self, body: Body, deadline: Deadline) -> None:
         """Write *body* down as it came, or count it as dropped where there is no room or no time."""

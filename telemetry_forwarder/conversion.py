@@ -7,7 +7,7 @@ from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import LOGS, Batch
 from telemetry_forwarder.config import Settings
-from telemetry_forwarder.decoding import Decoder, record_of
+from telemetry_forwarder.decoding import Decoder, is_line, post_of, record_of
 from telemetry_forwarder.exporter_metrics import Measurement
 from telemetry_forwarder.invocations import Invocations
 from telemetry_forwarder.ledger import Ledger
@@ -43,8 +43,14 @@ TOLD_BY_SPANS_AND_METRICS = frozenset(
 )
 # So many events are made into spans and metrics at once; each waits in less than a kilobyte.
 _MANY = 2_000
+# As few as at the CPU share of 128 MB take some 50 ms.
+_LINES_AT_ONCE = 150
 # A piece of a cut record comes in the same post as its rest or in the next one.
 _LONGEST_WAIT_FOR_REST_NS = 10_000_000_000
+
+
+def _always() -> bool:
+    return True
 
 
 class Conversion:
@@ -75,19 +81,30 @@ class Conversion:
         self._metrics = MetricEncoder(resource, version, temporality=temporality, new_id=new_id)
         self._ended: list[str] = []
         self._reported: list[str] = []
+        self._rest = b""
         self._news = 0
         self._has_logs = "logs" in settings.signals
         self._has_spans = "spans" in settings.signals
         self._has_metrics = "metrics" in settings.signals
 
-    def take_in(self, body: bytes, observed_ns: int) -> list[Batch]:
-        """Convert a post; give the log batches that it makes. Spans and metrics wait for `take`."""
+    def take_in(
+        self, body: bytes, observed_ns: int, is_time_for_more: Callable[[], bool] = _always
+    ) -> list[Batch]:
+        """Convert a post; give the log batches that it makes. Spans and metrics wait for `take`.
+
+        Asks *is_time_for_more* after every so many lines. When there is none, the others are left to `take_rest`.
+        """
         events = self._decoder.plain_events(body)
         if events is None:
             self._add_all(self._decoder.walk(body, observed_ns))
         else:
-            self._add_events(events, observed_ns)
+            self._add_events(events, observed_ns, is_time_for_more)
         return self._logs.take()
+
+    def take_rest(self) -> bytes:
+        """A post of the lines that the last post's time did not suffice for; empty where it did."""
+        rest, self._rest = self._rest, b""
+        return rest
 
     def take_in_past(self, body: bytes, observed_ns: int) -> list[Batch]:
         """Convert a post that an earlier life had no time for: to logs alone, for it has given spans and metrics."""
@@ -163,15 +180,27 @@ class Conversion:
                 batches.append(metrics)
         return batches
 
-    def _add_events(self, events: list[Any], observed_ns: int) -> None:
+    def _add_events(self, events: list[Any], observed_ns: int, is_time_for_more: Callable[[], bool]) -> None:
         self._ledger.records_received(len(events))
         # Each goes as soon as it is converted: what it becomes takes as much memory again.
         events.reverse()
         observed = observed_field(observed_ns)
         while events:
-            event = events.pop()
-            if not self._lines.add_usual(event, observed):
-                self._add(record_of(event, observed_ns))
+            for _ in range(min(_LINES_AT_ONCE, len(events))):
+                event = events.pop()
+                if not self._lines.add_usual(event, observed):
+                    self._add(record_of(event, observed_ns))
+            if events and not is_time_for_more():
+                events, is_time_for_more = self._without_lines(events), _always
+
+    def _without_lines(self, events: list[Any]) -> list[Any]:
+        """Leave the lines of *events* to `take_rest`. What is none is few, and spans and metrics come of it."""
+        lines = [event for event in reversed(events) if is_line(event)]
+        self._rest = post_of(lines) if lines else b""
+        if not self._rest:
+            return events
+        self._ledger.records_received(-len(lines))
+        return [event for event in events if not is_line(event)]
 
     def _add_all(self, records: Iterable[Record]) -> None:
         count = 0

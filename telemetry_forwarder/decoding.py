@@ -121,6 +121,19 @@ def joined_pieces(parts: Collection[bytes]) -> bytes:
     return next(iter(parts)) if len(parts) == 1 else b"[%b]" % b",".join(part[1:-1] for part in parts)
 
 
+def is_line(event: Any) -> bool:
+    """Whether a member of a post is a line of the function's or of an extension's."""
+    return isinstance(event, dict) and event.get("type") in _LOG_TYPES
+
+
+def post_of(events: list[Any]) -> bytes:
+    """A post that says *events*; empty where orjson cannot write what it has read, for it is nested too deeply."""
+    try:
+        return orjson.dumps(events)
+    except TypeError:
+        return b""
+
+
 def _records(events: list[Any], observed_ns: int) -> list[Record]:
     return [record_of(event, observed_ns) for event in events]
 

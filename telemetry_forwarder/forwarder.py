@@ -190,7 +190,7 @@ class Forwarder:
 
     def _convert(self, body: Body) -> None:
         try:
-            batches = self._conversion.take_in(body.content, body.observed_ns)
+            batches = self._backlog.convert(body)
         except Exception as exc:
             # Ours, not Lambda's: it costs this post, and everything after it goes on.
             self._ledger.posts_dropped(1)

@@ -17,7 +17,7 @@ from telemetry_forwarder.spool import SPOOL_DAMAGED, Spool
 from telemetry_forwarder.spool_format import SpoolFormat
 from tests.fake_clock import FakeClock
 from tests.otlp_messages import REQUESTS, log_records
-from tests.posts import OBSERVED_NS, event, post
+from tests.posts import OBSERVED_NS, event, post, raw_event
 from tests.said import Said
 
 MB = 1_000_000
@@ -30,7 +30,7 @@ class Life:
         self.clock = FakeClock()
         self.ledger = Ledger()
         settings = Settings({})
-        conversion = kind(
+        self.conversion = kind(
             settings,
             Resource({}),
             self.ledger,
@@ -48,7 +48,7 @@ class Life:
             limit_bytes=spool_bytes,
             left_free_bytes=0,
         )
-        self.backlog = Backlog(conversion, self.spool, self.ledger, self.clock, cpu_share=0.25)
+        self.backlog = Backlog(self.conversion, self.spool, self.ledger, self.clock, cpu_share=0.25)
         self.backlog.restore()
 
     def keeps(self, *contents: bytes) -> None:
@@ -117,6 +117,12 @@ def test_what_is_kept_is_converted_by_the_next_life(lives: Lives) -> None:
     assert (second.backlog.has_past, second.spool.used_bytes) == (False, 0)
 
 
+REPORTS = [
+    event(
+        "platform.report", {"requestId": f"id {number}", "status": "timeout", "metrics": {"durationMs": 3.0}}
+    )
+    for number in range(400)
+]
 LONG = [f"line {number} of a long post" for number in range(2_000)]
 
 
@@ -161,6 +167,56 @@ def test_post_that_was_begun_and_finds_no_time_comes_again(lives: Lives) -> None
 
     assert life.posts == Tally(POSTS, restored=1, spooled=1)
     assert [line for piece in all_converted(lives()) for line in piece] == LONG
+
+
+def test_end_that_comes_while_a_post_is_converted_leaves_the_other_lines_to_the_next_life(
+    lives: Lives,
+) -> None:
+    life = lives()
+    body = post(*[event("function", line) for line in LONG], *REPORTS)
+
+    life.backlog.end(Deadline.after(0.0, life.clock))
+    batches = life.backlog.convert(Body(body, OBSERVED_NS))
+    rest = all_converted(lives())
+
+    assert 0 < len(bodies(batches)) < len(LONG) // 3
+    assert bodies(batches) + [line for piece in rest for line in piece] == LONG
+    assert life.conversion.take_reported() == [f"id {number}" for number in range(400)]
+    assert life.ledger.snapshot().records_received == len(bodies(batches)) + len(REPORTS)
+    assert life.posts == Tally(POSTS, received=1, spooled=1)
+
+
+def test_post_for_which_there_is_time_is_converted_whole(lives: Lives) -> None:
+    life = lives()
+
+    life.backlog.end(Deadline.after(0.5, life.clock))
+    batches = life.backlog.convert(Body(post(*[event("function", line) for line in LONG]), OBSERVED_NS))
+
+    assert bodies(batches) == LONG
+    assert life.posts == Tally(POSTS)
+
+
+def test_post_without_lines_leaves_nothing(lives: Lives) -> None:
+    life = lives()
+
+    life.backlog.end(Deadline.after(0.0, life.clock))
+    life.backlog.convert(Body(post(*REPORTS), OBSERVED_NS))
+
+    assert len(life.conversion.take_reported()) == len(REPORTS)
+    assert life.posts == Tally(POSTS)
+
+
+def test_lines_that_cannot_be_written_down_as_they_came_are_converted(lives: Lives) -> None:
+    """orjson reads 1,024 levels and writes 254."""
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+    lines = post(*[event("function", line) for line in LONG])
+    life = lives()
+
+    life.backlog.end(Deadline.after(0.0, life.clock))
+    batches = life.backlog.convert(Body(lines[:-1] + b"," + raw_event(deep) + b"]", OBSERVED_NS))
+
+    assert len(bodies(batches)) == len(LONG) + 1
+    assert life.posts == Tally(POSTS)
 
 
 def test_what_waits_is_bounded(lives: Lives) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 
-from telemetry_forwarder.backlog import SPOOL_S
 from telemetry_forwarder.batch import SIGNALS
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.config import PREFIX, Settings
@@ -18,6 +17,7 @@ from telemetry_forwarder.flush_policy import FlushPolicy
 from telemetry_forwarder.flush_terms import FlushSettings, Mode
 from telemetry_forwarder.forwarder import Forwarder
 from telemetry_forwarder.grpc_calls import has_grpc
+from telemetry_forwarder.holding import SPOOL_S
 from telemetry_forwarder.inbox import Inbox
 from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.otlp.common import resource

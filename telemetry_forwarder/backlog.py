@@ -9,13 +9,11 @@ from telemetry_forwarder.batch import POSTS, Batch
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion import Conversion
 from telemetry_forwarder.decoding import joined_pieces, pieces
+from telemetry_forwarder.holding import NOT_SPOOLED, SPOOL_S
 from telemetry_forwarder.inbox import Body
 from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.spool import Entry, Spool
 
-NOT_SPOOLED = "not spooled"
-# Left of the shutdown for writing to disk what no endpoint has taken.
-SPOOL_S = 0.3
 # As much as the inbox takes by default, for it is emptied into this.
 _MOST_BYTES = 16_777_216
 # Some 150 lines: 5 ms of CPU, and 70 ms at the share of 128 MB.

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 
 from telemetry_forwarder.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.data import data
-from telemetry_forwarder.ledger import Snapshot, Tally
+from telemetry_forwarder.ledger import Ledger, Snapshot, Tally
+
+# Each of them is a data point more in a request.
+_EVERY_S = 60.0
 
 
 @data
@@ -16,6 +19,23 @@ class Measurement:
     value: int
     attributes: Mapping[str, str]
     is_counter: bool
+
+
+class OwnMetrics:
+    """What has changed since it was last asked, which is seldom answered."""
+
+    def __init__(self, ledger: Ledger, now_s: float) -> None:
+        self._ledger = ledger
+        self._told = ledger.snapshot()
+        self._told_at_s = now_s
+
+    def take(self, now_s: float, *, is_last: bool) -> list[Measurement]:
+        """None before it is time, unless this *is_last*."""
+        if not is_last and now_s - self._told_at_s < _EVERY_S:
+            return []
+        before, self._told = self._told, self._ledger.snapshot()
+        self._told_at_s = now_s
+        return changes(before, self._told)
 
 
 def changes(before: Snapshot, after: Snapshot) -> list[Measurement]:

@@ -11,14 +11,13 @@ from telemetry_forwarder.batch import SIGNALS, Batch
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.data import state
 from telemetry_forwarder.delivery import Delivery
+from telemetry_forwarder.holding import SPOOL_S
 from telemetry_forwarder.inbox import Inbox, Sent
 from telemetry_forwarder.lane import Lane
 from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.outbox import Outbox
 from telemetry_forwarder.route import Result
 from telemetry_forwarder.spool import Entry, Spool
-
-_TO_SPOOL_S = 0.3
 
 
 @state
@@ -129,7 +128,7 @@ class Flush:
         """Put *batch* back; to disk, where memory has filled up since it was taken."""
         left = [batch]
         if not self._outbox.has_room_for(batch) and self._deadline is not None:
-            left = self._spool.write(left, self._deadline.not_before(_TO_SPOOL_S))
+            left = self._spool.write(left, self._deadline.not_before(SPOOL_S))
         self._outbox.put_back(left)
 
 

@@ -5,26 +5,23 @@ delivered or dropped, and the ledger is told of each step.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from telemetry_forwarder.backlog import NOT_SPOOLED, PIECE_BYTES, SPOOL_S, Backlog
-from telemetry_forwarder.batch import Batch
+from telemetry_forwarder.backlog import PIECE_BYTES, Backlog
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion import Conversion
 from telemetry_forwarder.delivery import Delivery
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.exporter_metrics import changes
+from telemetry_forwarder.exporter_metrics import OwnMetrics
 from telemetry_forwarder.flush import Flush
 from telemetry_forwarder.flush_policy import FlushPolicy
 from telemetry_forwarder.flush_terms import Step
 from telemetry_forwarder.free_memory import FreeMemory
+from telemetry_forwarder.holding import SPOOL_S, Holding
 from telemetry_forwarder.inbox import Body, Inbox, Invoked, Sent, ShutDown, Subscribed
 from telemetry_forwarder.ledger import Ledger
-from telemetry_forwarder.outbox import LARGER_THAN_OUTBOX, Outbox
+from telemetry_forwarder.outbox import Outbox
 from telemetry_forwarder.repeats import Repeats
 from telemetry_forwarder.spool import Spool
-
-_OWN_METRICS_EVERY_S = 60.0
 
 
 class Forwarder:
@@ -49,8 +46,7 @@ class Forwarder:
         """*signals* are those that there is an endpoint for; without *repeats* every post is a new one."""
         self._inbox = inbox
         self._conversion = conversion
-        self._outbox = outbox
-        self._spool = spool
+        self._holding = Holding(outbox, spool, ledger, clock)
         self._delivery = delivery
         self._flush = Flush(inbox, outbox, spool, delivery, ledger)
         self._backlog = Backlog(conversion, spool, ledger, clock, cpu_share=cpu_share)
@@ -66,8 +62,7 @@ class Forwarder:
         self._is_draining = False
         self._has_flushed = False
         self._has_telemetry = True
-        self._measured = ledger.snapshot()
-        self._measured_at_s = clock.monotonic_s()
+        self._own_metrics = OwnMetrics(ledger, clock.monotonic_s())
 
     def run(self) -> None:
         """Work until SHUTDOWN is dealt with. While there is nothing to do, waits without polling."""
@@ -81,7 +76,7 @@ class Forwarder:
     def _rescue(self) -> None:
         """Something of ours has broken: what is held goes to disk, and the books are closed."""
         deadline = Deadline.after(SPOOL_S, self._clock)
-        self._outbox.put_back(self._spool.write(self._flush.abandon(), deadline))
+        self._holding.put_back(self._flush.abandon(), deadline)
         self._backlog.keep_rest(deadline)
         self._close_books(deadline)
 
@@ -94,7 +89,7 @@ class Forwarder:
                 self._has_flushed = False
                 self._free_memory.give_back()
             if step.should_spool:
-                self._write_spool(Deadline.after(SPOOL_S, self._clock))
+                self._holding.write_down(Deadline.after(SPOOL_S, self._clock))
             if step.flush is not None:
                 self._begin_flush(step.flush)
                 # To begin it has taken its time: how long to wait is another step's.
@@ -114,10 +109,10 @@ class Forwarder:
         self._delivery.close()
 
     def _next_step(self) -> Step:
-        held_bytes = self._outbox.held_bytes + self._spool.waiting + self._conversion.has_something
+        held_bytes = self._holding.waiting + self._conversion.has_something
         self._policy.observed(
             held_bytes=held_bytes,
-            is_nearly_full=self._outbox.is_nearly_full,
+            is_nearly_full=self._holding.is_nearly_full,
             is_circuit_open=all(map(self._delivery.is_open, self._signals)),
         )
         return self._policy.step()
@@ -150,7 +145,7 @@ class Forwarder:
                 self._flush.go_on()
                 self._note_flush()
         elif backlog.has_past and not has_come:
-            self._put(backlog.convert_past())
+            self._holding.put(backlog.convert_past())
             self._free_memory.used(PIECE_BYTES)
 
     def _take(self, item: Body | Invoked | ShutDown | Subscribed | Sent) -> None:
@@ -196,26 +191,14 @@ class Forwarder:
             self._ledger.posts_dropped(1)
             self._say.warn(f"a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
             return
-        self._put(batches)
+        self._holding.put(batches)
         self._free_memory.used(len(body.content))
         if self._conversion.has_much:
-            self._put(self._conversion.take(self._clock.unix_ns(), []))
+            self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
         for request_id in self._conversion.take_ended():
             self._policy.runtime_done(request_id, body.observed_ns)
         for request_id in self._conversion.take_reported():
             self._policy.reported(request_id)
-
-    def _put(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            if not self._outbox.has_room_for(batch):
-                self._write_spool(Deadline.after(SPOOL_S, self._clock))
-            if not self._outbox.put(batch):
-                self._put_on_disk(batch)
-
-    def _put_on_disk(self, batch: Batch) -> None:
-        """*batch* is larger than all of the outbox: it goes to disk by itself, or nowhere."""
-        for left in self._spool.write([batch], Deadline.after(SPOOL_S, self._clock)):
-            self._ledger.dropped(left.signal, left.items, LARGER_THAN_OUTBOX)
 
     def _let_go(self) -> None:
         while self._waiting:
@@ -225,7 +208,8 @@ class Forwarder:
         self._is_draining = self._shut_down is not None
         if self._shut_down is not None and self._backlog.is_empty:
             self._conversion.shut_down(self._shut_down.reason, self._clock.unix_ns())
-        self._put(self._conversion.take(self._clock.unix_ns(), self._own_metrics()))
+        own = self._own_metrics.take(self._clock.monotonic_s(), is_last=self._shut_down is not None)
+        self._holding.put(self._conversion.take(self._clock.unix_ns(), own))
         # After a failure the environment begins anew and finds what is on disk; after a spindown it is gone.
         is_last_chance = self._shut_down is not None and self._shut_down.reason.lower() == "spindown"
         self._flush.begin(deadline, is_last_chance=is_last_chance)
@@ -237,38 +221,25 @@ class Forwarder:
             self._has_flushed = True
             self._say.debug(self._ledger.summary)
 
-    def _write_spool(self, deadline: Deadline) -> None:
-        self._outbox.put_back(self._spool.write(self._outbox.take_all(), deadline))
-
     def _finish(self, shut_down: ShutDown) -> None:
         deadline = shut_down.deadline.less(min(SPOOL_S / 2, shut_down.deadline.left_s() / 4))
-        self._outbox.put_back(self._spool.write(self._flush.abandon(), deadline))
-        self._put(self._conversion.take(self._clock.unix_ns(), []))
-        self._write_spool(deadline)
+        self._holding.put_back(self._flush.abandon(), deadline)
+        self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
+        self._holding.write_down(deadline)
         # What was taken from Lambda since then has nobody else to keep it.
         self._inbox.close()
         for item in self._inbox.take(0.0):
             self._take(item)
         if self._has_telemetry:
             self._conversion.shut_down(shut_down.reason, self._clock.unix_ns())
-        self._put(self._conversion.take(self._clock.unix_ns(), []))
+        self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
         self._backlog.keep_rest(deadline)
         self._close_books(deadline)
         self._let_go()
         shut_down.done.set()
 
     def _close_books(self, deadline: Deadline) -> None:
-        self._write_spool(deadline)
-        for batch in self._outbox.take_all():
-            self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
+        self._holding.write_down(deadline)
+        self._holding.drop()
         self._ledger.posts_refused(self._inbox.take_refusals())
         self._say.info(self._ledger.summary())
-
-    def _own_metrics(self) -> list[Any]:
-        """Our own state for the metrics: seldom, because each of these is a data point more in a request."""
-        now_s = self._clock.monotonic_s()
-        if self._shut_down is None and now_s - self._measured_at_s < _OWN_METRICS_EVERY_S:
-            return []
-        before, self._measured = self._measured, self._ledger.snapshot()
-        self._measured_at_s = now_s
-        return list(changes(before, self._measured))

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.resources import Resource
 
-from telemetry_forwarder.backlog import NOT_SPOOLED, Backlog
+from telemetry_forwarder.backlog import Backlog
 from telemetry_forwarder.batch import POSTS, Batch
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.config import Settings
 from telemetry_forwarder.conversion import Conversion
+from telemetry_forwarder.holding import NOT_SPOOLED
 from telemetry_forwarder.inbox import Body
 from telemetry_forwarder.ledger import Ledger, Tally
 from telemetry_forwarder.spool import SPOOL_DAMAGED, Spool

@@ -1,5 +1,5 @@
 from telemetry_forwarder.batch import LOGS, SIGNALS
-from telemetry_forwarder.exporter_metrics import Measurement, changes
+from telemetry_forwarder.exporter_metrics import Measurement, OwnMetrics, changes
 from telemetry_forwarder.ledger import Ledger
 
 
@@ -45,3 +45,17 @@ def test_what_goes_to_disk_stays_in_flight() -> None:
     ledger.spooled(LOGS, 10)
 
     assert changes(before, ledger.snapshot()) == []
+
+
+def test_own_metrics_are_told_once_a_minute_and_at_the_end() -> None:
+    ledger = Ledger()
+    ledger.received(LOGS, 1)
+    own = OwnMetrics(ledger, 1_000.0)
+    asked = [(1_059.0, False), (1_060.0, False), (1_119.0, False), (1_120.0, False), (1_121.0, True)]
+
+    told = []
+    for now_s, is_last in asked:
+        ledger.received(LOGS, 2)
+        told.append([each.value for each in own.take(now_s, is_last=is_last)])
+
+    assert told == [[], [4], [], [4], [2]]

@@ -21,7 +21,7 @@ ROWS = """
     flush backlog
     conversion delivery
     log_lines
-    usual_lines
+    usual_lines holding
     route flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
     transport answers splitting circuit cadence request_ends
     direct proxied phases redelivery spool_folder json_lines text_lines stitching envelopes platform_events lenient_json

@@ -92,6 +92,28 @@ def test_endpoint_that_is_not_there_fails_no_invocation(
     assert all(map(is_exact, ledger(function).values()))
 
 
+OF_THE_FUNCTION = {
+    "OTEL_SDK_DISABLED": "true",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "x",
+    "OTEL_PYTHON_CONTEXT": "nonsense",
+    "GRPC_POLL_STRATEGY": "nonsense",
+    "OTEL_SERVICE_NAME": "checkout",
+}
+
+
+def test_what_the_function_sets_for_its_own_sdk_is_not_for_ours(
+    environment: Environment, collector: FakeCollector
+) -> None:
+    with environment(OF_THE_FUNCTION) as function:
+        answer = function.invoke({"log": 1})
+        (exit_,) = function.shutdown()
+
+    assert (answer.status, exit_.code) == ("success", 0)
+    assert all("[telemetry-forwarder]" in line for line in function.extension_output)
+    assert all(books["delivered"] > 0 for books in ledger(function).values())
+    assert {resource["service.name"] for resource, _, _ in collector.logs()} == {"checkout"}
+
+
 NONSENSE = dict.fromkeys(
     (
         "TELEMETRY_FORWARDER_TYPES",

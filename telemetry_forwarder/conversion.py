@@ -11,7 +11,7 @@ from telemetry_forwarder.decoding import Decoder, is_line, post_of, record_of
 from telemetry_forwarder.exporter_metrics import Measurement
 from telemetry_forwarder.invocations import Invocations
 from telemetry_forwarder.ledger import Ledger
-from telemetry_forwarder.log_lines import LogLines
+from telemetry_forwarder.log_lines import NOT_WANTED, LogLines
 from telemetry_forwarder.otlp.log_records import observed_field
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.otlp.metrics import MetricEncoder
@@ -49,7 +49,7 @@ _LINES_AT_ONCE = 150
 _LONGEST_WAIT_FOR_REST_NS = 10_000_000_000
 
 
-def _always() -> bool:
+def _always(_size: int) -> bool:
     return True
 
 
@@ -71,9 +71,9 @@ class Conversion:
         self._ledger = ledger
         self._decoder = Decoder()
         self._invocations = Invocations(is_managed=is_managed, new_id=new_id)
-        self._logs = LogEncoder(
-            resource, version, batch_bytes=settings.batch_bytes, batch_items=settings.batch_items
-        )
+        # What is larger than the outbox is not held there.
+        batch_bytes = min(settings.batch_bytes, settings.outbox_bytes // 2)
+        self._logs = LogEncoder(resource, version, batch_bytes=batch_bytes, batch_items=settings.batch_items)
         self._lines = LogLines(settings, self._logs, self._invocations, ledger)
         self._spans = SpanEncoder(
             resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id
@@ -88,17 +88,20 @@ class Conversion:
         self._has_metrics = "metrics" in settings.signals
 
     def take_in(
-        self, body: bytes, observed_ns: int, is_time_for_more: Callable[[], bool] = _always
+        self, body: bytes, observed_ns: int, is_time_for: Callable[[int], bool] = _always
     ) -> list[Batch]:
         """Convert a post; give the log batches that it makes. Spans and metrics wait for `take`.
 
-        Asks *is_time_for_more* after every so many lines. When there is none, the others are left to `take_rest`.
+        *is_time_for* says whether so many bytes can be converted, and is asked again after every so many lines. Those
+        that there is no time for are left to `take_rest`.
         """
         events = self._decoder.plain_events(body)
-        if events is None:
+        if events is not None:
+            self._add_events(events, observed_ns, len(body), is_time_for)
+        elif is_time_for(len(body)):
             self._add_all(self._decoder.walk(body, observed_ns))
         else:
-            self._add_events(events, observed_ns, is_time_for_more)
+            self._rest = body
         return self._logs.take()
 
     def take_rest(self) -> bytes:
@@ -111,7 +114,10 @@ class Conversion:
         decoder = Decoder()
         records = [*decoder.decode(body, observed_ns), *decoder.give_up()]
         self._ledger.records_received(len(records))
-        for record in records if self._has_logs else ():
+        if not self._has_logs:
+            self._ledger.left_out(LOGS, len(records), NOT_WANTED)
+            return []
+        for record in records:
             self._add_past(record)
         return self._logs.take()
 
@@ -180,18 +186,21 @@ class Conversion:
                 batches.append(metrics)
         return batches
 
-    def _add_events(self, events: list[Any], observed_ns: int, is_time_for_more: Callable[[], bool]) -> None:
+    def _add_events(
+        self, events: list[Any], observed_ns: int, size: int, is_time_for: Callable[[int], bool]
+    ) -> None:
         self._ledger.records_received(len(events))
+        few_bytes = size * min(_LINES_AT_ONCE, len(events)) // max(1, len(events))
         # Each goes as soon as it is converted: what it becomes takes as much memory again.
         events.reverse()
         observed = observed_field(observed_ns)
         while events:
+            if not is_time_for(few_bytes):
+                events, is_time_for = self._without_lines(events), _always
             for _ in range(min(_LINES_AT_ONCE, len(events))):
                 event = events.pop()
                 if not self._lines.add_usual(event, observed):
                     self._add(record_of(event, observed_ns))
-            if events and not is_time_for_more():
-                events, is_time_for_more = self._without_lines(events), _always
 
     def _without_lines(self, events: list[Any]) -> list[Any]:
         """Leave the lines of *events* to `take_rest`. What is none is few, and spans and metrics come of it."""
@@ -216,6 +225,8 @@ class Conversion:
             case Malformed():
                 if self._has_logs:
                     self._logs.add_malformed(record)
+                else:
+                    self._ledger.left_out(LOGS, 1, NOT_WANTED)
             case Event():
                 self._add_event(record)
 

@@ -5,7 +5,7 @@ event, and what Lambda has cut is stitched.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -114,11 +114,6 @@ def pieces(body: bytes, most_bytes: int) -> list[bytes]:
     except (ValueError, TypeError):
         return [body]
     return cut or [body]
-
-
-def joined_pieces(parts: Collection[bytes]) -> bytes:
-    """What `pieces` has cut, or the end of it, as one post again."""
-    return next(iter(parts)) if len(parts) == 1 else b"[%b]" % b",".join(part[1:-1] for part in parts)
 
 
 def is_line(event: Any) -> bool:

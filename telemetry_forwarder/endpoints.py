@@ -133,7 +133,8 @@ class _Reader:
 
         wanted = self._choice(*server("PROTOCOL"), choices=(HTTP_PROTOBUF, GRPC, _HTTP_JSON))
         protocol = self._spoken(server("PROTOCOL")[0], wanted)
-        url = self._url(signal, wanted, is_insecure=server("INSECURE")[1].lower() == "true")
+        is_insecure = self._choice(*server("INSECURE"), choices=("false", "true"))
+        url = self._url(signal, wanted, is_insecure=is_insecure == "true")
         if wanted == GRPC != protocol:
             url = _over_http(url, signal)
         return Endpoint(

@@ -6,7 +6,7 @@ delivered or dropped, and the ledger is told of each step.
 
 from collections.abc import Sequence
 
-from telemetry_forwarder.backlog import PIECE_BYTES, Backlog
+from telemetry_forwarder.backlog import Backlog
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion import Conversion
 from telemetry_forwarder.delivery import Delivery
@@ -20,6 +20,7 @@ from telemetry_forwarder.holding import SPOOL_S, Holding
 from telemetry_forwarder.inbox import Body, Inbox, Invoked, Sent, ShutDown, Subscribed
 from telemetry_forwarder.ledger import Ledger
 from telemetry_forwarder.outbox import Outbox
+from telemetry_forwarder.past import PIECE_BYTES
 from telemetry_forwarder.repeats import Repeats
 from telemetry_forwarder.spool import Spool
 
@@ -94,7 +95,7 @@ class Forwarder:
                 self._begin_flush(step.flush)
                 # To begin it has taken its time: how long to wait is another step's.
                 continue
-            if step.is_over and self._shut_down is not None and self._backlog.is_empty:
+            if step.is_over and self._shut_down is not None and not self._backlog.has_work:
                 self._finish(self._shut_down)
                 return
             self._take_items(step.wake_in_s)
@@ -120,13 +121,13 @@ class Forwarder:
     def _take_items(self, wake_in_s: float | None) -> None:
         """Everything; from SHUTDOWN on, posts one at a time, so that what they make is sent meanwhile."""
         backlog = self._backlog
-        items = self._inbox.take(wake_in_s if backlog.is_empty and not backlog.has_past else 0.0)[::-1]
+        items = self._inbox.take(0.0 if backlog.has_work else wake_in_s)[::-1]
         has_come = bool(items)
         try:
             for item in items:
                 if isinstance(item, ShutDown):
                     # Before the posts that came first: there may be more of them than time.
-                    backlog.end(item.deadline)
+                    self._end_backlog(item)
             while items:
                 # Each goes as soon as it is dealt with: together they may be all that the inbox takes.
                 if isinstance(item := items.pop(), Body) and backlog.is_ending:
@@ -141,12 +142,19 @@ class Forwarder:
             raise
         if not backlog.is_empty:
             self._take_body(backlog.take())
-            if self._is_draining:
-                self._flush.go_on()
-                self._note_flush()
         elif backlog.has_past and not has_come:
             self._holding.put(backlog.convert_past())
             self._free_memory.used(PIECE_BYTES)
+        else:
+            return
+        if self._is_draining:
+            self._flush.go_on()
+            self._note_flush()
+
+    def _end_backlog(self, shut_down: ShutDown) -> None:
+        self._backlog.end(shut_down.deadline)
+        if shut_down.is_for_good:
+            self._backlog.end_for_good()
 
     def _take(self, item: Body | Invoked | ShutDown | Subscribed | Sent) -> None:
         match item:
@@ -162,7 +170,7 @@ class Forwarder:
                 self._flush.sent(item.signal)
                 self._note_flush()
             case ShutDown():
-                self._backlog.end(item.deadline)
+                self._end_backlog(item)
                 self._shut_down = item
                 self._policy.shutting_down(item.deadline)
             case Subscribed():
@@ -173,10 +181,8 @@ class Forwarder:
     def _take_body(self, body: Body) -> None:
         if self._is_repeated(body):
             self._ledger.posts_repeated(1)
-        elif self._backlog.is_time_for(body):
-            self._convert(body)
         else:
-            self._backlog.keep(body, Deadline.after(SPOOL_S, self._clock))
+            self._convert(body)
 
     def _is_repeated(self, body: Body) -> bool:
         # The pieces of a cut record have one time, and may well be of the same bytes: "xxxx" and "xxxx".
@@ -210,13 +216,12 @@ class Forwarder:
             self._conversion.shut_down(self._shut_down.reason, self._clock.unix_ns())
         own = self._own_metrics.take(self._clock.monotonic_s(), is_last=self._shut_down is not None)
         self._holding.put(self._conversion.take(self._clock.unix_ns(), own))
-        # After a failure the environment begins anew and finds what is on disk; after a spindown it is gone.
-        is_last_chance = self._shut_down is not None and self._shut_down.reason.lower() == "spindown"
+        is_last_chance = self._shut_down is not None and self._shut_down.is_for_good
         self._flush.begin(deadline, is_last_chance=is_last_chance)
         self._note_flush()
 
     def _note_flush(self) -> None:
-        if self._flush.is_over and (self._backlog.is_empty or not self._is_draining):
+        if self._flush.is_over and not (self._is_draining and self._backlog.has_work):
             self._policy.flushed(was_delivered=self._flush.was_delivered)
             self._has_flushed = True
             self._say.debug(self._ledger.summary)

@@ -46,6 +46,11 @@ class ShutDown:
         self.deadline = deadline
         self.done = Latch()
 
+    @property
+    def is_for_good(self) -> bool:
+        """Whether this environment has no other life: after a failure it begins anew, and finds what is on disk."""
+        return self.reason.lower() == "spindown"
+
 
 class Subscribed:
     """How the subscription went. Without telemetry nobody may wait for any."""

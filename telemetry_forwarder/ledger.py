@@ -10,6 +10,8 @@ from types import MappingProxyType
 from telemetry_forwarder.batch import POSTS, SIGNALS
 from telemetry_forwarder.data import data
 
+NOT_READ = "could not be read"
+
 _NONE: Mapping[str, int] = MappingProxyType({})
 
 
@@ -175,7 +177,8 @@ class Ledger:
             line += f" lost by Lambda {snapshot.records_lost_by_lambda}"
         posts = snapshot.posts
         if dropped := self._posts_dropped + posts.all_dropped:
-            line += f" posts dropped {dropped}"
+            reasons = {**posts.dropped, **({NOT_READ: self._posts_dropped} if self._posts_dropped else {})}
+            line += f" posts dropped {dropped}{_by_reason(reasons)}"
         if posts.restored:
             line += f" posts restored {posts.restored}"
         if posts.spooled:

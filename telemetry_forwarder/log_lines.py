@@ -11,6 +11,8 @@ from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.records import LogLine
 from telemetry_forwarder.usual_lines import UsualLines
 
+NOT_WANTED = "not wanted as logs"
+
 
 class LogLines:
     """Gives each line to its invocation, and what it says to the encoder."""
@@ -49,6 +51,8 @@ class LogLines:
                 return
             if self._invocations.is_only_attempt(invocation):
                 self._usual.learn(record, line, fixed, invocation)
+        else:
+            self._ledger.left_out(LOGS, 1, NOT_WANTED)
 
     def add_alone(self, record: LogLine) -> None:
         """To no invocation: a line of an extension, or of an earlier life.
@@ -59,6 +63,8 @@ class LogLines:
             self._ledger.left_out(LOGS, 1, "own line")
         elif self._are_wanted:
             self._encoder.add_line(record, read_line(record.record, keep_raw=self._keep_raw), None)
+        else:
+            self._ledger.left_out(LOGS, 1, NOT_WANTED)
 
     def _owner_of_stranger(self, line: Line, time_ns: int) -> Invocation | None:
         """The invocation of a line whose id nobody knows: it is the user's, and tells nothing."""

@@ -17,7 +17,9 @@ def opened_port(port: int, say: "Diagnostics") -> _socket.socket:
     try:
         return _listening(port)
     except OSError as exc:
-        say.warn(f"port {port} cannot be had ({exc.strerror}); any free port is taken instead")
+        say.warn(
+            f"TELEMETRY_FORWARDER_PORT: port {port} cannot be had ({exc.strerror}); taken instead: any free one"
+        )
         return _listening(0)
 
 

@@ -23,6 +23,8 @@ SPOOL_FULL = "spool full"
 SPOOL_DAMAGED = "spool file damaged"
 SPOOL_GONE = "spool file gone"
 
+# More than there is in a file before the body.
+_MOST_HEAD_BYTES = 1_024
 # What the process or the machine is short of is not the file's fault: it is worth another try.
 _SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
@@ -83,6 +85,10 @@ class Spool:
     def set_aside(self) -> dict[str, int]:
         """Files that were set aside in this life, by reason: `damaged`, `half-written` or `foreign`."""
         return self._aside.counts
+
+    def has_room_for(self, batch: Batch) -> bool:
+        """Whether nothing has to go for *batch*, as far as we may use the disk."""
+        return self.used_bytes + on_disk(len(batch.body) + _MOST_HEAD_BYTES) <= self._limit_bytes
 
     def restore(self) -> None:
         """Find what an earlier life has left. Reads names only, and creates nothing."""

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -467,3 +468,79 @@ def test_lines_of_two_attempts_go_by_their_time_whichever_came_first(of_first: s
     first, second = "ab" * 8, "54565fb41ac79632"
     said = [log.span_id.hex() for _, _, log in bench.flat(LOGS, otlp.log_records) if not log.event_name]
     assert said == [first, first, second, first]
+
+
+LONG = [f"line {number} of a long post" for number in range(400)]
+MANY_REPORTS = [
+    event(
+        "platform.report", {"requestId": f"id {number}", "status": "timeout", "metrics": {"durationMs": 3.0}}
+    )
+    for number in range(400)
+]
+
+
+def test_lines_that_there_is_no_time_for_are_left_and_the_rest_is_not() -> None:
+    """Spans and metrics come of what is no line, and the next life makes none."""
+    bench = Bench()
+    sizes: list[int] = []
+
+    def is_time_for(size: int) -> bool:
+        sizes.append(size)
+        return len(sizes) < 2
+
+    body = post(*[event("function", line) for line in LONG], *MANY_REPORTS)
+    bench.batches += bench.conversion.take_in(body, OBSERVED_NS, is_time_for)
+    rest = bench.conversion.take_rest()
+
+    assert bench.logs + [each["record"] for each in json.loads(rest)] == LONG
+    assert sizes[0] * 4 < len(body) < sizes[0] * 7
+    assert bench.conversion.take_reported() == [f"id {number}" for number in range(400)]
+    assert bench.ledger.snapshot().records_received == len(bench.logs) + len(MANY_REPORTS)
+    assert (len(sizes), bench.conversion.take_rest()) == (2, b"")
+
+
+def test_post_that_has_no_lines_leaves_nothing() -> None:
+    bench = Bench()
+
+    bench.conversion.take_in(post(*MANY_REPORTS), OBSERVED_NS, lambda _size: False)
+
+    assert len(bench.conversion.take_reported()) == len(MANY_REPORTS)
+    assert bench.conversion.take_rest() == b""
+
+
+def test_lines_that_cannot_be_written_down_as_they_came_are_converted() -> None:
+    """orjson reads 1,024 levels and writes 254."""
+    bench = Bench()
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+
+    bench.batches += bench.conversion.take_in(raw_post(raw_event(deep)), OBSERVED_NS, lambda _size: False)
+
+    assert len(bench.logs) == 1
+    assert bench.conversion.take_rest() == b""
+
+
+def test_post_that_must_be_walked_through_is_left_whole() -> None:
+    bench = Bench()
+    body = post(event("function", "a"), event("function", "b"))[:-20]
+
+    assert bench.conversion.take_in(body, OBSERVED_NS, lambda _size: False) == []
+    assert (bench.conversion.take_rest(), bench.ledger.snapshot().records_received) == (body, 0)
+
+
+def test_no_batch_is_larger_than_what_can_be_held() -> None:
+    bench = Bench(OUTBOX_BYTES="65536")
+
+    bench.says(*[event("function", "x" * 1_000) for _ in range(100)])
+
+    assert len(bench.batches) > 1
+    assert max(len(batch.body) for batch in bench.batches) < 65_536
+
+
+@pytest.mark.parametrize("body", [post(event("function", "a"), event("extension", "b")), b'["?", 1]'])
+def test_what_is_not_wanted_as_logs_is_in_the_books(body: bytes) -> None:
+    bench = Bench(SIGNALS="spans")
+
+    bench.conversion.take_in(body, OBSERVED_NS)
+    bench.conversion.take_in_past(body, OBSERVED_NS)
+
+    assert bench.left_out() == {"not wanted as logs": 4}

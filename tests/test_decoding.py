@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.decoding import Decoder, joined_pieces, pieces
+from telemetry_forwarder.decoding import Decoder, pieces
 from telemetry_forwarder.platform_events import read_event
 from telemetry_forwarder.records import Event, LogLine, Malformed, Record
 from tests.posts import MOMENT, MOMENT_NS, MS, OBSERVED_NS, event, post, raw_event, raw_post
@@ -359,7 +359,6 @@ def test_post_in_pieces_says_the_same(lines: list[str], most_bytes: int) -> None
     whole = decoded(body)
 
     assert [record for piece in cut for record in decoded(piece)] == whole
-    assert decoded(joined_pieces(cut)) == whole
 
 
 def test_post_in_which_a_record_was_cut_stays_whole() -> None:

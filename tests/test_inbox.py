@@ -257,3 +257,12 @@ def test_all_senders_that_there_is_room_for_go_on() -> None:
     join(*threads)
 
     assert len(taken + inbox.take(0.0)) == 4
+
+
+def test_only_a_spindown_is_for_good() -> None:
+    said = [
+        ShutDown(reason, Deadline.after(2.0, FakeClock()))
+        for reason in ("spindown", "SPINDOWN", "timeout", "")
+    ]
+
+    assert [each.is_for_good for each in said] == [True, True, False, False]

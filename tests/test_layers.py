@@ -19,6 +19,7 @@ ROWS = """
     assembly
     forwarder
     flush backlog
+    past
     conversion delivery
     log_lines
     usual_lines holding

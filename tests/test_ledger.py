@@ -126,7 +126,8 @@ def test_summary_names_every_other_fate_where_there_is_one() -> None:
     ledger.dropped(POSTS, 1, "not spooled")
 
     assert ledger.summary().split("; ")[:2] == [
-        "records received 0 lost by Lambda 7 posts dropped 2 posts restored 6 posts spooled 10"
+        "records received 0 lost by Lambda 7 posts dropped 2 (could not be read 1, not spooled 1)"
+        " posts restored 6 posts spooled 10"
         " posts refused for now 2 posts told twice 3",
         "logs received 0 restored 20 delivered 0 rejected 2 dropped 7 (a 3, b 4) held 10 spooled 1"
         " left out 5 (not a wanted type 5)",

@@ -58,7 +58,8 @@ def test_port_that_is_taken_costs_a_warning_and_another_port(said: Said) -> None
 
     assert second.getsockname()[1] not in (0, port)
     assert said.lines == [
-        f"WARN port {port} cannot be had (Address already in use); any free port is taken instead"
+        f"WARN TELEMETRY_FORWARDER_PORT: port {port} cannot be had (Address already in use);"
+        " taken instead: any free one"
     ]
     first.close()
     second.close()

@@ -1,0 +1,85 @@
+"""Lives of one environment that leave posts on disk for each other."""
+
+from pathlib import Path
+
+from opentelemetry.sdk.resources import Resource
+
+from telemetry_forwarder.backlog import Backlog
+from telemetry_forwarder.batch import LOGS, Batch
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.config import Settings
+from telemetry_forwarder.conversion import Conversion
+from telemetry_forwarder.inbox import Body
+from telemetry_forwarder.ledger import Ledger, Tally
+from telemetry_forwarder.past import Past
+from telemetry_forwarder.spool import Spool
+from telemetry_forwarder.spool_format import SpoolFormat
+from tests.fake_clock import FakeClock
+from tests.otlp_messages import REQUESTS, log_records
+from tests.posts import OBSERVED_NS, event, post
+from tests.said import Said
+
+MB = 1_000_000
+LONG = [f"line {number} of a long post" for number in range(2_000)]
+LONG_POST = post(*[event("function", line) for line in LONG])
+
+
+class Life:
+    """One process, with what it needs for a backlog or a past."""
+
+    def __init__(
+        self,
+        folder: Path,
+        said: Said,
+        *,
+        spool_bytes: int = MB,
+        kind: type[Conversion] = Conversion,
+        clock: FakeClock | None = None,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.ledger = Ledger()
+        self.conversion = kind(
+            Settings({}),
+            Resource({}),
+            self.ledger,
+            version="1",
+            temporality="delta",
+            is_managed=False,
+            new_id=lambda size: "ab" * size,
+        )
+        self.spool = Spool(
+            str(folder),
+            SpoolFormat(function="orders", version="7", life=b"\0\0\0\0"),
+            ledger=self.ledger,
+            clock=self.clock,
+            diagnostics=said.diagnostics(self.clock),
+            limit_bytes=spool_bytes,
+            left_free_bytes=0,
+        )
+        self.backlog = Backlog(self.conversion, self.spool, self.ledger, self.clock, cpu_share=0.25)
+        self.past = Past(self.conversion, self.spool, self.ledger, self.clock)
+        self.backlog.restore()
+        self.past.restore()
+
+    def keeps(self, *contents: bytes) -> None:
+        for content in contents:
+            self.backlog.keep(Body(content, OBSERVED_NS), Deadline.after(1.0, self.clock))
+
+    @property
+    def posts(self) -> Tally:
+        assert self.ledger.snapshot().is_exact
+        return self.ledger.snapshot().posts
+
+    @property
+    def written(self) -> list[str]:
+        """The bodies of all batches that wait on disk; they are taken from there."""
+        batches = []
+        while entry := self.spool.take(LOGS):
+            batches.append(entry.batch)
+            self.spool.done(entry)
+        return bodies(batches)
+
+
+def bodies(batches: list[Batch]) -> list[str]:
+    requests = [REQUESTS[f"/v1/{batch.signal}"].FromString(batch.body) for batch in batches]
+    return [log.body.string_value for request in requests for _, _, log in log_records(request)]

@@ -7,7 +7,7 @@ from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.batch import LOGS, Batch
 from telemetry_forwarder.config import Settings
-from telemetry_forwarder.decoding import Decoder, is_line, post_of, record_of
+from telemetry_forwarder.decoding import Decoder, record_of
 from telemetry_forwarder.exporter_metrics import Measurement
 from telemetry_forwarder.invocations import Invocations
 from telemetry_forwarder.ledger import Ledger
@@ -16,6 +16,8 @@ from telemetry_forwarder.otlp.log_records import observed_field
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.otlp.metrics import MetricEncoder
 from telemetry_forwarder.otlp.spans import SpanEncoder
+from telemetry_forwarder.plain_post import PlainPost
+from telemetry_forwarder.platform_logs import PlatformLogs
 from telemetry_forwarder.records import (
     Event,
     InitStart,
@@ -27,24 +29,8 @@ from telemetry_forwarder.records import (
     RuntimeDone,
 )
 
-# What spans and metrics say in full: as logs too it would be said three times.
-TOLD_BY_SPANS_AND_METRICS = frozenset(
-    {
-        "platform.initStart",
-        "platform.initRuntimeDone",
-        "platform.initReport",
-        "platform.start",
-        "platform.runtimeDone",
-        "platform.report",
-        "platform.restoreStart",
-        "platform.restoreRuntimeDone",
-        "platform.restoreReport",
-    }
-)
 # So many events are made into spans and metrics at once; each waits in less than a kilobyte.
 _MANY = 2_000
-# As few as at the CPU share of 128 MB take some 50 ms.
-_LINES_AT_ONCE = 150
 # A piece of a cut record comes in the same post as its rest or in the next one.
 _LONGEST_WAIT_FOR_REST_NS = 10_000_000_000
 
@@ -83,6 +69,7 @@ class Conversion:
         self._reported: list[str] = []
         self._rest = b""
         self._news = 0
+        self._platform_logs = PlatformLogs(settings)
         self._has_logs = "logs" in settings.signals
         self._has_spans = "spans" in settings.signals
         self._has_metrics = "metrics" in settings.signals
@@ -92,12 +79,14 @@ class Conversion:
     ) -> list[Batch]:
         """Convert a post; give the log batches that it makes. Spans and metrics wait for `take`.
 
-        *is_time_for* says whether so many bytes can be converted, and is asked again after every so many lines. Those
-        that there is no time for are left to `take_rest`.
+        *is_time_for* says whether so many bytes can be converted, and is asked again after every few members of a
+        post. Those that there is no time for are left to `take_rest`. A post that is no plain JSON, or in which Lambda
+        has cut a record, is converted whole or left whole.
         """
+        self._rest = b""
         events = self._decoder.plain_events(body)
         if events is not None:
-            self._add_events(events, observed_ns, len(body), is_time_for)
+            self._add_events(PlainPost(events, len(body)), observed_ns, is_time_for)
         elif is_time_for(len(body)):
             self._add_all(self._decoder.walk(body, observed_ns))
         else:
@@ -105,7 +94,7 @@ class Conversion:
         return self._logs.take()
 
     def take_rest(self) -> bytes:
-        """A post of the lines that the last post's time did not suffice for; empty where it did."""
+        """A post of what the last post's time did not suffice for; empty where it did."""
         rest, self._rest = self._rest, b""
         return rest
 
@@ -186,30 +175,16 @@ class Conversion:
                 batches.append(metrics)
         return batches
 
-    def _add_events(
-        self, events: list[Any], observed_ns: int, size: int, is_time_for: Callable[[int], bool]
-    ) -> None:
-        self._ledger.records_received(len(events))
-        few_bytes = size * min(_LINES_AT_ONCE, len(events)) // max(1, len(events))
-        # Each goes as soon as it is converted: what it becomes takes as much memory again.
-        events.reverse()
+    def _add_events(self, post: PlainPost, observed_ns: int, is_time_for: Callable[[int], bool]) -> None:
         observed = observed_field(observed_ns)
-        while events:
-            if not is_time_for(few_bytes):
-                events, is_time_for = self._without_lines(events), _always
-            for _ in range(min(_LINES_AT_ONCE, len(events))):
-                event = events.pop()
+        while not post.is_over:
+            if (few_bytes := post.few_bytes) and not is_time_for(few_bytes):
+                self._rest = post.leave_lines()
+            few = post.take_few()
+            self._ledger.records_received(len(few))
+            for event in few:
                 if not self._lines.add_usual(event, observed):
                     self._add(record_of(event, observed_ns))
-
-    def _without_lines(self, events: list[Any]) -> list[Any]:
-        """Leave the lines of *events* to `take_rest`. What is none is few, and spans and metrics come of it."""
-        lines = [event for event in reversed(events) if is_line(event)]
-        self._rest = post_of(lines) if lines else b""
-        if not self._rest:
-            return events
-        self._ledger.records_received(-len(lines))
-        return [event for event in events if not is_line(event)]
 
     def _add_all(self, records: Iterable[Record]) -> None:
         count = 0
@@ -249,21 +224,13 @@ class Conversion:
                 pass
         if self._has_metrics:
             self._metrics.observe(event)
-        if self._is_wanted_as_log(event):
+        if self._platform_logs.are_to_have(event):
             request_id = getattr(event, "request_id", "")
             self._logs.add_event(
                 event, self._invocations.of_line(request_id, event.time_ns) if request_id else None
             )
         else:
             self._ledger.left_out(LOGS, 1, "said by spans and metrics")
-
-    def _is_wanted_as_log(self, event: Event) -> bool:
-        if not self._has_logs:
-            return False
-        wanted = self._settings.platform_logs
-        if wanted == ("default",):
-            return not (self._has_spans and self._has_metrics and _is_told_otherwise(event))
-        return wanted == ("all",) or event.type.removeprefix("platform.") in wanted
 
     def _name_instance(self, instance_id: str) -> None:
         """The environment's name, where it is the log stream's: metrics do without, or each would be a series.
@@ -275,9 +242,3 @@ class Conversion:
         named: Mapping[str, Any] = {"faas.instance": instance_id}
         self._logs.resource = self._logs.resource.merge(Resource(dict(named)))
         self._spans.resource = self._logs.resource
-
-
-def _is_told_otherwise(event: Event) -> bool:
-    """Whether spans and metrics say all of it: not of an event that belongs to no invocation, or has no fields."""
-    is_whole = isinstance(event.fields, dict) and getattr(event, "request_id", "unasked") != ""
-    return is_whole and event.type in TOLD_BY_SPANS_AND_METRICS

@@ -45,6 +45,10 @@ class Past:
         entry = self._entry or self._opened()
         if entry is not None:
             self._convert_piece(entry)
+            if self._entry is None:
+                if not is_last_chance:
+                    self._write_down()
+                self._spool.done(entry)
         # What cannot be read now is left to the next life.
         self.has_more = entry is not None and (self._entry is not None or self._spool.waiting_posts > 0)
         if self._entry is not None and not is_last_chance:
@@ -72,12 +76,11 @@ class Past:
         except Exception as exc:
             # Ours. A file that is left would break every life that is to come.
             self._ledger.dropped(POSTS, 1, f"failed with {type(exc).__name__}")
-            self._close(entry)
+            self._entry = None
             return
         if not self._pieces:
             self._ledger.delivered(POSTS, 1)
-            self._write_down()
-            self._close(entry)
+            self._entry = None
 
     def _write_down(self) -> None:
         """Put what a post has become on disk before its file goes, unless something else had to go for that."""
@@ -91,7 +94,3 @@ class Past:
             self._ledger.received(whole.signal, -whole.items)
         else:
             self._made = []
-
-    def _close(self, entry: Entry) -> None:
-        self._spool.done(entry)
-        self._entry = None

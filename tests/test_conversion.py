@@ -471,16 +471,10 @@ def test_lines_of_two_attempts_go_by_their_time_whichever_came_first(of_first: s
 
 
 LONG = [f"line {number} of a long post" for number in range(400)]
-MANY_REPORTS = [
-    event(
-        "platform.report", {"requestId": f"id {number}", "status": "timeout", "metrics": {"durationMs": 3.0}}
-    )
-    for number in range(400)
-]
 
 
 def test_lines_that_there_is_no_time_for_are_left_and_the_rest_is_not() -> None:
-    """Spans and metrics come of what is no line, and the next life makes none."""
+    """Spans and metrics come of what is no line, and of what the last lines tell; the next life makes none."""
     bench = Bench()
     sizes: list[int] = []
 
@@ -488,23 +482,37 @@ def test_lines_that_there_is_no_time_for_are_left_and_the_rest_is_not() -> None:
         sizes.append(size)
         return len(sizes) < 2
 
-    body = post(*[event("function", line) for line in LONG], *MANY_REPORTS)
+    failure = "ValueError: no\nTraceback (most recent call last):"
+    body = post(
+        START,
+        *[event("function", line) for line in LONG],
+        event("function", f"[ERROR] {failure}"),
+        DONE,
+        REPORT,
+    )
     bench.batches += bench.conversion.take_in(body, OBSERVED_NS, is_time_for)
     rest = bench.conversion.take_rest()
+    bench.take()
 
-    assert bench.logs + [each["record"] for each in json.loads(rest)] == LONG
-    assert sizes[0] * 4 < len(body) < sizes[0] * 7
-    assert bench.conversion.take_reported() == [f"id {number}" for number in range(400)]
-    assert bench.ledger.snapshot().records_received == len(bench.logs) + len(MANY_REPORTS)
+    left = [each["record"] for each in json.loads(rest)]
+    at = LONG.index(left[0])
+    assert left == LONG[at : at + len(left)]
+    assert bench.logs == [*LONG[:at], *LONG[at + len(left) :], failure]
+    assert sizes[0] * 2 < len(body) < sizes[0] * 4
+    assert bench.ledger.snapshot().records_received == len(bench.logs) + 3
+    [span] = [span for _, _, span in bench.flat(SPANS, otlp.spans) if span.kind == span.SPAN_KIND_SERVER]
+    assert [each.value.string_value for each in span.attributes if each.key == "error.type"] == ["ValueError"]
     assert (len(sizes), bench.conversion.take_rest()) == (2, b"")
 
 
-def test_post_that_has_no_lines_leaves_nothing() -> None:
+def test_what_a_broken_post_has_left_is_not_given_with_the_next() -> None:
     bench = Bench()
+    bench.conversion.take_in(
+        post(*[event("function", line) for line in LONG]), OBSERVED_NS, lambda _size: False
+    )
 
-    bench.conversion.take_in(post(*MANY_REPORTS), OBSERVED_NS, lambda _size: False)
+    bench.conversion.take_in(post(REPORT), OBSERVED_NS)
 
-    assert len(bench.conversion.take_reported()) == len(MANY_REPORTS)
     assert bench.conversion.take_rest() == b""
 
 

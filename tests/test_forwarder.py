@@ -1,5 +1,6 @@
 """The worker's loop between a real inbox and a real receiver. The thread is the test's; the wait is the inbox's."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -344,12 +345,48 @@ def test_post_that_there_is_no_time_to_convert_is_kept_for_the_next_life(
     assert second.books.startswith("records received 1 posts restored 1; ")
 
 
+class Overtaken(Body):
+    """A body in whose conversion SHUTDOWN comes, without any time."""
+
+    __slots__ = ("_life", "is_overtaken")
+
+    def __init__(self, content: bytes, life: Life) -> None:
+        self.content = content
+        self.is_overtaken = threading.Event()
+        self._life = life
+
+    @property
+    def observed_ns(self) -> int:  # type: ignore[override]
+        self._life.forwarder.hurry(Deadline.after(0.0, self._life.clock))
+        self.is_overtaken.set()
+        return OBSERVED_NS
+
+
+def test_post_that_the_end_finds_begun_is_broken_off(make: Make, collector: FakeCollector) -> None:
+    said = [f"line {number}" for number in range(2_000)]
+    first = make()
+    body = Overtaken(post(*[event("function", line) for line in said]), first)
+    first.inbox.put_body(body)
+    first.start()
+    assert body.is_overtaken.wait(LONG_S)
+    first.shut_down("timeout", 5.0)
+    second = make()
+    second.start()
+    second.shut_down()
+
+    books = re.match(r"records received (\d+) posts spooled 1; ", first.books)
+    assert books, first.books
+    assert 0 < int(books[1]) < len(said)
+    assert sorted(lines(collector)) == sorted(said)
+
+
 def test_what_an_earlier_life_has_left_is_delivered_before_the_last_one_ends(
     make: Make, collector: FakeCollector, tmp_path: Path
 ) -> None:
+    said = [f"a line {number}" for number in range(6_000)]
     first = make()
-    for number in range(3):
-        first.says(f"a line {number}")
+    for begin in range(0, 6_000, 2_000):
+        first.says(*said[begin : begin + 2_000])
     first.forwarder.hurry(Deadline.after(0.0, first.clock))
     first.inbox.put_event(ShutDown("timeout", Deadline.after(LONG_S, first.clock)))
     first.start()
@@ -360,9 +397,9 @@ def test_what_an_earlier_life_has_left_is_delivered_before_the_last_one_ends(
     second.start()
     second.join()
 
-    assert lines(collector) == ["a line 0", "a line 1", "a line 2"]
+    assert lines(collector) == said
     assert files(tmp_path) == []
-    assert "logs received 3 delivered 3 dropped 0 held 0 spooled 0" in second.books
+    assert "logs received 6000 delivered 6000 dropped 0 held 0 spooled 0" in second.books
 
 
 def test_post_that_neither_time_nor_disk_is_left_for_is_counted(make: Make) -> None:

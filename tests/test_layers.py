@@ -22,12 +22,12 @@ ROWS = """
     past
     conversion delivery
     log_lines
-    usual_lines holding
+    usual_lines holding plain_post
     route flush_policy outbox spool decoding invocations formats otlp.logs otlp.metrics otlp.spans
     transport answers splitting circuit cadence request_ends
     direct proxied phases redelivery spool_folder json_lines text_lines stitching envelopes platform_events lenient_json
     answer_reader json_fields otlp.common otlp.log_records otlp.metric_bytes otlp.platform_attributes
-    exporter_metrics otlp.kept_histograms
+    exporter_metrics otlp.kept_histograms platform_logs
     otlp.wire free_memory sockets tls grpc_calls inbox http1 ledger flush_terms spool_format invocation tracing
     endpoints config host_names outcomes stack_traces json_prefix json_text timestamps trace_ids severity
     attempt lane proxies urls batch records line replies repeats version
@@ -43,6 +43,7 @@ LEVELS = {name: -number for number, row in enumerate(ROWS.strip().splitlines()) 
 PURE_ROWS = """
     decoding envelopes stitching json_prefix json_text lenient_json records platform_events timestamps
     formats log_lines usual_lines json_lines json_fields text_lines line severity stack_traces trace_ids tracing
+    plain_post platform_logs
     invocations invocation phases redelivery outcomes
     otlp.logs otlp.log_records otlp.metrics otlp.spans otlp.common otlp.metric_bytes otlp.platform_attributes
     otlp.kept_histograms otlp.wire flush_policy flush_terms cadence request_ends config endpoints proxies urls batch

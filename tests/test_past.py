@@ -97,10 +97,15 @@ def test_at_the_last_chance_each_piece_is_given_to_memory(lives: Lives) -> None:
     first = bodies(life.past.convert())
     second = bodies(life.past.convert(is_last_chance=True))
     third = bodies(life.past.convert(is_last_chance=True))
+    while life.past.has_more:
+        last = bodies(life.past.convert(is_last_chance=True))
 
     assert first == []
     assert second + third == LONG[: len(second) + len(third)]
     assert 0 < len(third) < len(second)
+    assert last == LONG[-len(last) :]
+    assert life.written == []
+    assert life.posts == Tally(POSTS, restored=1, delivered=1)
 
 
 def test_file_that_is_damaged_costs_itself(lives: Lives, tmp_path: Path) -> None:

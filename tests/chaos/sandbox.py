@@ -107,13 +107,6 @@ def _redelivered(run: Run) -> None:
             run.invoke()
 
 
-def _refused(run: Run) -> None:
-    """An inbox of no size answers 503 whenever the worker has not taken the post before."""
-    with run.life({"TELEMETRY_FORWARDER_INBOX_BYTES": "1"}):
-        for _ in range(3):
-            run.invoke(lines=3_000)
-
-
 def _burst(run: Run) -> None:
     with run.life():
         for lines in (300, *[3_000] * 5, 300):
@@ -148,7 +141,6 @@ LAMBDA = (
     Scenario("no report", "platform.report never comes", _no_report),
     Scenario("late report", "platform.report comes late, or after SHUTDOWN", _report_at_the_end),
     Scenario("redelivered", "every post, or every second, is given twice", _redelivered),
-    Scenario("refused", "posts find no room and are given again", _refused),
     Scenario("burst", "ten times the usual rate for a while", _burst),
     Scenario("restored", "SnapStart: begun an hour ago, in another place", _restored),
     Scenario("16 at once", "managed instances, 16 invocations interleaved", _many_at_once),

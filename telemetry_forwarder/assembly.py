@@ -1,5 +1,6 @@
 """Puts the worker's parts together, ready to send: settings in, a `Forwarder` out."""
 
+import logging
 import os
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -47,6 +48,8 @@ def assemble(
     say: Diagnostics,
 ) -> Forwarder:
     """Put all the parts together. Takes most of the start's CPU; touches no network."""
+    # What our libraries say would be telemetry of an extension otherwise, for it lacks our mark.
+    logging.lastResort = _OfLibraries(say)
     problems: list[str] = []
     signals = [_SIGNALS[name] for name in settings.signals]
     targets = endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
@@ -77,6 +80,16 @@ def assemble(
         repeats=Repeats() if settings.listener == "http" else None,
         cpu_share=settings.cpu_share,
     )
+
+
+class _OfLibraries(logging.Handler):
+    def __init__(self, say: Diagnostics) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = f"{record.name}: {record.getMessage()}"
+        self._say.warn(message, once_a_minute=message)
 
 
 def _conversion(

@@ -98,6 +98,7 @@ OF_THE_FUNCTION = {
     "OTEL_PYTHON_CONTEXT": "nonsense",
     "GRPC_POLL_STRATEGY": "nonsense",
     "OTEL_SERVICE_NAME": "checkout",
+    "OTEL_RESOURCE_ATTRIBUTES": "=,d",
 }
 
 

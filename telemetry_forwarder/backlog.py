@@ -1,4 +1,4 @@
-"""Posts that there is no time for at the end: to disk as they came, and read by the next life.
+"""Posts that there is no time for at the end, or lines of one: to disk unconverted, and read by the next life.
 
 To convert a post takes a hundred times as long as to write it down: 80 to 125 ms and 1 ms of CPU for a MB.
 """
@@ -87,7 +87,7 @@ class Backlog:
         return self._end is not None
 
     def convert(self, body: Body) -> list[Batch]:
-        """Convert *body* as far as there is time; lines that there is none for are written down as they came."""
+        """Convert *body* as far as there is time; lines that there is none for are written down."""
         if not self._is_time_for(min(len(body.content), PIECE_BYTES)):
             self.keep(body, Deadline.after(SPOOL_S, self._clock))
             return []
@@ -97,7 +97,7 @@ class Backlog:
         return batches
 
     def keep(self, body: Body, deadline: Deadline) -> None:
-        """Write *body* down as it came, or count it as dropped where there is no room or no time."""
+        """Write *body* down, or count it as dropped where there is no room or no time."""
         self._ledger.received(POSTS, 1)
         for left in self._spool.write([Batch(POSTS, body.content, 1)], deadline):
             self._ledger.dropped(left.signal, left.items, NOT_SPOOLED)

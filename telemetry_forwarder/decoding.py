@@ -141,10 +141,10 @@ def record_of(event: Any, observed_ns: int) -> Record:
             return LogLine(type_, at_ns, observed_ns, event["record"])
     except (KeyError, TypeError):
         pass  # Something is missing, or it is no object at all: read below with more patience.
-    return _odd_record(event, observed_ns)
+    return _other_record(event, observed_ns)
 
 
-def _odd_record(event: Any, observed_ns: int) -> Record:
+def _other_record(event: Any, observed_ns: int) -> Record:
     """Platform events, and what has not the shape of an event."""
     if not isinstance(event, dict):
         return Malformed(observed_ns, json_text(event))

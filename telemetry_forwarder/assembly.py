@@ -88,7 +88,13 @@ class _OfLibraries(logging.Handler):
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = f"{record.name}: {record.getMessage()}"
+        try:
+            message = f"{record.name}: {record.getMessage()}"
+        except Exception:
+            # The library's fault, which must not become a fault of ours.
+            message = f"{record.name}: {record.msg}"
+        if record.exc_info and (exc := record.exc_info[1]):
+            message += f": {type(exc).__name__}: {exc}"
         self._say.warn(message, once_a_minute=message)
 
 

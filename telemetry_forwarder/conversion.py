@@ -110,6 +110,10 @@ class Conversion:
             self._add_past(record)
         return self._logs.take()
 
+    def fit_together(self, first: Batch, second: Batch) -> bool:
+        """Whether two batches that `take_in_past` gave may be sent as one."""
+        return self._logs.fits(len(first.body) + len(second.body), first.items + second.items)
+
     def _add_past(self, record: Record) -> None:
         match record:
             case LogLine():

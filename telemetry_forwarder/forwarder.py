@@ -148,8 +148,16 @@ class Forwarder:
         else:
             return
         if self._is_draining:
+            if not backlog.has_work:
+                self._end_conversion()
             self._flush.go_on()
             self._note_flush()
+
+    def _end_conversion(self) -> None:
+        """The last post is converted: what is open ends, and goes with the flush that is under way."""
+        if self._shut_down is not None:
+            self._conversion.shut_down(self._shut_down.reason, self._clock.unix_ns())
+            self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
 
     def _end_backlog(self, shut_down: ShutDown) -> None:
         self._backlog.end(shut_down.deadline)

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from telemetry_forwarder.batch import LOGS, POSTS, Batch
+from telemetry_forwarder.batch import POSTS, Batch
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion import Conversion
 from telemetry_forwarder.decoding import pieces
@@ -84,13 +84,22 @@ class Past:
 
     def _write_down(self) -> None:
         """Put what a post has become on disk before its file goes, unless something else had to go for that."""
-        whole = Batch(
-            LOGS, b"".join(made.body for made in self._made), sum(made.items for made in self._made)
-        )
-        if not whole.items or not self._spool.has_room_for(whole):
+        joined = self._joined()
+        if not self._spool.has_room_for(joined):
             return
-        self._ledger.received(whole.signal, whole.items)
-        if self._spool.write([whole], Deadline.after(SPOOL_S, self._clock)):
-            self._ledger.received(whole.signal, -whole.items)
-        else:
-            self._made = []
+        for batch in joined:
+            self._ledger.received(batch.signal, batch.items)
+        self._made = self._spool.write(joined, Deadline.after(SPOOL_S, self._clock))
+        for batch in self._made:
+            self._ledger.received(batch.signal, -batch.items)
+
+    def _joined(self) -> list[Batch]:
+        """The same in as few batches as may be: each becomes a request."""
+        joined: list[Batch] = []
+        for made in self._made:
+            if joined and self._conversion.fit_together(joined[-1], made):
+                last = joined.pop()
+                joined.append(Batch(last.signal, last.body + made.body, last.items + made.items))
+            else:
+                joined.append(made)
+        return joined

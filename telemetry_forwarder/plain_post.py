@@ -40,7 +40,7 @@ class PlainPost:
         """Take out the lines but for the last ones, and give a post of them.
 
         What is no line stays, for spans and metrics come of it, which the next life does not make; but of very many
-        nothing stays. None is taken out where a line cannot be written as JSON again.
+        nothing stays. Nor is a line taken out that cannot be written as JSON again.
         """
         self._is_cut = True
         last = self._count(_LAST_BYTES)
@@ -48,11 +48,15 @@ class PlainPost:
         if sum(stays) > _FEW + last:
             stays = [False] * len(stays)
         left = [event for event, is_here in zip(self._events, stays, strict=True) if not is_here][::-1]
-        post = post_of(left) if left else b""
+        post = post_of(left)
         if not post:
-            return b""
+            stays = [
+                is_here or not post_of([event]) for event, is_here in zip(self._events, stays, strict=True)
+            ]
+            left = [event for event, is_here in zip(self._events, stays, strict=True) if not is_here][::-1]
+            post = post_of(left)
         self._events = [event for event, is_here in zip(self._events, stays, strict=True) if is_here]
-        return post
+        return post if left else b""
 
     def _count(self, size: int) -> int:
         """How many members have so many bytes, more or less."""

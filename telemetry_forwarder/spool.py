@@ -86,9 +86,10 @@ class Spool:
         """Files that were set aside in this life, by reason: `damaged`, `half-written` or `foreign`."""
         return self._aside.counts
 
-    def has_room_for(self, batch: Batch) -> bool:
-        """Whether nothing has to go for *batch*, as far as we may use the disk."""
-        return self.used_bytes + on_disk(len(batch.body) + _MOST_HEAD_BYTES) <= self._limit_bytes
+    def has_room_for(self, batches: Iterable[Batch]) -> bool:
+        """Whether nothing has to go for *batches*, as far as we may use the disk."""
+        needed = sum(on_disk(len(batch.body) + _MOST_HEAD_BYTES) for batch in batches)
+        return self.used_bytes + needed <= self._limit_bytes
 
     def restore(self) -> None:
         """Find what an earlier life has left. Reads names only, and creates nothing."""

@@ -1,13 +1,15 @@
 """Lives of one environment that leave posts on disk for each other."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.backlog import Backlog
 from telemetry_forwarder.batch import LOGS, Batch
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.config import Settings
+from telemetry_forwarder.config import PREFIX, Settings
 from telemetry_forwarder.conversion import Conversion
 from telemetry_forwarder.inbox import Body
 from telemetry_forwarder.ledger import Ledger, Tally
@@ -35,11 +37,12 @@ class Life:
         spool_bytes: int = MB,
         kind: type[Conversion] = Conversion,
         clock: FakeClock | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.clock = clock or FakeClock()
         self.ledger = Ledger()
         self.conversion = kind(
-            Settings({}),
+            Settings({PREFIX + name: value for name, value in settings.items()}),
             Resource({}),
             self.ledger,
             version="1",

@@ -345,6 +345,24 @@ def test_post_that_there_is_no_time_to_convert_is_kept_for_the_next_life(
     assert second.books.startswith("records received 1 posts restored 1; ")
 
 
+def test_what_the_end_interrupts_is_told_even_where_posts_wait_then(
+    make: Make, collector: FakeCollector
+) -> None:
+    life = make(SPOOL_BYTES="0")
+    life.invoke()
+    life.posts(event("platform.start", {"requestId": ID, "version": "7"}))
+    for begin in range(0, 6_000, 2_000):
+        life.says(*[f"a line {number}" for number in range(begin, begin + 2_000)])
+    end = ShutDown("spindown", Deadline.after(LONG_S, life.clock))
+    life.inbox.put_event(end)
+
+    life.start()
+    life.join()
+
+    assert len(lines(collector)) == 6_000
+    assert [span.kind == span.SPAN_KIND_SERVER for _, _, span in collector.spans()] == [True]
+
+
 class Overtaken(Body):
     """A body in whose conversion SHUTDOWN comes, without any time."""
 

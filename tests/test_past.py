@@ -41,6 +41,24 @@ def test_post_is_converted_in_pieces_and_its_batches_take_its_place_on_disk(live
     assert life.spool.used_bytes == 0
 
 
+@pytest.mark.parametrize(("settings", "most"), [({}, 10_000), ({"BATCH_ITEMS": "700"}, 700)])
+def test_what_a_post_has_become_is_joined_within_the_limits_of_a_request(
+    lives: Lives, settings: dict[str, str], most: int
+) -> None:
+    lives().keeps(LONG_POST)
+    life = lives(settings=settings)
+
+    all_converted(life)
+
+    items = []
+    while entry := life.spool.take(LOGS):
+        items.append(entry.batch.items)
+        life.spool.done(entry)
+    assert sum(items) == len(LONG)
+    assert max(items) <= most
+    assert len(items) <= len(LONG) // most * 2 + 1
+
+
 def test_whoever_is_killed_meanwhile_loses_nothing(lives: Lives) -> None:
     lives().keeps(LONG_POST)
     killed = lives()

@@ -66,6 +66,10 @@ class LogEncoder(OfResource):
         self._records = {origin: ScopeRecords() for origin in SCOPES}
         self._alike: dict[tuple[int, str, str, str, str, str, str], bytes] = {}
 
+    def fits(self, size: int, count: int) -> bool:
+        """Whether one batch may hold so many bytes of so many records."""
+        return size <= self._batch_bytes - _FRAME_BYTES and count <= self._batch_items
+
     def of(self, origin: str) -> ScopeRecords:
         """For who encodes the lines of *origin* with `ScopeRecords.add`."""
         return self._records[origin]
@@ -125,7 +129,7 @@ class LogEncoder(OfResource):
             return []
         records = {origin: of_origin.take() for origin, of_origin in self._records.items()}
         size = sum(sum(map(len, of_origin)) for of_origin in records.values())
-        if size <= self._batch_bytes - _FRAME_BYTES and count <= self._batch_items:
+        if self.fits(size, count):
             return [self._batch(records, count)]
         return [
             self._batch({origin: part}, len(part))

@@ -231,6 +231,8 @@ class Forwarder:
     def _note_flush(self) -> None:
         if self._flush.is_over and not (self._is_draining and self._backlog.has_work):
             self._policy.flushed(was_delivered=self._flush.was_delivered)
+            # What comes from now on is another flush's: nobody would wait for it in this one.
+            self._is_draining = False
             self._has_flushed = True
             self._say.debug(self._ledger.summary)
 

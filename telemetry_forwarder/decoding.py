@@ -118,7 +118,8 @@ def pieces(body: bytes, most_bytes: int) -> list[bytes]:
 
 def is_line(event: Any) -> bool:
     """Whether a member of a post is a line of the function's or of an extension's."""
-    return isinstance(event, dict) and event.get("type") in ("function", "extension")
+    type_ = event.get("type") if isinstance(event, dict) else None
+    return isinstance(type_, str) and type_ in _LOG_TYPES
 
 
 def post_of(events: list[Any]) -> bytes:

@@ -57,7 +57,10 @@ class Past:
         return made
 
     def put_back(self) -> None:
-        """Leave the post that was begun to the next life: its file is there, and nothing of it has gone anywhere."""
+        """Leave the post that was begun to the next life, whole: its file is there.
+
+        Nothing of it has gone anywhere, but at the last chance, when there is no next life to give it twice.
+        """
         if self._entry is not None:
             self._spool.put_back(self._entry)
             self._entry = None

@@ -47,16 +47,18 @@ class PlainPost:
         stays = [at < last or not is_line(event) for at, event in enumerate(self._events)]
         if sum(stays) > _FEW + last:
             stays = [False] * len(stays)
-        left = [event for event, is_here in zip(self._events, stays, strict=True) if not is_here][::-1]
-        post = post_of(left)
+        post = self._post_without(stays)
         if not post:
             stays = [
                 is_here or not post_of([event]) for event, is_here in zip(self._events, stays, strict=True)
             ]
-            left = [event for event, is_here in zip(self._events, stays, strict=True) if not is_here][::-1]
-            post = post_of(left)
+            post = self._post_without(stays)
         self._events = [event for event, is_here in zip(self._events, stays, strict=True) if is_here]
-        return post if left else b""
+        return b"" if all(stays) else post
+
+    def _post_without(self, stays: list[bool]) -> bytes:
+        left = [event for event, is_here in zip(self._events, stays, strict=True) if not is_here]
+        return post_of(left[::-1])
 
     def _count(self, size: int) -> int:
         """How many members have so many bytes, more or less."""

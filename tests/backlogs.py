@@ -26,6 +26,18 @@ LONG = [f"line {number} of a long post" for number in range(2_000)]
 LONG_POST = post(*[event("function", line) for line in LONG])
 
 
+def spool_in(folder: Path, said: Said, ledger: Ledger, clock: FakeClock, limit_bytes: int) -> Spool:
+    return Spool(
+        str(folder),
+        SpoolFormat(function="orders", version="7", life=b"\0\0\0\0"),
+        ledger=ledger,
+        clock=clock,
+        diagnostics=said.diagnostics(clock),
+        limit_bytes=limit_bytes,
+        left_free_bytes=0,
+    )
+
+
 class Life:
     """One process, with what it needs for a backlog or a past."""
 
@@ -50,15 +62,7 @@ class Life:
             is_managed=False,
             new_id=lambda size: "ab" * size,
         )
-        self.spool = Spool(
-            str(folder),
-            SpoolFormat(function="orders", version="7", life=b"\0\0\0\0"),
-            ledger=self.ledger,
-            clock=self.clock,
-            diagnostics=said.diagnostics(self.clock),
-            limit_bytes=spool_bytes,
-            left_free_bytes=0,
-        )
+        self.spool = spool_in(folder, said, self.ledger, self.clock, spool_bytes)
         self.backlog = Backlog(self.conversion, self.spool, self.ledger, self.clock, cpu_share=0.25)
         self.past = Past(self.conversion, self.spool, self.ledger, self.clock)
         self.backlog.restore()

@@ -8,8 +8,7 @@ from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.holding import NOT_SPOOLED, Holding
 from telemetry_forwarder.ledger import Ledger, Tally
 from telemetry_forwarder.outbox import LARGER_THAN_OUTBOX, OUTBOX_FULL, Outbox
-from telemetry_forwarder.spool import Spool
-from telemetry_forwarder.spool_format import SpoolFormat
+from tests.backlogs import spool_in
 from tests.fake_clock import FakeClock
 from tests.said import Said
 
@@ -23,15 +22,7 @@ class Held:
         self.clock = FakeClock()
         self.ledger = Ledger()
         self.outbox = Outbox(self.ledger, limit_bytes=OUTBOX_BYTES)
-        self.spool = Spool(
-            str(folder),
-            SpoolFormat(function="orders", version="7", life=b"\0\0\0\0"),
-            ledger=self.ledger,
-            clock=self.clock,
-            diagnostics=said.diagnostics(self.clock),
-            limit_bytes=spool_bytes,
-            left_free_bytes=0,
-        )
+        self.spool = spool_in(folder, said, self.ledger, self.clock, spool_bytes)
         self.holding = Holding(self.outbox, self.spool, self.ledger, self.clock)
 
     def in_s(self, seconds: float) -> Deadline:

@@ -43,18 +43,18 @@ class Diagnostics:
     def debug(self, message: "Callable[[], str]") -> None:
         """Say what *message* returns. It is not asked where nobody listens: most often that is so."""
         if self._level == 0:
-            self._say("debug", message())
+            self._write_line("debug", message())
 
     def info(self, message: str) -> None:
-        self._say("info", message)
+        self._write_line("info", message)
 
     def warn(self, message: str, *, once_a_minute: str = "") -> None:
         """Say a warning; with a key in *once_a_minute*, at most once a minute for that key."""
         if not once_a_minute or self._is_due(once_a_minute):
-            self._say("warn", message)
+            self._write_line("warn", message)
 
     def error(self, message: str) -> None:
-        self._say("error", message)
+        self._write_line("error", message)
 
     def _is_due(self, key: str) -> bool:
         now_s = self._clock.monotonic_s()
@@ -65,7 +65,7 @@ class Diagnostics:
         self._said_at_s[key] = now_s
         return True
 
-    def _say(self, level: str, message: str) -> None:
+    def _write_line(self, level: str, message: str) -> None:
         if LEVELS.index(level) < self._level:
             return
         # One line, whatever is in it: Lambda makes a record of each line, and only the first has the mark.

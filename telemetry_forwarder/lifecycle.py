@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from telemetry_forwarder.forwarding import Forwarding
+    from telemetry_forwarder.session import Session
 
 # Newest first. Managed instances take the first only, older regions and emulators the second only.
 _SCHEMAS = ("2025-01-29", "2022-12-13")
@@ -32,8 +32,8 @@ class Lifecycle:
         self._api = api
         self._environ = environ
         self._clock = clock
-        self._say = Diagnostics("info", clock)
-        self._forwarding: Forwarding | None = None
+        self._log = Diagnostics("info", clock)
+        self._forwarding: Session | None = None
 
     def run(self) -> int:
         """Live; give the exit code. Blocks for as long as the environment exists."""
@@ -46,7 +46,7 @@ class Lifecycle:
                 self._follow(event)
         except ForwarderError as exc:
             # Lambda itself will have no more of us: there is nobody left to live on for.
-            self._say.error(str(exc))
+            self._log.error(str(exc))
             return 1
         return 0
 
@@ -64,28 +64,28 @@ class Lifecycle:
             step()
         except Exception as exc:
             forwarding, self._forwarding = self._forwarding, None
-            self._say.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
+            self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
             if forwarding is not None:
                 forwarding.close()
 
     def _prepare(self) -> None:
-        from telemetry_forwarder.forwarding import Forwarding
+        from telemetry_forwarder.session import Session
 
-        self._forwarding = Forwarding(self._environ, self._api.registration, self._clock)
-        self._say = self._forwarding.say
+        self._forwarding = Session(self._environ, self._api.registration, self._clock)
+        self._log = self._forwarding.log
         self._forwarding.has_telemetry = self._subscribe(self._forwarding)
         self._forwarding.warm_up()
 
-    def _subscribe(self, forwarding: "Forwarding") -> bool:
+    def _subscribe(self, forwarding: "Session") -> bool:
         status = 0
         for schema in _SCHEMAS:
             status = self._api.subscribe(forwarding.subscription(schema))
             if status not in _TRY_OLDER:
                 break
         if status == _NOT_SUPPORTED:
-            self._say.info("there is no Telemetry API here (a local emulator?); nothing will be forwarded")
+            self._log.info("there is no Telemetry API here (a local emulator?); nothing will be forwarded")
         elif status != _SUBSCRIBED:
-            self._say.error(f"the subscription was answered {status}; nothing will be forwarded")
+            self._log.error(f"the subscription was answered {status}; nothing will be forwarded")
         return status == _SUBSCRIBED
 
     def _next_event(self) -> bytes:
@@ -99,7 +99,7 @@ class Lifecycle:
                 # The wait inside `next` may itself have been hours: what counts is how long it fails at once.
                 if pause_s > 1.0 and give_up.is_over():
                     raise
-                self._say.warn(str(exc), once_a_minute="next")
+                self._log.warn(str(exc), once_a_minute="next")
             self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, 2.0)
 

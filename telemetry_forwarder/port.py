@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 _BACKLOG = 128
 
 
-def opened_port(port: int, say: "Diagnostics") -> _socket.socket:
+def opened_port(port: int, log: "Diagnostics") -> _socket.socket:
     """A socket that listens on *port*; if that is taken, a warning and a socket on any free one. 0 is any."""
     try:
         return _listening(port)
     except OSError as exc:
-        say.warn(
+        log.warn(
             f"TELEMETRY_FORWARDER_PORT: port {port} cannot be had ({exc.strerror}); taken instead: any free one"
         )
         return _listening(0)

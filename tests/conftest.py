@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector import FakeCollector
-from tests.opt_tree import assemble
+from tests.support.collector import FakeCollector
+from tests.support.opt_tree import assemble
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

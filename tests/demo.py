@@ -6,13 +6,13 @@ Exits 0 only if everything that Lambda delivered has arrived.
 import sys
 import tempfile
 from collections import Counter
-from pathlib import Path
 
-from tests.collector import FakeCollector
 from tests.emulator import Lambda
-from tests.opt_tree import assemble
+from tests.support.collector import FakeCollector
+from tests.support.opt_tree import assemble
+from tests.support.paths import FUNCTIONS
 
-_TASK = Path(__file__).parent / "functions"
+_TASK = FUNCTIONS
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 import time
 
 from telemetry_forwarder.clock import Clock, Deadline
-from tests.fake_clock import FakeClock
+from tests.support.fake_clock import FakeClock
 
 
 def test_wall_time_is_the_machine_s() -> None:

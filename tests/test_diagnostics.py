@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telemetry_forwarder.diagnostics import LEVELS, Diagnostics, is_own_line
-from tests.fake_clock import FakeClock
+from tests.support.fake_clock import FakeClock
 
 
 class Pipe:
@@ -35,9 +35,9 @@ def stderr() -> Iterator[Pipe]:
 
 
 def say_everything(level: str, stderr: Pipe) -> str:
-    say = Diagnostics(level, FakeClock(), file=stderr.writing_end)
-    say.debug(lambda: "message")
-    for speak in (say.info, say.warn, say.error):
+    log = Diagnostics(level, FakeClock(), file=stderr.writing_end)
+    log.debug(lambda: "message")
+    for speak in (log.info, log.warn, log.error):
         speak("message")
     return stderr.read()
 
@@ -111,10 +111,10 @@ def test_own_lines_are_recognised_plain_and_wrapped(record: object, is_own: bool
 
 def test_warning_with_a_key_is_said_once_a_minute(stderr: Pipe) -> None:
     clock = FakeClock()
-    say = Diagnostics("info", clock, file=stderr.writing_end)
+    log = Diagnostics("info", clock, file=stderr.writing_end)
 
     for second in range(0, 130, 10):
-        say.warn(f"{second} s", once_a_minute="key")
+        log.warn(f"{second} s", once_a_minute="key")
         clock.advance(10)
 
     assert stderr.read().splitlines() == [
@@ -125,20 +125,20 @@ def test_warning_with_a_key_is_said_once_a_minute(stderr: Pipe) -> None:
 
 
 def test_keys_do_not_silence_each_other(stderr: Pipe) -> None:
-    say = Diagnostics("info", FakeClock(), file=stderr.writing_end)
+    log = Diagnostics("info", FakeClock(), file=stderr.writing_end)
 
     for key in ("a", "b", "a", "", ""):
-        say.warn(key, once_a_minute=key)
+        log.warn(key, once_a_minute=key)
 
     assert [line[-1] for line in stderr.read().splitlines()] == ["a", "b", " ", " "]
 
 
 def test_more_keys_than_we_remember_cost_repetition_not_memory(stderr: Pipe) -> None:
-    say = Diagnostics("info", FakeClock(), file=stderr.writing_end)
+    log = Diagnostics("info", FakeClock(), file=stderr.writing_end)
 
     for number in range(101):
-        say.warn("message", once_a_minute=f"key {number}")
-    say.warn("message", once_a_minute="key 0")
+        log.warn("message", once_a_minute=f"key {number}")
+    log.warn("message", once_a_minute="key 0")
 
     assert len(stderr.read().splitlines()) == 102
 

@@ -5,14 +5,14 @@ import pytest
 
 from telemetry_forwarder.errors import LambdaRefusedError, LambdaUnreachableError
 from telemetry_forwarder.lambda_api import LambdaApi
-from tests.fake_lambda import (
+from tests.support.fake_lambda import (
     IDENTIFIER,
     NEXT,
     REGISTER,
     SUBSCRIBE,
-    Answer,
     Call,
     FakeLambda,
+    Response,
     invoke,
     shutdown,
 )
@@ -70,7 +70,7 @@ def test_name_is_sent_in_the_bytes_that_the_file_has(runtime: FakeLambda) -> Non
 def test_refusal_to_register_is_an_error_that_quotes_lambda(
     runtime: FakeLambda, api: LambdaApi, status: int
 ) -> None:
-    runtime.says(REGISTER, Answer(status, b'{"errorType":"Extension.TooManyExtensions"}'))
+    runtime.says(REGISTER, Response(status, b'{"errorType":"Extension.TooManyExtensions"}'))
 
     with pytest.raises(LambdaRefusedError) as caught:
         api.register(("INVOKE",))
@@ -81,7 +81,7 @@ def test_refusal_to_register_is_an_error_that_quotes_lambda(
 
 @pytest.mark.parametrize("status", [200, 202, 400, 404, 500])
 def test_subscription_gives_its_status(runtime: FakeLambda, registered: LambdaApi, status: int) -> None:
-    runtime.says(SUBSCRIBE, Answer(status))
+    runtime.says(SUBSCRIBE, Response(status))
 
     assert registered.subscribe(b'{"types":[]}') == status
 
@@ -120,7 +120,7 @@ def test_what_is_done_when_next_is_asked_is_done_while_lambda_waits(
 
 @pytest.mark.parametrize("status", [403, 500])
 def test_refusal_of_next_is_an_error(runtime: FakeLambda, registered: LambdaApi, status: int) -> None:
-    runtime.says(NEXT, Answer(status, b"no"))
+    runtime.says(NEXT, Response(status, b"no"))
 
     with pytest.raises(LambdaRefusedError, match=f"^next was answered {status}: no$"):
         registered.next_event()
@@ -128,14 +128,14 @@ def test_refusal_of_next_is_an_error(runtime: FakeLambda, registered: LambdaApi,
 
 def test_answer_in_chunks_is_joined(runtime: FakeLambda, registered: LambdaApi) -> None:
     chunked = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n'
-    runtime.says(NEXT, Answer(raw=chunked), invoke())
+    runtime.says(NEXT, Response(raw=chunked), invoke())
 
     assert registered.next_event() == b'{"a":1}'
     assert registered.next_event() == invoke().body
 
 
 def test_what_only_announces_an_answer_is_no_answer(runtime: FakeLambda, registered: LambdaApi) -> None:
-    runtime.says(NEXT, Answer(raw=b"HTTP/1.1 102 Processing\r\n\r\n" + invoke().wire))
+    runtime.says(NEXT, Response(raw=b"HTTP/1.1 102 Processing\r\n\r\n" + invoke().wire))
 
     assert registered.next_event() == invoke().body
 
@@ -143,13 +143,15 @@ def test_what_only_announces_an_answer_is_no_answer(runtime: FakeLambda, registe
 @pytest.mark.parametrize(
     "last",
     [
-        pytest.param(Answer(closes=True), id="in-silence"),
-        pytest.param(Answer(headers={"Connection": "close"}, closes=True), id="announced"),
-        pytest.param(Answer(raw=b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", closes=True), id="http-1.0"),
+        pytest.param(Response(closes=True), id="in-silence"),
+        pytest.param(Response(headers={"Connection": "close"}, closes=True), id="announced"),
+        pytest.param(
+            Response(raw=b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", closes=True), id="http-1.0"
+        ),
     ],
 )
 def test_connection_that_lambda_has_closed_is_opened_anew(
-    runtime: FakeLambda, registered: LambdaApi, last: Answer
+    runtime: FakeLambda, registered: LambdaApi, last: Response
 ) -> None:
     runtime.says(SUBSCRIBE, last)
     runtime.says(NEXT, invoke())
@@ -165,7 +167,7 @@ def test_connection_that_lambda_has_closed_is_opened_anew(
 
 
 def test_call_is_repeated_once_only(runtime: FakeLambda, registered: LambdaApi) -> None:
-    runtime.says(NEXT, *[Answer(raw=b"", closes=True)] * 2, invoke())
+    runtime.says(NEXT, *[Response(raw=b"", closes=True)] * 2, invoke())
 
     with pytest.raises(LambdaUnreachableError, match="closed without an answer"):
         registered.next_event()
@@ -185,7 +187,7 @@ def test_call_is_repeated_once_only(runtime: FakeLambda, registered: LambdaApi) 
     ],
 )
 def test_what_is_no_answer_is_as_none(runtime: FakeLambda, registered: LambdaApi, wire: bytes) -> None:
-    runtime.says(NEXT, *[Answer(raw=wire, closes=True)] * 2, invoke())
+    runtime.says(NEXT, *[Response(raw=wire, closes=True)] * 2, invoke())
 
     with pytest.raises(LambdaUnreachableError, match=f"next at {runtime.runtime_api}"):
         registered.next_event()

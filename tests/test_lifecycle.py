@@ -7,26 +7,27 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.clock import Clock
-from telemetry_forwarder.config import PREFIX
 from telemetry_forwarder.diagnostics import MARK
 from telemetry_forwarder.lambda_api import LambdaApi
 from telemetry_forwarder.lifecycle import Lifecycle
-from tests import broken
-from tests.fake_clock import FakeClock
-from tests.fake_lambda import (
+from telemetry_forwarder.settings import PREFIX
+from tests.support import broken
+from tests.support.fake_clock import FakeClock
+from tests.support.fake_lambda import (
     IDENTIFIER,
     NEXT,
     REGISTER,
     SUBSCRIBE,
-    Answer,
     FakeLambda,
+    Response,
     invoke,
     shutdown,
 )
+from tests.support.paths import PROJECT
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = PROJECT
 STOPPED = "ERROR forwarding stopped: {}; invocations go on without it"
-UNREACHABLE = Answer(raw=b"", closes=True)
+UNREACHABLE = Response(raw=b"", closes=True)
 
 
 class ImpatientClock(FakeClock):
@@ -138,7 +139,7 @@ def schemas(runtime: FakeLambda) -> list[str]:
 def test_subscription_tries_the_older_schema_and_survives_any_answer(
     runtime: FakeLambda, live: Live, lines: Lines, statuses: list[int], tried: list[str], said: list[str]
 ) -> None:
-    runtime.says(SUBSCRIBE, *map(Answer, statuses))
+    runtime.says(SUBSCRIBE, *map(Response, statuses))
     runtime.says(NEXT, invoke(), shutdown())
 
     code = live({PREFIX + "LOG_LEVEL": "info"})
@@ -162,7 +163,7 @@ def test_subscription_that_breaks_costs_the_telemetry_not_the_function(
 
 
 def test_event_of_an_unknown_kind_is_ignored(runtime: FakeLambda, live: Live, lines: Lines) -> None:
-    runtime.says(NEXT, Answer(body=b'{"eventType":"TOMORROW"}'), invoke(), shutdown())
+    runtime.says(NEXT, Response(body=b'{"eventType":"TOMORROW"}'), invoke(), shutdown())
 
     assert live() == 0
 
@@ -173,7 +174,7 @@ def test_event_of_an_unknown_kind_is_ignored(runtime: FakeLambda, live: Live, li
 def test_event_that_is_none_ends_the_forwarding_not_the_life(
     runtime: FakeLambda, live: Live, lines: Lines
 ) -> None:
-    runtime.says(NEXT, Answer(body=b"nonsense"), invoke(), Answer(body=b"more"), shutdown())
+    runtime.says(NEXT, Response(body=b"nonsense"), invoke(), Response(body=b"more"), shutdown())
 
     assert live() == 0
 
@@ -183,7 +184,7 @@ def test_event_that_is_none_ends_the_forwarding_not_the_life(
 
 
 def test_shutdown_is_understood_however_it_is_written(runtime: FakeLambda, live: Live) -> None:
-    runtime.says(NEXT, Answer(body=b'{\n  "eventType" : "SHUTDOWN"\n}'))
+    runtime.says(NEXT, Response(body=b'{\n  "eventType" : "SHUTDOWN"\n}'))
 
     assert live() == 0
 
@@ -192,7 +193,7 @@ def test_shutdown_is_understood_however_it_is_written(runtime: FakeLambda, live:
 def test_refusal_to_register_is_one_line_and_exit_code_1(
     runtime: FakeLambda, live: Live, lines: Lines, status: int
 ) -> None:
-    runtime.says(REGISTER, Answer(status, b"no"))
+    runtime.says(REGISTER, Response(status, b"no"))
 
     assert live() == 1
 
@@ -203,9 +204,9 @@ def test_refusal_to_register_is_one_line_and_exit_code_1(
 @pytest.mark.parametrize("status", [403, 500])
 @pytest.mark.parametrize("events", [[], [invoke()]], ids=["first", "later"])
 def test_refusal_of_next_is_one_line_and_exit_code_1(
-    runtime: FakeLambda, live: Live, lines: Lines, events: list[Answer], status: int
+    runtime: FakeLambda, live: Live, lines: Lines, events: list[Response], status: int
 ) -> None:
-    runtime.says(NEXT, *events, Answer(status, b"no"))
+    runtime.says(NEXT, *events, Response(status, b"no"))
 
     assert live() == 1
 
@@ -216,7 +217,7 @@ def test_refusal_of_next_is_one_line_and_exit_code_1(
 def test_runtime_api_that_is_away_for_a_while_is_outlived(
     runtime: FakeLambda, live: Live, lines: Lines
 ) -> None:
-    runtime.says(SUBSCRIBE, Answer(202))
+    runtime.says(SUBSCRIBE, Response(202))
     runtime.says(NEXT, invoke(), *[UNREACHABLE] * 10, invoke(), shutdown())
 
     assert live(clock=ImpatientClock()) == 0
@@ -265,7 +266,7 @@ def test_nonsense_in_every_setting_is_one_line_each_and_invocations_go_on(
         BATCH_BYTES BATCH_ITEMS SPOOL_BYTES LOG_LEVEL"""
     names = [PREFIX + name for name in settings.split()]
     # No telemetry: with the default flush, an invocation would be held until its end is told.
-    runtime.says(SUBSCRIBE, Answer(202))
+    runtime.says(SUBSCRIBE, Response(202))
     runtime.says(NEXT, invoke("1"), invoke("2"), shutdown())
 
     assert live(dict.fromkeys(names, "nonsense %zz =")) == 0

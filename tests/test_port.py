@@ -4,8 +4,8 @@ from collections.abc import Iterator
 import pytest
 
 from telemetry_forwarder.port import opened_port
-from tests.fake_clock import FakeClock
-from tests.said import Said
+from tests.support.fake_clock import FakeClock
+from tests.support.said import Said
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Makes the bundle of a tree: what its warm-up imports, in one file. `telemetry_forwarder/bundle.py` reads it.
+"""Makes the bundle of a tree: what its warm-up imports, in one file. `telemetry_forwarder/startup/bundle.py` reads it.
 
 What belongs into it is recorded by warming up once, in the interpreter that will read it.
 """
@@ -21,7 +21,8 @@ _PYC_HEADER_BYTES = 16
 _MARSHAL = 2
 
 # Imported by others for what we never ask of them: loaded when somebody touches them.
-# `telemetry_forwarder/deferred.py` does it. To the 276 million instructions of a warm-up python_message would add 24,
+# `telemetry_forwarder/startup/lazy_modules.py` does it. To the 276 million instructions of a warm-up python_message
+# would add 24,
 # ssl 22, inspect 18, subprocess 10, traceback 9, calendar and ipaddress 4 each, the others 2.
 DEFERRED = frozenset(
     {
@@ -85,7 +86,7 @@ class Lazily:
         others = [finder for finder in sys.meta_path if finder is not Lazily]
         spec = next(filter(None, (finder.find_spec(name, path) for finder in others)), None)
         if spec is not None:
-            from telemetry_forwarder.deferred import defer
+            from telemetry_forwarder.startup.lazy_modules import defer
             defer(spec)
         return spec
 
@@ -108,7 +109,7 @@ def record(output):
     import dataclasses
     dataclasses.exec, collections.eval = recorded(exec, "exec", texts), recorded(eval, "eval", texts)
     recorded_signatures(signatures)
-    from telemetry_forwarder.warm_up import ASSEMBLY, THREADS, THROUGH_PROXIES
+    from telemetry_forwarder.startup.warm_up import ASSEMBLY, THREADS, THROUGH_PROXIES
     for name in THREADS + ASSEMBLY + THROUGH_PROXIES:
         __import__(name)
     tables = [dict(sorted(table.items(), key=repr)) for table in (texts, patterns.compiled, signatures)]

@@ -1,1 +1,1 @@
-"""Records of Lambda in, OTLP messages out; no I/O."""
+"""Records in, encoded OTLP requests out."""

@@ -15,8 +15,8 @@ from opentelemetry.proto.common.v1.common_pb2 import (
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
-from telemetry_forwarder.json_text import json_text
-from telemetry_forwarder.otlp.wire import MAX_DEPTH, MAX_INT, MIN_INT, field
+from telemetry_forwarder.otlp.protobuf import MAX_DEPTH, MAX_INT, MIN_INT, field
+from telemetry_forwarder.telemetry.json_values import json_text
 
 _MB = 1_048_576
 _MEMORY_MB = re.compile("[0-9]{1,9}")

@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.sdk.resources import Resource
 
-from telemetry_forwarder.batch import LOGS, Batch
-from telemetry_forwarder.invocation import Invocation
-from telemetry_forwarder.line import REQUEST_ID, Line, believed
+from telemetry_forwarder.core.batch import LOGS, Batch
+from telemetry_forwarder.invocations.invocation import Invocation
+from telemetry_forwarder.log_formats.parsed_line import REQUEST_ID, ParsedLine, believed
 from telemetry_forwarder.otlp.common import OfResource, clean, key_values, scope_field
-from telemetry_forwarder.otlp.log_records import ATTRIBUTES, ScopeRecords, body_field, observed_fields
+from telemetry_forwarder.otlp.log_encoding import ATTRIBUTES, ScopeRecords, body_field, observed_fields
 from telemetry_forwarder.otlp.platform_attributes import (
     WARN,
     envelope_attributes,
     platform_attributes,
     severity,
 )
-from telemetry_forwarder.otlp.wire import any_value, encoded
-from telemetry_forwarder.records import Event, LogLine, Malformed
+from telemetry_forwarder.otlp.protobuf import any_value, encoded
+from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed
 
 # One scope per source: a backend shows it, and it costs nothing per record.
 SCOPES = {
@@ -78,7 +78,7 @@ class LogEncoder(OfResource):
     def count(self) -> int:
         return sum(map(len, self._records.values()))
 
-    def add_line(self, record: LogLine, line: Line, invocation: Invocation | None) -> bytes:
+    def add_line(self, record: LogLine, line: ParsedLine, invocation: Invocation | None) -> bytes:
         """A line of the function or of an extension, and the invocation it belongs to, if that is known.
 
         Gives the *fixed* that `ScopeRecords.add` wants for lines like this one but for time, body and attributes.

@@ -17,20 +17,20 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMet
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 
-from telemetry_forwarder.batch import METRICS, Batch
-from telemetry_forwarder.exporter_metrics import Measurement
-from telemetry_forwarder.otlp.common import clean, resource_field, scope_field
-from telemetry_forwarder.otlp.kept_histograms import KeptHistograms
-from telemetry_forwarder.otlp.metric_bytes import metric_bytes
-from telemetry_forwarder.otlp.wire import field
-from telemetry_forwarder.outcomes import (
+from telemetry_forwarder.core.batch import METRICS, Batch
+from telemetry_forwarder.invocations.completed import (
     TIMEOUT,
-    Finished,
-    FinishedInvocation,
-    FinishedPhase,
+    Completed,
+    CompletedInvocation,
+    CompletedPhase,
     LateSpans,
 )
-from telemetry_forwarder.records import Event, LogsDropped, PhaseSpan, Report, RestoreStart
+from telemetry_forwarder.otlp.common import clean, resource_field, scope_field
+from telemetry_forwarder.otlp.kept_histograms import KeptHistograms
+from telemetry_forwarder.otlp.metric_encoding import metric_bytes
+from telemetry_forwarder.otlp.protobuf import field
+from telemetry_forwarder.otlp.self_metrics import Measurement
+from telemetry_forwarder.telemetry.records import Event, LogsDropped, PhaseSpan, Report, RestoreStart
 
 SCOPE = "aws.lambda"
 SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -159,13 +159,13 @@ class MetricEncoder:
             case _:
                 pass
 
-    def finish(self, finished: Iterable[Finished]) -> None:
+    def finish(self, finished: Iterable[Completed]) -> None:
         """Record what is over."""
         for outcome in finished:
             match outcome:
-                case FinishedInvocation():
+                case CompletedInvocation():
                     self._finish_invocation(outcome)
-                case FinishedPhase():
+                case CompletedPhase():
                     if outcome.kind == "init":
                         self._record("faas.init_duration", outcome.duration_s)
                     self._record_phases(outcome.spans)
@@ -209,7 +209,7 @@ class MetricEncoder:
         name = str(uuid.UUID(hex=self._new_id(16), version=4))
         return self._resource.merge(Resource({_INSTANCE: name}))
 
-    def _finish_invocation(self, outcome: FinishedInvocation) -> None:
+    def _finish_invocation(self, outcome: CompletedInvocation) -> None:
         if outcome.status == TIMEOUT:
             self._add("faas.timeouts", 1)
         elif outcome.error_type:

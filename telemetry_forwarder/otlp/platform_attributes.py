@@ -7,7 +7,7 @@ seconds and bytes; a value that is not the number it should be is kept as it is.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from telemetry_forwarder.records import Event, InitReport, InitStart
+from telemetry_forwarder.telemetry.records import Event, InitReport, InitStart
 
 DEBUG, INFO, WARN = 5, 9, 13
 _TROUBLE = frozenset({"LaunchError", "InitError", "ExitError", "Crashed"})

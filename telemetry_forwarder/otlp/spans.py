@@ -14,11 +14,16 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
-from telemetry_forwarder.batch import SPANS, Batch
+from telemetry_forwarder.core.batch import SPANS, Batch
+from telemetry_forwarder.invocations.completed import (
+    Completed,
+    CompletedInvocation,
+    CompletedPhase,
+    LateSpans,
+)
 from telemetry_forwarder.otlp.common import HashedOnce, OfResource, clean
-from telemetry_forwarder.otlp.wire import field
-from telemetry_forwarder.outcomes import Finished, FinishedInvocation, FinishedPhase, LateSpans
-from telemetry_forwarder.records import PhaseSpan
+from telemetry_forwarder.otlp.protobuf import field
+from telemetry_forwarder.telemetry.records import PhaseSpan
 
 SCOPE = "aws.lambda"
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
@@ -49,7 +54,7 @@ class SpanEncoder(OfResource):
         self._sampling = sampling
         self._new_id = new_id
 
-    def encode(self, finished: Iterable[Finished]) -> Batch | None:
+    def encode(self, finished: Iterable[Completed]) -> Batch | None:
         """One batch with all their spans; None if there are none."""
         spans = [span for outcome in finished for span in self._spans(outcome)]
         if not spans:
@@ -59,12 +64,12 @@ class SpanEncoder(OfResource):
         body = field(_RESOURCE_SPANS, self._resource_field + of_resource.SerializeToString())
         return Batch(SPANS, body, len(spans))
 
-    def _spans(self, outcome: Finished) -> Iterator[ReadableSpan]:
+    def _spans(self, outcome: Completed) -> Iterator[ReadableSpan]:
         match outcome:
-            case FinishedInvocation():
+            case CompletedInvocation():
                 if self._is_wanted(outcome.tracing.is_sampled):
                     yield from self._invocation(outcome)
-            case FinishedPhase():
+            case CompletedPhase():
                 if self._is_wanted(outcome.is_sampled):
                     yield from self._phase(outcome)
             case LateSpans():  # pragma: no branch  # there is no other
@@ -75,7 +80,7 @@ class SpanEncoder(OfResource):
     def _is_wanted(self, is_sampled: bool | None) -> bool:
         return self._sampling == "all" or is_sampled is not False
 
-    def _invocation(self, outcome: FinishedInvocation) -> Iterator[ReadableSpan]:
+    def _invocation(self, outcome: CompletedInvocation) -> Iterator[ReadableSpan]:
         context = _context(outcome.trace_id, outcome.span_id)
         upstream = None
         if outcome.tracing.parent_id and outcome.tracing.trace_id == outcome.trace_id:
@@ -100,7 +105,7 @@ class SpanEncoder(OfResource):
         )
         yield from self._children(context, outcome.spans)
 
-    def _phase(self, outcome: FinishedPhase) -> Iterator[ReadableSpan]:
+    def _phase(self, outcome: CompletedPhase) -> Iterator[ReadableSpan]:
         context = _context(outcome.trace_id, outcome.span_id)
         is_suppressed = outcome.kind == "init" and outcome.phase == "invoke"
         yield self._span(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.bench import lives, memory, plots, records, start_up, trees
 from tests.bench.figures import Figure, table, write
-from tests.opt_tree import ROOT
+from tests.support.opt_tree import ROOT
 
 _RESULTS = ROOT / "build" / "bench.json"
 

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Self
 
-from tests.otlp_messages import REQUESTS, count
+from tests.support.otlp_messages import REQUESTS, count
 
 
 class Sink:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.opt_tree import ROOT, assemble
+from tests.support.opt_tree import ROOT, assemble
 
 BUILD = ROOT / "build" / "bench"
 _PYTHON = os.path.realpath(sys.executable)

@@ -13,7 +13,7 @@ from tests.chaos.sandbox import LAMBDA
 from tests.chaos.scenario import Scenario
 from tests.chaos.soak import soak
 from tests.chaos.verdict import Verdict
-from tests.opt_tree import assemble
+from tests.support.opt_tree import assemble
 
 SCENARIOS = (*ENDPOINT, *LAMBDA, *MACHINE)
 _ROW = "{:<22} {:>4} {:>7} {:>5} {:>11} {:>9} {:>7} {:>13}"

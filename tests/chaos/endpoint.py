@@ -2,8 +2,8 @@
 
 from tests.chaos.run import Run
 from tests.chaos.scenario import Scenario
-from tests.collector import Answer, Hang, HangUp, When
-from tests.otlp_messages import LOGS
+from tests.support.collector import Hang, HangUp, Response, When
+from tests.support.otlp_messages import LOGS
 
 
 def _down(run: Run) -> None:
@@ -54,7 +54,7 @@ def _resets(run: Run) -> None:
 
 
 def _busy(run: Run) -> None:
-    busy = Answer(status=503, headers={"Retry-After": "1"})
+    busy = Response(status=503, headers={"Retry-After": "1"})
     run.collector.script(*[busy] * run.random.randint(1, 8))
     with run.life():
         for _ in range(3):
@@ -62,7 +62,7 @@ def _busy(run: Run) -> None:
 
 
 def _slow(after_s: float, run: Run) -> None:
-    run.collector.script(then=Answer(after_s=after_s))
+    run.collector.script(then=Response(after_s=after_s))
     with run.life():
         for _ in range(4):
             run.invoke(sleep=run.random.random() * 0.3)
@@ -70,7 +70,7 @@ def _slow(after_s: float, run: Run) -> None:
 
 def _partial(run: Run) -> None:
     rejecting = [
-        Answer(rejected=run.random.randint(0, 3), message="no room for all", path=LOGS) for _ in range(5)
+        Response(rejected=run.random.randint(0, 3), message="no room for all", path=LOGS) for _ in range(5)
     ]
     run.collector.script(*rejecting)
     with run.life():

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.run import Run
-from tests.collector import Answer
 from tests.emulator import Lambda
 from tests.emulator.observations import Call
-from tests.otlp_messages import LOGS
+from tests.support.collector import Response
+from tests.support.otlp_messages import LOGS
 
 _HELD = 5_000
 _EXTENSION = "telemetry-forwarder"
@@ -42,7 +42,7 @@ def _ms(seconds: list[float]) -> str:
 def drained_s(opt: Path, seed: int, **settings: Any) -> float:
     """From SHUTDOWN to the last of all records."""
     with Run("drain", seed, opt) as run:
-        run.collector.script(then=Answer(after_s=0.02))
+        run.collector.script(then=Response(after_s=0.02))
         with run.life({"TELEMETRY_FORWARDER_FLUSH": "shutdown"}, **settings) as function:
             run.invoke(lines=_HELD)
         (told,) = [call.answered_s for call in _nexts(function) if call.answer == "SHUTDOWN"]

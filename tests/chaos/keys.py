@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tests.emulator.observations import Event
-from tests.otlp_messages import LOGS, REQUESTS, Flat, attributes, log_records
+from tests.support.otlp_messages import LOGS, REQUESTS, Flat, attributes, log_records
 
 _OWN = "[telemetry-forwarder]"
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from telemetry_forwarder.spool_format import SpoolFormat
+from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from tests.chaos.keys import keys_of_events, keys_of_logs, keys_of_request
-from tests.collector import FakeCollector
 from tests.emulator import Lambda
-from tests.emulator.answers import Answer
+from tests.emulator.answers import Response
 from tests.emulator.observations import Exit
+from tests.support.collector import FakeCollector
 
 TASK = Path(__file__).parent.parent / "functions"
 _FORMAT = SpoolFormat(function="orders", version="$LATEST", life=b"")
@@ -27,7 +27,7 @@ BUDGET_S = 0.3
 class Said:
     """An invocation as the scenario wanted it, and what became of it."""
 
-    answer: Answer
+    answer: Response
     expected: str
 
     @property
@@ -87,7 +87,7 @@ class Run:
 
     def invoke(
         self, lines: int | None = None, *, expect: str = "success", wait: str = "idle", **deeds: Any
-    ) -> Answer:
+    ) -> Response:
         """One invocation that says so many lines, each of them once in the world."""
         answer = self.lives[-1].invoke(self.event(lines, **deeds), wait=wait)
         self.said.append(Said(answer, expect))

@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.chaos.run import Run
 from tests.chaos.scenario import Scenario
-from tests.collector import Answer, Hang
 from tests.emulator.settings import MANAGED, SNAP_START
+from tests.support.collector import Hang, Response
 
 _EXTENSION = "telemetry-forwarder"
 
@@ -84,7 +84,7 @@ def _killed(run: Run) -> None:
 
 
 def _much_at_shutdown(run: Run) -> None:
-    run.collector.script(then=Answer(after_s=0.02))
+    run.collector.script(then=Response(after_s=0.02))
     with run.life({"TELEMETRY_FORWARDER_FLUSH": "shutdown"}):
         run.invoke(lines=5_000)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tests.chaos.books import is_books, read
 from tests.chaos.run import TASK
-from tests.collector import FakeCollector
 from tests.emulator import Lambda
-from tests.otlp_messages import LOGS
+from tests.support.collector import FakeCollector
+from tests.support.otlp_messages import LOGS
 
 _LINES = 5_000
 _EXTENSION = "telemetry-forwarder"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tests.chaos.books import Books, is_books, read
 from tests.chaos.run import Run
-from tests.otlp_messages import LOGS, count
+from tests.support.otlp_messages import LOGS, count
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from tests.collector import FakeCollector
 from tests.conformance.machine import Mode, rie_binary, rotel_binary, runtime_client, unshare
 from tests.conformance.rie_log import Life, api_calls, durations_ms, managed_lives
 from tests.conformance.rotel import rotel_command
+from tests.support.collector import FakeCollector
 
 _HERE = Path(__file__).parent
 _NAME = "telemetry-forwarder"

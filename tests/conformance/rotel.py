@@ -10,8 +10,8 @@ import subprocess
 import time
 from typing import Self
 
-from tests.collector import FakeCollector
 from tests.conformance.machine import rotel_binary
+from tests.support.collector import FakeCollector
 
 _END_LIMIT_S = 10.0
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.rie import Invoked, Rie
-from tests.otlp_messages import attributes
+from tests.support.otlp_messages import attributes
 
 pytestmark = pytest.mark.emulator("managed-instances")
 

@@ -13,12 +13,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
-from telemetry_forwarder.config import Settings
-from telemetry_forwarder.conversion import Conversion
-from telemetry_forwarder.ledger import Ledger
+from telemetry_forwarder.buffer.ledger import Ledger
+from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.otlp.common import resource
+from telemetry_forwarder.settings import Settings
 from tests.conformance.rotel import Rotel
-from tests.otlp_messages import LOGS, METRICS, REQUESTS, SPANS
+from tests.support.otlp_messages import LOGS, METRICS, REQUESTS, SPANS
 
 RECORDS = Path(__file__).parent.parent / "records" / "one_of_everything.json"
 NOW_NS = 1_791_500_000_000_000_000
@@ -151,7 +151,7 @@ def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
     """(path, body) of all that the extension makes of one post of Lambda's."""
     environ = {"TELEMETRY_FORWARDER_PLATFORM_LOGS": "all", "AWS_LAMBDA_FUNCTION_NAME": "orders"}
     ids = itertools.count(1)
-    conversion = Conversion(
+    conversion = Converter(
         Settings(environ),
         resource(environ, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler"}),
         Ledger(),

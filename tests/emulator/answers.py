@@ -14,7 +14,7 @@ from .settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What the caller of an invocation got, and how long it took."""
 
     request_id: str
@@ -33,7 +33,7 @@ class Answer:
         return self.status == "success" and self.error_type is None
 
 
-def answer(invocation: Invocation, fault: Fault | None, settings: Settings) -> Answer:
+def answer(invocation: Invocation, fault: Fault | None, settings: Settings) -> Response:
     payload: Any = invocation.error
     if invocation.error is None and invocation.response is not None:
         try:
@@ -46,7 +46,7 @@ def answer(invocation: Invocation, fault: Fault | None, settings: Settings) -> A
         error_type = failure["errorType"]
         payload = failure if payload is None else payload
     responded_s = invocation.responded_s
-    return Answer(
+    return Response(
         request_id=invocation.request_id,
         status=fault.status if fault else "success",
         payload=payload,

@@ -19,7 +19,7 @@ import orjson
 
 from . import phases
 from .actors import Fault, Invocation, epoch_ms
-from .answers import Answer, answer, new_trace
+from .answers import Response, answer, new_trace
 from .observations import Exit, Observations
 from .physics import Physics
 from .sandbox import Sandbox
@@ -84,11 +84,11 @@ class Lambda:
         trace: str | None = "",
         request_id: str | None = None,
         wait: str = "idle",
-    ) -> Answer:
+    ) -> Response:
         """Invoke once; *wait* is "idle" or "response". A *trace* of None sends no trace header."""
         if wait == "idle":
             return self._invoke(payload, trace, request_id, None)
-        answers: queue.Queue[Answer] = queue.Queue()
+        answers: queue.Queue[Response] = queue.Queue()
         thread = threading.Thread(
             target=lambda: answers.put(self._invoke(payload, trace, request_id, answers.put)),
             name="invocation",
@@ -97,7 +97,7 @@ class Lambda:
         thread.start()
         return answers.get()
 
-    def invoke_many(self, payloads: Sequence[Any], at_once: int = 16) -> list[Answer]:
+    def invoke_many(self, payloads: Sequence[Any], at_once: int = 16) -> list[Response]:
         """Interleaved invocations on managed instances; the answers in the order of the payloads."""
         with ThreadPoolExecutor(at_once) as pool:
             return list(pool.map(self.invoke, payloads))
@@ -197,13 +197,13 @@ class Lambda:
         while self._background:
             self._background.pop().join()
 
-    def _invoke(self, payload: Any, trace: str | None, request_id: str | None, respond: Any) -> Answer:
+    def _invoke(self, payload: Any, trace: str | None, request_id: str | None, respond: Any) -> Response:
         if self.settings.is_managed:
             return self._invoke_once(payload, trace, request_id, None)
         with self._busy:
             return self._invoke_once(payload, trace, request_id, respond)
 
-    def _invoke_once(self, payload: Any, trace: str | None, request_id: str | None, respond: Any) -> Answer:
+    def _invoke_once(self, payload: Any, trace: str | None, request_id: str | None, respond: Any) -> Response:
         timeout_s = self.settings.timeout_s
         invocation = Invocation(
             request_id=request_id or str(uuid.uuid4()),

@@ -1,0 +1,1 @@
+"""Converts one Telemetry API post into encoded batches."""

@@ -1,0 +1,1 @@
+"""Reads from the environment where each signal is exported to."""

@@ -1,0 +1,1 @@
+"""Delivers batches: retries, splitting, circuit breaking, one request in flight per signal."""

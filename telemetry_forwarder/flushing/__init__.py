@@ -1,0 +1,1 @@
+"""Decides when to flush and how long `next` is held."""

@@ -1,0 +1,1 @@
+"""Correlates platform events and log lines by invocation."""

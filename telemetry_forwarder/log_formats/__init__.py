@@ -1,0 +1,1 @@
+"""Parses log lines of Lambda's runtimes and of common loggers."""

@@ -1,0 +1,1 @@
+"""Accepts the requests that Lambda sends and queues them for the worker."""

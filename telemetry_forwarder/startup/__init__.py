@@ -1,0 +1,1 @@
+"""Imports the heavy modules at low cost, while Lambda boots the runtime."""

@@ -1,0 +1,1 @@
+"""Telemetry API bytes in, typed records out."""

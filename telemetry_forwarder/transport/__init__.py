@@ -1,0 +1,1 @@
+"""Sends one request and returns the response."""

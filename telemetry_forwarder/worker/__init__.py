@@ -1,0 +1,1 @@
+"""The worker thread: wires all parts together and runs the loop."""

@@ -1,0 +1,134 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.buffer.ledger import Ledger, Snapshot, Tally
+from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SIGNALS, SPANS
+
+
+def test_new_books_are_empty() -> None:
+    assert Ledger().snapshot() == Snapshot(0, 0, (Tally(LOGS), Tally(SPANS), Tally(METRICS)), Tally(POSTS))
+
+
+@pytest.mark.parametrize(
+    ("movement", "there"),
+    [
+        (lambda ledger: None, Tally(LOGS, received=10, held=10)),
+        (lambda ledger: ledger.delivered(LOGS, 10), Tally(LOGS, received=10, delivered=10)),
+        (lambda ledger: ledger.rejected(LOGS, 4), Tally(LOGS, received=10, rejected=4, held=6)),
+        (lambda ledger: ledger.spooled(LOGS, 10), Tally(LOGS, received=10, spooled=10)),
+        (lambda ledger: ledger.dropped(LOGS, 3, "x"), Tally(LOGS, received=10, dropped={"x": 3}, held=7)),
+        (lambda ledger: ledger.left_out(LOGS, 2, "x"), Tally(LOGS, received=10, held=10, left_out={"x": 2})),
+    ],
+)
+def test_items_move_from_memory_to_where_they_end(movement: Callable[[Ledger], None], there: Tally) -> None:
+    ledger = Ledger()
+    ledger.received(LOGS, 10)
+
+    movement(ledger)
+
+    assert ledger.snapshot().of(LOGS) == there
+    assert ledger.snapshot().is_exact
+
+
+def test_items_of_an_earlier_life_are_on_disk_until_they_are_sent() -> None:
+    ledger = Ledger()
+
+    ledger.restored(SPANS, 5)
+    ledger.unspooled(SPANS, 3)
+    ledger.delivered(SPANS, 3)
+
+    assert ledger.snapshot().of(SPANS) == Tally(SPANS, restored=5, delivered=3, spooled=2)
+
+
+def test_reasons_are_counted_apart() -> None:
+    ledger = Ledger()
+    ledger.received(LOGS, 9)
+
+    ledger.dropped(LOGS, 1, "outbox full")
+    ledger.dropped(LOGS, 2, "outbox full")
+    ledger.dropped(LOGS, 4, "400")
+
+    assert ledger.snapshot().of(LOGS).dropped == {"outbox full": 3, "400": 4}
+    assert ledger.snapshot().of(LOGS).all_dropped == 7
+
+
+def test_items_that_leave_memory_without_having_entered_it_are_an_error_in_the_books() -> None:
+    ledger = Ledger()
+
+    ledger.delivered(LOGS, 1)
+
+    assert not ledger.snapshot().is_exact
+
+
+def test_snapshot_does_not_change_with_the_books() -> None:
+    ledger = Ledger()
+    ledger.received(LOGS, 2)
+    ledger.dropped(LOGS, 1, "x")
+
+    before = ledger.snapshot()
+    ledger.dropped(LOGS, 1, "x")
+
+    assert before.of(LOGS).dropped == {"x": 1}
+
+
+_MOVEMENTS = st.sampled_from(
+    ["received", "restored", "spooled", "unspooled", "delivered", "rejected", "a", "b"]
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(SIGNALS), _MOVEMENTS, st.integers(0, 1_000))))
+def test_books_balance_after_every_movement(movements: list[tuple[str, str, int]]) -> None:
+    ledger = Ledger()
+
+    for signal, movement, count in movements:
+        if movement in "ab":
+            ledger.dropped(signal, count, movement)
+        else:
+            getattr(ledger, movement)(signal, count)
+
+        assert [tally.unaccounted for tally in ledger.snapshot().tallies] == [0, 0, 0]
+
+
+def test_summary_is_one_line_that_says_only_what_happened() -> None:
+    ledger = Ledger()
+    ledger.records_received(1_300)
+    ledger.received(LOGS, 1_200)
+    ledger.delivered(LOGS, 1_190)
+    ledger.dropped(LOGS, 10, "outbox full")
+
+    assert ledger.summary() == (
+        "records received 1300; "
+        "logs received 1200 delivered 1190 dropped 10 (outbox full 10) held 0 spooled 0; "
+        "traces received 0 delivered 0 dropped 0 held 0 spooled 0; "
+        "metrics received 0 delivered 0 dropped 0 held 0 spooled 0"
+    )
+
+
+def test_summary_names_every_other_fate_where_there_is_one() -> None:
+    ledger = Ledger()
+    ledger.records_lost_by_lambda(7)
+    ledger.posts_dropped(1)
+    ledger.posts_refused(2)
+    ledger.posts_repeated(3)
+    ledger.restored(LOGS, 20)
+    ledger.unspooled(LOGS, 20)
+    ledger.rejected(LOGS, 2)
+    ledger.dropped(LOGS, 4, "b")
+    ledger.dropped(LOGS, 3, "a")
+    ledger.spooled(LOGS, 1)
+    ledger.left_out(LOGS, 5, "not a wanted type")
+    ledger.restored(POSTS, 6)
+    ledger.received(POSTS, 5)
+    ledger.spooled(POSTS, 4)
+    ledger.dropped(POSTS, 1, "not spooled")
+
+    assert ledger.summary().split("; ")[:2] == [
+        "records received 0 lost by Lambda 7 posts dropped 2 (could not be read 1, not spooled 1)"
+        " posts restored 6 posts spooled 10"
+        " posts refused for now 2 posts told twice 3",
+        "logs received 0 restored 20 delivered 0 rejected 2 dropped 7 (a 3, b 4) held 10 spooled 1"
+        " left out 5 (not a wanted type 5)",
+    ]

@@ -1,0 +1,554 @@
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+
+from telemetry_forwarder.buffer.ledger import Ledger
+from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
+from telemetry_forwarder.otlp.self_metrics import Measurement
+from telemetry_forwarder.settings import PREFIX, Settings
+from tests.support import otlp_messages as otlp
+from tests.support.posts import MOMENT_NS, OBSERVED_NS, event, post, raw_event, raw_post
+
+ID = "8286a188-ba32-4475-8077-530cd35c09a9"
+INSTANCE = "2026/09/22/orders[$LATEST]0123456789abcdef0123456789abcdef"
+SECOND_NS = 1_000_000_000
+OWN = Measurement("otel.sdk.exporter.log.exported", "{log_record}", 1, {}, is_counter=True)
+
+
+class Bench:
+    """A conversion, and what it gives, decoded."""
+
+    def __init__(self, *, is_managed: bool = False, **settings: str) -> None:
+        self.ledger = Ledger()
+        self.conversion = Converter(
+            Settings({PREFIX + name: value for name, value in settings.items()}),
+            Resource({"service.name": "orders", "faas.name": "orders"}),
+            self.ledger,
+            version="1",
+            temporality="delta",
+            is_managed=is_managed,
+            new_id=lambda size: "ab" * size,
+        )
+        self.batches: list[Batch] = []
+
+    def says(self, *events: Any) -> None:
+        self.batches += self.conversion.take_in(post(*events), OBSERVED_NS)
+
+    def take(self, own: Iterable[Measurement] = (), *, later_s: float = 0.0) -> None:
+        self.batches += self.conversion.take(OBSERVED_NS + round(later_s * SECOND_NS), list(own))
+
+    def flat(self, signal: str, of: Callable[[Any], list[otlp.Flat]]) -> list[otlp.Flat]:
+        request = otlp.REQUESTS[f"/v1/{signal}"]
+        return [
+            item
+            for each in self.batches
+            if each.signal == signal
+            for item in of(request.FromString(each.body))
+        ]
+
+    @property
+    def logs(self) -> list[str]:
+        """Event names, or bodies where there is none."""
+        return [log.event_name or log.body.string_value for _, _, log in self.flat(LOGS, otlp.log_records)]
+
+    @property
+    def spans(self) -> list[str]:
+        return [span.name for _, _, span in self.flat(SPANS, otlp.spans)]
+
+    @property
+    def metrics(self) -> set[str]:
+        return {metric.name for _, _, metric in self.flat(METRICS, otlp.metrics)}
+
+    def left_out(self) -> dict[str, int]:
+        return dict(self.ledger.snapshot().of(LOGS).left_out)
+
+
+START = event("platform.start", {"requestId": ID, "version": "7"})
+DONE = event("platform.runtimeDone", {"requestId": ID, "status": "success", "metrics": {"durationMs": 2.0}})
+REPORT = event("platform.report", {"requestId": ID, "status": "success", "metrics": {"durationMs": 3.0}})
+EXTENSION = event("platform.extension", {"name": "x", "state": "Ready", "events": []})
+
+
+def test_what_an_earlier_life_had_no_time_for_becomes_logs_alone() -> None:
+    bench = Bench()
+    own = event("extension", "[telemetry-forwarder] INFO a line of ours")
+    body = post(START, event("function", "a line"), own, DONE)[:-1] + b",nonsense"
+
+    bench.batches += bench.conversion.take_in_past(body, OBSERVED_NS)
+    bench.take()
+
+    assert sorted(bench.logs) == ["a line", "nonsense", "platform.runtimeDone", "platform.start"]
+    assert (bench.spans, bench.metrics) == ([], set())
+    assert bench.left_out() == {"own line": 1}
+    assert bench.ledger.snapshot().records_received == 5
+
+
+def test_what_an_earlier_life_had_no_time_for_is_of_no_invocation_of_this_one() -> None:
+    """Not even of a retry, which has the same request id."""
+    bench = Bench()
+    bench.conversion.invoked(ID, "", "", OBSERVED_NS)
+    crash = f"RequestId: {ID} Error: Runtime exited with error: signal: killed Runtime.ExitError"
+    body = post(event("function", "a line"), event("function", crash))
+
+    bench.batches += bench.conversion.take_in_past(body, OBSERVED_NS)
+    bench.says(START, DONE, REPORT)
+    bench.take()
+
+    records = [log for _, _, log in bench.flat(LOGS, otlp.log_records)]
+    assert {record.span_id for record in records if record.body.string_value == "a line"} == {b""}
+    assert "faas.errors" not in bench.metrics
+    assert "faas.invocations" in bench.metrics
+
+
+def test_what_an_earlier_life_had_no_time_for_is_nothing_without_logs() -> None:
+    bench = Bench(SIGNALS="spans,metrics")
+
+    batches = bench.conversion.take_in_past(post(START, event("function", "a line")), OBSERVED_NS)
+
+    assert batches == []
+
+
+def test_lines_are_given_at_once_spans_and_metrics_when_they_are_taken() -> None:
+    bench = Bench()
+
+    bench.says(START, event("function", "a line"), DONE)
+
+    assert (bench.logs, bench.spans, bench.metrics) == (["a line"], [], set())
+    bench.take()
+    assert bench.spans == ["orders"]
+    assert "faas.invocations" in bench.metrics
+    assert bench.ledger.snapshot().records_received == 3
+
+
+def test_what_was_taken_is_not_given_again() -> None:
+    bench = Bench()
+    bench.says(START, DONE)
+    bench.take()
+    before = len(bench.batches)
+
+    assert not bench.conversion.has_something
+    bench.take()
+
+    assert len(bench.batches) == before
+
+
+def test_ends_and_reports_are_told_once() -> None:
+    bench = Bench()
+    bench.says(START, DONE, REPORT)
+
+    assert bench.conversion.has_ended(ID)
+    assert (bench.conversion.take_ended(), bench.conversion.take_reported()) == ([ID], [ID])
+    assert (bench.conversion.take_ended(), bench.conversion.take_reported()) == ([], [])
+
+
+def test_event_that_is_told_twice_is_taken_once() -> None:
+    bench = Bench(PLATFORM_LOGS="all")
+
+    bench.says(START, START)
+
+    assert bench.logs == ["platform.start"]
+    assert bench.left_out() == {"told twice": 1}
+
+
+def test_own_lines_are_left_out_and_other_extensions_lines_are_not() -> None:
+    bench = Bench()
+
+    bench.says(event("extension", "[telemetry-forwarder] INFO x"), event("extension", "of another"))
+
+    assert bench.logs == ["of another"]
+    assert bench.left_out() == {"own line": 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "logs"),
+    [
+        ({}, ["platform.extension"]),
+        ({"PLATFORM_LOGS": "all"}, ["platform.start", "platform.extension", "platform.report"]),
+        ({"PLATFORM_LOGS": "none"}, []),
+        ({"PLATFORM_LOGS": "report"}, ["platform.report"]),
+        ({"SIGNALS": "logs,spans"}, ["platform.start", "platform.extension", "platform.report"]),
+        ({"SIGNALS": "logs"}, ["platform.start", "platform.extension", "platform.report"]),
+        ({"SIGNALS": "spans,metrics"}, []),
+    ],
+)
+def test_platform_events_are_logs_where_nothing_else_says_them_or_a_setting_wants_it(
+    settings: dict[str, str], logs: list[str]
+) -> None:
+    bench = Bench(is_managed=False, **settings)
+
+    bench.says(START, EXTENSION, REPORT)
+
+    assert bench.logs == logs
+
+
+@pytest.mark.parametrize("signals", ["logs", "spans", "metrics", "logs,spans,metrics"])
+def test_only_the_signals_that_are_wanted_are_made(signals: str) -> None:
+    bench = Bench(SIGNALS=signals)
+
+    bench.says(START, event("function", "a line"), "no event at all", DONE)
+    bench.take([OWN])
+
+    wanted = {{"spans": SPANS}.get(name, name) for name in signals.split(",")}
+    assert {batch.signal for batch in bench.batches} == wanted
+
+
+def test_own_state_alone_is_worth_a_request() -> None:
+    bench = Bench()
+
+    bench.take([OWN])
+
+    assert bench.metrics == {"otel.sdk.exporter.log.exported"}
+
+
+def test_what_no_record_can_be_made_of_is_a_log_record() -> None:
+    bench = Bench()
+
+    bench.says("no event at all")
+
+    assert len(bench.logs) == 1
+
+
+@pytest.mark.parametrize(
+    ("instance_id", "names"),
+    [(INSTANCE, {INSTANCE}), ("1b4e28ba-2fa1-11d2-883f-0016d3cca427", {None}), ("", {None})],
+)
+def test_instance_is_named_where_its_name_is_that_of_the_log_stream(
+    instance_id: str, names: set[str | None]
+) -> None:
+    bench = Bench()
+
+    bench.says(event("platform.initStart", {"phase": "init", "instanceId": instance_id}), START, DONE)
+    bench.says(event("function", "a line"))
+    bench.take()
+
+    logs, spans = bench.flat(LOGS, otlp.log_records), bench.flat(SPANS, otlp.spans)
+    assert {resource.get("faas.instance") for resource, _, _ in logs + spans} == names
+    metrics = bench.flat(METRICS, otlp.metrics)
+    assert {resource.get("faas.instance") for resource, _, _ in metrics} == {None}
+
+
+def test_what_lambda_has_dropped_is_in_the_books() -> None:
+    bench = Bench()
+
+    bench.says(event("platform.logsDropped", {"droppedRecords": 7, "droppedBytes": 70, "reason": "slow"}))
+
+    assert bench.ledger.snapshot().records_lost_by_lambda == 7
+
+
+def test_lines_carry_the_invocation_that_was_open_and_on_managed_instances_none() -> None:
+    for is_managed, request_ids in ((False, [ID]), (True, [None])):
+        bench = Bench(is_managed=is_managed)
+        bench.says(START, event("function", "a line", "2026-09-22T06:30:00.223Z"))
+
+        records = [log for _, _, log in bench.flat(LOGS, otlp.log_records)]
+        assert [otlp.attributes(log.attributes).get("faas.invocation_id") for log in records] == request_ids
+
+
+@pytest.mark.parametrize(
+    ("message", "error_type"),
+    [
+        (
+            '[ERROR] ValueError: no\nTraceback (most recent call last):\n  File "/var/task/app.py"',
+            "ValueError",
+        ),
+        ("an ordinary line", None),
+    ],
+)
+def test_exception_that_the_runtime_logs_is_the_error_of_its_invocation(
+    message: str, error_type: str | None
+) -> None:
+    bench = Bench()
+
+    bench.conversion.invoked(ID, "arn:aws:lambda:eu-west-1:111122223333:function:orders", "", MOMENT_NS)
+    bench.says(START, *[event("function", message, "2026-09-22T06:30:00.223Z")] * 2, DONE)
+    bench.take()
+
+    invocations = [span for _, _, span in bench.flat(SPANS, otlp.spans) if span.name == "orders"]
+    assert [otlp.attributes(span.attributes).get("error.type") for span in invocations] == [error_type]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_seen"),
+    [
+        ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", True),
+        (
+            {"level": "ERROR", "errorType": "java.lang.OutOfMemoryError", "errorMessage": "Java heap space"},
+            True,
+        ),
+        ({"level": "INFO", "message": {"an": "object"}}, False),
+    ],
+)
+def test_memory_that_ran_out_is_seen_in_the_log(line: object, is_seen: bool) -> None:
+    bench = Bench()
+    fields = {"requestId": ID, "status": "error", "errorType": "Runtime.ExitError"}
+
+    bench.says(START, event("function", line, "2026-09-22T06:30:00.223Z"))
+    bench.says(event("platform.runtimeDone", fields), event("platform.report", fields | {"metrics": {}}))
+    bench.take()
+
+    assert ("lambda.out_of_memory" in bench.metrics) is is_seen
+
+
+@pytest.mark.parametrize(
+    "posts",
+    [
+        [raw_post(raw_event(rb'"\u004d\u0065moryError"'))],
+        [raw_post(raw_event(b'"MemoryEr')), raw_post(raw_event(b'ror: no"'))],
+    ],
+)
+def test_it_is_seen_however_it_is_spelt_or_cut(posts: list[bytes]) -> None:
+    bench = Bench()
+    fields = {"requestId": ID, "status": "error", "errorType": "Runtime.ExitError"}
+
+    bench.says(START)
+    for body in posts:
+        bench.conversion.take_in(body, OBSERVED_NS)
+    bench.says(event("platform.runtimeDone", fields), event("platform.report", fields | {"metrics": {}}))
+    bench.take()
+
+    assert "lambda.out_of_memory" in bench.metrics
+
+
+OTHER = "11111111-2222-4333-8444-555555555555"
+LINE_ISO = "2026-09-22T06:30:00.223Z"
+FORMATTED = {"message": "x", "timestamp": LINE_ISO, "level": "INFO", "requestId": OTHER}
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ({"message": "x", "requestId": "down-42"}, {"requestId": "down-42"}),
+        ({"message": "x", "request_id": OTHER}, {"request_id": OTHER}),
+        ({"message": "x", "faas.invocation_id": OTHER}, {"lambda.line.faas.invocation_id": OTHER}),
+        (f"START RequestId: {OTHER} Version: 1", {}),
+        (FORMATTED, {"requestId": OTHER}),
+        (f"[INFO]\t{LINE_ISO}\t{OTHER}\thello", {"requestId": OTHER}),
+    ],
+)
+def test_id_of_the_user_s_own_takes_a_line_from_no_invocation(line: object, kept: dict[str, str]) -> None:
+    bench = Bench()
+
+    bench.says(START, event("function", line, LINE_ISO))
+
+    ((_, _, log),) = bench.flat(LOGS, otlp.log_records)
+    assert otlp.attributes(log.attributes) == {"faas.invocation_id": ID} | kept
+    assert (len(log.trace_id), len(log.span_id)) == (16, 8)
+
+
+@pytest.mark.parametrize(
+    ("line", "attributes"),
+    [
+        ({"message": "x", "requestId": OTHER}, {"requestId": OTHER}),
+        (FORMATTED, {"faas.invocation_id": OTHER}),
+        (FORMATTED | {"requestId": "down-42"}, {"requestId": "down-42"}),
+        (f"[INFO]\t{LINE_ISO}\t{OTHER}\thello", {"faas.invocation_id": OTHER}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("is_managed", "told"), [(True, [START]), (False, []), (False, [START, DONE])], ids=str
+)
+def test_id_that_nobody_knows_is_believed_where_a_runtime_writes_it(
+    is_managed: bool, told: list[Any], line: object, attributes: dict[str, str]
+) -> None:
+    """On managed instances, during an init, and after an end: platform.start may be yet to come."""
+    bench = Bench(is_managed=is_managed)
+
+    bench.says(*told, event("function", line, LINE_ISO))
+
+    ((_, _, log),) = bench.flat(LOGS, otlp.log_records)
+    if told == [START, DONE] and "requestId" in attributes:
+        attributes = attributes | {"faas.invocation_id": ID}
+    assert otlp.attributes(log.attributes) == attributes
+
+
+@pytest.mark.parametrize(
+    ("line", "is_error"),
+    [
+        ({"level": "ERROR", "errorType": "PaymentDeclined", "errorMessage": "no", "orderId": 5}, False),
+        (f"RequestId: {ID} Error: pretending to fail", False),
+        (f"RequestId: {ID} Error: Runtime exited with error: exit status 1", True),
+        (f"RequestId: {OTHER} Error: Runtime exited with error: exit status 1", False),
+    ],
+)
+def test_error_that_was_dealt_with_is_no_failure_of_its_invocation(line: object, is_error: bool) -> None:
+    bench = Bench()
+
+    bench.says(START, event("function", line, LINE_ISO), DONE)
+    bench.take()
+
+    assert ("faas.errors" in bench.metrics) is is_error
+
+
+def test_time_that_the_user_speaks_of_is_not_when_the_line_was_written() -> None:
+    bench = Bench()
+
+    bench.says(event("function", {"message": "order", "timestamp": "2001-01-01T00:00:00Z"}, LINE_ISO))
+
+    ((_, _, log),) = bench.flat(LOGS, otlp.log_records)
+    assert otlp.attributes(log.attributes) == {"timestamp": "2001-01-01T00:00:00Z"}
+    assert log.time_unix_nano == MOMENT_NS + 100_000_000
+
+
+def fragment() -> bytes:
+    """The first piece of a record that Lambda has cut."""
+    return raw_post(raw_event(b'"a line whose rest'))
+
+
+def test_piece_of_a_cut_record_waits_for_its_rest_and_not_for_ever() -> None:
+    bench = Bench()
+    bench.batches += bench.conversion.take_in(fragment(), OBSERVED_NS)
+    bench.take(later_s=9)
+    before = bench.logs
+
+    bench.take(later_s=11)
+
+    assert (before, len(bench.logs)) == ([], 1)
+
+
+def test_shutdown_lets_out_what_is_held_and_ends_what_is_open() -> None:
+    bench = Bench()
+    bench.says(START)
+    bench.batches += bench.conversion.take_in(fragment(), OBSERVED_NS)
+
+    bench.conversion.shut_down("timeout", OBSERVED_NS)
+    bench.take()
+
+    assert len(bench.logs) == 1
+    assert "faas.timeouts" in bench.metrics
+
+
+def test_much_that_waits_for_a_flush_is_said_to_be_much() -> None:
+    bench = Bench()
+    for number in range(2_000):
+        assert not bench.conversion.has_much
+        bench.says(event("platform.start", {"requestId": f"{number}"}))
+
+    assert bench.conversion.has_much
+    bench.take()
+    assert not bench.conversion.has_much
+
+
+@pytest.mark.parametrize(
+    ("type_", "record"),
+    [
+        ("platform.start", {"version": "7"}),
+        ("platform.runtimeDone", {"requestId": ["no", "text"]}),
+        ("platform.report", "all that there is is a text"),
+    ],
+)
+def test_platform_event_that_no_span_can_say_is_a_log_record(type_: str, record: object) -> None:
+    bench = Bench()
+
+    bench.says(event(type_, record))
+
+    assert bench.logs == [type_]
+
+
+@pytest.mark.parametrize("of_first", ["2026-09-22T06:30:00.223Z", "2026-09-22T06:30:00.323Z"])
+def test_lines_of_two_attempts_go_by_their_time_whichever_came_first(of_first: str) -> None:
+    bench = Bench()
+    again = "2026-09-22T06:30:05.123Z"
+    tracing = {
+        "spanId": "54565fb41ac79632",
+        "type": "X-Amzn-Trace-Id",
+        "value": f"Root=1-{'1' * 8}-{'2' * 24}",
+    }
+
+    def line(time: str) -> dict[str, Any]:
+        return event("function", f"[INFO]\t{time}\t{ID}\tat {time}\n", time)
+
+    bench.says(START, DONE)
+    bench.says(event("platform.start", {"requestId": ID, "version": "7", "tracing": tracing}, again))
+    bench.says(line(of_first), line(of_first), line("2026-09-22T06:30:05.223Z"), line(of_first))
+
+    first, second = "ab" * 8, "54565fb41ac79632"
+    said = [log.span_id.hex() for _, _, log in bench.flat(LOGS, otlp.log_records) if not log.event_name]
+    assert said == [first, first, second, first]
+
+
+LONG = [f"line {number} of a long post" for number in range(400)]
+
+
+def test_lines_that_there_is_no_time_for_are_left_and_the_rest_is_not() -> None:
+    """Spans and metrics come of what is no line, and of what the last lines tell; the next life makes none."""
+    bench = Bench()
+    sizes: list[int] = []
+
+    def is_time_for(size: int) -> bool:
+        sizes.append(size)
+        return len(sizes) < 2
+
+    failure = "ValueError: no\nTraceback (most recent call last):"
+    body = post(
+        START,
+        *[event("function", line) for line in LONG],
+        event("function", f"[ERROR] {failure}"),
+        DONE,
+        REPORT,
+    )
+    bench.batches += bench.conversion.take_in(body, OBSERVED_NS, is_time_for)
+    rest = bench.conversion.take_rest()
+    bench.take()
+
+    left = [each["record"] for each in json.loads(rest)]
+    at = LONG.index(left[0])
+    assert left == LONG[at : at + len(left)]
+    assert bench.logs == [*LONG[:at], *LONG[at + len(left) :], failure]
+    assert sizes[0] * 2 < len(body) < sizes[0] * 4
+    assert bench.ledger.snapshot().records_received == len(bench.logs) + 3
+    [span] = [span for _, _, span in bench.flat(SPANS, otlp.spans) if span.kind == span.SPAN_KIND_SERVER]
+    assert [each.value.string_value for each in span.attributes if each.key == "error.type"] == ["ValueError"]
+    assert (len(sizes), bench.conversion.take_rest()) == (2, b"")
+
+
+def test_what_a_broken_post_has_left_is_not_given_with_the_next() -> None:
+    bench = Bench()
+    bench.conversion.take_in(
+        post(*[event("function", line) for line in LONG]), OBSERVED_NS, lambda _size: False
+    )
+
+    bench.conversion.take_in(post(REPORT), OBSERVED_NS)
+
+    assert bench.conversion.take_rest() == b""
+
+
+def test_lines_that_cannot_be_written_down_as_they_came_are_converted() -> None:
+    """orjson reads 1,024 levels and writes 254."""
+    bench = Bench()
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+
+    bench.batches += bench.conversion.take_in(raw_post(raw_event(deep)), OBSERVED_NS, lambda _size: False)
+
+    assert len(bench.logs) == 1
+    assert bench.conversion.take_rest() == b""
+
+
+def test_post_that_must_be_walked_through_is_left_whole() -> None:
+    bench = Bench()
+    body = post(event("function", "a"), event("function", "b"))[:-20]
+
+    assert bench.conversion.take_in(body, OBSERVED_NS, lambda _size: False) == []
+    assert (bench.conversion.take_rest(), bench.ledger.snapshot().records_received) == (body, 0)
+
+
+def test_no_batch_is_larger_than_what_can_be_held() -> None:
+    bench = Bench(OUTBOX_BYTES="65536")
+
+    bench.says(*[event("function", "x" * 1_000) for _ in range(100)])
+
+    assert len(bench.batches) > 1
+    assert max(len(batch.body) for batch in bench.batches) < 65_536
+
+
+@pytest.mark.parametrize("body", [post(event("function", "a"), event("extension", "b")), b'["?", 1]'])
+def test_what_is_not_wanted_as_logs_is_in_the_books(body: bytes) -> None:
+    bench = Bench(SIGNALS="spans")
+
+    bench.conversion.take_in(body, OBSERVED_NS)
+    bench.conversion.take_in_past(body, OBSERVED_NS)
+
+    assert bench.left_out() == {"not wanted as logs": 4}

@@ -1,0 +1,250 @@
+"""The short way says what the long way says, to the byte."""
+
+from datetime import UTC, datetime
+from itertools import product
+from random import Random
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+
+from telemetry_forwarder.conversion.fast_path import FastPath
+from telemetry_forwarder.core.batch import Batch
+from telemetry_forwarder.invocations.invocation import Invocation
+from telemetry_forwarder.log_formats.parser import read_line
+from telemetry_forwarder.otlp.log_encoding import observed_field
+from telemetry_forwarder.otlp.logs import LogEncoder
+from telemetry_forwarder.telemetry.decoder import record_of
+from telemetry_forwarder.telemetry.records import LogLine, Tracing
+from tests.support.posts import MOMENT, MOMENT_NS, MS, OBSERVED_NS
+
+ID, OTHER_ID = "8286a188-ba32-4475-8077-530cd35c09a9", "3d1bd5e6-ba32-4475-8077-000000000000"
+USUAL = f"[INFO]\t2026-09-22T06:30:00.123Z\t{ID}\tsaid\n"
+
+
+class Logs:
+    """An encoder of lines of one invocation; *takes_short_way* where it can."""
+
+    def __init__(self, *, takes_short_way: bool) -> None:
+        self._encoder = LogEncoder(Resource({}), "1", batch_bytes=1 << 20, batch_items=1 << 20)
+        self._usual = FastPath(self._encoder) if takes_short_way else None
+        self.invocation = Invocation(
+            ID, trace_id="ab" * 16, span_id="cd" * 8, tracing=Tracing(), start_ns=1, has_start=True
+        )
+        self.short = 0
+
+    def add(self, said: Any, time_ns: int = MOMENT_NS) -> None:
+        self.add_event({"time": moment_of(time_ns), "type": "function", "record": said})
+
+    def add_event(self, event: dict[str, Any]) -> None:
+        if self.is_usual(event):
+            self.short += 1
+            return
+        record = record_of(event, OBSERVED_NS)
+        assert isinstance(record, LogLine)
+        line = read_line(record.record)
+        self.invocation.last_line_ns = max(self.invocation.last_line_ns, record.time_ns)
+        fixed = self._encoder.add_line(record, line, self.invocation)
+        if self._usual:
+            self._usual.learn(record, line, fixed, self.invocation)
+
+    def is_usual(self, event: Any) -> bool:
+        return self._usual is not None and self._usual.add(event, observed_field(OBSERVED_NS))
+
+    def forget(self) -> None:
+        if self._usual:
+            self._usual.forget()
+
+    def take(self) -> list[Batch]:
+        return self._encoder.take()
+
+
+def moment_of(time_ns: int) -> str:
+    """As Lambda writes it; 0 is none."""
+    at = datetime.fromtimestamp(time_ns // MS / 1_000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if time_ns else "soon"
+
+
+MOMENTS = [
+    "2026-09-22T06:30:00.123Z",
+    "2026-09-22T06:30:00.456Z",
+    "2026-09-22T06:30:00.000Z",
+    "2026-09-22T06:30:00Z",
+    "2026-09-22 06:30:00,123",
+]
+ODD_MOMENTS = [
+    "2026-09-21T06:30:00.123Z",
+    "2026-09-22T09:30:00.123Z",
+    " 2026-09-22T06:30:00.123Z",
+    "soon",
+    "",
+]
+LEVELS = [*["INFO"] * 12, "[INFO]", "WARN", "ERROR", "info", "DEBUG", "nobody's", "", "Information"]
+IDS = [*[ID] * 12, OTHER_ID, "undefined", "", "an id"]
+ENDS = ["\n", "\n", "", "\r\n", "\n\n", "\r", "\t\n"]
+TEXTS = [
+    "said",
+    "héllo ✓",
+    "",
+    '{"level":"INFO"}',
+    "TypeError: no\n    at f (a.js:1:1)",
+    "\tsaid",
+    "one\rtwo",
+    "\ud800",
+    "java.lang.OutOfMemoryError: Java heap space",
+]
+VALUES = [*TEXTS, "x" * 65, None, True, 0, 127, 128, 16_383, 16_384, -1, 2**70, 0.5, [1, 2], [], {"a": 1}]
+TIMES = [0, *[MOMENT_NS] * 6, MOMENT_NS + 5 * MS, MOMENT_NS - 2 * MS, MOMENT_NS + 900 * MS]
+KEYS = ["logger", "customer", "errorType", "traceId", "msg"]
+
+
+def some_line(random: Random) -> Any:
+    """Most often a usual line, else one that is almost so."""
+    is_odd = random.random() < 0.1
+    moment = random.choice(ODD_MOMENTS if is_odd else MOMENTS)
+    level, id_ = random.choice(LEVELS), random.choice(IDS)
+    text, end = random.choice(TEXTS), random.choice(ENDS)
+    if random.random() < 0.5:
+        return random.choice(
+            [
+                f"[{level}]\t{moment}\t{id_}\t{text}{end}",
+                f"{moment}\t{id_}\t{level}\t{text}{end}",
+                f"{text}{end}",
+                f'{{"timestamp":"{moment}","level":"{level}","requestId":"{id_}","message":"a\tb\tc"}}',
+            ][: 4 if is_odd else 2]
+        )
+    object_ = {"timestamp": moment, "level": level, "message": text, "requestId": id_}
+    if random.random() < 0.1:
+        object_[random.choice([*object_])] = random.choice(VALUES)
+    if random.random() < 0.1:
+        object_["timestamp"] = random.choice([1_790_058_600_123, 1_790_058_600.5])
+    if random.random() < 0.05:
+        object_["instant"] = {"epochSecond": 1_790_058_600, "nanoOfSecond": 123_000_000}
+    return object_ | {key: random.choice(VALUES) for key in KEYS[:2] if random.random() < 0.9}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_short_way_says_the_same(seed: int) -> None:
+    random = Random(seed)
+    both = Logs(takes_short_way=True), Logs(takes_short_way=False)
+
+    for _ in range(500):
+        line, time_ns = some_line(random), random.choice(TIMES)
+        is_news = random.random() < 0.01
+        for logs in both:
+            if is_news:
+                logs.forget()
+            logs.add(line, time_ns)
+            assert logs.invocation.last_line_ns == both[0].invocation.last_line_ns
+
+    assert both[0].take() == both[1].take()
+    assert both[0].short > 100
+
+
+@pytest.mark.parametrize(
+    "usual",
+    [
+        "[INFO]\t2026-09-22T06:30:00.123Z\t{}\tsaid\n",
+        "2026-09-22T06:30:00.123Z\t{}\tINFO\tsaid\n",
+        "2026-09-22T06:30:00.123Z\t{}\tinfo\tsaid",
+    ],
+)
+def test_second_line_of_a_kind_takes_the_short_way(usual: str) -> None:
+    logs = Logs(takes_short_way=True)
+
+    for _ in range(3):
+        logs.add(usual.format(ID), 1_790_058_600_125 * MS)
+
+    assert logs.short == 2
+
+
+def test_second_object_of_a_kind_takes_the_short_way() -> None:
+    logs = Logs(takes_short_way=True)
+
+    for number in range(3):
+        said = {"timestamp": "2026-09-22T06:30:00Z", "level": "INFO", "message": "said", "requestId": ID}
+        logs.add({**said, "number": number}, 1_790_058_600_125 * MS)
+
+    assert logs.short == 2
+
+
+def test_no_more_loggers_are_remembered_than_their_bound() -> None:
+    logs = Logs(takes_short_way=True)
+
+    for number in (*range(16), 0, 16, 0):
+        said = {"timestamp": "2026-09-22T06:30:00Z", "level": "INFO", "message": "said", "requestId": ID}
+        logs.add({**said, f"of {number}": number}, 1_790_058_600_125 * MS)
+
+    assert logs.short == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(f"[ERROR]\t2026-09-22T06:30:00.123Z\t{ID}\tsaid\n", id="error"),
+        pytest.param(f"[INFO]\t2026-09-22T06:30:00.123Z\t{OTHER_ID}\tsaid\n", id="another's id"),
+        pytest.param("said\n", id="a print"),
+        pytest.param(f"[INFO]\tsoon\t{ID}\tsaid\n", id="no moment"),
+    ],
+)
+def test_what_is_not_quite_so_takes_the_long_way(odd: str) -> None:
+    logs = Logs(takes_short_way=True)
+
+    for _ in range(3):
+        logs.add(odd)
+
+    assert logs.short == 0
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param({"time": MOMENT, "type": "extension", "record": USUAL}, id="an extension's"),
+        pytest.param({"time": MOMENT, "type": ["function"], "record": USUAL}, id="a list for a type"),
+        pytest.param({"time": "soon", "type": "function", "record": USUAL}, id="no moment"),
+        pytest.param({"type": "function", "record": USUAL}, id="no time"),
+        pytest.param({"time": MOMENT, "type": "function", "record": USUAL, "more": 1}, id="more members"),
+        pytest.param({"time": MOMENT, "type": "function", "more": USUAL}, id="no record"),
+        pytest.param([MOMENT, "function", USUAL], id="a list"),
+        pytest.param(USUAL, id="a text"),
+        pytest.param(None, id="nothing"),
+    ],
+)
+def test_an_odd_event_takes_the_long_way(odd: Any) -> None:
+    logs = Logs(takes_short_way=True)
+
+    logs.add(USUAL)
+
+    assert logs.is_usual({"time": MOMENT, "type": "function", "record": USUAL})
+    assert not logs.is_usual(odd)
+
+
+def test_a_number_is_not_the_events_moment_because_it_is_equal() -> None:
+    both = Logs(takes_short_way=True), Logs(takes_short_way=False)
+    said = {"timestamp": 1_790_058_600_123_456_768, "level": "INFO", "message": "said", "requestId": ID}
+
+    for logs in both:
+        for _ in range(3):
+            logs.add_event({"time": 1_790_058_600_123_456_768.0, "type": "function", "record": said})
+
+    assert both[0].take() == both[1].take()
+
+
+def test_what_was_learnt_is_forgotten() -> None:
+    logs = Logs(takes_short_way=True)
+
+    logs.add(USUAL, 1_790_058_600_125 * MS)
+    logs.forget()
+    logs.add(USUAL, 1_790_058_600_125 * MS)
+
+    assert logs.short == 0
+
+
+def test_no_more_is_remembered_than_its_bound() -> None:
+    logs = Logs(takes_short_way=True)
+    spellings = ["".join(letters) for letters in product(*zip("information", "INFORMATION", strict=True))]
+
+    for level in [*spellings[:256], spellings[0], *spellings[256:258], spellings[0]]:
+        logs.add(f"2026-09-22T06:30:00.123Z\t{ID}\t{level}\tsaid\n")
+
+    assert logs.short == 1

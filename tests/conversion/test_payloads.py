@@ -1,0 +1,306 @@
+"""Whatever Lambda has been seen to send is converted, and every value of it is found again in what comes out.
+
+`records/` holds posts of our own making, in the shapes that Lambda sends. Captures of real ones are not ours to
+ship; where they lie beside the checkout, they are tested too.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.sdk.resources import Resource
+
+from telemetry_forwarder.buffer.ledger import Ledger
+from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
+from telemetry_forwarder.settings import Settings
+from telemetry_forwarder.telemetry.timestamps import time_ns
+from tests.support.otlp_messages import attributes, log_records, plain, spans
+from tests.support.paths import PROJECT, RECORDS
+from tests.support.posts import OBSERVED_NS
+from tests.support.properties import FAST
+from tests.support.stories import counted_ids
+
+HERE = RECORDS
+CAPTURES = PROJECT.parent / "shared" / "payloads"
+FILES = [*HERE.glob("*.json"), *CAPTURES.glob("*.json")]
+RAW_FILES = [*HERE.glob("raw/*.txt"), *CAPTURES.glob("raw/*.txt")]
+REQUESTS: dict[str, Any] = {
+    LOGS: ExportLogsServiceRequest,
+    SPANS: ExportTraceServiceRequest,
+    METRICS: ExportMetricsServiceRequest,
+}
+
+# What a number is multiplied by on its way to our units.
+UNITS = {
+    r"metrics\.(\w+D|d)urationMs": 1 / 1_000,
+    r"metrics\.\w+MB|instanceMaxMemory": 1_048_576,
+}
+
+
+def conversion(*, is_managed: bool = False) -> Converter:
+    return Converter(
+        Settings({"TELEMETRY_FORWARDER_PLATFORM_LOGS": "all"}),
+        Resource({"faas.name": "orders"}),
+        Ledger(),
+        version="0",
+        temporality="delta",
+        is_managed=is_managed,
+        new_id=counted_ids(),
+    )
+
+
+def converted(bodies: Iterable[bytes], *, is_managed: bool = False) -> list[Batch]:
+    """All that comes of posts, to the end of the environment's life; every request reads back."""
+    one = conversion(is_managed=is_managed)
+    batches = []
+    for body in bodies:
+        batches += one.take_in(body, OBSERVED_NS)
+        batches += one.take(OBSERVED_NS, [])
+    one.shut_down("spindown", OBSERVED_NS)
+    batches += one.take(OBSERVED_NS, [])
+    for batch in batches:
+        REQUESTS[batch.signal].FromString(batch.body)
+    return batches
+
+
+def logs(batches: Iterable[Batch]) -> list[LogRecord]:
+    return [record for _, record in scoped(batches)]
+
+
+def scoped(batches: Iterable[Batch]) -> list[tuple[str, LogRecord]]:
+    """The log records, and which scope they are in."""
+    return [
+        (scope.name, record)
+        for batch in batches
+        if batch.signal == LOGS
+        for _, scope, record in log_records(ExportLogsServiceRequest.FromString(batch.body))
+    ]
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that holds no other, and where it is: `record.metrics.durationMs`."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value:
+        for inner in value:
+            yield from leaves(inner, path)
+    else:
+        yield path, value
+
+
+class Said:
+    """All that a log record says, and its scope."""
+
+    def __init__(self, scope: str, record: LogRecord) -> None:
+        values = {"body": plain(record.body), **attributes(record.attributes)}
+        self.leaves = [leaf for _, leaf in leaves(values)]
+        self.leaves += [record.severity_text, record.event_name, scope.removeprefix("aws.lambda.")]
+        self.time_ns = record.time_unix_nano
+        ids = [record.trace_id.hex(), record.span_id.hex()]
+        self.text = "\n".join([*ids, *[leaf for leaf in self.leaves if isinstance(leaf, str)]])
+        self.words = set(re.findall(r"\w+", self.text))
+
+    def has(self, path: str, value: Any) -> bool:
+        match value:
+            case str():
+                return self._has_text(value)
+            case bool() | None:
+                return any(leaf is value for leaf in self.leaves)
+            case int() | float():
+                is_there = any(type(leaf) is type(value) and leaf == value for leaf in self.leaves)
+                # Beyond 64 bits there is no integer in OTLP: it is the nearest float, or its digits.
+                is_large = abs(value) >= 2**63 and (self._has_number(value) or str(value) in self.leaves)
+                return (
+                    is_there or is_large or any(self._has_number(value * factor) for factor in factors(path))
+                )
+            case _:
+                return value in self.leaves
+
+    def _has_text(self, text: str) -> bool:
+        if text.rstrip("\n") in self.leaves or self._is_time(text):
+            return True
+        try:
+            return all(self.has("", leaf) for _, leaf in leaves(json.loads(text)))
+        except ValueError:
+            # A runtime's format, taken apart.
+            timeless = re.sub(
+                r"\d{4}-\d\d-\d\dT[\d:.]+Z", lambda moment: " " * self._is_time(moment[0]) or moment[0], text
+            )
+            return set(re.findall(r"\w+", timeless)) <= self.words
+
+    def _is_time(self, text: str) -> bool:
+        """Whether *text* is the record's time, but for the index that keeps the order, or its whole second."""
+        moment_ns = time_ns(text)
+        return moment_ns != 0 and (
+            0 <= self.time_ns - moment_ns < 1_000_000 or self.time_ns // 10**9 * 10**9 == moment_ns
+        )
+
+    def _has_number(self, number: float) -> bool:
+        numbers = [
+            leaf for leaf in self.leaves if isinstance(leaf, int | float) and not isinstance(leaf, bool)
+        ]
+        return any(math.isclose(leaf, number, abs_tol=1e-12) for leaf in numbers)
+
+
+def factors(path: str) -> list[float]:
+    return [factor for pattern, factor in UNITS.items() if re.fullmatch(rf"record\.({pattern})", path)]
+
+
+def lost(event: Any) -> list[tuple[str, Any]]:
+    """What *event* says and its log record does not."""
+    ((scope, record),) = scoped(converted([json.dumps([event]).encode()]))
+    said = Said(scope, record)
+    return [
+        (path, value)
+        for path, value in leaves(event)
+        if not said.has(path, value) and not excused(path, event)
+    ]
+
+
+def excused(path: str, event: Any) -> bool:
+    """What is not said as it was, and why that is no loss."""
+    record = event.get("record")
+    # The line has a time of its own. When Lambda heard of it is told by the observed time, nearly.
+    if path == "time" and isinstance(record, str | dict):
+        return bool(re.search(r"\d{4}-\d\d-\d\d[T ]\d\d", json.dumps(record)))
+    # Without a value, and said by being absent.
+    return path in ("time", "type", "record") and event[path] in ("", None, {})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_value_of_an_event_is_lost(path: Path) -> None:
+    events = json.loads(path.read_bytes())
+
+    assert [(event, lost(event)) for event in events if lost(event)] == []
+
+
+@pytest.mark.parametrize("is_managed", [False, True])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_post_becomes_a_record_for_each_event(path: Path, is_managed: bool) -> None:
+    """But for what is told again, to the letter."""
+    body = path.read_bytes()
+    events = json.loads(body)
+    lines = [event for event in events if event.get("type") in ("function", "extension")]
+    told = {json.dumps(event) for event in events if event not in lines}
+
+    assert len(logs(converted([body], is_managed=is_managed))) == len(told) + len(lines)
+    assert len(logs(converted([body, body], is_managed=is_managed))) == len(told) + 2 * len(lines)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_invocation_becomes_a_span(path: Path) -> None:
+    body = path.read_bytes()
+    ids = {
+        event["record"]["requestId"]
+        for event in json.loads(body)
+        if event.get("type") in ("platform.start", "platform.runtimeDone", "platform.report")
+        and isinstance(event["record"], dict)
+        and "requestId" in event["record"]
+    }
+
+    found = [
+        attributes(span.attributes).get("faas.invocation_id")
+        for batch in converted([body])
+        if batch.signal == SPANS
+        for *_, span in spans(ExportTraceServiceRequest.FromString(batch.body))
+    ]
+
+    assert {one for one in found if one} == ids
+
+
+RAW_POSTS: dict[str, list[Any]] = {
+    "cut_1_head.txt": ['{"message":"PLUM'],
+    "cut_2_tail.txt": ['QUINCE"}', "platform.runtimeDone"],
+    "cut_within_a_post.txt": ["Käse und Käse x", "platform.runtimeDone"],
+    "missing_value.txt": ["platform.report"],
+    "not_finite.txt": [{"a": "1e999", "b": "nan", "c": "-inf"}, "lone \\ud83d half"],
+    "lines.txt": ["one", "platform.runtimeDone"],
+    "datadog-agent-invalid-tracing.txt": ["platform.report"],
+    "split-1-head.txt": ['{"message":"AAAA'],
+    "split-2-tail.txt": ['BBBB"}', "platform.runtimeDone"],
+    "split-within-one-post.txt": ["café café x", "platform.runtimeDone"],
+}
+
+
+@pytest.mark.parametrize("path", RAW_FILES, ids=lambda path: path.name)
+def test_a_post_that_is_no_json_is_read_as_far_as_possible(path: Path) -> None:
+    found = [plain(record.body) for record in logs(converted([path.read_bytes()]))]
+
+    assert found == RAW_POSTS[path.name]
+
+
+def test_a_report_with_a_missing_value_loses_no_other() -> None:
+    (record,) = logs(converted([(HERE / "raw" / "missing_value.txt").read_bytes()]))
+
+    assert attributes(record.attributes) == {
+        "event.name": "platform.report",
+        "faas.invocation_id": "jar-9",
+        "lambda.duration": 0.02275,
+        "lambda.tracing": None,
+    }
+
+
+def test_pieces_of_a_record_are_joined_across_posts() -> None:
+    head, tail = ((HERE / "raw" / name).read_bytes() for name in ("cut_1_head.txt", "cut_2_tail.txt"))
+
+    bodies = [plain(record.body) for record in logs(converted([head, tail]))]
+
+    assert bodies == ["PLUMQUINCE", "platform.runtimeDone"]
+
+
+def test_pieces_of_a_record_are_joined_within_a_post() -> None:
+    (line, done) = logs(converted([(HERE / "raw" / "cut_within_a_post.txt").read_bytes()]))
+
+    assert (plain(line.body), attributes(line.attributes), line.severity_text) == (
+        "Käse und Käse x",
+        {"n": -250.0},
+        "info",
+    )
+    assert done.event_name == "platform.runtimeDone"
+
+
+@FAST
+@given(st.sampled_from([*HERE.glob("*.json"), *HERE.glob("raw/*.txt")]), st.data())
+def test_any_mutation_of_a_post_is_converted(path: Path, data: st.DataObject) -> None:
+    body = path.read_bytes()
+    start = data.draw(st.integers(0, len(body)))
+    end = data.draw(st.integers(start, min(len(body), start + 40)))
+    mutated = body[:start] + data.draw(st.binary(max_size=4)) + body[end:]
+
+    for record in logs(converted([mutated])):
+        assert (len(record.trace_id) in (0, 16), len(record.span_id) in (0, 8)) == (True, True)
+
+
+MUTATIONS = st.sampled_from(
+    [None, "", "text", -1, 0.5, 10**400, float("nan"), float("inf"), True, [], {}, ["\ud800"]]
+)
+
+
+@FAST
+@given(st.sampled_from(list(HERE.glob("*.json"))), st.data())
+def test_any_value_in_a_post_may_be_any_other(path: Path, data: st.DataObject) -> None:
+    events = json.loads(path.read_bytes())
+    for _ in range(5):
+        event = data.draw(st.sampled_from(events))
+        places = [(event, key) for key in event]
+        if isinstance(event.get("record"), dict):
+            places += [(event["record"], key) for key in event["record"]]
+            places += [
+                (inner, key) for inner in event["record"].values() if isinstance(inner, dict) for key in inner
+            ]
+        holder, key = data.draw(st.sampled_from(places))
+        holder[key] = data.draw(MUTATIONS)
+
+    assert len(logs(converted([json.dumps(events).encode()]))) <= len(events)

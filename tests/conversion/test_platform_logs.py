@@ -1,0 +1,31 @@
+import pytest
+
+from telemetry_forwarder.conversion.platform_logs import PlatformLogs
+from telemetry_forwarder.settings import PREFIX, Settings
+from telemetry_forwarder.telemetry.platform_events import read_event
+from telemetry_forwarder.telemetry.records import Event
+
+
+def said(type_: str, **fields: str) -> Event:
+    return read_event(type_, 1, 1, fields)
+
+
+REPORT = said("platform.report", requestId="id")
+FAULT = said("platform.fault")
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, [False, True, True]),
+        ({"SIGNALS": "logs,spans"}, [True, True, True]),
+        ({"SIGNALS": "spans,metrics"}, [False, False, False]),
+        ({"PLATFORM_LOGS": "all"}, [True, True, True]),
+        ({"PLATFORM_LOGS": "none"}, [False, False, False]),
+        ({"PLATFORM_LOGS": "report"}, [True, True, False]),
+    ],
+)
+def test_what_nothing_else_says_in_full_is_a_log(settings: dict[str, str], wanted: list[bool]) -> None:
+    logs = PlatformLogs(Settings({PREFIX + name: value for name, value in settings.items()}))
+
+    assert [logs.are_to_have(each) for each in (REPORT, said("platform.report"), FAULT)] == wanted

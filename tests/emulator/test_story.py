@@ -1,0 +1,265 @@
+"""The real process, between a local Lambda that drives a real function and a receiver: whole lives."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator import Lambda
+from tests.support.collector import FakeCollector
+from tests.support.paths import FUNCTIONS
+
+TASK = FUNCTIONS
+Environment = Callable[..., Lambda]
+
+
+@pytest.fixture
+def environment(opt: Path, collector: FakeCollector, tmp_path: Path) -> Environment:
+    """Makes a Lambda whose extension sends to the collector."""
+
+    def make(env: dict[str, str] | None = None, **settings: Any) -> Lambda:
+        ours = {
+            "TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint,
+            "TELEMETRY_FORWARDER_SPOOL_DIR": str(tmp_path / "spool"),
+            "TELEMETRY_FORWARDER_PLATFORM_LOGS": "all",
+        }
+        return Lambda(opt=opt, task=TASK, env=ours | (env or {}), **settings)
+
+    return make
+
+
+def bodies(collector: FakeCollector) -> list[str]:
+    return [record.body.string_value for _, scope, record in collector.logs() if "platform" not in scope.name]
+
+
+def ledger(function: Lambda) -> dict[str, dict[str, int]]:
+    """The books that the extension closed with, by signal."""
+    (line,) = [line for line in function.extension_output if "records received" in line]
+    return {
+        part.split()[0]: {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", part)}
+        for part in line.split("; ")[1:]
+    }
+
+
+def is_exact(books: dict[str, int]) -> bool:
+    there = sum(books[place] for place in ("delivered", "dropped", "held", "spooled"))
+    return books["received"] + books.get("restored", 0) == there + books.get("rejected", 0)
+
+
+def test_two_hundred_invocations_deliver_every_record_exactly_once(
+    environment: Environment, collector: FakeCollector
+) -> None:
+    with environment() as function:
+        answers = [function.invoke({"say": f"invocation {number}"}) for number in range(200)]
+        (exit_,) = function.shutdown()
+
+    assert {answer.status for answer in answers} == {"success"}
+    assert (exit_.code, exit_.killed) == (0, False)
+    said = Counter(body for body in bodies(collector) if body.startswith("invocation"))
+    assert said == Counter(f"invocation {number}" for number in range(200))
+    books = ledger(function)
+    assert all(map(is_exact, books.values()))
+    assert books["logs"]["received"] == books["logs"]["delivered"] == len(function.delivered)
+
+
+def test_end_of_an_invocation_is_delivered_before_next_is_asked_for(
+    environment: Environment, collector: FakeCollector
+) -> None:
+    with environment({"TELEMETRY_FORWARDER_FLUSH": "end"}) as function:
+        function.invoke({"say": "first"})
+
+        assert "first" in bodies(collector)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:1"}, id="endpoint-refuses"),
+        pytest.param({"TELEMETRY_FORWARDER_ENDPOINT": "no url at all"}, id="endpoint-is-no-url"),
+    ],
+)
+def test_endpoint_that_is_not_there_fails_no_invocation(
+    environment: Environment, fault: dict[str, str]
+) -> None:
+    with environment(fault) as function:
+        answers = [function.invoke({"log": 1}) for _ in range(5)]
+        (exit_,) = function.shutdown()
+
+    assert {answer.status for answer in answers} == {"success"}
+    assert (exit_.code, exit_.killed) == (0, False)
+    assert all(map(is_exact, ledger(function).values()))
+
+
+OF_THE_FUNCTION = {
+    "OTEL_SDK_DISABLED": "true",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "x",
+    "OTEL_PYTHON_CONTEXT": "nonsense",
+    "GRPC_POLL_STRATEGY": "nonsense",
+    "OTEL_SERVICE_NAME": "checkout",
+    "OTEL_RESOURCE_ATTRIBUTES": "=,d",
+}
+
+
+def test_what_the_function_sets_for_its_own_sdk_is_not_for_ours(
+    environment: Environment, collector: FakeCollector
+) -> None:
+    with environment(OF_THE_FUNCTION) as function:
+        answer = function.invoke({"log": 1})
+        (exit_,) = function.shutdown()
+
+    assert (answer.status, exit_.code) == ("success", 0)
+    assert all("[telemetry-forwarder]" in line for line in function.extension_output)
+    assert all(books["delivered"] > 0 for books in ledger(function).values())
+    assert {resource["service.name"] for resource, _, _ in collector.logs()} == {"checkout"}
+
+
+NONSENSE = dict.fromkeys(
+    (
+        "TELEMETRY_FORWARDER_TYPES",
+        "TELEMETRY_FORWARDER_SIGNALS",
+        "TELEMETRY_FORWARDER_BUFFER_MAX_ITEMS",
+        "TELEMETRY_FORWARDER_BUFFER_MAX_BYTES",
+        "TELEMETRY_FORWARDER_BUFFER_TIMEOUT_MS",
+        "TELEMETRY_FORWARDER_LISTENER",
+        "TELEMETRY_FORWARDER_PORT",
+        "TELEMETRY_FORWARDER_FLUSH",
+        "TELEMETRY_FORWARDER_FLUSH_BUDGET_MS",
+        "TELEMETRY_FORWARDER_WARM_UP",
+        "TELEMETRY_FORWARDER_PLATFORM_LOGS",
+        "TELEMETRY_FORWARDER_RAW_LINES",
+        "TELEMETRY_FORWARDER_TRACE_PARENT",
+        "TELEMETRY_FORWARDER_SAMPLING",
+        "TELEMETRY_FORWARDER_INBOX_BYTES",
+        "TELEMETRY_FORWARDER_OUTBOX_BYTES",
+        "TELEMETRY_FORWARDER_BATCH_BYTES",
+        "TELEMETRY_FORWARDER_BATCH_ITEMS",
+        "TELEMETRY_FORWARDER_SPOOL_BYTES",
+        "TELEMETRY_FORWARDER_LOG_LEVEL",
+        "TELEMETRY_FORWARDER_ENDPOINT",
+        "TELEMETRY_FORWARDER_HEADERS",
+        "TELEMETRY_FORWARDER_TIMEOUT",
+        "TELEMETRY_FORWARDER_COMPRESSION",
+        "TELEMETRY_FORWARDER_PROTOCOL",
+        "TELEMETRY_FORWARDER_ENPDOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    ),
+    "nonsense %zz =",
+)
+
+
+def test_nonsense_in_every_setting_costs_one_line_each_and_no_invocation(environment: Environment) -> None:
+    with environment(NONSENSE) as function:
+        answers = [function.invoke({"log": 1}) for _ in range(3)]
+        (exit_,) = function.shutdown()
+
+    assert {answer.status for answer in answers} == {"success"}
+    assert (exit_.code, exit_.killed) == (0, False)
+    lines = [line for line in function.extension_output if "WARN" in line]
+    named = {name: sum(f" {name}:" in line for line in lines) for name in NONSENSE}
+    assert named == dict.fromkeys(NONSENSE, 1)
+
+
+def test_own_lines_never_come_back(environment: Environment, collector: FakeCollector) -> None:
+    with environment({"TELEMETRY_FORWARDER_LOG_LEVEL": "debug"}) as function:
+        function.invoke({"log": 1})
+        function.invoke({"log": 1})
+
+    assert len(function.extension_output) > 2
+    assert not [body for body in bodies(collector) if "[telemetry-forwarder]" in body]
+
+
+def test_function_s_python_settings_and_working_directory_do_not_reach_us(
+    environment: Environment, collector: FakeCollector, tmp_path: Path
+) -> None:
+    poison = tmp_path / "poison"
+    (poison / "opentelemetry").mkdir(parents=True)
+    (poison / "opentelemetry" / "__init__.py").write_text("raise ImportError('broken on purpose')\n")
+    for module in ("json", "orjson", "socket", "httpx"):
+        (tmp_path / f"{module}.py").write_text("raise ImportError('shadowed on purpose')\n")
+
+    with environment({"PYTHONPATH": str(poison)}, extension_cwd=tmp_path) as function:
+        answer = function.invoke({"say": "hello"})
+
+    assert answer.status == "success"
+    assert "hello" in bodies(collector)
+
+
+@pytest.mark.parametrize("listener", ["http", "tcp"])
+@pytest.mark.parametrize("warm_up", ["init", "background"])
+def test_every_record_arrives_whichever_way_it_comes(
+    environment: Environment, collector: FakeCollector, listener: str, warm_up: str
+) -> None:
+    env = {"TELEMETRY_FORWARDER_LISTENER": listener, "TELEMETRY_FORWARDER_WARM_UP": warm_up}
+    with environment(env) as function:
+        for number in range(3):
+            function.invoke({"say": f"invocation {number}"})
+
+    assert [body for body in bodies(collector) if body.startswith("invocation")] == [
+        "invocation 0",
+        "invocation 1",
+        "invocation 2",
+    ]
+
+
+def test_word_shutdown_in_a_trace_header_ends_nothing(environment: Environment) -> None:
+    with environment() as function:
+        answers = [function.invoke({"log": 1}, trace="SHUTDOWN") for _ in range(2)]
+        (exit_,) = function.shutdown()
+
+    assert {answer.status for answer in answers} == {"success"}
+    assert (exit_.code, exit_.killed) == (0, False)
+
+
+@pytest.mark.parametrize("cut", ["across", "by-size"])
+def test_record_that_is_cut_into_equal_pieces_arrives_whole(
+    environment: Environment, collector: FakeCollector, cut: str
+) -> None:
+    with environment(cut=cut) as function:
+        function.invoke({"huge_text": 1_000_000})
+
+    assert max(map(len, bodies(collector))) == 1_000_000
+
+
+def test_files_of_the_user_in_the_spool_s_folder_are_left_alone(
+    environment: Environment, tmp_path: Path
+) -> None:
+    folder = tmp_path / "the user's"
+    folder.mkdir(mode=0o755)
+    files = {folder / f"model-{number}.bin": b"x" * 1_000_000 for number in range(20)}
+    for path, content in files.items():
+        path.write_bytes(content)
+
+    env = {
+        "TELEMETRY_FORWARDER_SPOOL_DIR": str(folder),
+        "TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:1",
+    }
+    for _ in range(2):
+        with environment(env) as function:
+            function.invoke({"log": 1})
+
+    assert {path: path.read_bytes() for path in folder.glob("*") if path.is_file()} == files
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert list((folder / "telemetry-forwarder").iterdir())
+
+
+def test_flood_that_a_timeout_leaves_no_time_for_arrives_in_the_next_life(
+    environment: Environment, collector: FakeCollector, tmp_path: Path
+) -> None:
+    """Takes the seconds that Lambda gives, at the CPU share of 128 MB: far too few to convert this in one life."""
+    lines = 40_000
+    small: dict[str, Any] = {"memory_mb": 128, "cpu_share": True, "timeout_s": 2.5}
+    with environment({"TELEMETRY_FORWARDER_FLUSH": "end"}, **small) as function:
+        if "cpu" not in function.physics:
+            pytest.skip("no CPU quota may be set here")
+        lost = function.invoke({"flood": lines, "sleep": 60})
+        while [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]:
+            function.invoke({"sleep": 0.2})
+        function.shutdown()
+
+    [(reason, exits)] = function.resets
+    assert (lost.status, reason, [exit_.killed for exit_ in exits]) == ("timeout", "timeout", [False])
+    said = [body for body in bodies(collector) if body.startswith("flood")]
+    assert Counter(said) == Counter(f"flood {number} {lost.request_id}" for number in range(lines))

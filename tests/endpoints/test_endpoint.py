@@ -1,0 +1,477 @@
+import string
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
+from telemetry_forwarder.endpoints.endpoint import Endpoint, endpoints
+
+_OTEL = "OTEL_EXPORTER_OTLP_"
+_OURS = "TELEMETRY_FORWARDER_"
+
+
+def read(environ: dict[str, str], **options: Any) -> tuple[dict[str, Endpoint], list[str]]:
+    problems: list[str] = []
+    return endpoints(environ, problems, **options), problems
+
+
+def logs(environ: dict[str, str], **options: Any) -> Endpoint:
+    return read(environ, **options)[0][LOGS]
+
+
+def urls(environ: dict[str, str], **options: Any) -> list[str]:
+    return [endpoint.url for endpoint in read(environ, **options)[0].values()]
+
+
+def test_nothing_set_is_the_default_of_the_specification_and_said_once() -> None:
+    found, problems = read({})
+
+    assert found == {
+        LOGS: Endpoint(LOGS, "http://localhost:4318/v1/logs"),
+        SPANS: Endpoint(SPANS, "http://localhost:4318/v1/traces"),
+        METRICS: Endpoint(METRICS, "http://localhost:4318/v1/metrics"),
+    }
+    assert problems == [
+        "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for logs, traces, metrics; "
+        "taken instead: http://localhost:4318"
+    ]
+
+
+def test_defaults_that_are_ours_and_those_of_the_specification() -> None:
+    endpoint = Endpoint(LOGS, "https://h/v1/logs")
+
+    assert (endpoint.timeout_s, endpoint.compression, endpoint.protocol) == (10.0, "gzip", "http/protobuf")
+    assert (endpoint.certificate, endpoint.client_key, endpoint.client_certificate) == ("", "", "")
+    assert not endpoint.insecure
+
+
+def test_only_the_signals_that_are_wanted_are_read_and_missed() -> None:
+    problems: list[str] = []
+
+    found = endpoints({_OTEL + "LOGS_ENDPOINT": "https://h"}, problems, signals=[LOGS])
+
+    assert (list(found), problems) == ([LOGS], [])
+
+
+def test_a_signal_without_an_endpoint_is_named() -> None:
+    _, problems = read({_OTEL + "LOGS_ENDPOINT": "https://h", _OTEL + "TRACES_ENDPOINT": "https://h"})
+
+    assert problems == [
+        "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for metrics; taken instead: http://localhost:4318"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("generic", "url"),
+    [
+        ("http://h:4318", "http://h:4318/v1/logs"),
+        ("http://h:4318/", "http://h:4318/v1/logs"),
+        ("  https://H.example/otlp//  ", "https://h.example/otlp/v1/logs"),
+        ("https://h/otlp?key=1", "https://h/otlp/v1/logs?key=1"),
+        ("https://h/otlp#part", "https://h/otlp/v1/logs"),
+        ("HTTPS://h", "https://h/v1/logs"),
+        ("http://[::1]:4318", "http://[::1]:4318/v1/logs"),
+        ("http://bücher.example/ü x", "http://xn--bcher-kva.example/%C3%BC%20x/v1/logs"),
+        ("http://h/a%20b", "http://h/a%20b/v1/logs"),
+    ],
+)
+def test_generic_endpoint_gets_the_path_of_the_signal(generic: str, url: str) -> None:
+    assert logs({_OTEL + "ENDPOINT": generic}).url == url
+
+
+@pytest.mark.parametrize(
+    ("own", "url"),
+    [
+        ("https://h/custom/path", "https://h/custom/path"),
+        ("https://h/v1/logs/", "https://h/v1/logs/"),
+        ("https://h", "https://h/"),
+        ("https://h?a=b", "https://h/?a=b"),
+    ],
+)
+def test_endpoint_of_a_signal_is_used_as_it_is(own: str, url: str) -> None:
+    assert logs({_OTEL + "LOGS_ENDPOINT": own}).url == url
+
+
+def test_any_name_of_ours_wins_over_any_shared_one_and_the_signal_over_all_signals() -> None:
+    environ = {_OTEL + "ENDPOINT": "http://a"}
+    assert urls(environ) == ["http://a/v1/logs", "http://a/v1/traces", "http://a/v1/metrics"]
+
+    environ[_OTEL + "LOGS_ENDPOINT"] = "http://b/x"
+    assert urls(environ) == ["http://b/x", "http://a/v1/traces", "http://a/v1/metrics"]
+
+    environ[_OURS + "ENDPOINT"] = "http://c"
+    assert urls(environ) == ["http://c/v1/logs", "http://c/v1/traces", "http://c/v1/metrics"]
+
+    environ[_OURS + "METRICS_ENDPOINT"] = "http://d/y"
+    assert urls(environ) == ["http://c/v1/logs", "http://c/v1/traces", "http://d/y"]
+
+
+def test_empty_value_is_unset() -> None:
+    environ = {_OURS + "ENDPOINT": "", _OTEL + "LOGS_ENDPOINT": " ", _OTEL + "ENDPOINT": "http://a"}
+
+    assert logs(environ).url == "http://a/v1/logs"
+
+
+def test_every_option_has_its_names() -> None:
+    environ = {
+        _OTEL + "ENDPOINT": "https://h",
+        _OTEL + "TIMEOUT": "2500",
+        _OTEL + "LOGS_TIMEOUT": "1500",
+        _OTEL + "COMPRESSION": "none",
+        _OTEL + "CERTIFICATE": "/ca.pem",
+        _OTEL + "CLIENT_KEY": "/key.pem",
+        _OTEL + "CLIENT_CERTIFICATE": "/client.pem",
+        _OURS + "METRICS_COMPRESSION": "GZIP",
+        _OURS + "TRACES_CERTIFICATE": "/other.pem",
+    }
+    files: Any = {"client_key": "/key.pem", "client_certificate": "/client.pem"}
+
+    found, problems = read(environ)
+
+    assert found == {
+        LOGS: Endpoint(
+            LOGS,
+            "https://h/v1/logs",
+            timeout_s=1.5,
+            compression="none",
+            certificate="/ca.pem",
+            **files,
+        ),
+        SPANS: Endpoint(
+            SPANS,
+            "https://h/v1/traces",
+            timeout_s=2.5,
+            compression="none",
+            certificate="/other.pem",
+            **files,
+        ),
+        METRICS: Endpoint(
+            METRICS,
+            "https://h/v1/metrics",
+            timeout_s=2.5,
+            compression="gzip",
+            certificate="/ca.pem",
+            **files,
+        ),
+    }
+    assert problems == []
+
+
+def test_authorities_of_the_whole_machine_are_trusted_where_the_user_names_none() -> None:
+    environ = {"SSL_CERT_FILE": "/all.pem", _OTEL + "ENDPOINT": "https://h"}
+
+    assert logs(environ).certificate == "/all.pem"
+    assert logs(environ | {_OTEL + "CERTIFICATE": "/mine.pem"}).certificate == "/mine.pem"
+
+
+class TestTwoServers:
+    """Our endpoint is one server, the function's another."""
+
+    ENVIRON: ClassVar = {
+        _OTEL + "ENDPOINT": "http://localhost:4317",
+        _OTEL + "HEADERS": "key=secret",
+        _OTEL + "PROTOCOL": "grpc",
+        _OTEL + "CERTIFICATE": "/private.pem",
+        _OTEL + "TIMEOUT": "3000",
+    }
+
+    def test_what_describes_the_other_server_is_left_to_it(self) -> None:
+        found, problems = read(self.ENVIRON | {_OURS + "ENDPOINT": "https://mine"})
+
+        assert found[LOGS] == Endpoint(LOGS, "https://mine/v1/logs", timeout_s=3.0)
+        assert problems == []
+
+    def test_the_same_server_twice_is_one(self) -> None:
+        environ = self.ENVIRON | {
+            _OTEL + "PROTOCOL": "http/protobuf",
+            _OURS + "LOGS_ENDPOINT": "http://localhost:4317/x",
+        }
+
+        assert logs(environ).headers == {"key": "secret"}
+
+    @pytest.mark.parametrize("ours", ["localhost:4317", "'http://localhost:4317'"])
+    def test_the_same_server_is_known_without_its_scheme(self, ours: str) -> None:
+        environ = self.ENVIRON | {_OTEL + "PROTOCOL": "http/protobuf", _OURS + "ENDPOINT": ours}
+
+        assert logs(environ).headers == {"key": "secret"}
+
+    def test_shared_headers_without_a_shared_endpoint_are_meant_for_ours(self) -> None:
+        environ = {_OURS + "ENDPOINT": "https://mine", _OTEL + "HEADERS": "key=secret"}
+
+        assert logs(environ).headers == {"key": "secret"}
+
+
+@pytest.mark.parametrize(
+    ("text", "headers"),
+    [
+        ("a=1", {"a": "1"}),
+        ("Api-Key = x%20y , b=%2C", {"api-key": "x y", "b": ","}),
+        ("authorization=Basic YTpi==", {"authorization": "Basic YTpi=="}),
+        ("a=1;p=2", {"a": "1;p=2"}),
+        ("a=+", {"a": "+"}),
+        ("a=", {"a": ""}),
+        ("a=1,,", {"a": "1"}),
+        ("a=ü", {"a": "ü"}),
+    ],
+)
+def test_headers(text: str, headers: dict[str, str]) -> None:
+    found, problems = read({_OTEL + "ENDPOINT": "http://h", _OTEL + "HEADERS": text})
+
+    assert (found[LOGS].headers, problems) == (headers, [])
+
+
+def test_headers_of_a_signal_replace_the_generic_ones() -> None:
+    environ = {_OTEL + "ENDPOINT": "http://h", _OTEL + "HEADERS": "a=1", _OTEL + "LOGS_HEADERS": "b=2"}
+
+    found, _ = read(environ)
+
+    assert [endpoint.headers for endpoint in found.values()] == [{"b": "2"}, {"a": "1"}, {"a": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("SECRET", "entry 1 is not key=value; taken instead: the other entries"),
+        ("a=1,b c=SECRET", "entry 2 is not key=value; taken instead: the other entries"),
+        ("a=SECRET%0d%0aevil: 1", "entry 1 is not key=value; taken instead: the other entries"),
+        ("=SECRET", "entry 1 is not key=value; taken instead: the other entries"),
+        ("Content-Type=SECRET", "'Content-Type' is not for the user to say; taken instead: our own"),
+    ],
+)
+def test_bad_header_is_said_once_without_its_value(text: str, problem: str) -> None:
+    found, problems = read({_OTEL + "ENDPOINT": "http://h", _OTEL + "HEADERS": text})
+
+    assert problems == [f"OTEL_EXPORTER_OTLP_HEADERS: {problem}"]
+    assert found[LOGS].headers.keys() <= {"a"}
+
+
+def test_credentials_in_the_url_become_a_header_and_leave_the_url() -> None:
+    endpoint = logs({_OTEL + "ENDPOINT": "https://me:p%40ss@h:1"})
+
+    assert endpoint == Endpoint(LOGS, "https://h:1/v1/logs", {"authorization": "Basic bWU6cEBzcw=="})
+    assert endpoint.origin == "https://h:1"
+
+
+def test_given_authorization_wins_over_that_of_the_url() -> None:
+    environ = {_OTEL + "ENDPOINT": "https://me@h", _OTEL + "HEADERS": "Authorization=x"}
+
+    assert logs(environ).headers == {"authorization": "x"}
+
+
+def test_secrets_are_not_in_the_representation() -> None:
+    environ = {
+        _OTEL + "ENDPOINT": "https://me:SECRET@h",
+        _OTEL + "HEADERS": "a=SECRET",
+        "HTTPS_PROXY": "http://me:SECRET@p",
+    }
+
+    endpoint = logs(environ)
+
+    assert "SECRET" not in repr(endpoint)
+    assert (endpoint.proxy, endpoint.headers["a"]) == ("http://me:SECRET@p", "SECRET")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("ftp://h", "ftp://h"),
+        ("http://", "http://"),
+        ("http://h:port", "http://h:port"),
+        ("http://h:99999", "http://h:99999"),
+        ("http://a b", "http://a b"),
+        ("http://[::1", "http://[::1"),
+        ("http://ü" + "x" * 70, "http://ü" + "x" * 70),
+        ("ftp://me:SECRET@h?key=SECRET", "ftp://h"),
+        ("https://user:SECRET#1@otlp.invalid", "https://***"),
+        ("https://user:SECRET?x@otlp.invalid", "https://***"),
+        ("https://SECRET#foo:x@otlp.invalid", "https://***"),
+        ("https://user:1234#SECRET@otlp.invalid", "https://***"),
+    ],
+)
+def test_bad_endpoint_is_said_once_without_its_secrets(value: str, shown: str) -> None:
+    found, problems = read({_OTEL + "ENDPOINT": value})
+
+    assert problems == [
+        f"OTEL_EXPORTER_OTLP_ENDPOINT: {shown!r} is not a http:// or https:// URL; "
+        "taken instead: http://localhost:4318"
+    ]
+    assert found[LOGS].url == "http://localhost:4318/v1/logs"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["me:SECRET@h", "api-key=SECRET", "SECRET", "eyJh.eyJS.SECRET", "a.b?SECRET", "//h", "h:0x1", "h:99999"],
+)
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_nothing_is_shown_of_an_endpoint_that_is_not_even_like_a_url(value: str, protocol: str) -> None:
+    _, problems = read({_OTEL + "ENDPOINT": value, _OTEL + "PROTOCOL": protocol}, has_grpc=True)
+
+    assert not [problem for problem in problems if "SECRET" in problem]
+    if protocol != "grpc":
+        assert problems == [
+            "OTEL_EXPORTER_OTLP_ENDPOINT: is not a http:// or https:// URL; "
+            "taken instead: http://localhost:4318"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        ("127.0.0.1:4318", "http://127.0.0.1:4318"),
+        ("otlp.example.com:4318", "https://otlp.example.com:4318"),
+        ("otlp.example.com", "https://otlp.example.com"),
+        ("otlp.example.com:8443/base", "https://otlp.example.com:8443"),
+        ("1.1.1.1", "https://1.1.1.1"),
+        ("10.1.2.3:80", "http://10.1.2.3:80"),
+        ("[fd00::1]:9000", "http://[fd00::1]:9000"),
+        ("localhost", "http://localhost"),
+        ("collector:9000", "http://collector:9000"),
+        ("collector.internal:443", "https://collector.internal:443"),
+        ("collector.ns.svc.cluster.local", "http://collector.ns.svc.cluster.local"),
+        ('"otlp.example.com"', "https://otlp.example.com"),
+    ],
+)
+def test_endpoint_without_a_scheme_gets_one_which_is_said_once(value: str, origin: str) -> None:
+    found, problems = read({_OTEL + "ENDPOINT": value})
+
+    assert {endpoint.origin for endpoint in found.values()} == {origin}
+    assert problems == [
+        f"OTEL_EXPORTER_OTLP_ENDPOINT: has neither http:// nor https://; taken instead: {origin}"
+    ]
+
+
+def test_path_behind_an_endpoint_without_a_scheme_is_kept() -> None:
+    assert logs({_OTEL + "ENDPOINT": "h:4318/base"}).url == "http://h:4318/base/v1/logs"
+
+
+@pytest.mark.parametrize("value", ['"https://h"', "'https://h'", "' https://h '"])
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_quotes_around_an_endpoint_are_no_part_of_it(value: str, protocol: str) -> None:
+    found, problems = read({_OTEL + "ENDPOINT": value, _OTEL + "PROTOCOL": protocol}, has_grpc=True)
+
+    assert (found[LOGS].origin, problems) == ("https://h", [])
+
+
+@pytest.mark.parametrize(
+    ("value", "timeout_s", "problems"),
+    [
+        ("10000", 10.0, []),
+        ("250.5", 0.2505, []),
+        ("0", 10.0, []),
+        ("100", 0.1, []),
+        ("5", 5.0, ["'5' is too short for milliseconds; taken instead: 5 seconds"]),
+        ("0.5", 0.5, ["'0.5' is too short for milliseconds; taken instead: 0.5 seconds"]),
+        ("-1", 10.0, ["'-1' is not a number of milliseconds; taken instead: 10000"]),
+        ("nan", 10.0, ["'nan' is not a number of milliseconds; taken instead: 10000"]),
+        ("inf", 10.0, ["'inf' is not a number of milliseconds; taken instead: 10000"]),
+        ("10s", 10.0, ["'10s' is not a number of milliseconds; taken instead: 10000"]),
+    ],
+)
+def test_timeout(value: str, timeout_s: float, problems: list[str]) -> None:
+    found, said = read({_OTEL + "ENDPOINT": "http://h", _OTEL + "TIMEOUT": value})
+
+    assert found[LOGS].timeout_s == timeout_s
+    assert said == [f"OTEL_EXPORTER_OTLP_TIMEOUT: {problem}" for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("COMPRESSION", "deflate", "'deflate' is none of gzip, none; taken instead: gzip"),
+        (
+            "PROTOCOL",
+            "smtp",
+            "'smtp' is none of http/protobuf, grpc, http/json; taken instead: http/protobuf",
+        ),
+        ("PROTOCOL", "http/json", "'http/json' is not supported; taken instead: http/protobuf"),
+    ],
+)
+def test_bad_word_costs_one_line_and_leaves_the_default(name: str, value: str, problem: str) -> None:
+    found, problems = read({_OTEL + "ENDPOINT": "http://h", _OTEL + name: value})
+
+    assert found[LOGS] == Endpoint(LOGS, "http://h/v1/logs")
+    assert problems == [f"OTEL_EXPORTER_OTLP_{name}: {problem}"]
+
+
+class TestGrpc:
+    PROTOCOL: ClassVar = {_OTEL + "PROTOCOL": "grpc"}
+
+    @pytest.mark.parametrize(
+        ("environ", "url", "is_insecure"),
+        [
+            ({_OTEL + "ENDPOINT": "http://h:4317"}, "http://h:4317/", True),
+            ({_OTEL + "LOGS_ENDPOINT": "https://h:4317"}, "https://h:4317/", False),
+            ({_OTEL + "ENDPOINT": "h:4317"}, "https://h:4317/", False),
+            ({_OTEL + "ENDPOINT": "h:4317", _OTEL + "INSECURE": "True"}, "http://h:4317/", True),
+            ({_OTEL + "ENDPOINT": "https://h", _OTEL + "INSECURE": "true"}, "https://h/", False),
+        ],
+    )
+    def test_scheme_or_else_insecure_decides_about_tls(
+        self, environ: dict[str, str], url: str, is_insecure: bool
+    ) -> None:
+        endpoint = logs(environ | self.PROTOCOL, has_grpc=True)
+
+        assert (endpoint.url, endpoint.insecure, endpoint.protocol) == (url, is_insecure, "grpc")
+
+    def test_default_port_is_its_own(self) -> None:
+        found, problems = read(self.PROTOCOL, has_grpc=True)
+
+        assert found[LOGS].url == "http://localhost:4317/"
+        assert problems == [
+            "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for logs, traces, metrics; "
+            "taken instead: http://localhost:4317"
+        ]
+
+    @pytest.mark.parametrize(
+        ("endpoint", "url"),
+        [
+            ("http://h:4317", "http://h:4318/v1/logs"),
+            ("http://[::1]:4317", "http://[::1]:4318/v1/logs"),
+            ("https://h", "https://h/v1/logs"),
+            ("https://h:443/base", "https://h:443/base"),
+        ],
+    )
+    def test_without_grpcio_the_same_host_is_asked_over_http(self, endpoint: str, url: str) -> None:
+        found, problems = read(self.PROTOCOL | {_OTEL + "ENDPOINT": endpoint})
+
+        assert (found[LOGS].url, found[LOGS].protocol) == (url, "http/protobuf")
+        assert problems == [
+            "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' needs grpcio, which is not installed; "
+            "taken instead: http/protobuf, at port 4318 where 4317 is set"
+        ]
+
+
+def test_proxy_of_the_environment_stands_before_the_endpoint() -> None:
+    found, problems = read({_OTEL + "ENDPOINT": "https://h", "HTTPS_PROXY": "p:3128", "NO_PROXY": "x"})
+
+    assert (found[LOGS].proxy, problems) == ("http://p:3128", [])
+
+
+_NAMES = [
+    f"{prefix}{signal}{option}"
+    for prefix in (_OTEL, _OURS)
+    for signal in ("", "LOGS_", "TRACES_", "METRICS_")
+    for option in ("ENDPOINT", "HEADERS", "TIMEOUT", "COMPRESSION", "PROTOCOL", "INSECURE")
+] + ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"]
+
+
+# Not all of Unicode: making its tables costs Hypothesis seconds.
+_TEXT = st.text(string.printable + "\0üß漢")
+
+
+@given(st.dictionaries(st.sampled_from(_NAMES), _TEXT | st.builds("https://{}".format, _TEXT)), st.booleans())
+def test_whatever_is_set_every_signal_has_an_endpoint_that_can_be_used(
+    environ: dict[str, str], has_grpc: bool
+) -> None:
+    found, _ = read(environ, has_grpc=has_grpc)
+
+    for endpoint in found.values():
+        url = urlsplit(endpoint.url)
+        assert endpoint.url.isascii()
+        assert url.scheme in ("http", "https")
+        assert url.hostname
+        assert url.path.startswith("/")
+        assert endpoint.timeout_s > 0

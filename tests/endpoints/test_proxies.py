@@ -1,0 +1,60 @@
+from urllib.parse import urlsplit
+
+import pytest
+
+from telemetry_forwarder.endpoints.proxies import proxy_for
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "proxy"),
+    [
+        ({}, "https://h", ""),
+        ({"HTTPS_PROXY": "http://p:3128"}, "https://h", "http://p:3128"),
+        ({"https_proxy": "p:3128", "HTTPS_PROXY": "http://q"}, "https://h", "http://p:3128"),
+        ({"HTTPS_PROXY": "http://p"}, "http://h", ""),
+        ({"HTTP_PROXY": "http://p"}, "http://h", "http://p"),
+        ({"ALL_PROXY": "http://p"}, "http://h", "http://p"),
+        ({"ALL_PROXY": "http://p"}, "http://localhost:4318", ""),
+        ({"ALL_PROXY": "http://p"}, "http://127.0.0.1:4318", ""),
+        ({"ALL_PROXY": "http://p"}, "http://[::1]:4318", ""),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "*"}, "http://h", ""),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "x, H"}, "http://h", ""),
+        ({"ALL_PROXY": "http://p", "no_proxy": ".example.com"}, "http://a.example.com", ""),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "*.example.com"}, "http://example.com", ""),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "example.com"}, "http://badexample.com", "http://p"),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "h:443"}, "https://h", ""),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "h:80"}, "https://h", "http://p"),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "10.0.0.0/8"}, "http://10.1.2.3", ""),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "10.0.0.0/8"}, "http://h", "http://p"),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "fd00::1"}, "http://[fd00::1]", ""),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": ""}, "http://h", "http://p"),
+    ],
+)
+def test_proxy(environ: dict[str, str], url: str, proxy: str) -> None:
+    problems: list[str] = []
+
+    assert proxy_for(urlsplit(url), environ, problems) == proxy
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "socks5://me:SECRET@p",
+        "https://me:SECRET@p",
+        "http://",
+        "http://p:x",
+        "http://p:99999",
+        "http://ü",
+        "http://SECRET/x@proxy.invalid:3128",
+        "SECRET#x@proxy.invalid:3128",
+        "http://me:1234?SECRET@proxy.invalid:3128",
+        "http://sec.ret/x@proxy.invalid:3128",
+    ],
+)
+def test_bad_proxy_is_said_once_without_its_value(value: str) -> None:
+    problems: list[str] = []
+
+    assert proxy_for(urlsplit("https://h"), {"HTTPS_PROXY": value}, problems) == ""
+    assert proxy_for(urlsplit("https://h"), {"HTTPS_PROXY": value}, problems) == ""
+    assert problems == ["HTTPS_PROXY: is not the http:// URL of a proxy; taken instead: no proxy"]

@@ -1,0 +1,128 @@
+import threading
+
+import pytest
+
+from telemetry_forwarder.export.circuit_breaker import CircuitBreaker, jittered
+from tests.support.fake_clock import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def circuit(clock: FakeClock, *, opens_after: int = 1) -> CircuitBreaker:
+    """Without jitter: the random number is always its largest."""
+    return CircuitBreaker(clock, lambda: 1.0, opens_after=opens_after)
+
+
+def test_new_one_is_closed(clock: FakeClock) -> None:
+    new = circuit(clock)
+
+    assert (new.is_open, new.hold_s()) == (False, 0.0)
+
+
+def test_a_failure_opens_it_and_says_so(clock: FakeClock) -> None:
+    failing = circuit(clock)
+
+    assert failing.failed()
+    assert (failing.is_open, failing.hold_s()) == (True, 1.0)
+
+
+def test_it_opens_after_as_many_failures_in_a_row_as_it_is_told(clock: FakeClock) -> None:
+    failing = circuit(clock, opens_after=2)
+
+    assert not failing.failed()
+    assert not failing.worked()
+    assert [failing.failed(), failing.failed()] == [False, True]
+    assert failing.is_open
+
+
+def test_each_failed_probe_doubles_the_hold_up_to_a_minute(clock: FakeClock) -> None:
+    failing = circuit(clock)
+    holds = []
+    for _ in range(9):
+        failing.failed()
+        holds.append(failing.hold_s())
+        clock.advance(failing.hold_s())
+
+    assert holds == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 60])
+    assert failing.hold_s() == 0.0
+
+
+def test_only_the_first_failure_is_news(clock: FakeClock) -> None:
+    failing = circuit(clock)
+
+    said = []
+    for _ in range(3):
+        said.append(failing.failed())
+        clock.advance(100)
+
+    assert said == [True, False, False]
+
+
+def test_failures_at_the_same_time_are_one(clock: FakeClock) -> None:
+    failing = circuit(clock)
+
+    assert [failing.failed(), failing.failed(), failing.failed()] == [True, False, False]
+    assert failing.hold_s() == 1.0
+
+
+def test_success_closes_it_says_so_once_and_forgets_the_past(clock: FakeClock) -> None:
+    failing = circuit(clock)
+    failing.failed()
+    clock.advance(1)
+    failing.failed()
+
+    assert [failing.worked(), failing.worked()] == [True, False]
+    assert (failing.is_open, failing.hold_s()) == (False, 0.0)
+
+    failing.failed()
+    assert failing.hold_s() == 1.0
+
+
+def test_it_holds_as_long_as_the_endpoint_asks(clock: FakeClock) -> None:
+    failing = circuit(clock, opens_after=5)
+
+    assert failing.failed(90.0)
+    assert failing.hold_s() == 90.0
+
+    failing.failed(120.0)
+    assert failing.hold_s() == 120.0
+
+
+def test_a_freeze_that_only_the_wall_clock_counts_is_time_as_well(clock: FakeClock) -> None:
+    failing = circuit(clock)
+    failing.failed()
+
+    clock.jump_wall(10)
+
+    assert failing.hold_s() == 0.0
+
+
+def test_a_wall_clock_that_jumps_back_does_not_prolong_the_hold(clock: FakeClock) -> None:
+    failing = circuit(clock)
+    failing.failed()
+
+    clock.jump_wall(-1_000)
+    clock.advance(1)
+
+    assert failing.hold_s() == 0.0
+
+
+@pytest.mark.parametrize(("random", "seconds"), [(0.0, 2.0), (0.5, 3.0), (1.0, 4.0)])
+def test_jitter_takes_up_to_half(random: float, seconds: float) -> None:
+    assert jittered(4.0, lambda: random) == seconds
+
+
+def test_threads_that_fail_together_open_it_once() -> None:
+    failing = CircuitBreaker(FakeClock(), lambda: 1.0)
+    said: list[bool] = []
+    threads = [threading.Thread(target=lambda: said.append(failing.failed())) for _ in range(8)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(said) == [False] * 7 + [True]

@@ -1,0 +1,534 @@
+"""Delivery, with the route of each signal, against a server that behaves, or lies, as a test says.
+
+Pauses between tries move the clock and take no time; a deadline's seconds are real only where a server hangs.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
+from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.export.delivery import NO_ENDPOINT, Delivery
+from telemetry_forwarder.export.route import TOO_LARGE, Patience, Result
+from telemetry_forwarder.transport.client import Transport
+from tests.support import collector as c
+from tests.support.batches import batch
+from tests.support.certificates import issue_certificates
+from tests.support.collector import FakeCollector
+from tests.support.fake_clock import FakeClock
+from tests.support.said import Said
+
+BUSY = c.Response(status=503)
+PATHS = {LOGS: "/v1/logs", SPANS: "/v1/traces", METRICS: "/v1/metrics"}
+
+
+@dataclass
+class Bench:
+    """A delivery to one collector, and the handles of its world."""
+
+    collector: FakeCollector
+    said: Said
+    clock: FakeClock = field(default_factory=FakeClock)
+    pauses: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.transport = Transport(self.said.diagnostics(self.clock))
+        self.delivery = self.make()
+
+    def make(self, *, signals: tuple[str, ...] = SIGNALS, patience: Patience | None = None) -> Delivery:
+        return Delivery(
+            {signal: Endpoint(signal, self.collector.endpoint + PATHS[signal]) for signal in signals},
+            self.transport,
+            self.clock,
+            self.said.diagnostics(self.clock),
+            patience=patience,
+            # The largest: pauses and holds are as long as they can be.
+            random=lambda: 1.0,
+            wait=self.wait,
+        )
+
+    def wait(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.clock.advance(seconds)
+
+    def send(self, *batches: Batch, within_s: float = 5.0, is_last_chance: bool = False) -> list[Result]:
+        """One after the other, on the clock that stands still: a server that hangs would hang for ever."""
+        deadline = Deadline.after(within_s, self.clock)
+        return [self.delivery.send(batch, deadline, is_last_chance=is_last_chance) for batch in batches]
+
+    def statuses(self) -> list[int | None]:
+        return [request.status for request in self.collector.requests]
+
+
+@pytest.fixture
+def bench(collector: FakeCollector) -> Iterator[Bench]:
+    with Said() as said:
+        bench = Bench(collector, said)
+        yield bench
+        bench.transport.close()
+
+
+LOG = batch(LOGS, 3)
+
+
+class TestSuccess:
+    def test_every_signal_arrives_at_its_own_path(self, bench: Bench) -> None:
+        batches = [batch(METRICS, 2), batch(LOGS, 1), batch(SPANS, 3), batch(LOGS, 4)]
+
+        assert bench.send(*batches) == [Result(batch, delivered=batch.items) for batch in batches]
+        assert [bench.collector.accepted(PATHS[signal]) for signal in (LOGS, SPANS, METRICS)] == [5, 3, 2]
+
+    def test_any_2xx_is_success(self, bench: Bench) -> None:
+        bench.collector.script(c.Response(status=202, body=b""))
+
+        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+
+    def test_answer_that_is_garbage_is_success_and_said_at_debug(self, bench: Bench) -> None:
+        bench.collector.script(c.Response(body=b"<html>"))
+
+        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+        assert bench.said.lines == [
+            f"DEBUG {bench.collector.endpoint} (logs) took 3 items, with an answer that is not OTLP"
+        ]
+
+    def test_page_at_a_wrong_url_is_success_and_said_once_a_minute(self, bench: Bench) -> None:
+        page = {"Content-Type": "text/html; charset=utf-8"}
+        bench.collector.script(then=c.Response(status=200, headers=page, body=b"<html>Log in"))
+
+        assert bench.send(LOG, LOG) == [Result(LOG, delivered=3)] * 2
+        assert bench.said.lines == [
+            f"WARN {bench.collector.endpoint} answered 200 with text/html: is this an OTLP endpoint?"
+        ]
+
+    def test_rejected_items_are_counted_and_not_sent_again(self, bench: Bench) -> None:
+        bench.collector.script(c.Response(rejected=2, message="too old"))
+
+        assert bench.send(LOG) == [Result(LOG, delivered=1, rejected=2)]
+        assert len(bench.collector.requests) == 1
+        assert bench.said.lines == [f"WARN {bench.collector.endpoint} (logs) rejected 2 of 3 items: too old"]
+
+    def test_rejections_are_said_once_a_minute(self, bench: Bench) -> None:
+        bench.collector.script(then=c.Response(rejected=1, message="too old"))
+
+        bench.send(LOG, LOG)
+        bench.clock.advance(61)
+        bench.send(LOG)
+
+        assert len(bench.said.lines) == 2
+
+    def test_signal_without_an_endpoint_is_dropped_and_counted(self, bench: Bench) -> None:
+        bench.delivery = bench.make(signals=(LOGS,))
+        spans = batch(SPANS, 2)
+
+        assert bench.send(spans, LOG) == [Result(spans, dropped={NO_ENDPOINT: 2}), Result(LOG, delivered=3)]
+
+
+class TestRefusal:
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 500, 501])
+    def test_it_is_dropped_with_the_servers_message(self, bench: Bench, status: int) -> None:
+        bench.collector.script(c.Response(status=status, message="no such tenant"))
+
+        assert bench.send(LOG) == [Result(LOG, dropped={f"status {status}": 3})]
+        assert len(bench.collector.requests) == 1
+        assert bench.said.lines == [
+            f"WARN {bench.collector.endpoint} (logs) refused 3 items: {status}: no such tenant"
+        ]
+
+    @pytest.mark.parametrize(
+        ("query", "answer"),
+        [
+            ("", c.Response(status=401, message="no such token: s3cret")),
+            ("?key=qu3ry", c.Response(status=404, message="no such path: /v1/logs?key=qu3ry")),
+            ("", c.Response(rejected=1, message="not yours: s3cret")),
+            ("?key=qu3ry", c.Response(status=503, message="Bearer s3cret, key=qu3ry")),
+        ],
+    )
+    def test_it_is_quoted_without_what_we_keep_secret(
+        self, bench: Bench, query: str, answer: c.Response
+    ) -> None:
+        url = f"{bench.collector.endpoint}/v1/logs{query}"
+        endpoint = Endpoint(LOGS, url, {"authorization": "Bearer s3cret"})
+        log = bench.said.diagnostics(bench.clock)
+        bench.delivery = Delivery({LOGS: endpoint}, bench.transport, bench.clock, log, wait=bench.wait)
+        bench.collector.script(then=answer)
+
+        bench.send(LOG)
+
+        (line,) = bench.said.lines
+        assert "***" in line
+        assert "s3cret" not in line
+        assert "qu3ry" not in line
+
+    def test_it_costs_only_itself(self, bench: Bench) -> None:
+        bench.collector.script(c.Response(status=400))
+
+        assert bench.send(LOG, LOG) == [
+            Result(LOG, dropped={"status 400": 3}),
+            Result(LOG, delivered=3),
+        ]
+
+    def test_it_is_said_once_a_minute(self, bench: Bench) -> None:
+        bench.collector.script(then=c.Response(status=400))
+
+        bench.send(*[LOG] * 5)
+        bench.clock.advance(61)
+        bench.send(LOG)
+
+        assert len(bench.said.lines) == 2
+
+    def test_redirect_is_no_success(self, bench: Bench) -> None:
+        bench.collector.script(
+            c.Response(status=302, headers={"Location": "https://me:SECRET@sso/login?k=SECRET"})
+        )
+
+        assert bench.send(LOG) == [Result(LOG, dropped={"status 302": 3})]
+        assert bench.said.lines == [
+            f"WARN {bench.collector.endpoint} (logs) refused 3 items: "
+            "302: redirects are not followed, this one leads to https://sso/login"
+        ]
+
+
+class TestTriesAgain:
+    @pytest.mark.parametrize("status", [429, 502, 503, 504])
+    def test_after_a_status_that_says_so(self, bench: Bench, status: int) -> None:
+        bench.collector.script(c.Response(status=status))
+
+        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+        assert bench.statuses() == [status, 200]
+
+    @pytest.mark.parametrize("step", [c.HangUp(), c.HangUp(resets=False), c.Raw(data=b"garbage\r\n\r\n")])
+    def test_after_a_connection_that_broke(self, bench: Bench, step: c.Step) -> None:
+        bench.collector.script(step)
+
+        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+
+    def test_with_longer_and_longer_pauses(self, bench: Bench) -> None:
+        bench.collector.script(*[BUSY] * 5)
+
+        bench.send(LOG)
+
+        assert sum(bench.pauses) == pytest.approx(0.1 + 0.2 + 0.4 + 0.8 + 1.6)
+        assert bench.statuses() == [503] * 5 + [200]
+
+    def test_not_more_often_than_it_is_told(self, bench: Bench) -> None:
+        bench.delivery = bench.make(patience=Patience(most_tries=2))
+        bench.collector.script(then=BUSY)
+
+        assert bench.send(LOG) == [Result(LOG, held=LOG)]
+        assert bench.statuses() == [503, 503]
+
+    def test_no_pause_is_longer_than_it_is_told(self, bench: Bench) -> None:
+        bench.delivery = bench.make(patience=Patience(longest_pause_s=0.2))
+        bench.collector.script(*[BUSY] * 3)
+
+        bench.send(LOG)
+
+        assert bench.pauses == pytest.approx([0.1, 0.2, 0.2])
+
+    def test_only_while_a_pause_fits_in_the_deadline(self, bench: Bench) -> None:
+        bench.collector.script(then=BUSY)
+
+        assert bench.send(LOG, within_s=0.5) == [Result(LOG, held=LOG)]
+        assert bench.pauses == pytest.approx([0.1, 0.2])
+
+    def test_only_within_the_timeout_of_the_endpoint(self, bench: Bench) -> None:
+        endpoint = Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs", timeout_s=0.2)
+        bench.delivery = Delivery(
+            {LOGS: endpoint},
+            bench.transport,
+            bench.clock,
+            bench.said.diagnostics(bench.clock),
+            wait=bench.wait,
+        )
+        bench.collector.script(then=BUSY)
+
+        bench.send(LOG)
+
+        assert sum(bench.pauses) < 0.2
+
+    @pytest.mark.parametrize("retry_after", ["2", "Mon, 21 Sep 2026 14:13:22 GMT"])
+    def test_when_the_server_says(self, bench: Bench, retry_after: str) -> None:
+        assert bench.clock.unix_ns() == 1_790_000_000_000_000_000  # 14:13:20
+        bench.collector.script(c.Response(status=429, headers={"Retry-After": retry_after}))
+
+        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+        assert sum(bench.pauses) == pytest.approx(2.0)
+
+    def test_not_now_if_the_server_says_later_than_the_deadline(self, bench: Bench) -> None:
+        bench.collector.script(c.Response(status=503, headers={"Retry-After": "30"}))
+
+        assert bench.send(LOG) == [Result(LOG, held=LOG)]
+        assert (bench.pauses, bench.delivery.retry_in_s(LOGS)) == ([], 30.0)
+
+    def test_after_a_freeze_without_a_failure(self, bench: Bench) -> None:
+        bench.send(LOG)
+        bench.collector.drop_connections()
+
+        assert bench.send(LOG, within_s=0.09) == [Result(LOG, delivered=3)]
+        assert bench.pauses == []
+
+
+class TestTooLarge:
+    def test_it_is_split_until_it_fits(self, bench: Bench) -> None:
+        whole = batch(LOGS, 9, padding="x" * 100)
+        bench.collector.limit_bytes = 400
+
+        assert bench.send(whole) == [Result(whole, delivered=9)]
+        assert [record.time_unix_nano for _, _, record in bench.collector.logs()] == list(range(9))
+
+    @pytest.mark.parametrize("signal", SIGNALS)
+    def test_items_that_are_too_large_alone_are_dropped(self, bench: Bench, signal: str) -> None:
+        whole = batch(signal, 4)
+        bench.collector.script(then=c.Response(status=413))
+
+        assert bench.send(whole) == [Result(whole, dropped={TOO_LARGE: 4})]
+        assert bench.statuses() == [413] * 7
+        assert bench.said.lines == [
+            f"WARN {bench.collector.endpoint} ({signal}) refused 1 items: 413: status 413"
+        ]
+
+    def test_what_cannot_be_decoded_cannot_be_split(self, bench: Bench) -> None:
+        whole = Batch(LOGS, b"\xff", 4)
+        bench.collector.script(c.Raw(data=b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"))
+
+        assert bench.send(whole) == [Result(whole, dropped={TOO_LARGE: 4})]
+
+    def test_the_limit_is_learned(self, bench: Bench) -> None:
+        whole = batch(LOGS, 4, padding="x" * 50_000)
+        bench.collector.limit_bytes = 101_000
+
+        bench.send(whole)
+        bench.send(whole)
+
+        assert bench.statuses() == [413, 200, 200, 200, 200]
+
+    def test_a_limit_that_is_absurd_is_not(self, bench: Bench) -> None:
+        bench.collector.script(c.Response(status=413))
+
+        bench.send(LOG)
+        bench.send(LOG)
+
+        assert bench.statuses() == [413, 200, 200, 200]
+
+    def test_an_endpoint_that_takes_nothing_is_not_asked_for_each_of_many_items(self, bench: Bench) -> None:
+        whole = batch(LOGS, 1_000)
+        bench.collector.script(then=c.Response(status=413))
+
+        assert bench.send(whole) == [Result(whole, dropped={TOO_LARGE: 1_000})]
+        assert len(bench.collector.requests) < 60
+
+    def test_pieces_that_could_not_be_sent_are_held_as_one_batch(self, bench: Bench) -> None:
+        whole = batch(LOGS, 8)
+        bench.collector.script(
+            c.Response(status=413), c.Response(status=413), c.OK, c.Response(status=400), then=BUSY
+        )
+
+        [result] = bench.send(whole, within_s=0.01)
+
+        assert (result.delivered, result.dropped) == (2, {"status 400": 2})
+        assert result.held is not None
+        assert result.held.items == 4
+        assert [record.time_unix_nano for _, _, record in bench.collector.logs()] == [0, 1]
+
+        bench.collector.script()
+        bench.send(result.held, is_last_chance=True)
+        assert [record.time_unix_nano for _, _, record in bench.collector.logs()] == [0, 1, 4, 5, 6, 7]
+
+
+class TestHolding:
+    """What happens while an endpoint is left alone."""
+
+    def test_after_a_failure_nobody_asks_until_the_time_has_come(self, bench: Bench) -> None:
+        bench.collector.refuse()
+        bench.send(LOG)
+        connections = bench.collector.connections
+        bench.collector.listen()
+
+        assert bench.send(LOG, LOG) == [Result(LOG, held=LOG), Result(LOG, held=LOG)]
+        assert bench.collector.connections == connections
+        assert bench.delivery.is_open(LOGS)
+        assert bench.delivery.retry_in_s(LOGS) == 1.0
+
+        bench.clock.advance(1.0)
+
+        assert bench.send(LOG, LOG) == [Result(LOG, delivered=3), Result(LOG, delivered=3)]
+        assert not bench.delivery.is_open(LOGS)
+
+    def test_a_probe_is_a_single_try(self, bench: Bench) -> None:
+        bench.collector.script(then=BUSY)
+        bench.send(LOG)
+        bench.clock.advance(1.0)
+        tries, pauses = len(bench.collector.requests), len(bench.pauses)
+
+        assert bench.send(LOG, LOG) == [Result(LOG, held=LOG), Result(LOG, held=LOG)]
+        assert (len(bench.collector.requests) - tries, len(bench.pauses) - pauses) == (1, 0)
+        assert bench.delivery.retry_in_s(LOGS) == 2.0
+
+    def test_it_is_said_once_when_it_begins_and_once_when_it_ends(self, bench: Bench) -> None:
+        bench.collector.refuse()
+        for _ in range(4):
+            bench.send(LOG, batch(SPANS, 1), batch(METRICS, 1))
+            bench.clock.advance(3.0)
+        bench.collector.listen()
+        bench.clock.advance(60.0)
+        for _ in range(2):
+            bench.send(LOG, batch(SPANS, 1))
+
+        assert bench.said.lines == [
+            f"WARN {bench.collector.endpoint} does not take telemetry, which is held: Connection refused; "
+            "next try in 1.0 s",
+            f"INFO {bench.collector.endpoint} answers again",
+        ]
+
+    def test_a_server_that_cannot_be_reached_is_left_alone_by_all_signals(self, bench: Bench) -> None:
+        with bench.collector.refusing():
+            bench.send(LOG)
+
+        assert [bench.delivery.retry_in_s(signal) for signal in SIGNALS] == [1.0] * 3
+
+    def test_one_that_answers_only_by_the_signal_that_it_does_not_take(self, bench: Bench) -> None:
+        bench.collector.script(then=c.Response(status=503, path="/v1/metrics"))
+        bench.send(batch(METRICS, 1), LOG)
+
+        assert [bench.delivery.is_open(signal) for signal in SIGNALS] == [False, False, True]
+        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+
+    def test_a_server_that_is_not_trusted_is_not_asked_twice(self, bench: Bench, tmp_path: Path) -> None:
+        with FakeCollector(tls=issue_certificates(tmp_path).server) as collector:
+            bench.collector = collector
+            bench.delivery = bench.make()
+
+            assert bench.send(LOG) == [Result(LOG, held=LOG)]
+            assert (collector.connections, bench.pauses) == (1, [])
+            assert bench.delivery.is_open(SPANS)
+
+    def test_no_time_is_no_failure(self, bench: Bench) -> None:
+        assert bench.send(LOG, within_s=0) == [Result(LOG, held=LOG)]
+        assert bench.collector.connections == 0
+        assert not bench.delivery.is_open(LOGS)
+
+    def test_the_last_chance_is_taken_whatever_was_before(self, bench: Bench) -> None:
+        bench.collector.script(c.Response(status=503, headers={"Retry-After": "600"}), BUSY)
+        bench.send(LOG)
+
+        assert bench.send(LOG, is_last_chance=True) == [Result(LOG, delivered=3)]
+        assert bench.statuses() == [503, 503, 200]
+
+
+class TestTime:
+    """With the machine's clock: a server that hangs takes real time."""
+
+    def test_a_server_that_hangs_costs_the_deadline(self, bench: Bench) -> None:
+        bench.collector.script(then=c.Hang())
+        started_s = Clock().monotonic_s()
+
+        result = bench.delivery.send(LOG, Deadline.after(0.1, Clock()))
+
+        assert result == Result(LOG, held=LOG)
+        assert 0.1 <= Clock().monotonic_s() - started_s < 0.5
+        assert [bench.delivery.is_open(signal) for signal in SIGNALS] == [True, False, False]
+
+    def test_hurry_ends_a_pause(self, bench: Bench) -> None:
+        clock = Clock()
+        bench.collector.script(then=c.Response(status=503, headers={"Retry-After": "8"}))
+        delivery = Delivery(
+            {LOGS: Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs")},
+            bench.transport,
+            clock,
+            bench.said.diagnostics(clock),
+        )
+        results: list[Result] = []
+        sending = threading.Thread(
+            target=lambda: results.append(delivery.send(LOG, Deadline.after(60, clock)))
+        )
+        sending.start()
+        bench.collector.wait_for(lambda: bench.collector.requests, 5)
+
+        delivery.hurry(Deadline.after(0, clock))
+        sending.join(5)
+
+        assert results == [Result(LOG, held=LOG)]
+
+
+_STEPS = st.sampled_from(
+    [
+        c.OK,
+        BUSY,
+        c.Response(status=413),
+        c.Response(status=400),
+        c.Response(status=301),
+        c.Response(rejected=1),
+        c.Response(body=b"\xff"),
+        c.Response(status=429, headers={"Retry-After": "1"}),
+        c.HangUp(),
+        c.Raw(data=b"garbage\r\n\r\n"),
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(_STEPS, max_size=12),
+    st.lists(st.builds(batch, st.sampled_from(SIGNALS), st.integers(0, 5)), max_size=6),
+    st.sampled_from([0.0, 0.3, 5.0]),
+)
+def test_every_item_is_delivered_rejected_dropped_or_held(
+    collector: FakeCollector, steps: list[c.Step], batches: list[Batch], within_s: float
+) -> None:
+    collector.script(*steps)
+    before = {signal: collector.accepted(PATHS[signal]) for signal in SIGNALS}
+    with Said() as said:
+        bench = Bench(collector, said)
+        results = bench.send(*batches, within_s=within_s)
+        bench.transport.close()
+
+    assert [result.batch for result in results] == batches
+    for result in results:
+        held = result.held.items if result.held else 0
+        assert result.batch.items == result.delivered + result.rejected + sum(result.dropped.values()) + held
+    for signal in SIGNALS:
+        delivered = sum(result.delivered for result in results if result.batch.signal == signal)
+        assert collector.accepted(PATHS[signal]) - before[signal] == delivered
+
+
+class TestWhoIsNext:
+    """What is to be sent beside a request begins where that takes its time without a wait for an answer."""
+
+    def test_begins_before_a_batch_is_taken_apart(self, bench: Bench) -> None:
+        whole = batch(LOGS, 4, padding="x" * 50_000)
+        bench.collector.limit_bytes = 101_000
+        bench.send(whole)
+        begun: list[int] = []
+        bench.transport.relay.start(*[partial(begun.append, number) for number in range(2)])
+
+        # There is no time for any of its parts, so nobody waits.
+        bench.send(whole, within_s=0.0)
+
+        assert begun == [0, 1]
+
+    def test_begins_before_a_pause(self, bench: Bench) -> None:
+        begun: list[int] = []
+        at_pause: list[list[int]] = []
+        # Such a header makes it no HTTP, and nothing is sent.
+        endpoint = Endpoint(LOGS, bench.collector.endpoint, headers={"x": "a\nb"})
+        delivery = Delivery(
+            {LOGS: endpoint},
+            bench.transport,
+            bench.clock,
+            bench.said.diagnostics(bench.clock),
+            random=lambda: 1.0,
+            wait=lambda seconds: (at_pause.append([*begun]), bench.wait(seconds))[1],
+        )
+        bench.transport.relay.start(*[partial(begun.append, number) for number in range(2)])
+
+        delivery.send(batch(LOGS, 1), Deadline.after(5.0, bench.clock))
+
+        assert at_pause[0] == [0, 1]

@@ -1,0 +1,281 @@
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from telemetry_forwarder.buffer.ledger import Ledger, Tally
+from telemetry_forwarder.buffer.outbox import Outbox
+from telemetry_forwarder.buffer.spool import Spool
+from telemetry_forwarder.buffer.spool_format import SpoolFormat
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
+from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.export.delivery import Delivery
+from telemetry_forwarder.export.flusher import Flusher
+from telemetry_forwarder.export.route import Patience, Result
+from telemetry_forwarder.export.sender_thread import Relay
+from telemetry_forwarder.receiver.inbox import Inbox
+from telemetry_forwarder.receiver.messages import Sent
+from telemetry_forwarder.transport.client import Transport
+from tests.support import collector as c
+from tests.support.batches import batch
+from tests.support.collector import FakeCollector
+from tests.support.fake_clock import FakeClock
+from tests.support.otlp_messages import count
+from tests.support.said import Said
+
+# So long that only a hang exceeds it.
+LONG_S = 30.0
+LIMIT_BYTES = 100_000
+PATHS = {LOGS: "/v1/logs", SPANS: "/v1/traces", METRICS: "/v1/metrics"}
+
+
+class Bench:
+    """A flush, with all that it takes from and gives to."""
+
+    def __init__(self, collector: FakeCollector, said: Said, folder: Path) -> None:
+        self.clock = FakeClock()
+        self.collector = collector
+        self.inbox = Inbox(1_000)
+        self.ledger = Ledger()
+        self.outbox = Outbox(self.ledger, limit_bytes=LIMIT_BYTES)
+        log = said.diagnostics(self.clock)
+        form = SpoolFormat(function="orders", version="7", life=b"\0\0\0\0")
+        self.spool = Spool(
+            str(folder), form, ledger=self.ledger, clock=self.clock, diagnostics=log, left_free_bytes=0
+        )
+        self.transport = Transport(log)
+        self.delivery = Delivery(
+            {signal: Endpoint(signal, collector.endpoint + path) for signal, path in PATHS.items()},
+            self.transport,
+            self.clock,
+            log,
+            patience=Patience(most_tries=1),
+            random=lambda: 1.0,
+            wait=self.clock.advance,
+        )
+        self.flush = self.make(self.delivery)
+
+    def make(self, delivery: Delivery) -> Flusher:
+        return Flusher(self.inbox, self.outbox, self.spool, delivery, self.ledger)
+
+    def spooled(self, *batches: Batch) -> None:
+        for each in batches:
+            self.ledger.received(each.signal, each.items)
+        assert self.spool.write(batches, Deadline.after(1.0, self.clock)) == []
+
+    def held(self, *batches: Batch) -> None:
+        for each in batches:
+            self.outbox.put(each)
+
+    def run(self, seconds: float = 10.0, *, is_last_chance: bool = False) -> bool:
+        """To its end."""
+        self.flush.begin(Deadline.after(seconds, self.clock), is_last_chance=is_last_chance)
+        while not self.flush.is_over:
+            for item in self.inbox.take(LONG_S):
+                assert isinstance(item, Sent)
+                self.flush.sent(item.signal)
+        return self.flush.was_delivered
+
+    def take_until(self, signals: set[str]) -> None:
+        """Until what is under way for *signals* has come to an end."""
+        while signals:
+            for item in self.inbox.take(LONG_S):
+                assert isinstance(item, Sent)
+                self.flush.sent(item.signal)
+                signals = signals - {item.signal}
+
+    def sizes(self, signal: str) -> list[int]:
+        return [count(each.message) for each in self.collector.requests if each.path == PATHS[signal]]
+
+    def books(self, signal: str) -> Tally:
+        return self.ledger.snapshot().of(signal)
+
+
+@pytest.fixture
+def bench(collector: FakeCollector, tmp_path: Path) -> Iterator[Bench]:
+    with Said() as said:
+        bench = Bench(collector, said, tmp_path)
+        yield bench
+        bench.transport.close()
+
+
+def test_nothing_to_send_is_over_at_once(bench: Bench) -> None:
+    assert bench.run()
+    assert bench.collector.connections == 0
+
+
+def test_every_signal_goes_out_first_from_disk_then_from_memory(bench: Bench) -> None:
+    bench.spooled(batch(LOGS, 3), batch(SPANS, 1), batch(LOGS, 4))
+    bench.held(batch(LOGS, 5), batch(METRICS, 2))
+
+    assert bench.run()
+
+    assert {signal: bench.sizes(signal) for signal in SIGNALS} == {LOGS: [3, 4, 5], SPANS: [1], METRICS: [2]}
+    assert bench.books(LOGS) == Tally(LOGS, received=12, delivered=12)
+    assert (bench.spool.waiting, bench.outbox.is_empty) == (0, True)
+
+
+def test_signal_that_fails_holds_up_no_other_on_disk_or_in_memory(bench: Bench) -> None:
+    bench.collector.script(then=c.Response(status=503, path=PATHS[SPANS]))
+    bench.spooled(batch(SPANS, 1), batch(LOGS, 3))
+    bench.held(batch(SPANS, 2), batch(LOGS, 4))
+
+    assert not bench.run()
+
+    assert bench.sizes(LOGS) == [3, 4]
+    assert bench.sizes(SPANS) == [1]
+    assert bench.books(SPANS) == Tally(SPANS, received=3, held=2, spooled=1)
+
+
+def test_signals_do_not_wait_for_each_other(bench: Bench) -> None:
+    hang = c.Hang(path=PATHS[LOGS])
+    bench.collector.script(hang)
+    bench.held(batch(LOGS, 3), batch(SPANS, 1), batch(METRICS, 2))
+    bench.flush.begin(Deadline.after(10.0, bench.clock), is_last_chance=False)
+
+    bench.take_until({SPANS, METRICS})
+
+    assert [bench.books(signal).delivered for signal in SIGNALS] == [0, 1, 2]
+    hang.until.set()
+    bench.take_until({LOGS})
+
+
+def test_what_comes_later_is_sent_as_well_but_for_a_signal_that_has_failed(bench: Bench) -> None:
+    bench.collector.script(then=c.Response(status=503, path=PATHS[SPANS]))
+    bench.held(batch(SPANS, 1), batch(LOGS, 2))
+    bench.run()
+
+    bench.held(batch(SPANS, 3), batch(LOGS, 4))
+    bench.flush.go_on()
+    bench.take_until({LOGS})
+
+    assert {signal: bench.sizes(signal) for signal in (SPANS, LOGS)} == {SPANS: [1], LOGS: [2, 4]}
+    assert not bench.flush.was_delivered
+
+
+def test_what_a_partial_failure_leaves_of_a_file_goes_to_memory(bench: Bench) -> None:
+    bench.collector.script(c.Response(status=413), c.OK, then=c.Response(status=503))
+    bench.spooled(batch(LOGS, 4))
+
+    assert not bench.run()
+
+    assert bench.books(LOGS) == Tally(LOGS, received=4, delivered=2, held=2)
+    assert (bench.spool.waiting, bench.outbox.held_items(LOGS)) == (0, 2)
+
+
+def test_rejected_and_refused_items_are_counted_and_the_rest_goes_on(bench: Bench) -> None:
+    bench.collector.script(c.Response(rejected=1), c.Response(status=400))
+    bench.spooled(batch(LOGS, 3), batch(LOGS, 4))
+    bench.held(batch(LOGS, 5))
+
+    assert bench.run()
+
+    assert bench.books(LOGS) == Tally(
+        LOGS, received=12, delivered=7, rejected=1, dropped={"status 400": 4}, held=0
+    )
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_deadline_that_is_over_sends_nothing_and_says_whether_something_is_left(
+    bench: Bench, is_held: bool
+) -> None:
+    if is_held:
+        bench.held(batch(LOGS, 3))
+
+    assert bench.run(0.0) is not is_held
+    assert bench.collector.connections == 0
+
+
+def test_last_chance_tries_an_endpoint_that_is_to_be_left_alone(bench: Bench) -> None:
+    bench.collector.script(c.Response(status=503))
+    bench.held(batch(LOGS, 3))
+
+    assert [bench.run(), bench.run(), bench.run(is_last_chance=True)] == [False, False, True]
+    assert bench.sizes(LOGS) == [3, 3]
+
+
+def test_what_comes_back_to_a_memory_that_has_filled_up_goes_to_disk(bench: Bench) -> None:
+    bench.collector.script(then=c.Response(status=503))
+    bench.held(old := batch(LOGS, 1, padding="x" * (LIMIT_BYTES - 1_000)))
+    bench.flush.begin(Deadline.after(10.0, bench.clock), is_last_chance=False)
+    bench.held(batch(LOGS, 1, padding="y" * 2_000))
+
+    while not bench.flush.is_over:
+        for _ in bench.inbox.take(LONG_S):
+            bench.flush.sent(LOGS)
+
+    assert bench.books(LOGS) == Tally(LOGS, received=2, held=1, spooled=1)
+    assert (entry := bench.spool.take(LOGS)) is not None
+    assert entry.batch == old
+
+
+def test_what_is_abandoned_is_given_back_or_is_on_disk(bench: Bench) -> None:
+    hang = c.Hang()
+    bench.collector.script(then=hang)
+    bench.spooled(batch(LOGS, 3))
+    bench.held(batch(SPANS, 2))
+    bench.flush.begin(Deadline.after(10.0, bench.clock), is_last_chance=False)
+
+    left = bench.flush.abandon()
+
+    assert [(each.signal, each.items) for each in left] == [(SPANS, 2)]
+    assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
+    assert bench.flush.is_over
+    hang.until.set()
+    # Spans may not have begun: then they do not.
+    bench.take_until({LOGS})
+    assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
+
+
+def test_what_is_abandoned_before_it_began_is_not_sent(bench: Bench) -> None:
+    begun = threading.Event()
+
+    class Stuck(Delivery):
+        """Computes, and waits for nothing that anybody is told of."""
+
+        def __init__(self) -> None:
+            self.relay = Relay()
+            self.sent: list[str] = []
+            self.may_end = threading.Event()
+
+        def send(self, batch: Batch, *_: object, **__: object) -> Result:
+            self.sent.append(batch.signal)
+            begun.set()
+            self.may_end.wait()
+            return Result(batch, delivered=batch.items)
+
+    stuck = Stuck()
+    bench.flush = bench.make(stuck)
+    bench.held(batch(LOGS, 1), batch(SPANS, 1), batch(METRICS, 1))
+    bench.flush.begin(Deadline.after(10.0, bench.clock), is_last_chance=False)
+    begun.wait()
+
+    left = bench.flush.abandon()
+    stuck.may_end.set()
+    (item,) = bench.inbox.take(LONG_S)
+
+    assert isinstance(item, Sent)
+    assert [each.signal for each in left] == [LOGS, SPANS, METRICS]
+    assert stuck.sent == [LOGS]
+
+
+class Broken(Delivery):
+    def __init__(self) -> None:
+        self.relay = Relay()
+
+    def send(self, *_: object, **__: object) -> Result:
+        raise RuntimeError("broken on purpose")
+
+
+def test_delivery_that_breaks_costs_the_batch_and_nothing_else(bench: Bench) -> None:
+    bench.flush = bench.make(Broken())
+    bench.spooled(batch(LOGS, 3))
+    bench.held(batch(LOGS, 4), batch(SPANS, 1), batch(METRICS, 2))
+
+    assert bench.run()
+
+    assert bench.books(METRICS) == Tally(METRICS, received=2, dropped={"failed with RuntimeError": 2})
+    assert bench.books(LOGS) == Tally(LOGS, received=7, dropped={"failed with RuntimeError": 7})
+    assert bench.spool.waiting == 0

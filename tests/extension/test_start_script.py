@@ -1,0 +1,251 @@
+"""The sh script that Lambda starts, in /opt-like folders with interpreters that only tell how they were called."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_lambda import IDENTIFIER, NEXT, REGISTER, SUBSCRIBE, FakeLambda, invoke, shutdown
+from tests.support.paths import PROJECT
+
+ROOT = PROJECT
+SCRIPT = ROOT / "extension" / "telemetry-forwarder"
+SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
+NO_PYTHON = (
+    "[telemetry-forwarder] ERROR no Python found: use the layer that brings its own"
+    " (telemetry-forwarder-x86_64.zip or -arm64.zip), or put a python3 of 3.11 or newer on the PATH\n"
+)
+
+TELLER = """#!{python} -S
+import json, os, sys
+print(json.dumps([sys.argv, os.environ.get("LD_LIBRARY_PATH")]))
+"""
+
+
+class Opt:
+    """A folder as /opt, and the runtime's as /var/lang, with a script that looks there for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = root = folder / "a folder with spaces"
+        self.runtime = folder / "lang"
+        self.script = root / "opt" / "extensions" / "telemetry-forwarder"
+        self.ours = root / "opt" / "telemetry-forwarder"
+        self.on_path = root / "bin" / "python3"
+        self.script.parent.mkdir(parents=True)
+        self.ours.mkdir()
+        self.script.write_text(SCRIPT.read_text().replace("/var/lang/", f"{self.runtime}/"))
+        self.script.chmod(0o755)
+
+    @property
+    def candidates(self) -> list[Path]:
+        """Where an interpreter may be, in the order of choice."""
+        return [
+            self.ours / "interpreter",
+            self.ours / "python/bin/python3",
+            self.runtime / "bin/python3",
+            self.on_path,
+        ]
+
+    def place(self, *places: Path) -> None:
+        """Put interpreters there that only tell how they were called."""
+        for place in places:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(TELLER.format(python=sys.executable))
+            place.chmod(0o755)
+
+    def run(
+        self, command: Sequence[str] = (), *, cwd: Path | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            list(command) or [str(self.script)],
+            cwd=cwd or self.root,
+            env={"PATH": str(self.root / "bin"), "LD_LIBRARY_PATH": "/var/lang/lib:/lib64"} | env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+
+@pytest.fixture
+def opt(tmp_path: Path) -> Opt:
+    return Opt(tmp_path)
+
+
+def told(life: subprocess.CompletedProcess[str]) -> tuple[list[str], str | None]:
+    """How the interpreter was called, and its LD_LIBRARY_PATH."""
+    assert (life.returncode, life.stderr) == (0, "")
+    argv, library_path = json.loads(life.stdout)
+    return argv, library_path
+
+
+@pytest.mark.parametrize("first", range(4))
+def test_interpreters_are_tried_in_order(opt: Opt, first: int) -> None:
+    opt.place(*opt.candidates[first:])
+
+    argv, library_path = told(opt.run())
+
+    assert Path(argv[0]).resolve() == opt.candidates[first].resolve()
+    assert library_path == (str(opt.runtime / "lib") if first == 2 else None)
+
+
+def test_own_interpreter_is_given_the_name(opt: Opt) -> None:
+    opt.place(opt.ours / "interpreter")
+
+    argv, _ = told(opt.run())
+
+    assert argv[1:] == ["telemetry-forwarder"]
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_other_interpreters_are_isolated_and_given_library_and_name(opt: Opt, place: int) -> None:
+    opt.place(opt.candidates[place])
+
+    (_, *flags, code, library, name, advice), _ = told(opt.run())
+
+    assert flags == ["-I", "-S", "-B", "-c"]
+    assert Path(library).resolve() == opt.ours / "lib"
+    assert os.path.isabs(library)
+    assert name == "telemetry-forwarder"
+    assert advice in NO_PYTHON
+    assert compile(code, "the bootstrap's Python", "exec")
+
+
+def test_interpreter_that_may_not_be_executed_is_passed_over(opt: Opt) -> None:
+    opt.place(*opt.candidates)
+    opt.candidates[0].chmod(0o644)
+
+    argv, _ = told(opt.run())
+
+    assert Path(argv[0]).resolve() == opt.candidates[1].resolve()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_reads_it_alike(opt: Opt, shell: str) -> None:
+    opt.place(opt.runtime / "bin/python3")
+    path = shutil.which(shell)
+    assert path is not None
+    command = [path, "sh"] if shell == "busybox" else [path]
+
+    argv, library_path = told(opt.run([*command, str(opt.script)]))
+
+    assert argv[-2] == "telemetry-forwarder"
+    assert library_path == str(opt.runtime / "lib")
+    assert subprocess.run([*command, "-n", str(SCRIPT)]).returncode == 0
+
+
+def test_name_is_the_file_s_own(opt: Opt) -> None:
+    opt.place(opt.ours / "interpreter")
+    renamed = opt.script.rename(opt.script.with_name("otel.sh"))
+
+    argv, _ = told(opt.run([str(renamed)]))
+
+    assert argv[1:] == ["otel.sh"]
+
+
+@pytest.mark.parametrize(
+    ("cwd", "command"),
+    [
+        (".", ["./opt/extensions/telemetry-forwarder"]),
+        ("opt/extensions", ["./telemetry-forwarder"]),
+        ("opt/extensions", ["/bin/sh", "telemetry-forwarder"]),
+        ("var", ["../opt/extensions/telemetry-forwarder"]),
+    ],
+)
+def test_call_may_be_relative(opt: Opt, cwd: str, command: list[str]) -> None:
+    opt.place(opt.ours / "python/bin/python3")
+    (opt.root / "var").mkdir(exist_ok=True)
+
+    argv, _ = told(opt.run(command, cwd=opt.root / cwd))
+
+    assert (Path(argv[-3]).resolve(), argv[-2]) == (opt.ours / "lib", "telemetry-forwarder")
+    assert os.path.isabs(argv[-3])
+
+
+def test_call_may_be_found_on_the_path(opt: Opt) -> None:
+    opt.place(opt.ours / "interpreter")
+
+    argv, _ = told(opt.run(["/bin/sh", "-c", "telemetry-forwarder"], PATH=str(opt.script.parent)))
+
+    assert argv[1:] == ["telemetry-forwarder"]
+
+
+def test_no_python_is_one_line_that_says_what_to_do(opt: Opt) -> None:
+    life = opt.run()
+
+    assert (life.returncode, life.stdout, life.stderr) == (1, "", NO_PYTHON)
+
+
+def test_python_too_old_is_one_line_that_says_what_to_do(opt: Opt) -> None:
+    opt.on_path.parent.mkdir()
+    # Says that it is old, and is ours in everything else.
+    old = "import sys; sys.version_info = (3, 10, 13)"
+    opt.on_path.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S -c "{old}\n$5" "$6" "$7" "$8"\n')
+    opt.on_path.chmod(0o755)
+
+    life = opt.run()
+
+    expected = NO_PYTHON.replace("no Python found", "this Python is 3.10")
+    assert (life.returncode, life.stdout, life.stderr) == (1, "", expected)
+
+
+def test_python_s_exit_code_and_process_are_ours(opt: Opt) -> None:
+    interpreter = opt.ours / "interpreter"
+    interpreter.write_text("#!/bin/sh\necho $$\nexit 7\n")
+    interpreter.chmod(0o755)
+
+    process = subprocess.Popen([str(opt.script)], stdout=subprocess.PIPE, text=True, env={})
+    output, _ = process.communicate(timeout=60)
+
+    assert (process.returncode, int(output)) == (7, process.pid)
+
+
+def test_function_s_environment_and_working_directory_do_not_touch_us(opt: Opt, tmp_path: Path) -> None:
+    (opt.ours / "lib").mkdir()
+    (opt.ours / "lib" / "telemetry_forwarder").symlink_to(ROOT / "telemetry_forwarder")
+    opt.on_path.parent.mkdir()
+    opt.on_path.symlink_to(sys.executable)
+    poison = tmp_path / "poison"
+    for folder in (poison / "opentelemetry", poison):
+        folder.mkdir(parents=True, exist_ok=True)
+        for module in ("__init__", "json", "os", "threading", "sitecustomize", "usercustomize", "orjson"):
+            (folder / f"{module}.py").write_text("raise SystemExit('poisoned')\n")
+
+    with FakeLambda() as runtime:
+        runtime.says(NEXT, invoke(), shutdown())
+        life = opt.run(
+            cwd=poison,
+            PYTHONPATH=str(poison),
+            PYTHONHOME=str(poison),
+            PYTHONSTARTUP=str(poison / "json.py"),
+            PYTHONWARNINGS="error",
+            PYTHONUSERBASE=str(poison),
+            LD_LIBRARY_PATH=str(poison),
+            AWS_LAMBDA_RUNTIME_API=runtime.runtime_api,
+            HTTP_PROXY="http://127.0.0.1:1",
+            http_proxy="http://127.0.0.1:1",
+        )
+
+    # Nothing is installed beside the package here: that, and nothing else, is what it has to complain of.
+    assert life.stderr == (
+        "[telemetry-forwarder] ERROR forwarding stopped: ModuleNotFoundError: No module named 'orjson';"
+        " invocations go on without it\n"
+    )
+    assert (life.returncode, life.stdout) == (0, "")
+    assert runtime.endpoints == [REGISTER, SUBSCRIBE, NEXT, NEXT]
+    assert runtime.calls[0].headers["lambda-extension-name"] == "telemetry-forwarder"
+    assert runtime.calls[1].headers["lambda-extension-identifier"] == IDENTIFIER
+
+
+def test_script_is_executable_and_alone() -> None:
+    assert [path.name for path in SCRIPT.parent.iterdir()] == ["telemetry-forwarder"]
+    assert os.access(SCRIPT, os.X_OK)
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_shellcheck_has_nothing_to_say() -> None:
+    assert subprocess.run(["shellcheck", str(SCRIPT)], capture_output=True).stdout == b""

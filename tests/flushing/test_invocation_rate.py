@@ -1,0 +1,62 @@
+import pytest
+
+from telemetry_forwarder.flushing.invocation_rate import InvocationRate, Moment
+from tests.support.fake_clock import FakeClock
+
+
+def judged(*gaps_s: float) -> bool:
+    clock = FakeClock()
+    cadence = InvocationRate(clock)
+    cadence.invoked()
+    for gap_s in gaps_s:
+        clock.advance(gap_s)
+        cadence.invoked()
+    return cadence.is_busy
+
+
+@pytest.mark.parametrize(
+    ("gaps_s", "is_busy"),
+    [
+        ((), False),
+        ((1, 1, 1), False),
+        ((1, 1, 1, 1), True),
+        ((10, 10, 10, 10), True),
+        ((10, 10, 10, 10.1), False),
+        ((60, 60, 60, 60), False),
+        # A gap between the two thresholds starts the count anew, and changes nothing else.
+        ((1, 1, 1, 20, 1), False),
+        ((1, 1, 1, 20, 1, 1, 1, 1), True),
+        ((1, 1, 1, 1, 20, 30), True),
+        ((1, 1, 1, 1, 30.1), False),
+        # After a rare one it takes four close ones again.
+        ((1, 1, 1, 1, 60, 1, 1, 1), False),
+        ((1, 1, 1, 1, 60, 1, 1, 1, 1), True),
+    ],
+)
+def test_invocations_are_busy_or_rare_by_the_gaps_between_them(
+    gaps_s: tuple[float, ...], is_busy: bool
+) -> None:
+    assert judged(*gaps_s) is is_busy
+
+
+def test_time_in_the_freezer_counts_whichever_clock_saw_it() -> None:
+    clock = FakeClock()
+    cadence = InvocationRate(clock)
+    for _ in range(5):
+        cadence.invoked()
+    assert cadence.is_busy
+
+    clock.jump_wall(3_600)
+    cadence.invoked()
+
+    assert not cadence.is_busy
+
+
+def test_wall_clock_that_is_set_back_does_not_count() -> None:
+    clock = FakeClock()
+    earlier = Moment.now(clock)
+
+    clock.advance(5)
+    clock.jump_wall(-3_600)
+
+    assert Moment.now(clock).since_s(earlier) == 5

@@ -1,0 +1,210 @@
+"""How an invocation is judged once it is over."""
+
+from typing import Any
+
+import pytest
+
+from telemetry_forwarder.invocations.completed import OUT_OF_MEMORY, CompletedInvocation
+from telemetry_forwarder.invocations.invocation import Invocation, PresumedEnd, finished, spans_of_report
+from telemetry_forwarder.telemetry.platform_events import read_event
+from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Report, RuntimeDone, Start, Tracing
+from telemetry_forwarder.telemetry.trace_context import read_tracing
+from tests.support.posts import OBSERVED_NS
+from tests.support.stories import HEADER, SPAN_ID, TRACE_ID, UPSTREAM, at, done, report, span, start, tracing
+
+OWN_TRACE, OWN_SPAN = "a" * 32, "b" * 16
+
+
+def invocation(*events: Event, **known: Any) -> Invocation:
+    one = Invocation("a", OWN_TRACE, OWN_SPAN, Tracing(), at(0))
+    for event in events:
+        match event:
+            case Start():
+                one.begin(event)
+            case RuntimeDone():
+                one.done = event
+            case Report():
+                one.report = event
+    for name, value in known.items():
+        setattr(one, name, value)
+    return one
+
+
+def judged(**differences: Any) -> CompletedInvocation:
+    values: dict[str, Any] = {
+        "request_id": "a",
+        "trace_id": OWN_TRACE,
+        "span_id": OWN_SPAN,
+        "tracing": Tracing(),
+        "arn": "",
+        "tenant_id": "",
+        "start_ns": at(0),
+        "end_ns": at(210),
+        "is_cold": False,
+        "status": "success",
+        "error_type": "",
+        "has_run_out_of_memory": False,
+        "duration_s": 0.2095,
+        "produced_bytes": 17,
+        "spans": (),
+        **differences,
+    }
+    return CompletedInvocation(**values)
+
+
+DONE = done("a", 210, duration_ms=209.5)
+REPORT = report("a", 260, duration_ms=258.12)
+
+
+def test_what_the_runtime_says_comes_before_the_report() -> None:
+    one = invocation(start("a", 1, functionArn="arn:f", tenantId="t"), DONE, REPORT, is_cold=True)
+
+    assert finished(one) == judged(start_ns=at(1), arn="arn:f", tenant_id="t", is_cold=True)
+
+
+def test_what_the_runtime_does_not_say_the_report_does() -> None:
+    assert finished(invocation(REPORT)) == judged(end_ns=at(260), duration_s=0.25812, produced_bytes=None)
+    assert finished(
+        invocation(done("a", 210, status=""), report("a", 260, status="timeout", duration_ms=5))
+    ) == judged(status="timeout", error_type="timeout", duration_s=0.005, produced_bytes=None)
+
+
+def test_spans_of_both_are_joined_and_none_is_told_twice() -> None:
+    latency, overhead = span("responseLatency", 0, 200), span("extensionOverhead", 210, 48.4)
+    one = invocation(done("a", 210, spans=[latency]), report("a", 260, spans=[latency, overhead]))
+
+    assert finished(one).spans == (
+        PhaseSpan("responseLatency", at(0), 0.2),
+        PhaseSpan("extensionOverhead", at(210), 0.0484),
+    )
+    assert spans_of_report(one) == (PhaseSpan("extensionOverhead", at(210), 0.0484),)
+    assert spans_of_report(invocation(DONE)) == ()
+
+
+def test_an_end_never_told_is_that_of_the_last_line() -> None:
+    nothing = {"status": "", "duration_s": None, "produced_bytes": None}
+
+    assert finished(invocation(last_line_ns=at(7))) == judged(end_ns=at(7), **nothing)
+    assert finished(invocation()) == judged(end_ns=at(0), **nothing)
+
+
+def test_an_end_without_a_time_is_when_we_heard_of_it() -> None:
+    assert finished(invocation(done("a", None, duration_ms=209.5))) == judged(end_ns=OBSERVED_NS)
+
+
+def test_an_end_is_never_before_the_start() -> None:
+    assert finished(invocation(done("a", -5, duration_ms=209.5))) == judged(end_ns=at(0))
+
+
+@pytest.mark.parametrize(("status", "error_type"), [("timeout", "timeout"), ("error", "failure")])
+def test_a_shutdown_says_what_nobody_else_said(status: str, error_type: str) -> None:
+    presumed = PresumedEnd(at(3_000), status, error_type)
+
+    assert finished(invocation(presumed_end=presumed)) == judged(
+        end_ns=at(3_000), status=status, error_type=error_type, duration_s=None, produced_bytes=None
+    )
+    assert finished(invocation(DONE, presumed_end=presumed)) == judged()
+
+
+FULL = {"used_mb": 128}
+MEMORY_SIGNS = [
+    pytest.param({}, {"errorType": OUT_OF_MEMORY}, {}, id="Lambda says so"),
+    pytest.param({}, {"errorType": "Runtime.ExitError"}, FULL, id="all memory was used"),
+    pytest.param({"has_run_out_of_memory": True}, {}, {}, id="a line of the log says so"),
+    pytest.param({"has_run_out_of_memory": True}, {"errorType": OUT_OF_MEMORY}, FULL, id="all three"),
+]
+
+
+@pytest.mark.parametrize("status", ["error", "failure", "unheard of"])
+@pytest.mark.parametrize(("known", "of_done", "of_report"), MEMORY_SIGNS)
+def test_each_sign_alone_tells_that_memory_had_run_out(
+    status: str, known: dict[str, Any], of_done: dict[str, Any], of_report: dict[str, Any]
+) -> None:
+    one = invocation(
+        done("a", 210, status=status, **of_done), report("a", 260, status=status, **of_report), **known
+    )
+
+    assert finished(one) == judged(
+        status=status,
+        error_type=OUT_OF_MEMORY,
+        has_run_out_of_memory=True,
+        duration_s=None,
+        produced_bytes=None,
+    )
+
+
+@pytest.mark.parametrize(("known", "of_done", "of_report"), MEMORY_SIGNS)
+def test_a_timeout_stays_one_though_memory_had_run_out(
+    known: dict[str, Any], of_done: dict[str, Any], of_report: dict[str, Any]
+) -> None:
+    one = invocation(done("a", 210, status="timeout", **of_done), report("a", 260, **of_report), **known)
+
+    judgement = finished(one)
+
+    assert (judgement.status, judgement.has_run_out_of_memory) == ("timeout", True)
+    assert judgement.error_type == of_done.get("errorType", "timeout")
+
+
+@pytest.mark.parametrize(
+    ("events", "known", "error_type", "has_run_out_of_memory"),
+    [
+        ([DONE], {}, "", False),
+        ([done("a", 210, status="")], {}, "", False),
+        ([DONE, report("a", 260, **FULL)], {}, "", False),
+        ([DONE], {"has_run_out_of_memory": True}, "", False),
+        ([DONE], {"exception_type": "ValueError"}, "ValueError", False),
+        ([DONE], {"exception_type": "MemoryError", "has_run_out_of_memory": True}, "MemoryError", True),
+        ([done("a", 5, status="error", errorType="Runtime.ExitError")], {}, "Runtime.ExitError", False),
+        ([done("a", 5, status="error"), report("a", 6, errorType="Late")], {}, "Late", False),
+        ([done("a", 5, status="error")], {"exception_type": "KeyError"}, "KeyError", False),
+        ([done("a", 5, status="failure")], {}, "failure", False),
+        ([done("a", 5, status="timeout", errorType="Sandbox.Timedout")], {}, "Sandbox.Timedout", False),
+        ([read_event("platform.report", at(5), 0, {"status": "error"})], {}, "error", False),
+    ],
+)
+def test_why_it_failed(
+    events: list[Event], known: dict[str, Any], error_type: str, has_run_out_of_memory: bool
+) -> None:
+    judgement = finished(invocation(*events, **known))
+
+    assert (judgement.error_type, judgement.has_run_out_of_memory) == (error_type, has_run_out_of_memory)
+
+
+@pytest.mark.parametrize(
+    ("events", "is_settled"),
+    [
+        ([], False),
+        ([start("a", 0)], False),
+        ([DONE], True),
+        ([done("a", 5, status="error")], False),
+        ([done("a", 5, status="error"), REPORT], True),
+        ([report("a", 5, status="timeout")], True),
+    ],
+)
+def test_a_failure_is_settled_by_its_report(events: list[Event], is_settled: bool) -> None:
+    assert invocation(*events).is_settled is is_settled
+
+
+def test_ids_are_certain_from_the_start_on() -> None:
+    read = read_tracing(HEADER)
+    one = Invocation("a", TRACE_ID, OWN_SPAN, read, at(0))
+    before = one.context
+
+    one.begin(start("a", 1, tracing=tracing()))
+
+    assert (before, one.context) == ((TRACE_ID, ""), (TRACE_ID, SPAN_ID))
+    assert one.tracing == Tracing(TRACE_ID, UPSTREAM, SPAN_ID, True)
+
+
+def test_ids_of_our_own_are_told_only_when_they_are_certain() -> None:
+    assert invocation().context == ("", "")
+    assert invocation(start("a", 0)).context == (OWN_TRACE, OWN_SPAN)
+    assert invocation(DONE).context == (OWN_TRACE, OWN_SPAN)
+
+
+def test_what_was_given_out_is_not_changed_by_a_late_start() -> None:
+    one = invocation(DONE, is_given=True)
+
+    one.begin(start("a", 1, tracing=tracing()))
+
+    assert (one.has_start, one.start_ns, one.context) == (True, at(0), (OWN_TRACE, OWN_SPAN))

@@ -1,0 +1,240 @@
+from typing import Any
+
+import pytest
+
+from telemetry_forwarder.invocations.completed import CompletedPhase
+from telemetry_forwarder.invocations.invocation import Invocation
+from telemetry_forwarder.invocations.phases import Phase, Phases
+from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
+from tests.support.posts import OBSERVED_NS
+from tests.support.stories import (
+    SPAN_ID,
+    TRACE_ID,
+    at,
+    counted_ids,
+    init_done,
+    init_report,
+    init_start,
+    span,
+    start,
+    told,
+)
+
+PHASE_SPAN = PhaseSpan("someTimeSpan", at(3), 0.0705)
+
+
+def nobody(phase: Phase) -> None:
+    """No invocation is known."""
+
+
+def somebody() -> Invocation:
+    return Invocation("a", TRACE_ID, SPAN_ID, Tracing(TRACE_ID, is_sampled=False), at(100))
+
+
+def observed(*events: Event) -> Phases:
+    phases = Phases(counted_ids())
+    for event in events:
+        phases.observe(event)
+    return phases
+
+
+def finished(**differences: Any) -> CompletedPhase:
+    values: dict[str, Any] = {
+        "kind": "init",
+        "phase": "init",
+        "initialization_type": "on-demand",
+        "trace_id": TRACE_ID,
+        "span_id": f"{1:016x}",
+        "parent_span_id": SPAN_ID,
+        "is_sampled": False,
+        "start_ns": at(0),
+        "end_ns": at(60),
+        "runtime_done_ns": at(50),
+        "duration_s": 0.0595,
+        "status": "success",
+        "error_type": "",
+        "spans": (),
+        **differences,
+    }
+    return CompletedPhase(**values)
+
+
+def alone(**differences: Any) -> CompletedPhase:
+    """Of no invocation, so in a trace of its own."""
+    return finished(
+        **{
+            "trace_id": f"{1:032x}",
+            "span_id": f"{2:016x}",
+            "parent_span_id": "",
+            "is_sampled": None,
+            **differences,
+        }
+    )
+
+
+INIT = (init_start(0), init_done(50), init_report(60, duration_ms=59.5))
+RESTORE = (
+    told("restoreStart", 0),
+    told("restoreRuntimeDone", 50, status="success"),
+    told("restoreReport", 60, status="success", metrics={"durationMs": 59.5}),
+)
+
+
+def test_an_init_hangs_under_its_invocation_once() -> None:
+    phases = observed(*INIT)
+
+    assert phases.take_completed(lambda phase: somebody()) == [finished()]
+    assert phases.take_completed(lambda phase: somebody(), everything=True) == []
+
+
+def test_an_init_waits_for_its_report_and_for_its_invocation() -> None:
+    phases = observed(*INIT[:2])
+    assert phases.take_completed(lambda phase: somebody()) == []
+
+    phases.observe(INIT[2])
+
+    # It belongs to the first invocation that was found, whatever is found later.
+    assert phases.take_completed(nobody) == [finished()]
+
+
+def test_an_init_without_an_invocation_waits_for_one() -> None:
+    phases = observed(*INIT)
+
+    assert phases.take_completed(nobody) == []
+    assert phases.take_completed(lambda phase: somebody()) == [finished()]
+
+
+def test_at_the_end_everything_is_given_whatever_is_missing() -> None:
+    assert observed(*INIT).take_completed(nobody, everything=True) == [alone()]
+    assert observed(*INIT[:2]).take_completed(nobody, everything=True) == [
+        alone(end_ns=at(50), duration_s=None)
+    ]
+    assert observed(INIT[0]).take_completed(nobody, everything=True) == [
+        alone(end_ns=at(0), runtime_done_ns=0, duration_s=None, status="")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("events", "kind", "is_cold"),
+    [
+        (INIT, "init", True),
+        ((told("initStart", 0), told("initReport", 60)), "init", True),
+        ((init_start(0, kind="provisioned-concurrency"), init_report(60)), "init", False),
+        ((init_start(0, kind="lambda-managed-instances"), init_report(60)), "init", False),
+        ((init_start(0, kind="provisioned-concurrency", phase="invoke"), init_report(60)), "init", False),
+        ((init_start(0, phase="invoke"), init_report(60, phase="invoke")), "init", True),
+        (RESTORE, "restore", True),
+    ],
+)  # fmt: skip
+def test_the_invocation_that_waited_was_cold(events: tuple[Event, ...], kind: str, is_cold: bool) -> None:
+    invocation = somebody()
+
+    (phase,) = observed(*events).take_completed(lambda phase: invocation)
+
+    assert (phase.kind, phase.parent_span_id, invocation.is_cold) == (kind, SPAN_ID, is_cold)
+
+
+def test_an_invocation_is_cold_before_the_init_is_reported() -> None:
+    invocation = somebody()
+
+    assert observed(INIT[0]).take_completed(lambda phase: invocation) == []
+    assert invocation.is_cold
+
+
+def test_the_init_of_a_snapshot_belongs_to_no_invocation() -> None:
+    invocation = somebody()
+    snapshot = {"kind": "snap-start"}
+    phases = observed(init_start(0, **snapshot), init_done(50, **snapshot), init_report(60, **snapshot))
+
+    given = phases.take_completed(lambda phase: invocation)
+
+    assert given == [alone(initialization_type="snap-start", duration_s=None)]
+    assert not invocation.is_cold
+
+
+def test_a_restore_is_a_phase_of_its_own() -> None:
+    expected = finished(kind="restore", phase="", initialization_type="snap-start")
+
+    assert observed(*RESTORE).take_completed(lambda phase: somebody()) == [expected]
+
+
+def test_an_init_done_again_inside_an_invocation_is_told_apart() -> None:
+    again = init_start(10_000, phase="invoke"), init_report(10_100, phase="invoke")
+    phases = observed(init_start(0), init_report(9_000, status="timeout"), *again)
+
+    assert [(phase.phase, phase.status) for phase in phases.take_completed(lambda phase: somebody())] == [
+        ("init", "timeout"),
+        ("invoke", "success"),
+    ]
+
+
+def test_a_report_finds_its_phase_by_name() -> None:
+    phases = observed(
+        init_start(0), init_start(10, phase="invoke"), init_report(20), init_report(30, phase="invoke")
+    )
+
+    assert [
+        (phase.phase, phase.start_ns, phase.end_ns)
+        for phase in phases.take_completed(lambda phase: somebody())
+    ] == [("init", at(0), at(20)), ("invoke", at(10), at(30))]
+
+
+def test_failure_and_spans_of_both_tellings_are_joined() -> None:
+    spans = [span("someTimeSpan", 3, 70.5)]
+    longer = [*spans, span("someTimeSpan", 3, 90.1)]
+    phases = observed(
+        init_start(0),
+        init_done(50, status="error", errorType="Runtime.ExitError", spans=spans),
+        told("initReport", 60, spans=longer),
+    )
+
+    assert phases.take_completed(lambda phase: somebody()) == [
+        finished(
+            status="error",
+            error_type="Runtime.ExitError",
+            duration_s=None,
+            spans=(PHASE_SPAN, PhaseSpan("someTimeSpan", at(3), 0.0901)),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        # The report says when it must have begun.
+        (INIT[2:], finished(start_ns=at(0.5), runtime_done_ns=0)),
+        (INIT[1:], finished(start_ns=at(0.5))),
+        ((init_done(50), told("initReport", 60)), finished(start_ns=at(50), duration_s=None)),
+        (
+            (told("initReport", None, metrics={"durationMs": 1e12}),),
+            finished(
+                phase="", initialization_type="", start_ns=OBSERVED_NS - 10**18, end_ns=OBSERVED_NS,
+                runtime_done_ns=0, duration_s=1e9, status="",
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_a_phase_whose_beginning_was_lost_is_not(events: tuple[Event, ...], expected: CompletedPhase) -> None:
+    assert observed(*events).take_completed(lambda phase: somebody()) == [expected]
+
+
+def test_it_runs_until_its_runtime_is_ready() -> None:
+    phases = observed()
+    states = []
+    for event in (*INIT, start("a", 70)):
+        phases.observe(event)
+        states.append((phases.is_running, phases.runtime_done_ns))
+
+    assert states == [(True, 0), (False, at(50)), (False, at(50)), (False, at(50))]
+
+
+def test_a_phase_that_was_reported_runs_no_more() -> None:
+    assert not observed(INIT[0], INIT[2]).is_running
+
+
+def test_the_oldest_of_too_many_goes() -> None:
+    phases = observed(*[init_start(number) for number in range(20)])
+
+    given = phases.take_completed(nobody, everything=True)
+
+    assert [phase.start_ns for phase in given] == [at(number) for number in range(4, 20)]

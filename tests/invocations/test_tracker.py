@@ -1,0 +1,664 @@
+"""Stories of invocations, told in order, late, twice, or never."""
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.invocations.completed import (
+    Completed,
+    CompletedInvocation,
+    CompletedPhase,
+    LateSpans,
+)
+from telemetry_forwarder.invocations.invocation import Invocation
+from telemetry_forwarder.invocations.tracker import InvocationTracker
+from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
+from tests.support.posts import OBSERVED_NS
+from tests.support.properties import FAST
+from tests.support.stories import (
+    ARN,
+    HEADER,
+    SPAN_ID,
+    TRACE_ID,
+    at,
+    counted_ids,
+    done,
+    init_done,
+    init_report,
+    init_start,
+    report,
+    span,
+    start,
+    told,
+    tracing,
+)
+
+
+def listening(*events: Event, is_managed: bool = False) -> InvocationTracker:
+    invocations = InvocationTracker(is_managed=is_managed, new_id=counted_ids())
+    for event in events:
+        assert invocations.observe(event)
+    return invocations
+
+
+def in_short(finished: list[Completed]) -> list[Any]:
+    """Who ended when and how; of phases and late spans, what they hang under."""
+    return [
+        (one.request_id, one.start_ns, one.end_ns, one.status)
+        if isinstance(one, CompletedInvocation)
+        else (one.kind, one.phase, one.parent_span_id)
+        if isinstance(one, CompletedPhase)
+        else (one.request_id, one.parent_span_id, one.spans)
+        for one in finished
+    ]
+
+
+INIT = (init_start(-100), init_done(-50), init_report(-40))
+
+
+def test_a_cold_start_and_a_warm_one() -> None:
+    invocations = listening(*INIT, start("a", 0, tracing=tracing()), done("a", 10, duration_ms=10))
+    cold = invocations.take_completed()
+    for event in (report("a", 12), start("b", 20), done("b", 30)):
+        invocations.observe(event)
+    warm = invocations.take_completed()
+
+    assert in_short(cold) == [("init", "init", SPAN_ID), ("a", at(0), at(10), "success")]
+    assert in_short(warm) == [("b", at(20), at(30), "success")]
+    assert [one.is_cold for one in (*cold, *warm) if isinstance(one, CompletedInvocation)] == [True, False]
+
+
+def test_nothing_is_given_twice() -> None:
+    invocations = listening(*INIT, start("a", 0), done("a", 10), report("a", 12))
+
+    assert len(invocations.take_completed()) == 2
+    assert invocations.take_completed() == []
+    invocations.shut_down("spindown", at(99))
+    assert invocations.take_completed() == []
+
+
+@pytest.mark.parametrize("gives_between", [False, True])
+def test_redelivered_events_change_nothing(gives_between: bool) -> None:
+    story = (
+        *INIT,
+        start("a", 0),
+        done("a", 10),
+        report("a", 12, spans=[span("x", 10, 2)]),
+        told("logsDropped", 1),
+    )
+    invocations = listening(*story)
+    before = invocations.take_completed() if gives_between else []
+
+    news = [invocations.observe(event) for event in story]
+
+    assert news == [False] * len(story)
+    assert in_short(before + invocations.take_completed()) == [
+        ("init", "init", f"{2:016x}"),
+        ("a", at(0), at(10), "success"),
+    ]
+
+
+def test_what_differs_in_anything_is_news_but_ends_nothing_again() -> None:
+    invocations = listening(start("a", 0), done("a", 10), report("a", 12))
+
+    assert invocations.observe(done("a", 11, status="error"))
+    assert invocations.observe(report("a", 13, status="error"))
+    assert in_short(invocations.take_completed()) == [("a", at(0), at(10), "success")]
+
+
+def test_invoke_before_start_gives_what_only_it_knows() -> None:
+    invocations = listening()
+    invocations.invoked("a", f"{ARN}:live", HEADER, at(1))
+    for event in (start("a", 0, tracing=tracing(), functionArn=ARN, tenantId="t"), done("a", 10)):
+        invocations.observe(event)
+
+    (finished,) = invocations.take_completed()
+
+    assert finished == CompletedInvocation(
+        request_id="a",
+        trace_id=TRACE_ID,
+        span_id=SPAN_ID,
+        tracing=Tracing(TRACE_ID, "53995c3f42cd8ad8", SPAN_ID, True),
+        arn=f"{ARN}:live",
+        tenant_id="t",
+        start_ns=at(0),
+        end_ns=at(10),
+        is_cold=False,
+        status="success",
+        error_type="",
+        has_run_out_of_memory=False,
+        duration_s=None,
+        produced_bytes=None,
+        spans=(),
+    )
+
+
+@pytest.mark.parametrize("told_before", [1, 2, 3])
+def test_invoke_may_come_after_all_the_rest(told_before: int) -> None:
+    story = (start("a", 0), done("a", 1), report("a", 2))
+    invocations = listening(*story[:told_before])
+    invocations.invoked("a", ARN, HEADER, at(3))
+    for event in story[told_before:]:
+        invocations.observe(event)
+    invocations.shut_down("spindown", at(99))
+
+    (finished,) = invocations.take_completed()
+
+    assert isinstance(finished, CompletedInvocation)
+    assert (finished.arn, finished.end_ns) == (ARN, at(1))
+
+
+def test_a_late_report_brings_its_spans() -> None:
+    latency, overhead = span("responseLatency", 0, 9), span("extensionOverhead", 10, 2)
+    invocations = listening(start("a", 0, tracing=tracing()), done("a", 10, spans=[latency]))
+    assert in_short(invocations.take_completed()) == [("a", at(0), at(10), "success")]
+
+    for event in (start("b", 20), report("a", 12, spans=[latency, overhead])):
+        invocations.observe(event)
+
+    assert invocations.take_completed() == [
+        LateSpans("a", TRACE_ID, SPAN_ID, True, (PhaseSpan("extensionOverhead", at(10), 0.002),))
+    ]
+
+
+def test_a_late_report_without_spans_of_its_own_is_nothing_more() -> None:
+    invocations = listening(start("a", 0), done("a", 10))
+    invocations.take_completed()
+
+    invocations.observe(report("a", 12))
+
+    assert invocations.take_completed() == []
+
+
+def test_a_failure_waits_for_its_report() -> None:
+    invocations = listening(start("a", 0), done("a", 10, status="error", errorType="Runtime.ExitError"))
+    assert invocations.take_completed() == []
+
+    invocations.observe(report("a", 12, status="error", used_mb=128))
+    (finished,) = invocations.take_completed()
+
+    assert isinstance(finished, CompletedInvocation)
+    assert (finished.error_type, finished.has_run_out_of_memory) == ("Runtime.OutOfMemory", True)
+
+
+def test_a_failure_waits_no_longer_than_for_a_later_end() -> None:
+    invocations = listening(start("a", 0), done("a", 10, status="error"), start("b", 20))
+    assert invocations.take_completed() == []
+
+    invocations.observe(done("b", 30))
+
+    assert in_short(invocations.take_completed()) == [
+        ("a", at(0), at(10), "error"),
+        ("b", at(20), at(30), "success"),
+    ]
+
+
+def test_a_lost_end_still_ends() -> None:
+    invocations = listening(start("a", 0), start("b", 20))
+    line = invocations.of_line("", at(7))
+    assert line is not None
+    line.last_line_ns = at(7)
+    assert invocations.take_completed() == []
+
+    invocations.observe(done("b", 30))
+
+    assert in_short(invocations.take_completed()) == [
+        ("a", at(0), at(7), ""),
+        ("b", at(20), at(30), "success"),
+    ]
+
+
+def test_a_report_alone_ends_it() -> None:
+    """Managed instances send no runtimeDone at all."""
+    invocations = listening(start("a", 0), report("a", 12))
+
+    assert in_short(invocations.take_completed()) == [("a", at(0), at(12), "success")]
+
+
+@pytest.mark.parametrize("end", [done("a", 10, duration_ms=8), report("a", 10, duration_ms=8)])
+def test_a_lost_start_is_told_by_the_end(end: Event) -> None:
+    assert in_short(listening(end).take_completed()) == [("a", at(2), at(10), "success")]
+
+
+def test_a_start_after_its_end_begins_no_other_attempt() -> None:
+    invocations = listening(done("a", 10, duration_ms=8), start("a", 1))
+
+    assert in_short(invocations.take_completed()) == [("a", at(1), at(10), "success")]
+    assert invocations.observe(start("b", 20))
+    invocations.shut_down("spindown", at(99))
+    assert in_short(invocations.take_completed()) == [("b", at(20), at(20), "")]
+
+
+def test_a_start_after_its_end_was_given_out_begins_no_other_attempt() -> None:
+    invocations = listening(done("a", 10, duration_ms=8))
+    invocations.take_completed()
+
+    invocations.observe(start("a", 1))
+    invocations.shut_down("spindown", at(99))
+
+    assert invocations.take_completed() == []
+
+
+def test_events_without_a_time_happen_when_we_hear_of_them() -> None:
+    invocations = listening(start("a", None), done("a", None))
+
+    assert in_short(invocations.take_completed()) == [("a", OBSERVED_NS, OBSERVED_NS, "success")]
+
+
+@pytest.mark.parametrize("kind", ["start", "runtimeDone", "report"])
+def test_events_of_no_request_are_of_no_invocation(kind: str) -> None:
+    invocations = listening(told(kind, 0, status="success"))
+    invocations.shut_down("spindown", at(99))
+
+    assert invocations.take_completed() == []
+
+
+class TestRetries:
+    """An asynchronous invocation that is retried has the request id of its first attempt."""
+
+    def test_each_attempt_is_an_invocation(self) -> None:
+        invocations = listening()
+        for ms in (0, 100):
+            invocations.invoked("a", ARN, "", at(ms))
+            for event in (
+                start("a", ms),
+                done("a", ms + 10, status="error"),
+                report("a", ms + 12, status="error"),
+            ):
+                invocations.observe(event)
+
+        assert in_short(invocations.take_completed()) == [
+            ("a", at(0), at(10), "error"),
+            ("a", at(100), at(110), "error"),
+        ]
+
+    def test_invoke_of_the_second_may_come_before_the_report_of_the_first(self) -> None:
+        invocations = listening()
+        invocations.invoked("a", ARN, "", at(0))
+        for event in (start("a", 0), done("a", 10, status="error")):
+            invocations.observe(event)
+        invocations.invoked("a", ARN, "", at(100))
+        assert not invocations.has_ended("a")
+
+        story = (
+            report("a", 12, status="error", used_mb=128),
+            start("a", 99),
+            done("a", 110),
+            report("a", 112),
+        )
+        for event in story:
+            invocations.observe(event)
+
+        finished = invocations.take_completed()
+        assert in_short(finished) == [("a", at(0), at(10), "error"), ("a", at(99), at(110), "success")]
+        assert [one.has_run_out_of_memory for one in finished if isinstance(one, CompletedInvocation)] == [
+            True,
+            False,
+        ]
+
+    def test_a_lost_end_of_the_first_does_not_hide_the_second(self) -> None:
+        invocations = listening(start("a", 0), start("a", 100), done("a", 110))
+
+        assert in_short(invocations.take_completed()) == [
+            ("a", at(0), at(0), ""),
+            ("a", at(100), at(110), "success"),
+        ]
+
+    def test_lines_belong_to_the_attempt_of_their_time(self) -> None:
+        invocations = listening(start("a", 0), done("a", 10), start("a", 100))
+
+        starts = [line.start_ns for ms in (5, 50, 105) if (line := invocations.of_line("a", at(ms)))]
+
+        assert starts == [at(0), at(0), at(100)]
+
+    def test_only_the_last_two_attempts_are_told_apart(self) -> None:
+        invocations = listening(start("a", 0), start("a", 100), start("a", 200))
+
+        starts = [line.start_ns for ms in (5, 105, 205) if (line := invocations.of_line("a", at(ms)))]
+
+        assert starts == [at(100), at(100), at(200)]
+
+
+class TestShutdown:
+    @pytest.mark.parametrize(
+        ("reason", "status", "error_type"),
+        [
+            ("timeout", "timeout", "timeout"),
+            ("TIMEOUT", "timeout", "timeout"),
+            ("failure", "error", "failure"),
+            ("spindown", "", ""),
+            ("unheard of", "", ""),
+        ],
+    )
+    def test_it_says_how_the_open_invocation_ended(self, reason: str, status: str, error_type: str) -> None:
+        invocations = listening(start("a", 0))
+
+        invocations.shut_down(reason, at(3_000))
+        (finished,) = invocations.take_completed()
+
+        assert isinstance(finished, CompletedInvocation)
+        assert (finished.status, finished.error_type) == (status, error_type)
+        assert finished.end_ns == (at(3_000) if status else at(0))
+
+    def test_it_is_about_the_last_invocation_only(self) -> None:
+        invocations = listening(start("a", 0), start("b", 20))
+
+        invocations.shut_down("timeout", at(3_000))
+
+        assert in_short(invocations.take_completed()) == [
+            ("a", at(0), at(0), ""),
+            ("b", at(20), at(3_000), "timeout"),
+        ]
+
+    def test_on_managed_instances_it_is_about_all(self) -> None:
+        invocations = listening(start("a", 0), start("b", 20), is_managed=True)
+
+        invocations.shut_down("failure", at(3_000))
+
+        assert in_short(invocations.take_completed()) == [
+            ("a", at(0), at(3_000), "error"),
+            ("b", at(20), at(3_000), "error"),
+        ]
+
+    def test_what_was_told_comes_before_it(self) -> None:
+        invocations = listening(start("a", 0), done("a", 10, status="error", errorType="Runtime.ExitError"))
+
+        invocations.shut_down("failure", at(3_000))
+        (finished,) = invocations.take_completed()
+
+        assert isinstance(finished, CompletedInvocation)
+        assert (finished.end_ns, finished.error_type) == (at(10), "Runtime.ExitError")
+
+    def test_what_is_told_in_its_window_still_counts(self) -> None:
+        invocations = listening(start("a", 0))
+        invocations.shut_down("timeout", at(3_000))
+
+        invocations.observe(report("a", 2_999, status="timeout"))
+
+        assert in_short(invocations.take_completed()) == [("a", at(0), at(2_999), "timeout")]
+
+    def test_it_may_be_asked_twice(self) -> None:
+        invocations = listening(start("a", 0))
+
+        invocations.shut_down("timeout", at(3_000))
+        invocations.shut_down("timeout", at(4_000))
+
+        assert in_short(invocations.take_completed()) == [("a", at(0), at(3_000), "timeout")]
+
+    def test_phases_of_no_invocation_are_given(self) -> None:
+        invocations = listening(*INIT)
+        assert invocations.take_completed() == []
+
+        invocations.shut_down("spindown", at(99))
+
+        assert in_short(invocations.take_completed()) == [("init", "init", "")]
+
+
+class TestPhases:
+    def test_a_suppressed_init_belongs_to_the_invocation_it_is_done_in(self) -> None:
+        invocations = listening(
+            init_start(-10_000),
+            init_report(-100, status="timeout"),
+            start("a", 0, tracing=tracing()),
+            init_start(1, phase="invoke"),
+            init_done(90, phase="invoke"),
+            init_report(95, phase="invoke"),
+            done("a", 200),
+        )
+
+        finished = invocations.take_completed()
+
+        assert in_short(finished) == [
+            ("init", "init", SPAN_ID),
+            ("init", "invoke", SPAN_ID),
+            ("a", at(0), at(200), "success"),
+        ]
+        assert isinstance(finished[-1], CompletedInvocation)
+        assert finished[-1].is_cold
+
+    def test_a_suppressed_init_may_be_told_before_its_invocation(self) -> None:
+        invocations = listening(
+            init_start(-5, phase="invoke"), init_report(-1, phase="invoke"), start("a", 0, tracing=tracing())
+        )
+
+        assert in_short(invocations.take_completed()) == [("init", "invoke", SPAN_ID)]
+
+    def test_a_suppressed_init_is_not_that_of_an_invocation_that_is_over(self) -> None:
+        invocations = listening(
+            start("a", 0),
+            done("a", 10),
+            init_start(20, phase="invoke"),
+            init_report(30, phase="invoke"),
+            start("b", 40, tracing=tracing()),
+        )
+
+        assert in_short(invocations.take_completed()) == [
+            ("init", "invoke", SPAN_ID),
+            ("a", at(0), at(10), "success"),
+        ]
+
+    def test_an_init_waits_until_the_ids_of_its_invocation_are_certain(self) -> None:
+        invocations = listening(*INIT)
+        invocations.invoked("a", ARN, HEADER, at(1))
+        assert invocations.take_completed() == []
+
+        invocations.observe(start("a", 0, tracing=tracing()))
+
+        assert in_short(invocations.take_completed()) == [("init", "init", SPAN_ID)]
+
+    def test_a_late_report_of_an_earlier_life_does_not_take_the_init(self) -> None:
+        """After a reset the process is new, and may be told how the invocation before has ended."""
+        invocations = listening(*INIT, report("old", -200, duration_ms=5), start("a", 0, tracing=tracing()))
+
+        finished = invocations.take_completed()
+
+        assert in_short(finished) == [("init", "init", SPAN_ID), ("old", at(-205), at(-200), "success")]
+        assert isinstance(finished[1], CompletedInvocation)
+        assert not finished[1].is_cold
+
+    def test_a_restore_makes_the_next_invocation_cold(self) -> None:
+        invocations = listening(
+            init_start(-90_000, kind="snap-start"),
+            init_done(-89_000, kind="snap-start"),
+            told("restoreStart", -50),
+            told("restoreRuntimeDone", -10, status="success"),
+            told("restoreReport", -5, status="success", metrics={"durationMs": 45}),
+            init_report(-4, kind="snap-start", phase="snap-start"),
+            start("a", 0, tracing=tracing()),
+            done("a", 10),
+        )
+
+        finished = invocations.take_completed()
+
+        assert in_short(finished) == [
+            ("init", "snap-start", ""),
+            ("restore", "", SPAN_ID),
+            ("a", at(0), at(10), "success"),
+        ]
+        assert isinstance(finished[-1], CompletedInvocation)
+        assert finished[-1].is_cold
+
+
+class TestLines:
+    def test_a_line_belongs_to_what_was_open_at_its_moment(self) -> None:
+        invocations = listening(*INIT, start("a", 0), done("a", 10), start("b", 20))
+
+        owners = [owner(invocations.of_line("", at(ms))) for ms in (-60, -1, 0, 9, 11, 20, 25)]
+
+        assert owners == ["", "", "a", "a", "a", "b", "b"]
+
+    def test_a_line_without_a_time_belongs_to_the_latest(self) -> None:
+        assert owner(listening(start("a", 0), start("b", 20)).of_line("", 0)) == "b"
+
+    def test_a_line_that_names_its_request_belongs_to_it(self) -> None:
+        invocations = listening(start("a", 0), start("b", 20))
+
+        assert [owner(invocations.of_line(name, at(25))) for name in ("a", "b", "c")] == ["a", "b", ""]
+
+    def test_an_id_that_is_no_text_is_nobodys(self) -> None:
+        odd: Any = ["a"]
+
+        assert listening(start("a", 0)).of_line(odd, at(25)) is None
+
+    def test_invoke_alone_opens_an_invocation_once_all_before_is_over(self) -> None:
+        """A line may be older than the moment at which INVOKE reached us."""
+        invocations = listening(*INIT)
+        invocations.invoked("a", ARN, "", at(3))
+        first = [owner(invocations.of_line("", at(ms))) for ms in (-60, 1, 5)]
+        for event in (start("a", 0), done("a", 10)):
+            invocations.observe(event)
+        invocations.invoked("b", ARN, "", at(33))
+        second = [owner(invocations.of_line("", at(ms))) for ms in (5, 15, 35)]
+
+        assert first == ["", "a", "a"]
+        assert second == ["a", "b", "b"]
+        assert owner(invocations.of_line("", 0)) == "b"
+
+    def test_lines_of_an_init_belong_to_no_invocation(self) -> None:
+        invocations = listening(init_start(-100))
+        invocations.invoked("a", ARN, "", at(3))
+
+        assert [owner(invocations.of_line("", ns)) for ns in (at(-60), at(5), 0)] == ["", "", ""]
+
+    def test_a_late_end_of_an_earlier_one_does_not_take_the_lines_of_the_open_one(self) -> None:
+        invocations = listening(start("b", 20), report("a", 12, duration_ms=10))
+
+        assert [owner(invocations.of_line("", at(ms))) for ms in (5, 25)] == ["a", "b"]
+
+    def test_nothing_is_guessed_on_managed_instances(self) -> None:
+        invocations = listening(start("a", 0), is_managed=True)
+
+        assert [owner(invocations.of_line(name, at(5))) for name in ("", "a", "b")] == ["", "a", ""]
+
+
+def owner(invocation: Invocation | None) -> str:
+    return invocation.request_id if invocation else ""
+
+
+def test_has_ended_when_lambda_says_so() -> None:
+    invocations = listening(start("a", 0), start("b", 0), start("c", 0), done("a", 10), report("b", 10))
+
+    assert [invocations.has_ended(name) for name in ("a", "b", "c", "d")] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sixteen_at_once_in_any_order_are_kept_apart(seed: int) -> None:
+    """On managed instances: 16 workers of 20 invocations each, and everything late by up to three invocations."""
+    names = [f"{worker}-{turn}" for worker, turn in itertools.product(range(16), range(20))]
+    chance = random.Random(seed)
+    story: list[tuple[float, Event | str]] = []
+    for name in names:
+        begin, end = moments(name)
+        parts = [(begin, start(name, begin)), (begin, name), (end, name), (end, ""), (end, report(name, end))]
+        story += [(ms + chance.uniform(0, 300), part) for ms, part in parts]
+    story.sort(key=lambda late: late[0])
+    invocations = InvocationTracker(is_managed=True, new_id=counted_ids())
+
+    owners = set()
+    finished: list[Completed] = []
+    for number, (ms, part) in enumerate(story):
+        if isinstance(part, str):
+            owners.add((part, owner(invocations.of_line(part, at(ms)))))
+        else:
+            assert invocations.observe(part)
+        if number % 100 == 0:
+            finished += invocations.take_completed()
+    invocations.shut_down("spindown", at(99_999))
+    finished += invocations.take_completed()
+
+    # Correctly or not at all: a line may come before anything is known of its invocation.
+    assert owners <= {(name, name) for name in names} | {(name, "") for name in names} | {("", "")}
+    ended = [one for one in finished if isinstance(one, CompletedInvocation)]
+    assert sorted((one.request_id, one.end_ns, one.status) for one in ended) == sorted(
+        (name, at(moments(name)[1]), "success") for name in names
+    )
+    assert len({one.span_id for one in ended}) == len(names)
+
+
+def moments(name: str) -> tuple[int, int]:
+    worker, turn = map(int, name.split("-"))
+    return turn * 100 + worker, turn * 100 + worker + 50
+
+
+def test_what_is_over_is_remembered_for_a_while_only() -> None:
+    invocations = listening()
+    for number in range(300):
+        for event in (start(f"{number}", number * 10), done(f"{number}", number * 10 + 5)):
+            invocations.observe(event)
+    assert len(invocations.take_completed()) == 300
+
+    assert [number for number in range(300) if invocations.has_ended(f"{number}")] == list(range(44, 300))
+
+
+def test_an_attempt_is_forgotten_without_the_one_after_it() -> None:
+    invocations = listening(start("a", 0), done("a", 5), start("a", 10))
+    for number in range(300):
+        invocations.observe(done(f"{number}", 100 + number))
+    invocations.take_completed()
+    invocations.observe(done("a", 2_000))
+    invocations.take_completed()
+
+    assert [invocations.has_ended(name) for name in ("0", "a")] == [False, True]
+
+
+def test_the_oldest_of_too_many_is_finished_with_what_is_known() -> None:
+    invocations = listening(is_managed=True)
+    for number in range(1_026):
+        invocations.observe(start(f"{number}", number))
+
+    assert in_short(invocations.take_completed()) == [("0", at(0), at(0), ""), ("1", at(1), at(1), "")]
+    assert [owner(invocations.of_line(name, 0)) for name in ("0", "1", "2")] == ["", "", "2"]
+
+
+def test_one_that_was_given_is_not_given_again_when_it_is_the_oldest() -> None:
+    invocations = listening(start("0", 0), done("0", 0), is_managed=True)
+    assert len(invocations.take_completed()) == 1
+
+    for number in range(1, 1_025):
+        invocations.observe(start(f"{number}", number))
+
+    assert invocations.take_completed() == []
+
+
+NAMES = st.sampled_from(["a", "b", "c", ""])
+MOMENTS = st.integers(-50, 50) | st.none()
+EVENTS = st.one_of(
+    st.builds(start, NAMES, MOMENTS),
+    st.builds(done, NAMES, MOMENTS, status=st.sampled_from(["success", "error", "timeout", ""])),
+    st.builds(report, NAMES, MOMENTS, duration_ms=st.none() | st.floats(0, 1e13)),
+    st.builds(told, st.sampled_from(["initStart", "initRuntimeDone", "initReport"]), MOMENTS),
+    st.builds(told, st.sampled_from(["restoreStart", "restoreRuntimeDone", "restoreReport"]), MOMENTS),
+)
+
+
+@FAST
+@given(st.lists(st.tuples(EVENTS, NAMES, st.booleans(), st.booleans()), max_size=25), st.booleans())
+def test_any_story_ends_once_and_validly(
+    story: list[tuple[Event, str, bool, bool]], is_managed: bool
+) -> None:
+    invocations = InvocationTracker(is_managed=is_managed, new_id=counted_ids())
+    finished = []
+    for event, name, is_invoked, is_taken in story:
+        invocations.observe(event)
+        if is_invoked:
+            invocations.invoked(name, "", HEADER, at(0))
+        invocations.of_line(name, event.time_ns)
+        if is_taken:
+            finished += invocations.take_completed()
+    invocations.shut_down("timeout", at(60))
+    finished += invocations.take_completed()
+
+    assert invocations.take_completed() == []
+    for one in finished:
+        if not isinstance(one, LateSpans):
+            assert 0 <= one.start_ns <= one.end_ns < 1 << 64
+            assert (len(one.trace_id), len(one.span_id)) == (32, 16)
+    known = {one.request_id for one in finished if isinstance(one, CompletedInvocation)}
+    named = {event.fields.get("requestId", "") for event, *_ in story} | {
+        name for _, name, yes, _ in story if yes
+    }
+    assert known | {""} == named | {""}

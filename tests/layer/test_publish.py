@@ -1,0 +1,194 @@
+"""publish.sh and the AWS CLI's example, run against a stand-in for AWS; nothing reaches the real one."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.paths import LAYER
+
+_LAYER = LAYER
+_EXAMPLES = _LAYER / "examples"
+_SCRIPTS = [_LAYER / "publish.sh", _EXAMPLES / "cli" / "deploy.sh"]
+
+
+def needs(module: str, package: str) -> Any:
+    return pytest.importorskip(module, reason=f"{package} is not installed: pip install '.[layer]'")
+
+
+@pytest.fixture
+def dist(tmp_path: Path) -> Path:
+    """Stand-ins for the built zips."""
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    for arch in ("x86_64", "arm64"):
+        shutil.make_archive(str(folder / f"telemetry-forwarder-{arch}"), "zip", _EXAMPLES / "cli")
+    return folder
+
+
+@pytest.mark.parametrize("script", _SCRIPTS, ids=lambda script: script.name)
+def test_script_is_posix_shell(script: Path) -> None:
+    assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
+    assert os.access(script, os.X_OK)
+
+
+def publish(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = ["sh", str(_LAYER / "publish.sh"), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=env or {"PATH": os.environ["PATH"]}
+    )
+
+
+def test_publishing_is_a_dry_run_by_default(dist: Path) -> None:
+    done = publish("--dist", str(dist), "--public", "eu-west-1", "us-east-1", env={"PATH": "/usr/bin:/bin"})
+
+    commands = [re.sub(r" --(zip|compatible).*", "", line) for line in done.stdout.splitlines()]
+    assert commands == [
+        f"aws lambda {command} --region {region} --layer-name telemetry-forwarder-{arch}{more}"
+        for region in ("eu-west-1", "us-east-1")
+        for arch in ("x86_64", "arm64")
+        for command, more in (
+            ("publish-layer-version", ""),
+            (
+                "add-layer-version-permission",
+                " --version-number VERSION --statement-id public --action lambda:GetLayerVersion"
+                " --principal * --query Statement --output text",
+            ),
+        )
+    ]
+    assert done.stderr == "This was a dry run: add --run to publish.\n"
+    assert done.returncode == 0
+
+
+def test_layer_names_at_most_the_fifteen_runtimes_that_lambda_takes(dist: Path) -> None:
+    done = publish("--dist", str(dist), "eu-west-1")
+
+    [runtimes] = set(re.findall(r"--compatible-runtimes ([^-]*)", done.stdout))
+    assert len(set(runtimes.split())) == 15
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "name at least one region"),
+        (("--everywhere", "eu-west-1"), "no such option: --everywhere"),
+        (("eu-west-1; true",), "not a region"),
+        (("--dist", "/nowhere", "eu-west-1"), "run ./build.sh layer all"),
+    ],
+)
+def test_wrong_command_line_publishes_nothing(arguments: tuple[str, ...], complaint: str) -> None:
+    done = publish("--run", *arguments)
+
+    assert done.returncode != 0
+    assert complaint in done.stderr
+    assert done.stdout == ""
+
+
+# Against a stand-in for AWS
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An AWS of our own on a loopback port, and the environment in which the AWS CLI talks to it."""
+    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+    server = needs("moto.server", "moto[server]")
+    serving = needs("werkzeug.serving", "moto[server]")
+    if shutil.which("aws", path=_search_path()) is None:
+        pytest.skip("the AWS CLI is not installed: pip install '.[layer]'")
+    made = serving.make_server("127.0.0.1", 0, server.DomainDispatcherApplication(server.create_backend_app))
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{made.server_port}"
+    # What it holds belongs to the process and outlives the server.
+    urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()
+    yield {
+        "PATH": _search_path(),
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "ROLE_WAIT_S": "0",
+    }
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def _search_path() -> str:
+    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def aws_cli(aws: dict[str, str], *arguments: str) -> Any:
+    command = ["aws", *arguments, "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=aws)
+    return json.loads(done.stdout) if done.stdout else None
+
+
+def test_both_architectures_are_published_and_their_arns_printed(aws: dict[str, str], dist: Path) -> None:
+    done = publish("--run", "--public", "--dist", str(dist), "eu-west-1", "us-east-1", env=aws)
+
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        f"arn:aws:lambda:{region}:123456789012:layer:telemetry-forwarder-{arch}:1"
+        for region in ("eu-west-1", "us-east-1")
+        for arch in ("x86_64", "arm64")
+    ]
+    layers = aws_cli(aws, "lambda", "list-layers", "--region", "us-east-1")["Layers"]
+    assert {layer["LayerName"] for layer in layers} == {
+        "telemetry-forwarder-x86_64",
+        "telemetry-forwarder-arm64",
+    }
+    [arm64] = [layer for layer in layers if layer["LayerName"].endswith("arm64")]
+    assert arm64["LatestMatchingVersion"]["CompatibleArchitectures"] == ["arm64"]
+    assert len(arm64["LatestMatchingVersion"]["CompatibleRuntimes"]) == 15
+
+
+def test_second_publication_is_a_second_version(aws: dict[str, str], dist: Path) -> None:
+    for _ in range(2):
+        done = publish("--run", "--name", "mine", "--dist", str(dist), "eu-west-1", env=aws)
+
+    assert [line.rpartition("layer:")[2] for line in done.stdout.splitlines()] == [
+        "mine-x86_64:2",
+        "mine-arm64:2",
+    ]
+
+
+def test_failure_of_aws_ends_the_publication(aws: dict[str, str], dist: Path) -> None:
+    unreachable = {**aws, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
+
+    done = publish("--run", "--dist", str(dist), "eu-west-1", env=unreachable)
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+
+
+def test_cli_example_deploys_a_function_with_layer_endpoint_and_headers(
+    aws: dict[str, str], dist: Path
+) -> None:
+    name, headers = "telemetry-forwarder/headers", 'authorization=Bearer "x",tenant=a'
+    aws_cli(aws, "secretsmanager", "create-secret", "--name", name, "--secret-string", headers)
+
+    script = str(_EXAMPLES / "cli" / "deploy.sh")
+    env = {**aws, "LAYER_ZIP": str(dist / "telemetry-forwarder-arm64.zip")}
+    done = subprocess.run(["sh", script], capture_output=True, text=True, check=False, env=env)
+
+    assert done.stderr == ""
+    assert done.stdout == "arn:aws:lambda:eu-west-1:123456789012:function:orders\n"
+    function = aws_cli(aws, "lambda", "get-function-configuration", "--function-name", "orders")
+    assert function["Environment"]["Variables"] == {
+        "TELEMETRY_FORWARDER_ENDPOINT": "https://otlp.example.com",
+        "TELEMETRY_FORWARDER_HEADERS": headers,
+    }
+    [layer] = function["Layers"]
+    assert layer["Arn"] == "arn:aws:lambda:eu-west-1:123456789012:layer:telemetry-forwarder-arm64:1"
+    assert function["Architectures"] == ["arm64"]

@@ -1,0 +1,275 @@
+"""The steps of the layer's build, each fed with something small of our own making."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import lzma
+import struct
+import sys
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from layer.recipe import (
+    archive,
+    compiling,
+    debian,
+    fetch,
+    packages,
+    papers,
+    pins,
+    relocatable,
+    trim,
+)
+from tests.support.elf_files import elf_file
+from tests.support.paths import LAYER
+
+_LAYER = LAYER
+_PYTHON = Path(sys.executable).resolve()
+
+
+def write(path: Path, content: bytes | str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+# Sizes and bytes
+
+
+def test_zip_is_the_same_for_the_same_files(tmp_path: Path) -> None:
+    for folder, names in (("one", "ab"), ("two", "ba")):
+        for name in names:
+            write(tmp_path / folder / name / "file", f"content of {name}")
+        (tmp_path / folder / "a/file").chmod(0o700 if folder == "one" else 0o755)
+
+    sizes = [archive.write(tmp_path / folder, tmp_path / f"{folder}.zip") for folder in ("one", "two")]
+
+    assert sizes[0] == sizes[1]
+    assert sizes[0].unzipped_bytes == 2 * len("content of a")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip") as zipped:
+        modes = {entry.filename: entry.external_attr >> 16 for entry in zipped.infolist()}
+    assert modes == {"a/file": 0o100755, "b/file": 0o100644}
+
+
+@pytest.mark.parametrize("size", [archive.Size(11, 30), archive.Size(10, 31)])
+def test_size_over_the_budget_fails(size: archive.Size) -> None:
+    budget = archive.Budget(zipped_bytes=10, unzipped_bytes=30)
+
+    archive.keep_within(archive.Size(10, 30), budget)
+    with pytest.raises(archive.BudgetError, match="the budget is"):
+        archive.keep_within(size, budget)
+
+
+# Byte code
+
+
+def test_byte_code_forgets_columns_and_keeps_lines() -> None:
+    namespace: dict[str, object] = {}
+    program = compiling.PROGRAM.replace(
+        "from _frozen_importlib_external import", "from importlib._bootstrap_external import"
+    )
+    exec(program, namespace)
+    without_columns = namespace["without_columns"]
+    assert callable(without_columns)
+
+    for path in (Path(pytest.__file__), Path(json.__file__), Path(tarfile.__file__)):
+        code = compile(path.read_bytes(), path.name, "exec")
+        assert _lines(without_columns(code)) == _lines(code)
+        assert all(columns[2:] == (None, None) for columns in without_columns(code).co_positions())
+
+
+def _lines(code: object) -> list[object]:
+    """The line of each instruction of *code* and of what it holds."""
+    lines = [position[0] for position in code.co_positions()]  # type: ignore[attr-defined]
+    inner = [constant for constant in code.co_consts if hasattr(constant, "co_consts")]  # type: ignore[attr-defined]
+    return [lines, [_lines(constant) for constant in inner]]
+
+
+def test_sources_become_byte_code_with_unchecked_hashes(tmp_path: Path) -> None:
+    write(tmp_path / "package/__init__.py", "answer = 42")
+
+    compiling.compile_tree_with(_PYTHON, tmp_path)
+
+    content = (tmp_path / "package/__init__.pyc").read_bytes()
+    assert struct.unpack("<I", content[4:8]) == (1,)
+    assert not list(tmp_path.rglob("*.py"))
+
+
+def test_source_that_does_not_compile_fails_the_build(tmp_path: Path) -> None:
+    write(tmp_path / "broken.py", "def")
+
+    with pytest.raises(compiling.CompileError, match="SyntaxError"):
+        compiling.compile_tree_with(_PYTHON, tmp_path)
+
+
+# Where things come from
+
+
+def deb_file(path: Path, files: dict[str, str]) -> Path:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"./{name}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content.encode()))
+        link = tarfile.TarInfo("./usr/lib/libz.so.1")
+        link.type, link.linkname = tarfile.SYMTYPE, "libz.so.1.3.1"
+        tar.addfile(link)
+    members = {"debian-binary": b"2.0\n\n", "data.tar.xz": lzma.compress(packed.getvalue())}
+    content = b"!<arch>\n"
+    for name, member in members.items():
+        content += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(member):<10}`\n".encode()
+        content += member + b"\n" * (len(member) % 2)
+    return write(path, content)
+
+
+def test_debian_package_is_read(tmp_path: Path) -> None:
+    deb = deb_file(
+        tmp_path / "z.deb", {"usr/lib/x86_64/libz.so.1.3.1": "lib", "usr/share/doc/z/copyright": "c"}
+    )
+
+    assert dict(debian.files(deb)) == {
+        "usr/lib/x86_64/libz.so.1.3.1": b"lib",
+        "usr/share/doc/z/copyright": b"c",
+    }
+    assert dict(debian.shared_libraries(deb)) == {"libz.so.1": b"lib"}
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[str]:
+    """A loopback server with `good.deb` and `bad.deb`, as a template for a mirror."""
+    folder = tmp_path / "mirror"
+    write(folder / "good.deb", "good")
+    write(folder / "bad.deb", "bad")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def pinned_deb(path: str = "good.deb") -> pins.Deb:
+    return pins.Deb("good", "1", path, hashlib.sha256(b"good").hexdigest(), "sha1")
+
+
+def test_package_is_taken_from_the_first_mirror_that_has_what_was_pinned(tmp_path: Path, mirror: str) -> None:
+    mirrors = (f"{mirror}/gone/{{path}}", f"{mirror}/bad.deb", f"{mirror}/{{path}}")
+
+    found = fetch.deb(pinned_deb(), cache=tmp_path, mirrors=mirrors)
+
+    assert found.read_text() == "good"
+    assert fetch.deb(pinned_deb(), cache=tmp_path, mirrors=()) == found
+
+
+def test_standard_library_that_is_gone_is_replaced_by_the_next_choice_and_said(
+    tmp_path: Path, mirror: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forgotten = dataclasses.replace(pinned_deb("bad.deb"), name="forgotten")
+    choices = (pins.Stdlib("3.13.9", (forgotten,)), pins.Stdlib("3.13.5", (pinned_deb(),)))
+    mirrors = (f"{mirror}/{{path}}",)
+
+    assert fetch.stdlib(choices, cache=tmp_path, mirrors=mirrors).version == "3.13.5"
+    assert "WARNING: forgotten 1 cannot be had" in capsys.readouterr().out
+    with pytest.raises(fetch.FetchError, match=r"run layer/lock\.py"):
+        fetch.stdlib(choices[:1], cache=tmp_path / "empty", mirrors=mirrors)
+
+
+def test_every_pin_has_a_hash_for_each_architecture() -> None:
+    pinned = pins.read(_LAYER / "lock.toml")
+
+    hashes = [wheel.hash_for(arch) for wheel in pinned.wheels for arch in pins.ARCHES]
+    debs = [deb for stdlib in pinned.stdlibs for deb in stdlib.debs]
+    debs += [deb for arches in pinned.debs.values() for debs in arches.values() for deb in debs]
+    assert all(len(value) == 64 for value in [*hashes, *(deb.sha256 for deb in debs)])
+    assert {wheel.role for wheel in pinned.wheels} == {"interpreter", "library", "grpc"}
+    assert all(set(arches) == set(pins.ARCHES) for arches in pinned.debs.values())
+
+
+def test_what_is_trimmed_is_left_out_with_all_below_it() -> None:
+    rules = trim.read(_LAYER / "trim.toml")
+
+    assert rules.leaves_out_of_stdlib("idlelib/config.py")
+    assert rules.leaves_out_of_stdlib("ctypes/test/test_x.py")
+    assert rules.leaves_out_module("_testcapi")
+    assert rules.leaves_out_of_package("httpx/_main.py")
+    assert not rules.leaves_out_of_stdlib("asyncio/events.py")
+    assert not rules.leaves_out_module("_ssl")
+    assert not rules.leaves_out_of_package("httpx/_client.py")
+
+
+def test_wheel_is_unpacked_without_ballast(tmp_path: Path) -> None:
+    wheel = tmp_path / "p-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as packed:
+        packed.writestr("p/__init__.py", "")
+        packed.writestr("p/__init__.pyi", "")
+        packed.writestr(
+            "p-1.dist-info/METADATA", "Name: p\nVersion: 1\nLicense-Expression: MIT\n\nLong story"
+        )
+        packed.writestr("p-1.dist-info/RECORD", "")
+        packed.writestr("p-1.dist-info/licenses/LICENSE", "Do what you like")
+
+    packages.place_wheel(wheel, tmp_path / "lib", trim.read(_LAYER / "trim.toml"))
+
+    placed = {path.relative_to(tmp_path / "lib").as_posix() for path in (tmp_path / "lib").rglob("*.*")}
+    assert placed == {"p/__init__.py", "p-1.dist-info"}
+    metadata = (tmp_path / "lib/p-1.dist-info/METADATA").read_text()
+    assert metadata == "Name: p\nVersion: 1\nLicense-Expression: MIT\n"
+    assert papers.of_wheel(wheel).texts == {"LICENSE": b"Do what you like"}
+
+
+def test_library_of_unknown_origin_fails_the_build(tmp_path: Path) -> None:
+    write(tmp_path / "libmystery.so.1", elf_file())
+
+    with pytest.raises(papers.PapersError, match=r"libmystery\.so\.1"):
+        papers.of_bundled(tmp_path, {}, _LAYER / "licences", shipped=())
+
+
+def test_component_without_a_licence_fails_the_build(tmp_path: Path) -> None:
+    component = papers.Component("p", "1", "pkg:pypi/p@1", "MIT")
+
+    with pytest.raises(papers.PapersError, match="p brings no licence text"):
+        papers.write(tmp_path, name="t", version="1", facts={}, components=[component])
+
+
+# Another CPython
+
+
+def test_relocatable_python_is_copied_without_ballast(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write(source / "bin/python3.13", elf_file(needed=("libpython3.13.so.1.0",))).chmod(0o755)
+    write(source / "lib/libpython3.13.so.1.0", elf_file())
+    write(source / "lib/libunrelated.so", elf_file())
+    for name in ("os.py", "json/__init__.py", "idlelib/x.py", "site-packages/pip/__init__.py", "os.txt"):
+        write(source / "lib/python3.13" / name, "")
+    write(source / "lib/python3.13/lib-dynload/_ssl.cpython-313.so", elf_file())
+    write(source / "lib/python3.13/lib-dynload/_tkinter.cpython-313.so", elf_file())
+
+    python = relocatable.RelocatablePython(source)
+    python.place(tmp_path / "root", trim.read(_LAYER / "trim.toml"))
+
+    placed = tmp_path / "root/python"
+    files = {path.relative_to(placed).as_posix() for path in placed.rglob("*") if path.is_file()}
+    assert python.minor == "3.13"
+    assert files == {
+        "bin/python3",
+        "lib/libpython3.13.so.1.0",
+        "lib/python3.13/os.py",
+        "lib/python3.13/json/__init__.py",
+        "lib/python3.13/lib-dynload/_ssl.cpython-313.so",
+    }
+
+
+def test_folder_without_python_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(relocatable.RelocatableError, match="has 0 folders"):
+        _ = relocatable.RelocatablePython(tmp_path).minor

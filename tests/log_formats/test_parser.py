@@ -1,0 +1,230 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.log_formats.parsed_line import ParsedLine
+from telemetry_forwarder.log_formats.parser import out_of_memory, read_line, tells_out_of_memory
+from telemetry_forwarder.telemetry.timestamps import time_ns
+from tests.log_formats.test_json_formats import TABLE as JSON_TABLE
+from tests.log_formats.test_text_formats import TABLE as TEXT_TABLE
+from tests.support.lines import ID, ISO, line
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+KNOWN_KEYS = sorted({key for record, _ in JSON_TABLE.values() for key in record} | {"Level", "TIME", "MSG"})
+KNOWN_VALUES = [value for record, _ in JSON_TABLE.values() for value in record.values()]
+OBJECTS = st.dictionaries(st.sampled_from(KNOWN_KEYS) | st.text(), st.sampled_from(KNOWN_VALUES) | JSON)
+REAL_TEXTS = [text for text, _ in TEXT_TABLE.values()]
+
+
+@pytest.mark.parametrize("record", [None, True, 5, 0.5, float("inf"), [], [{"message": "hello"}], 2**70])
+def test_other_json_is_the_body_whole(record: Any) -> None:
+    assert read_line(record) == line(record)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2]",
+        "5",
+        "null",
+        '"hello"',
+        "{",
+        "{}x",
+        "{ not json }",
+        '{"a": 1',
+        " {x}",
+        " ",
+        "{'a': 1}",
+        '{"\ud800": 1}',
+    ],
+)
+def test_text_that_is_no_json_object_stays_text(text: str) -> None:
+    assert read_line(text) == line(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("NaN", "nan"), ("Infinity", "inf"), ("-Infinity", "-inf"), ("[1, NaN]", "[1, nan]")]
+)
+def test_json_as_python_writes_it_is_json(text: str, value: str) -> None:
+    said = read_line(f'{{"message": "a", "level": "INFO", "x": {text}}}\n')
+
+    assert (said.body, said.severity_text, str(said.attributes["x"])) == ("a", "INFO", value)
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN} {"b": 1}', "{NaN}", '{"a":' * 200_000 + "NaN" + "}" * 200_000])
+def test_text_with_nan_in_it_that_is_no_json_stays_text(text: str) -> None:
+    assert read_line(text) == line(text)
+
+
+FRAMES = ["a.py line 5", "b.py line 6"]
+ERROR: dict[str, Any] = {"errorType": "E", "errorMessage": "no", "stackTrace": FRAMES}
+
+
+@pytest.mark.parametrize(
+    ("record", "is_exception"),
+    [
+        ({"timestamp": ISO, "log_level": "ERROR", "requestId": ID, **ERROR}, True),
+        ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "location": "f", **ERROR}, True),
+        ({"timestamp": ISO, "log_level": "ERROR", "requestId": ID, **ERROR, "orderId": 5}, False),
+        ({"timestamp": ISO, "log_level": "ERROR", **ERROR, "stackTrace": []}, False),
+        ({"timestamp": ISO, "log_level": "ERROR", **ERROR, "stackTrace": [], "errorType": "Runtime.X"}, True),
+        ({"timestamp": ISO, "level": "ERROR", "errorType": "Runtime.X", "errorMessage": "no"}, False),
+        ({"timestamp": ISO, "level": "WARNING", **ERROR}, False),
+        ({"level": "ERROR", **ERROR}, False),
+        (ERROR, False),
+        ({**ERROR, "errorType": "Function<E>"}, True),
+        ({**ERROR, "errorType": "Function<E>", "stackTrace": []}, False),
+        ({"level": "ERROR", "errorType": "PaymentDeclined", "errorMessage": "no", "orderId": 5}, False),
+        ({"level": "ERROR", "errorType": 5, "stackTrace": FRAMES}, False),
+        ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": ERROR}, True),
+        ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "tenantId": "t", "message": ERROR}, True),
+        ({"timestamp": ISO, "level": "error", "requestId": ID, "message": ERROR}, False),
+        ({"timestamp": ISO, "level": "FATAL", "requestId": ID, "message": ERROR}, False),
+        ({"level": "ERROR", "requestId": ID, "message": ERROR}, False),
+        ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": ERROR, "service": "x"}, False),
+        ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": {**ERROR, "stackTrace": 5}}, False),
+        ({"timestamp": ISO, "level": "ERROR", "message": "caught", "requestId": ID, **ERROR}, False),
+        ({"level": "INFO", "message": "no: a.E\na.E: no\n\tat x", "errorType": "E"}, False),
+    ],
+)
+def test_only_what_a_runtime_writes_to_the_key_is_a_failure(
+    record: dict[str, Any], is_exception: bool
+) -> None:
+    assert read_line(record).is_exception is is_exception
+
+
+def test_text_nested_too_deep_to_read_stays_text() -> None:
+    text = '{"a":' * 5_000 + "1" + "}" * 5_000
+
+    assert read_line(text) == line(text)
+
+
+@given(JSON | OBJECTS, st.booleans())
+def test_any_json_is_read(record: Any, keep_raw: bool) -> None:
+    assert_is_valid(read_line(record, keep_raw=keep_raw))
+
+
+@given(st.sampled_from(REAL_TEXTS), st.data())
+def test_any_mutation_of_a_real_line_is_read(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+
+    assert_is_valid(read_line(text[:start] + data.draw(st.text(max_size=5)) + text[end:]))
+
+
+@pytest.mark.parametrize(
+    ("start", "repeated"),
+    [
+        (f"{ISO}", " "),
+        (f"{ISO} - ", "a"),
+        (f"2026-09-22 06:30:00 {ID} INFO", " "),
+        (f"{ISO}\t{ID}\tfail\ta: ", "\r\n  "),
+        (f"{ISO}\t{ID}\tERROR\tInvoke Error", " "),
+        ("[ERROR] a: ", "\r\n"),
+        ("I, [2026-09-22T06:30:00.123456 #8]  INFO", " "),
+        (f"RequestId: {ID} Error: a", "\n"),
+        ("no: a\n\tat ", "a: b\n"),
+        ("level=info", " time="),
+        ("emory", "\n"),
+    ],
+)
+def test_longest_line_takes_no_more_than_its_length(start: str, repeated: str) -> None:
+    """A pattern that goes back over what it has read would take minutes for Lambda's 256 KiB."""
+    text = start + repeated * (262_144 // len(repeated)) + "!"
+
+    assert read_line(text, keep_raw=True).body == text
+    assert not out_of_memory(text)
+
+
+@given(st.text())
+def test_any_text_is_recoverable(text: str) -> None:
+    assert read_line(text, keep_raw=True).body == text.removesuffix(
+        "\n" if text[-1:] == "\n" else ""
+    ).removesuffix("\r" if text[-2:] == "\r\n" else "")
+
+
+@given(OBJECTS)
+def test_no_value_of_an_object_is_lost(record: dict[str, Any]) -> None:
+    before = repr(record)
+
+    said = read_line(record)
+
+    assert repr(record) == before
+    assert [key for key, value in record.items() if not is_kept(key, value, said, record)] == []
+
+
+ENDS_OF_MEMORY = [
+    "java.lang.OutOfMemoryError: Java heap space",
+    "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+    "RequestId: 1 Error: Runtime exited with error: signal: killed\nRuntime.ExitError",
+    "Unhandled exception. System.OutOfMemoryException: no",
+    "fatal error: runtime: out of memory",
+    "MemoryError",
+    "[ERROR] MemoryError: no\nTraceback (most recent call last):",
+    "Traceback (most recent call last):\nMemoryError",
+    "failed to allocate memory (NoMemoryError)",
+    "Runtime.OutOfMemory",
+]
+
+
+@pytest.mark.parametrize("text", ENDS_OF_MEMORY)
+def test_end_of_memory_is_noticed(text: str) -> None:
+    assert out_of_memory(text)
+
+
+@pytest.mark.parametrize("text", ENDS_OF_MEMORY)
+def test_it_is_not_told_by_what_is_less_than_an_error(text: str) -> None:
+    def said(level: str) -> ParsedLine:
+        return read_line({"level": level, "message": text})
+
+    assert [tells_out_of_memory(said(level)) for level in ("WARN", "INFO", "ERROR", "nobody's")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hello", "Memory Size: 128 MB", "I caught a MemoryError, all is well", "signal: killed"]
+)
+def test_talk_of_memory_is_no_end_of_it(text: str) -> None:
+    assert not out_of_memory(text)
+
+
+def assert_is_valid(said: ParsedLine) -> None:
+    assert type(said) is ParsedLine
+    assert said.severity_number in range(25)
+    assert 0 <= said.time_ns < 1 << 63
+    assert len(said.trace_id) in (0, 32)
+    assert len(said.span_id) in (0, 16)
+    assert all(isinstance(part, str) for part in (said.severity_text, said.request_id, *said.attributes))
+
+
+def is_kept(key: str, value: Any, said: ParsedLine, record: dict[str, Any]) -> bool:
+    """Whether *value* is an attribute, in the body, or in a field of the line's own."""
+    if (
+        said.body is record
+        or said.body is value
+        or (key in said.attributes and said.attributes[key] is value)
+    ):
+        return True
+    match value:
+        case {"epochSecond": seconds, "nanoOfSecond": nanos}:
+            return bool(said.time_ns == seconds * 1_000_000_000 + nanos)
+        case {"message": message}:
+            others = {other: part for other, part in value.items() if other != "message"}
+            return said.body is message and said.attributes.get("fields", {}) == others
+        case list():
+            trace = said.attributes["exception.stacktrace"]
+            return trace in ("".join(value), "\n".join(value))
+        case str() if value.lower().replace("-", "") in (said.trace_id, f"1{said.trace_id}", said.span_id):
+            return True
+    fields = (said.body, said.severity_text, said.request_id, *said.attributes.values())
+    return str(value) in fields or (said.time_ns > 0 and time_ns(value) == said.time_ns)

@@ -1,0 +1,154 @@
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.otlp.platform_attributes import (
+    ATTRIBUTES,
+    DEBUG,
+    INFO,
+    WARN,
+    envelope_attributes,
+    platform_attributes,
+    severity,
+)
+from telemetry_forwarder.telemetry.platform_events import read_event
+from tests.support.properties import FAST
+from tests.telemetry.test_json_values_text import JSON
+from tests.telemetry.test_platform_events import EVENTS, SPANS, TRACING
+
+
+def test_names_are_the_conventions_and_units_are_seconds_and_bytes() -> None:
+    fields = {
+        "requestId": "a",
+        "status": "error",
+        "errorType": "Runtime.ExitError",
+        "metrics": {
+            "durationMs": 18.074,
+            "billedDurationMs": 19,
+            "memorySizeMB": 128,
+            "maxMemoryUsedMB": 84.5,
+            "producedBytes": 17,
+        },
+        "tracing": TRACING,
+        "spans": SPANS,
+    }
+
+    assert platform_attributes(fields) == {
+        "faas.invocation_id": "a",
+        "lambda.status": "error",
+        "error.type": "Runtime.ExitError",
+        "lambda.duration": 0.018074,
+        "lambda.billed_duration": 0.019,
+        "lambda.memory_size": 134_217_728,
+        "lambda.max_memory_used": 88_604_672,
+        "lambda.produced_bytes": 17,
+        "lambda.tracing.span_id": TRACING["spanId"],
+        "lambda.tracing.type": TRACING["type"],
+        "lambda.tracing.value": TRACING["value"],
+        "lambda.spans": SPANS,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given_memory", "memory"), [(256, 268_435_456), (268_435_456, 268_435_456), (0, 0), (-1, -1)]
+)
+def test_instance_memory_is_bytes_whatever_lambda_means(given_memory: int, memory: int) -> None:
+    assert platform_attributes({"instanceMaxMemory": given_memory}) == {"faas.max_memory": memory}
+
+
+@pytest.mark.parametrize("value", ["soon", True, None, [1], {}, math.inf, -math.inf, 10**400, 2**50])
+def test_what_is_not_the_number_it_should_be_stays_as_it_is(value: Any) -> None:
+    assert platform_attributes({"metrics": {"durationMs": value, "memorySizeMB": value}}) == {
+        "lambda.duration": value,
+        "lambda.memory_size": value,
+    }
+
+
+def test_unknown_fields_are_in_our_own_space() -> None:
+    fields = {"new": {"a": 1}, "metrics": {"newMs": 5}, "tracing": "text", "spans": None}
+
+    assert platform_attributes(fields) == {
+        "lambda.new": {"a": 1},
+        "lambda.metrics.newMs": 5,
+        "lambda.tracing": "text",
+        "lambda.spans": None,
+    }
+
+
+def test_two_fields_never_share_a_name() -> None:
+    fields = {
+        "version": "7",
+        "functionVersion": "8",
+        "duration": 5,
+        "metrics": {"durationMs": 5},
+        "tracing": {},
+    }
+
+    assert platform_attributes(fields) == {
+        "faas.version": "7",
+        "faas.version_": "8",
+        "lambda.duration": 5,
+        "lambda.duration_": 0.005,
+        "lambda.tracing": {},
+    }
+
+
+def test_envelope_has_a_space_of_its_own() -> None:
+    assert envelope_attributes({"time": "noon", "new": 1}) == {
+        "lambda.envelope.time": "noon",
+        "lambda.envelope.new": 1,
+    }
+    assert envelope_attributes(None) == {}
+
+
+SEVERITIES = [
+    (INFO, "initStart", {"runtimeVersion": "python:3.13.v60"}),
+    (DEBUG, "initStart", {"runtimeVersion": ""}),
+    (DEBUG, "initRuntimeDone", {"status": "success"}),
+    (WARN, "initRuntimeDone", {"status": "error"}),
+    (DEBUG, "initReport", {"initializationType": "on-demand"}),
+    (INFO, "initReport", {"initializationType": "snap-start", "status": "success"}),
+    (WARN, "initReport", {"initializationType": "on-demand", "status": "timeout"}),
+    (INFO, "start", {}),
+    (DEBUG, "runtimeDone", {}),
+    (WARN, "runtimeDone", {"status": "failure"}),
+    (INFO, "report", {"status": "success"}),
+    (WARN, "report", {"status": "timeout"}),
+    (INFO, "restoreStart", {}),
+    (DEBUG, "restoreRuntimeDone", {"status": "success"}),
+    (WARN, "restoreRuntimeDone", {"status": "error"}),
+    (INFO, "restoreReport", {"status": "success"}),
+    (WARN, "restoreReport", {"status": "error"}),
+    (INFO, "extension", {"state": "Ready"}),
+    (WARN, "extension", {"state": "LaunchError"}),
+    (WARN, "extension", {"state": "Ready", "errorType": "Extension.Crash"}),
+    (INFO, "telemetrySubscription", {}),
+    (WARN, "logsDropped", {}),
+    (WARN, "fault", {}),
+    (INFO, "end", {}),
+    (INFO, "unheardOf", {"status": "error"}),
+]
+
+
+@pytest.mark.parametrize(("number", "name", "fields"), SEVERITIES)
+def test_severity_is_lambdas_own_level(number: int, name: str, fields: dict[str, Any]) -> None:
+    assert severity(read_event(f"platform.{name}", 0, 0, fields)) == number
+
+
+@FAST
+@given(
+    st.dictionaries(
+        st.sampled_from([*ATTRIBUTES, *{key for _, fields, *_ in EVENTS for key in fields}]) | st.text(), JSON
+    )
+)
+def test_no_field_is_lost(fields: dict[str, Any]) -> None:
+    leaves = [
+        leaf
+        for key, value in fields.items()
+        for leaf in (value if key in ("metrics", "tracing") and isinstance(value, dict) and value else [key])
+    ]
+
+    assert len(platform_attributes(fields)) == len(leaves)

@@ -1,0 +1,442 @@
+"""Spans of one trace are one tree: drawn as text, and compared whole.
+
+A line of a drawing is a span: its name, when it began and ended in milliseconds, and what it says.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.resources import Resource
+
+from telemetry_forwarder.core.batch import SPANS
+from telemetry_forwarder.invocations.completed import (
+    Completed,
+    CompletedInvocation,
+    CompletedPhase,
+    LateSpans,
+)
+from telemetry_forwarder.invocations.tracker import InvocationTracker
+from telemetry_forwarder.otlp.spans import SpanEncoder
+from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
+from tests.support.otlp_messages import attributes, spans
+from tests.support.posts import MOMENT_NS, MS
+from tests.support.properties import FAST
+from tests.support.stories import (
+    ARN,
+    SPAN_ID,
+    TRACE_ID,
+    UPSTREAM,
+    at,
+    counted_ids,
+    done,
+    init_done,
+    init_report,
+    init_start,
+    report,
+    span,
+    start,
+    told,
+    tracing,
+)
+
+RESOURCE = Resource({"faas.name": "orders", "faas.version": "7"})
+
+
+def encoder(
+    *,
+    trace_parent: str = "link",
+    sampling: str = "all",
+    resource: Resource = RESOURCE,
+    new_id: Callable[[int], str] | None = None,
+) -> SpanEncoder:
+    new_id = new_id or counted_ids()
+    return SpanEncoder(resource, "1.2", trace_parent=trace_parent, sampling=sampling, new_id=new_id)
+
+
+def encoded(finished: list[Completed], by: SpanEncoder | None = None) -> list[Span]:
+    batch = (by or encoder()).encode(finished)
+    if batch is None:
+        return []
+    found = [one for _, _, one in spans(ExportTraceServiceRequest.FromString(batch.body))]
+    assert (batch.signal, batch.items) == (SPANS, len(found))
+    return found
+
+
+def drawn(found: list[Span]) -> str:
+    """All traces as trees, every span under its parent; a span whose parent is not there says so."""
+    known = {(one.trace_id, one.span_id) for one in found}
+    assert len(known) == len(found)
+    roots = [one for one in found if (one.trace_id, one.parent_span_id) not in known]
+    return "\n".join(line for root in roots for line in branch(root, found, ""))
+
+
+def branch(root: Span, found: list[Span], indent: str) -> list[str]:
+    children = [one for one in found if (one.trace_id, one.parent_span_id) == (root.trace_id, root.span_id)]
+    return [indent + described(root)] + [
+        line for child in children for line in branch(child, found, indent + "  ")
+    ]
+
+
+def described(one: Span) -> str:
+    times = f"{ms(one.start_time_unix_nano)}..{ms(one.end_time_unix_nano)}"
+    said = {key.removeprefix("lambda."): value for key, value in attributes(one.attributes).items()}
+    for key in (
+        "faas.invocation_id",
+        "aws.lambda.invoked_arn",
+        "cloud.resource_id",
+        "initialization_type",
+        "phase",
+    ):
+        said.pop(key, None)
+    words = [f"{key}={value}" for key, value in said.items()]
+    kind = "SERVER " if one.kind == Span.SPAN_KIND_SERVER else ""
+    links = "".join(f" -> {link.span_id.hex()}" for link in one.links)
+    failed = " ERROR" if one.status.code == Status.STATUS_CODE_ERROR else ""
+    return f"{kind}{one.name} {times}{failed} {' '.join(words)}".rstrip() + links
+
+
+def ms(moment_ns: int) -> str:
+    return f"{(moment_ns - MOMENT_NS) / MS:g}"
+
+
+def story(*events: Event, shutdown: str = "", at_ms: int = 0) -> str:
+    """What is drawn of all that *events* tell, taken after each of them as a busy extension would."""
+    new_id = counted_ids()
+    invocations = InvocationTracker(is_managed=False, new_id=new_id)
+    by = encoder(new_id=new_id)
+    found = []
+    for event in events:
+        invocations.observe(event)
+        found += encoded(invocations.take_completed(), by)
+    if shutdown:
+        invocations.shut_down(shutdown, at(at_ms))
+        found += encoded(invocations.take_completed(), by)
+    return drawn(found)
+
+
+INIT_SPANS = [span("someTimeSpan", -90, 30.5)]
+INIT = (
+    init_start(-100),
+    init_done(-10, spans=INIT_SPANS),
+    init_report(-5, duration_ms=95.5, spans=INIT_SPANS),
+)
+LATENCY, DURATION, OVERHEAD = (
+    span("responseLatency", 0, 7),
+    span("responseDuration", 7, 0.05),
+    span("runtimeOverhead", 7, 3),
+)
+EXTENSION = span("extensionOverhead", 10, 2.5)
+
+
+def test_cold_start_and_warm() -> None:
+    told_story = story(
+        *INIT,
+        start("a", 0, tracing=tracing()),
+        done("a", 10, spans=[LATENCY, DURATION, OVERHEAD]),
+        start("b", 100, tracing=tracing("b" * 16, "Root=1-00000000-00000000000000000000000b")),
+        report("a", 13, spans=[EXTENSION]),
+        done("b", 110, spans=[span("responseLatency", 100, 9)]),
+        report("b", 112, spans=[span("extensionOverhead", 110, 2)]),
+    )
+
+    assert told_story.splitlines() == [
+        f"SERVER orders 0..10 faas.coldstart=True status=success -> {UPSTREAM}",
+        "  init -100..-5 status=success",
+        "    initRuntime -100..-10",
+        "    someTimeSpan -90..-59.5",
+        "  responseLatency 0..7",
+        "  responseDuration 7..7.05",
+        "  runtimeOverhead 7..10",
+        "  extensionOverhead 10..12.5",
+        "SERVER orders 100..110 faas.coldstart=False status=success",
+        "  responseLatency 100..109",
+        "  extensionOverhead 110..112",
+    ]
+
+
+def test_timeout() -> None:
+    told_story = story(
+        start("a", 0),
+        done("a", 3_000, status="timeout"),
+        report("a", 3_005, status="timeout", spans=[EXTENSION]),
+    )
+
+    assert told_story.splitlines() == [
+        "SERVER orders 0..3000 ERROR faas.coldstart=False status=timeout error.type=timeout",
+        "  extensionOverhead 10..12.5",
+    ]
+
+
+def test_timeout_that_only_the_shutdown_tells() -> None:
+    assert story(start("a", 0), shutdown="timeout", at_ms=3_000).splitlines() == [
+        "SERVER orders 0..3000 ERROR faas.coldstart=False status=timeout error.type=timeout",
+    ]
+
+
+def test_crash() -> None:
+    told_story = story(
+        *INIT,
+        start("a", 0),
+        done("a", 10, status="error", errorType="Runtime.ExitError"),
+        shutdown="failure",
+        at_ms=20,
+    )
+
+    assert told_story.splitlines() == [
+        "SERVER orders 0..10 ERROR faas.coldstart=True status=error error.type=Runtime.ExitError",
+        "  init -100..-5 status=success",
+        "    initRuntime -100..-10",
+        "    someTimeSpan -90..-59.5",
+    ]
+
+
+def test_out_of_memory_that_only_the_report_tells() -> None:
+    told_story = story(
+        start("a", 0),
+        done("a", 10, status="error", errorType="Runtime.ExitError"),
+        report("a", 13, status="error", errorType="Runtime.ExitError", used_mb=128, spans=[EXTENSION]),
+    )
+
+    assert told_story.splitlines() == [
+        "SERVER orders 0..10 ERROR faas.coldstart=False status=error error.type=Runtime.OutOfMemory",
+        "  extensionOverhead 10..12.5",
+    ]
+
+
+def test_snapstart() -> None:
+    """The init of the snapshot is a trace of its own: all environments that are restored share it."""
+    told_story = story(
+        init_start(-9_000, kind="snap-start"),
+        init_done(-8_000, kind="snap-start"),
+        init_report(-7_900, kind="snap-start"),
+        told("restoreStart", -50),
+        told("restoreRuntimeDone", -10, status="success", spans=[span("afterRestore", -40, 20)]),
+        told("restoreReport", -5, status="success", metrics={"durationMs": 45}),
+        start("a", 0),
+        done("a", 10),
+        report("a", 13),
+    )
+
+    assert told_story.splitlines() == [
+        "init -9000..-7900 status=success",
+        "  initRuntime -9000..-8000",
+        "SERVER orders 0..10 faas.coldstart=True status=success",
+        "  restore -50..-5 status=success",
+        "    restoreRuntime -50..-10",
+        "    afterRestore -40..-20",
+    ]
+
+
+def test_suppressed_init() -> None:
+    told_story = story(
+        init_start(-10_000),
+        init_report(-100, status="timeout"),
+        start("a", 0),
+        init_start(1, phase="invoke"),
+        init_done(90, phase="invoke"),
+        init_report(95, phase="invoke"),
+        done("a", 200),
+    )
+
+    assert told_story.splitlines() == [
+        "SERVER orders 0..200 faas.coldstart=True status=success",
+        "  init -10000..-100 ERROR status=timeout error.type=timeout",
+        "  suppressed init 1..95 status=success",
+        "    initRuntime 1..90",
+    ]
+
+
+def test_a_failed_init_without_an_invocation() -> None:
+    told_story = story(
+        init_start(-100),
+        init_done(-10, status="error", errorType="Runtime.ImportModuleError"),
+        shutdown="failure",
+        at_ms=5,
+    )
+
+    assert told_story.splitlines() == [
+        "init -100..-10 ERROR status=error error.type=Runtime.ImportModuleError",
+        "  initRuntime -100..-10",
+    ]
+
+
+def test_a_lost_end_is_a_span_too() -> None:
+    assert story(start("a", 0), start("b", 20), done("b", 30)).splitlines() == [
+        "SERVER orders 0..0 faas.coldstart=False",
+        "SERVER orders 20..30 faas.coldstart=False status=success",
+    ]
+
+
+def test_whatever_is_redelivered_makes_no_second_span() -> None:
+    events = (*INIT, start("a", 0), done("a", 10, spans=[LATENCY]), report("a", 13, spans=[EXTENSION]))
+
+    assert story(*events, *events) == story(*events)
+
+
+def invocation(**differences: Any) -> CompletedInvocation:
+    values: dict[str, Any] = {
+        "request_id": "a",
+        "trace_id": TRACE_ID,
+        "span_id": SPAN_ID,
+        "tracing": Tracing(TRACE_ID, UPSTREAM, SPAN_ID, True),
+        "arn": f"{ARN}:live",
+        "tenant_id": "t",
+        "start_ns": at(0),
+        "end_ns": at(10),
+        "is_cold": False,
+        "status": "success",
+        "error_type": "",
+        "has_run_out_of_memory": False,
+        "duration_s": 0.01,
+        "produced_bytes": 17,
+        "spans": (),
+        **differences,
+    }
+    return CompletedInvocation(**values)
+
+
+def phase(**differences: Any) -> CompletedPhase:
+    values: dict[str, Any] = {
+        "kind": "init",
+        "phase": "init",
+        "initialization_type": "on-demand",
+        "trace_id": TRACE_ID,
+        "span_id": "c" * 16,
+        "parent_span_id": SPAN_ID,
+        "is_sampled": True,
+        "start_ns": at(-100),
+        "end_ns": at(-5),
+        "runtime_done_ns": 0,
+        "duration_s": 0.095,
+        "status": "success",
+        "error_type": "",
+        "spans": (),
+        **differences,
+    }
+    return CompletedPhase(**values)
+
+
+def test_an_invocation_has_the_attributes_of_the_conventions() -> None:
+    (found,) = encoded([invocation()])
+
+    assert attributes(found.attributes) == {
+        "faas.invocation_id": "a",
+        "faas.coldstart": False,
+        "aws.lambda.invoked_arn": f"{ARN}:live",
+        # An alias may move on: the version that it stood for does not.
+        "cloud.resource_id": f"{ARN}:7",
+        "lambda.status": "success",
+        "lambda.tenant_id": "t",
+    }
+    assert (found.trace_id.hex(), found.span_id.hex(), found.parent_span_id) == (TRACE_ID, SPAN_ID, b"")
+    assert (found.kind, found.status.code) == (Span.SPAN_KIND_SERVER, Status.STATUS_CODE_UNSET)
+
+
+def test_an_init_has_attributes_of_its_own() -> None:
+    (found,) = encoded([phase()])
+
+    assert attributes(found.attributes) == {
+        "lambda.initialization_type": "on-demand",
+        "lambda.phase": "init",
+        "lambda.status": "success",
+    }
+    assert (found.kind, found.parent_span_id.hex()) == (Span.SPAN_KIND_INTERNAL, SPAN_ID)
+
+
+@pytest.mark.parametrize(
+    ("arn", "version", "resource_id"),
+    [
+        (ARN, "7", ARN),
+        (f"{ARN}:live", "7", f"{ARN}:7"),
+        (f"{ARN}:live", "", f"{ARN}:live"),
+        (f"{ARN}:$LATEST", "$LATEST", f"{ARN}:$LATEST"),
+        ("", "7", None),
+    ],
+)
+def test_the_resource_id_is_the_version_that_ran(arn: str, version: str, resource_id: str | None) -> None:
+    by = encoder(resource=Resource({"faas.version": version} if version else {}))
+
+    (found,) = encoded([invocation(arn=arn)], by)
+
+    assert attributes(found.attributes).get("cloud.resource_id") == resource_id
+    assert found.name == "invocation"
+
+
+@pytest.mark.parametrize(
+    ("trace_parent", "parent", "links"),
+    [("link", "", [UPSTREAM]), ("parent", UPSTREAM, []), ("none", "", [])],
+)
+def test_the_upstream_span_is_what_the_setting_says(trace_parent: str, parent: str, links: list[str]) -> None:
+    (found,) = encoded([invocation()], encoder(trace_parent=trace_parent))
+
+    assert (found.parent_span_id.hex(), [link.span_id.hex() for link in found.links]) == (parent, links)
+    assert [link.trace_id.hex() for link in found.links] == [TRACE_ID] * len(links)
+
+
+@pytest.mark.parametrize("header", [Tracing(TRACE_ID), Tracing("", UPSTREAM), Tracing("d" * 32, UPSTREAM)])
+def test_a_parent_of_no_trace_or_another_is_no_upstream(header: Tracing) -> None:
+    (found,) = encoded([invocation(tracing=header)], encoder(trace_parent="parent"))
+
+    assert (found.parent_span_id, list(found.links)) == (b"", [])
+
+
+@pytest.mark.parametrize(
+    ("sampling", "is_sampled", "count"),
+    [("all", False, 4), ("all", None, 4), ("xray", True, 4), ("xray", None, 4), ("xray", False, 0)],
+)
+def test_sampling_follows_the_setting(sampling: str, is_sampled: bool | None, count: int) -> None:
+    child = PhaseSpan("x", at(1), 0.5)
+    finished: list[Completed] = [
+        phase(is_sampled=is_sampled),
+        invocation(tracing=Tracing(TRACE_ID, is_sampled=is_sampled), spans=(child,)),
+        LateSpans("a", TRACE_ID, SPAN_ID, is_sampled, (child,)),
+    ]
+
+    assert len(encoded(finished, encoder(sampling=sampling))) == count
+
+
+def test_nothing_is_no_batch() -> None:
+    assert encoder().encode([]) is None
+
+
+def test_the_resource_may_learn_more() -> None:
+    by = encoder()
+    by.resource = by.resource.merge(Resource({"faas.instance": "i"}))
+    batch = by.encode([invocation()])
+    assert batch is not None
+
+    ((resource, scope, _),) = spans(ExportTraceServiceRequest.FromString(batch.body))
+
+    assert (resource["faas.instance"], scope.name, scope.version) == ("i", "aws.lambda", "1.2")
+
+
+TEXT = st.text(st.characters(exclude_categories=()), max_size=5)
+MOMENTS = st.integers(0, (1 << 63) - 1)
+CHILDREN = st.lists(st.builds(PhaseSpan, TEXT.filter(bool), MOMENTS, st.floats(0, 1e9)), max_size=2).map(
+    tuple
+)
+FINISHED = st.one_of(
+    st.builds(
+        invocation, request_id=TEXT, arn=TEXT, tenant_id=TEXT, status=TEXT, error_type=TEXT,
+        start_ns=MOMENTS, end_ns=MOMENTS, spans=CHILDREN,
+    ),
+    st.builds(
+        phase, kind=st.sampled_from(["init", "restore"]), phase=TEXT, initialization_type=TEXT, status=TEXT,
+        error_type=TEXT, start_ns=MOMENTS, runtime_done_ns=MOMENTS, spans=CHILDREN,
+    ),
+    st.builds(LateSpans, TEXT, st.just(TRACE_ID), st.just(SPAN_ID), st.none(), CHILDREN),
+)  # fmt: skip
+
+
+@FAST
+@given(st.lists(FINISHED, max_size=4))
+def test_any_outcome_becomes_valid_spans(finished: list[Completed]) -> None:
+    for found in encoded(finished):
+        assert (len(found.trace_id), len(found.span_id), len(found.parent_span_id) in (0, 8)) == (16, 8, True)
+        assert 0 <= found.start_time_unix_nano < 1 << 64
+        assert 0 <= found.end_time_unix_nano < 1 << 64

@@ -1,0 +1,269 @@
+import threading
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.receiver.inbox import Inbox
+from telemetry_forwarder.receiver.messages import Body, Invoked, ShutDown, Subscribed
+from tests.support.fake_clock import FakeClock
+
+# What a body counts beside its bytes.
+OVERHEAD = 256
+LONG_S = 20.0
+
+
+def body(size: int = 10) -> Body:
+    return Body(b"x" * size, 0)
+
+
+def invoked() -> Invoked:
+    return Invoked("id", "arn", "", Deadline.after(3.0, FakeClock()))
+
+
+def shut_down() -> ShutDown:
+    return ShutDown("spindown", Deadline.after(2.0, FakeClock()))
+
+
+def in_thread(step: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=step, daemon=True)
+    thread.start()
+    return thread
+
+
+def join(*threads: threading.Thread) -> None:
+    for thread in threads:
+        thread.join(LONG_S)
+        assert not thread.is_alive()
+
+
+def test_everything_comes_out_once_and_in_order() -> None:
+    inbox = Inbox(10_000)
+    items: list[Body | Invoked | ShutDown | Subscribed] = [
+        Subscribed(True),
+        body(),
+        invoked(),
+        body(),
+        shut_down(),
+    ]
+
+    for item in items:
+        if isinstance(item, Body):
+            assert inbox.put_body(item)
+        else:
+            inbox.put_event(item)
+
+    assert inbox.take(0.0) == items
+    assert inbox.take(0.0) == []
+
+
+def test_body_at_the_bound_is_taken_and_one_beyond_refused_and_counted() -> None:
+    inbox = Inbox(2 * (10 + OVERHEAD))
+
+    taken = [
+        inbox.put_body(body(10)),
+        inbox.put_body(body(11)),
+        inbox.put_body(body(10)),
+        inbox.put_body(body(0)),
+    ]
+
+    assert taken == [True, False, True, False]
+    assert [inbox.take_refusals(), inbox.take_refusals()] == [2, 0]
+
+
+def test_body_that_was_refused_before_it_came_is_counted_too() -> None:
+    inbox = Inbox(100)
+
+    inbox.note_refusal()
+
+    assert inbox.take_refusals() == 1
+
+
+def test_body_larger_than_the_bound_is_taken_when_nothing_else_is_there() -> None:
+    inbox = Inbox(100)
+
+    assert (inbox.put_body(body(1_000)), inbox.put_body(body(1))) == (True, False)
+
+
+def test_room_comes_back_when_bodies_are_taken() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(body(700))
+
+    inbox.take(0.0)
+
+    assert inbox.put_body(body(700))
+
+
+def test_events_always_fit() -> None:
+    inbox = Inbox(100)
+    inbox.put_body(body(1_000))
+
+    for _ in range(100):
+        inbox.put_event(Subscribed(True))
+
+    assert len(inbox.take(0.0)) == 101
+
+
+@given(st.lists(st.integers(0, 2_000) | st.none(), max_size=60), st.integers(1, 5_000))
+def test_bound_holds_whatever_comes_and_nothing_is_lost(sizes: list[int | None], bound: int) -> None:
+    inbox = Inbox(bound)
+    expected: list[object] = []
+    taken: list[object] = []
+    held: list[int] = []
+
+    for size in sizes:
+        if size is None:
+            taken += inbox.take(0.0)
+            held = []
+        elif inbox.put_body(each := body(size)):
+            expected.append(each)
+            held.append(size + OVERHEAD)
+            assert len(held) == 1 or sum(held) <= bound
+        else:
+            assert held
+            assert sum(held) + size + OVERHEAD > bound
+
+    assert taken + inbox.take(0.0) == expected
+
+
+def test_taker_waits_for_something() -> None:
+    inbox = Inbox(1_000)
+    taken: list[object] = []
+    thread = in_thread(lambda: taken.extend(inbox.take(None)))
+
+    item = body()
+    inbox.put_body(item)
+    join(thread)
+
+    assert taken == [item]
+
+
+def test_taker_waits_for_an_event_too() -> None:
+    inbox = Inbox(1_000)
+    taken: list[object] = []
+    thread = in_thread(lambda: taken.extend(inbox.take(LONG_S)))
+
+    inbox.put_event(event := invoked())
+    join(thread)
+
+    assert taken == [event]
+
+
+def test_taker_waits_for_what_comes_and_not_for_what_it_has_taken() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_event(first := invoked())
+    assert inbox.take(0.0) == [first]
+    taken: list[object] = []
+    thread = in_thread(lambda: taken.append(inbox.take(LONG_S)))
+    thread.join(0.02)
+
+    inbox.put_event(second := invoked())
+    join(thread)
+
+    assert taken == [[second]]
+
+
+def test_taker_waits_no_longer_than_it_wants() -> None:
+    assert Inbox(1_000).take(0.001) == []
+
+
+def test_sender_that_may_block_waits_for_room() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(first := body(700))
+    second = body(600)
+    has_started, is_done = threading.Event(), threading.Event()
+
+    def send() -> None:
+        has_started.set()
+        inbox.put_body_when_it_fits(second)
+        is_done.set()
+
+    thread = in_thread(send)
+    has_started.wait()
+    assert not is_done.wait(0.02)
+    assert inbox.take(None) == [first]
+    join(thread)
+
+    assert inbox.take(0.0) == [second]
+    assert inbox.take_refusals() == 0
+
+
+def test_sender_that_may_block_does_not_where_there_is_room() -> None:
+    inbox = Inbox(1_000)
+
+    inbox.put_body_when_it_fits(item := body())
+
+    assert inbox.take(0.0) == [item]
+
+
+def test_many_senders_and_one_taker_lose_nothing() -> None:
+    inbox = Inbox(2_000)
+
+    def send() -> None:
+        for _ in range(50):
+            inbox.put_body_when_it_fits(body())
+
+    senders = [in_thread(send) for _ in range(4)]
+
+    taken = 0
+    while taken < 200:
+        taken += len(inbox.take(None))
+
+    join(*senders)
+    assert inbox.take(0.0) == []
+
+
+def test_closed_inbox_takes_no_body_and_keeps_what_it_has() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(first := body())
+
+    inbox.close()
+
+    assert not inbox.put_body(body())
+    inbox.put_body_when_it_fits(body())
+    assert inbox.take(0.0) == [first]
+
+
+def test_sender_that_waits_for_room_is_released_by_the_close() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(first := body(900))
+    thread = in_thread(lambda: inbox.put_body_when_it_fits(body(900)))
+
+    inbox.close()
+
+    join(thread)
+    assert inbox.take(0.0) == [first]
+
+
+def test_all_senders_that_wait_for_room_are_released_by_the_close() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(body(900))
+    threads = [in_thread(lambda: inbox.put_body_when_it_fits(body(900))) for _ in range(4)]
+
+    inbox.close()
+
+    join(*threads)
+    assert len(inbox.take(0.0)) == 1
+
+
+def test_all_senders_that_there_is_room_for_go_on() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(body(900))
+    threads = [in_thread(lambda: inbox.put_body_when_it_fits(body(10))) for _ in range(3)]
+    for thread in threads:
+        thread.join(0.01)
+
+    taken = inbox.take(LONG_S)
+    join(*threads)
+
+    assert len(taken + inbox.take(0.0)) == 4
+
+
+def test_only_a_spindown_is_for_good() -> None:
+    said = [
+        ShutDown(reason, Deadline.after(2.0, FakeClock()))
+        for reason in ("spindown", "SPINDOWN", "timeout", "")
+    ]
+
+    assert [each.is_for_good for each in said] == [True, True, False, False]

@@ -1,0 +1,614 @@
+import os
+import resource
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from telemetry_forwarder.port import opened_port
+from telemetry_forwarder.receiver.inbox import Inbox
+from telemetry_forwarder.receiver.listener import (
+    MAX_BODY_BYTES,
+    MAX_CONNECTIONS,
+    MAX_DISCARDED_BYTES,
+    MAX_HELD_BYTES,
+    Listener,
+)
+from telemetry_forwarder.receiver.messages import Body
+from tests.support.fake_clock import FakeClock
+from tests.support.said import Said
+
+OBSERVED_NS = 1_790_000_000_000_000_000
+
+
+class Running:
+    """A listener with an inbox, and clients that are closed in the end."""
+
+    def __init__(self, protocol: str, inbox_bytes: int, send_buffer_bytes: int) -> None:
+        self.inbox = Inbox(inbox_bytes)
+        with Said() as said:
+            server = opened_port(0, said.diagnostics(FakeClock()))
+        if send_buffer_bytes:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+        self.address = ("127.0.0.1", server.getsockname()[1])
+        self._listener = Listener(protocol, server, self.inbox, FakeClock(unix_ns=OBSERVED_NS))
+        others = set(threading.enumerate())
+        self._listener.start()
+        (self.thread,) = set(threading.enumerate()) - others
+        self._clients: list[socket.socket] = []
+
+    def connect(self) -> socket.socket:
+        client = socket.create_connection(self.address, timeout=10)
+        self._clients.append(client)
+        return client
+
+    def bodies(self, count: int = 1) -> list[bytes]:
+        """The next bodies in the inbox, at least *count*."""
+        taken: list[bytes] = []
+        while len(taken) < count:
+            items = self.inbox.take(10.0)
+            assert items, f"only {taken}"
+            for item in items:
+                assert isinstance(item, Body)
+                assert item.observed_ns == OBSERVED_NS
+                taken.append(item.content)
+        return taken
+
+    def close_listener(self) -> None:
+        self._listener.close()
+
+    def close(self) -> None:
+        self._listener.close()
+        for client in self._clients:
+            client.close()
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    running: list[Running] = []
+
+    def start(protocol: str, inbox_bytes: int = 16_777_216, send_buffer_bytes: int = 0) -> Running:
+        running.append(Running(protocol, inbox_bytes, send_buffer_bytes))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.close()
+
+
+@pytest.fixture
+def http(start: Start) -> Running:
+    return start("http")
+
+
+@pytest.fixture
+def tcp(start: Start) -> Running:
+    return start("tcp")
+
+
+def post(body: bytes, *fields: str, line: str = "POST / HTTP/1.1") -> bytes:
+    head = "\r\n".join([line, *fields, f"Content-Length: {len(body)}", "", ""])
+    return head.encode() + body
+
+
+def answer(client: socket.socket) -> bytes:
+    """One answer, all of which are without a body."""
+    received = b""
+    while not received.endswith(b"\r\n\r\n"):
+        piece = client.recv(1)
+        if not piece:
+            break
+        received += piece
+    return received
+
+
+def status(client: socket.socket) -> int:
+    return int(answer(client).split()[1])
+
+
+def until_closed(client: socket.socket) -> bytes:
+    received = b""
+    while piece := client.recv(65_536):
+        received += piece
+    return received
+
+
+def send_again_and_again(client: socket.socket, piece: bytes, times: int) -> None:
+    for _ in range(times):
+        client.sendall(piece)
+
+
+LATER = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+CHUNKED = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2;x=y\r\n2]\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("line", ["POST / HTTP/1.1", "PUT / HTTP/1.1", "POST /any/path?at=all HTTP/1.1"])
+def test_body_is_in_the_inbox_and_answered(http: Running, line: str) -> None:
+    client = http.connect()
+
+    client.sendall(post(b"[1]", "Host: sandbox.localdomain", line=line))
+
+    assert answer(client) == OK
+    assert http.bodies() == [b"[1]"]
+
+
+def test_body_is_taken_as_it_is(http: Running) -> None:
+    client = http.connect()
+    anything = bytes(range(256))
+
+    client.sendall(post(anything))
+
+    assert http.bodies() == [anything]
+
+
+def test_connection_serves_many_posts(http: Running) -> None:
+    client = http.connect()
+
+    statuses = []
+    for number in range(5):
+        client.sendall(post(b"%d" % number))
+        statuses.append(status(client))
+    client.sendall(CHUNKED)
+
+    assert [*statuses, status(client)] == [200] * 6
+    assert http.bodies(6) == [b"0", b"1", b"2", b"3", b"4", b"[1,2]"]
+
+
+def test_posts_that_come_joined_are_answered_in_order(http: Running) -> None:
+    client = http.connect()
+
+    client.sendall(post(b"1") + CHUNKED + post(b"", line="GET / HTTP/1.1") + post(b"3"))
+
+    assert [status(client) for _ in range(4)] == [200, 200, 405, 200]
+    assert http.bodies(3) == [b"1", b"[1,2]", b"3"]
+
+
+def test_post_that_comes_in_single_bytes_is_taken(http: Running) -> None:
+    client = http.connect()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    for byte in CHUNKED:
+        client.sendall(bytes([byte]))
+
+    assert answer(client) == OK
+    assert http.bodies() == [b"[1,2]"]
+
+
+def test_slow_senders_keep_nobody_waiting(http: Running) -> None:
+    slow = [http.connect() for _ in range(5)]
+    for client in slow:
+        client.sendall(post(b"slow")[:-2])
+    fast = http.connect()
+
+    fast.sendall(post(b"fast"))
+    assert status(fast) == 200
+    assert http.bodies() == [b"fast"]
+
+    for client in slow:
+        client.sendall(b"ow")
+    assert [status(client) for client in slow] == [200] * 5
+    assert http.bodies(5) == [b"slow"] * 5
+
+
+def test_body_at_the_limit_is_taken(http: Running) -> None:
+    client = http.connect()
+    body = os.urandom(1_024) * (MAX_BODY_BYTES // 1_024)
+
+    client.sendall(post(body))
+
+    assert status(client) == 200
+    assert http.bodies() == [body]
+
+
+TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+def test_body_over_the_limit_is_refused_so_that_the_sender_can_read_it(http: Running) -> None:
+    client = http.connect()
+
+    # Written whole before the answer is read, as many a client does.
+    client.sendall(post(b"x" * (MAX_BODY_BYTES + 1)))
+    client.shutdown(socket.SHUT_WR)
+
+    assert until_closed(client) == TOO_LARGE
+
+
+def test_chunks_over_the_limit_are_refused(http: Running) -> None:
+    client = http.connect()
+    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"100000\r\n" + b"x" * 0x10_0000 + b"\r\n"
+
+    client.sendall(head + chunk * 5)
+    client.shutdown(socket.SHUT_WR)
+
+    assert until_closed(client) == TOO_LARGE
+
+
+def test_sender_that_goes_on_for_ever_is_cut_off(http: Running) -> None:
+    client = http.connect()
+    client.sendall(b"garbage\r\n")
+
+    with pytest.raises(ConnectionError):
+        send_again_and_again(client, bytes(1_048_576), MAX_DISCARDED_BYTES // 1_048_576 + 64)
+
+
+def test_sender_that_asks_for_leave_is_given_it_before_it_sends(http: Running) -> None:
+    client = http.connect()
+    head = b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+
+    for _ in range(2):
+        client.sendall(head)
+        assert answer(client) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"hello")
+        assert answer(client) == OK
+
+    client.sendall(head + b"hello")
+    assert answer(client) == OK
+    assert http.bodies(3) == [b"hello"] * 3
+
+
+def test_sender_that_asks_for_leave_for_too_much_is_refused(http: Running) -> None:
+    client = http.connect()
+
+    client.sendall(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5000000\r\n\r\n")
+
+    assert answer(client) == TOO_LARGE
+
+
+def test_full_inbox_refuses_until_there_is_room(start: Start) -> None:
+    http = start("http", inbox_bytes=2_000)
+    client = http.connect()
+
+    client.sendall(post(b"x" * 1_500))
+    assert answer(client) == OK
+    client.sendall(post(b"y" * 1_500))
+    assert answer(client) == (
+        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+    )
+    assert http.bodies() == [b"x" * 1_500]
+    client.sendall(post(b"y" * 1_500))
+
+    assert answer(client) == OK
+    assert http.bodies() == [b"y" * 1_500]
+    assert http.inbox.take_refusals() == 1
+
+
+def test_posts_that_are_not_complete_are_held_up_to_a_bound_and_one_is_refused(start: Start) -> None:
+    http = start("http", inbox_bytes=2 * MAX_HELD_BYTES)
+    clients = [http.connect() for _ in range(MAX_HELD_BYTES // MAX_BODY_BYTES + 1)]
+
+    for client in clients:
+        client.sendall(post(b"x" * MAX_BODY_BYTES)[:-1])
+    [refused] = select.select(clients, [], [], 10)[0]
+    others = [client for client in clients if client is not refused]
+    for client in others:
+        client.sendall(b"x")
+
+    assert until_closed(refused) == LATER
+    assert [answer(client) for client in others] == [OK] * len(others)
+    assert http.inbox.take_refusals() == 1
+
+
+def test_posts_that_never_end_keep_out_nobody(start: Start) -> None:
+    http = start("http", inbox_bytes=2 * MAX_HELD_BYTES)
+    stuck = [http.connect() for _ in range(MAX_HELD_BYTES // MAX_BODY_BYTES)]
+    for client in stuck:
+        client.sendall(post(b"x" * MAX_BODY_BYTES)[:-1])
+    other = http.connect()
+
+    while not (refused := select.select(stuck, [], [], 0)[0]):
+        # Larger than what is read at once, so that a part of it is held.
+        other.sendall(post(b"y" * 300_000))
+        assert answer(other) == OK
+        http.bodies()
+
+    assert [until_closed(client) for client in refused] == [LATER]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "post"])
+def test_what_is_no_post_is_refused_and_the_connection_kept(http: Running, method: str) -> None:
+    client = http.connect()
+
+    client.sendall(post(b"x", line=f"{method} / HTTP/1.1"))
+    refusal = answer(client)
+    client.sendall(post(b"1"))
+
+    assert refusal == (b"HTTP/1.1 405 Method Not Allowed\r\nAllow: POST, PUT\r\nContent-Length: 0\r\n\r\n")
+    assert answer(client) == OK
+    assert http.bodies() == [b"1"]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        pytest.param(bytes.fromhex("16030100f4010000f00303") + bytes(200), id="tls-hello"),
+        pytest.param(b"hello\n", id="line"),
+        pytest.param(b'[{"time":"2026-01-01T00:00:00.000Z"}]\n', id="json"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="http-2"),
+        pytest.param(b"\0" * 100, id="nul"),
+    ],
+)
+def test_garbage_is_refused_and_closed_at_once(http: Running, garbage: bytes) -> None:
+    client = http.connect()
+
+    client.sendall(garbage)
+
+    assert until_closed(client) == (
+        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    )
+
+
+def test_post_before_garbage_is_taken(http: Running) -> None:
+    client = http.connect()
+
+    client.sendall(post(b"1") + b"\0")
+
+    assert [status(client), status(client)] == [200, 400]
+    assert http.bodies() == [b"1"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [post(b"1", "Connection: close"), post(b"1", line="POST / HTTP/1.0")],
+    ids=["close", "http-1.0"],
+)
+def test_sender_that_has_said_all_is_closed(http: Running, request_: bytes) -> None:
+    client = http.connect()
+
+    client.sendall(request_)
+
+    assert until_closed(client) == OK
+
+
+def test_sender_that_closes_its_half_is_answered(http: Running) -> None:
+    client = http.connect()
+
+    client.sendall(post(b"1"))
+    client.shutdown(socket.SHUT_WR)
+
+    assert until_closed(client) == OK
+
+
+@pytest.mark.parametrize("piece", [b"", b"POST", post(b"1")[:-1]])
+def test_sender_that_goes_away_in_the_middle_costs_its_own_post_only(http: Running, piece: bytes) -> None:
+    leaver, other = http.connect(), http.connect()
+
+    leaver.sendall(piece)
+    # A reset, not an orderly end.
+    leaver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    leaver.close()
+    other.sendall(post(b"2"))
+
+    assert status(other) == 200
+    assert http.bodies() == [b"2"]
+
+
+def test_sender_that_reads_no_answers_is_closed_and_the_others_served(start: Start) -> None:
+    http = start("http", send_buffer_bytes=4_096)
+    deaf, other = http.connect(), http.connect()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    requests = post(b"", line="GET / HTTP/1.1") * 2_000
+
+    with pytest.raises(ConnectionError):
+        send_again_and_again(deaf, requests, 1_000)
+
+    other.sendall(post(b"1"))
+    assert status(other) == 200
+
+
+def test_many_connections_are_served_at_once(http: Running) -> None:
+    clients = [http.connect() for _ in range(MAX_CONNECTIONS)]
+
+    for number, client in enumerate(clients):
+        client.sendall(post(b"%d" % number))
+
+    assert [status(client) for client in clients] == [200] * MAX_CONNECTIONS
+    assert sorted(map(int, http.bodies(MAX_CONNECTIONS))) == list(range(MAX_CONNECTIONS))
+
+
+def test_connection_too_many_is_closed_until_another_goes(http: Running) -> None:
+    clients = [http.connect() for _ in range(MAX_CONNECTIONS)]
+    clients[-1].sendall(post(b"1"))
+    assert status(clients[-1]) == 200
+
+    assert until_closed(http.connect()) == b""
+
+    clients[0].sendall(post(b"2", "Connection: close"))
+    until_closed(clients[0])
+    late = http.connect()
+    late.sendall(post(b"3"))
+    assert status(late) == 200
+
+
+def test_connection_for_which_no_descriptor_is_left_waits_for_one(http: Running) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    client = socket.socket()
+    free = os.open("/dev/null", os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        client.connect(http.address)
+        client.sendall(post(b"1"))
+        client.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    client.settimeout(10)
+    assert status(client) == 200
+    client.close()
+
+
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_idle_listener_wakes_for_nothing(start: Start, protocol: str) -> None:
+    running = start(protocol)
+    client = running.connect()
+    client.sendall(post(b"1") if protocol == "http" else b"1\n")
+    running.bodies()
+    # It may still be on its way back to sleep.
+    before = switches_after(0.02, running.thread)
+    while before != (before := switches_after(0.02, running.thread)):
+        pass
+
+    assert switches_after(0.05, running.thread) == before
+
+
+def switches_after(seconds: float, thread: threading.Thread) -> list[str]:
+    threading.Event().wait(seconds)
+    return switches(thread)
+
+
+def switches(thread: threading.Thread) -> list[str]:
+    """How often the kernel has put *thread* to sleep and woken it."""
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    return [line for line in status.splitlines() if "ctxt_switches" in line]
+
+
+def test_lines_are_handed_on_whole(tcp: Running) -> None:
+    client = tcp.connect()
+
+    client.sendall(b'{"a":1}\n{"b":')
+    assert tcp.bodies() == [b'{"a":1}\n']
+    client.sendall(b"2}")
+    client.sendall(b"\n\n")
+
+    assert b"".join(tcp.bodies()) in (b'{"b":2}\n\n', b'{"b":2}\n')
+
+
+def test_lines_that_come_in_single_bytes_are_handed_on_whole(tcp: Running) -> None:
+    client = tcp.connect()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    for byte in b'{"a":1}\n{"b":2}\n':
+        client.sendall(bytes([byte]))
+
+    bodies = tcp.bodies()
+    while b"".join(bodies) != b'{"a":1}\n{"b":2}\n':
+        bodies += tcp.bodies()
+    assert all(body.endswith(b"\n") for body in bodies)
+
+
+@pytest.mark.parametrize("last", [b"without an end", b"with one\n"])
+def test_last_line_counts_with_or_without_an_end(tcp: Running, last: bytes) -> None:
+    client = tcp.connect()
+
+    client.sendall(last)
+    client.shutdown(socket.SHUT_WR)
+
+    assert until_closed(client) == b""
+    assert tcp.bodies() == [last]
+
+
+def test_lines_of_two_connections_do_not_mix(tcp: Running) -> None:
+    first, second = tcp.connect(), tcp.connect()
+
+    first.sendall(b"first ")
+    second.sendall(b"second\n")
+    assert tcp.bodies() == [b"second\n"]
+    first.sendall(b"line\n")
+
+    assert tcp.bodies() == [b"first line\n"]
+
+
+def test_line_longer_than_any_body_is_handed_on_in_pieces(tcp: Running) -> None:
+    client = tcp.connect()
+    line = b"x" * (MAX_BODY_BYTES * 2) + b"\n"
+
+    client.sendall(line)
+
+    bodies = tcp.bodies(2)
+    while not bodies[-1].endswith(b"\n"):
+        bodies += tcp.bodies()
+    assert b"".join(bodies) == line
+
+
+def test_lines_without_an_end_are_held_up_to_a_bound_and_handed_on_in_pieces(start: Start) -> None:
+    tcp = start("tcp", inbox_bytes=2 * MAX_HELD_BYTES)
+    size = MAX_BODY_BYTES - 1
+    letters = [b"%c" % letter for letter in b"abcde"]
+    clients = [tcp.connect() for _ in letters]
+
+    for client, letter in zip(clients, letters, strict=True):
+        client.sendall(letter * size)
+
+    received = b"".join(tcp.bodies())
+    for client in clients:
+        client.shutdown(socket.SHUT_WR)
+    while len(received) < size * len(clients):
+        received += b"".join(tcp.bodies())
+    assert [received.count(letter) for letter in letters] == [size] * len(letters)
+
+
+def send_until_blocked(client: socket.socket, lines: bytes) -> int:
+    sent = 0
+    while True:
+        try:
+            sent += client.send(lines[sent % 100 :])
+        except TimeoutError:
+            return sent
+
+
+def test_full_inbox_makes_a_stream_wait_and_loses_nothing(start: Start) -> None:
+    tcp = start("tcp", inbox_bytes=100_000)
+    client = tcp.connect()
+    client.settimeout(0.02)
+    line = b"x" * 99 + b"\n"
+    megabyte = line * 10_000
+
+    sent = send_until_blocked(client, megabyte)
+    client.settimeout(10)
+    sender = threading.Thread(target=client.sendall, args=(megabyte[sent % 100 :],))
+    sender.start()
+    expected = sent + len(megabyte) - sent % 100
+    received = b""
+    while len(received) < expected:
+        received += b"".join(tcp.bodies())
+    sender.join()
+
+    assert received == line * (expected // 100)
+    assert tcp.inbox.take_refusals() == 0
+
+
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_close_ends_every_connection_and_the_port(start: Start, protocol: str) -> None:
+    running = start(protocol)
+    client = running.connect()
+    client.sendall(post(b"1") if protocol == "http" else b"1\n")
+    running.bodies()
+
+    running.close_listener()
+
+    assert until_closed(client) in (b"", OK)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(running.address)
+
+
+def test_listener_that_never_started_gives_its_port_back() -> None:
+    with Said() as said:
+        server = opened_port(0, said.diagnostics(FakeClock()))
+    address = server.getsockname()
+
+    Listener("http", server, Inbox(1_000), FakeClock()).close()
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+def test_stream_that_waits_for_room_ends_with_the_inbox(start: Start) -> None:
+    tcp = start("tcp", inbox_bytes=1_000)
+    client = tcp.connect()
+    client.sendall(b"x" * 900 + b"\n")
+    while tcp.inbox.put_body(Body(b"", 0)):
+        pass
+    client.sendall(b"x" * 900 + b"\n")
+
+    tcp.inbox.close()
+    tcp.close_listener()

@@ -1,0 +1,281 @@
+"""One connection to a FakeCollector: reads requests as a real receiver does, and does to them what it is told."""
+
+import gzip
+import socket
+import ssl
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, BinaryIO, Protocol
+
+from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+
+from tests.support.collector_script import OK, Endless, Hang, HangUp, Raw, Received, Response, Step, When
+from tests.support.otlp_messages import REQUESTS, RESPONSES
+
+_PROTOBUF = "application/x-protobuf"
+
+
+class Collector(Protocol):
+    """What a connection needs of the collector that it belongs to."""
+
+    limit_bytes: int
+
+    def take_step(self, path: str) -> Step: ...
+
+    def note(self, received: Received) -> None: ...
+
+    def forget(self, connection: "Connection") -> None: ...
+
+
+class _HungUpError(Exception):
+    """The connection ends here."""
+
+
+class Connection:
+    """One connection and the thread that serves it."""
+
+    def __init__(
+        self, raw: socket.socket, number: int, *, tls: ssl.SSLContext | None, collector: "Collector"
+    ) -> None:
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self._raw = raw
+        self._stream = raw
+        self._number = number
+        self._tls = tls
+        self._collector = collector
+        self._lock = threading.Lock()
+        self._is_dropped = False
+        self._waits_for: threading.Event | None = None
+
+    def drop(self) -> None:
+        """End the connection wherever its thread is, and wait for the thread."""
+        with self._lock:
+            self._is_dropped = True
+            if self._waits_for is not None:
+                self._waits_for.set()
+            with suppress(OSError):
+                self._raw.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+
+    def _serve(self) -> None:
+        try:
+            if self._tls is not None:
+                # Of a copy: wrapping takes the descriptor away, and `drop` and a reset need one.
+                self._stream = self._tls.wrap_socket(self._raw.dup(), server_side=True)
+            with self._stream.makefile("rb") as reader:
+                while self._exchange(reader):
+                    pass
+        except (_HungUpError, OSError, ValueError):
+            pass  # The client went away or was sent away; what it asked is noted.
+        finally:
+            with self._lock:
+                self._stream.close()
+                self._raw.close()
+            self._collector.forget(self)
+
+    def _exchange(self, reader: BinaryIO) -> bool:
+        """Take one request and answer it; False when the connection is over."""
+        if (head := _read_head(reader)) is None:
+            return False
+        request = _Request(*head, reader=reader, limit_bytes=self._collector.limit_bytes)
+        match step := self._collector.take_step(request.path):
+            case Response():
+                request.read_all()
+                return self._answer(step, request)
+            case Hang():
+                return self._hang(step, request)
+            case HangUp():
+                self._hang_up(step, request)
+            case Endless():
+                request.read_all()
+                self._note(request, step.status, is_accepted=False)
+                self._answer_for_ever(step)
+            case Raw():
+                request.read_all()
+                self._note(request, None, is_accepted=False)
+                self._stream.sendall(step.data)
+        return False
+
+    def _answer(self, step: Response, request: "_Request") -> bool:
+        answer = request.refusal or step
+        self._note(request, answer.status, is_accepted=answer.status == 200, rejected=answer.rejected)
+        if answer.after_s:
+            self._wait(threading.Event(), answer.after_s)
+        self._stream.sendall(_response(answer, request.path))
+        return not (answer.closes_silently or request.is_last)
+
+    def _hang(self, step: Hang, request: "_Request") -> bool:
+        if step.when is not When.AFTER_BODY:
+            request.read(step.when)
+            self._wait(step.until)
+            request.read_all()
+            return self._answer(OK, request)
+        request.read_all()
+        answer = request.refusal or OK
+        self._note(request, None, is_accepted=step.accepts and answer is OK)
+        self._wait(step.until)
+        self._stream.sendall(_response(answer, request.path))
+        return not request.is_last
+
+    def _hang_up(self, step: HangUp, request: "_Request") -> None:
+        request.read(step.when)
+        is_accepted = step.accepts and request.refusal is None
+        self._note(request, None, is_accepted=is_accepted)
+        if step.resets:
+            # Closing with a linger time of zero sends RST instead of FIN.
+            self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def _answer_for_ever(self, step: Endless) -> None:
+        self._stream.sendall(
+            f"HTTP/1.1 {step.status} Endless\r\nContent-Type: {_PROTOBUF}\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        piece = b"%x\r\n%b\r\n" % (len(step.piece), step.piece)
+        while True:
+            self._stream.sendall(piece)
+            if step.every_s:
+                self._wait(threading.Event(), step.every_s)
+
+    def _wait(self, event: threading.Event, timeout_s: float | None = None) -> None:
+        with self._lock:
+            if self._is_dropped:
+                raise _HungUpError
+            self._waits_for = event
+        event.wait(timeout_s)
+        with self._lock:
+            self._waits_for = None
+            if self._is_dropped:
+                raise _HungUpError
+
+    def _note(self, request: "_Request", status: int | None, *, is_accepted: bool, rejected: int = 0) -> None:
+        self._collector.note(
+            Received(
+                path=request.path,
+                headers=request.headers,
+                body=request.body,
+                at_monotonic=time.monotonic(),
+                connection_number=self._number,
+                message=request.message,
+                is_accepted=is_accepted,
+                status=status,
+                rejected=rejected,
+                wire_bytes=len(request.wire),
+            )
+        )
+
+
+class _Request:
+    """One request while it is being read."""
+
+    def __init__(
+        self, method: str, path: str, headers: dict[str, str], *, reader: BinaryIO, limit_bytes: int
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.message: Any = None
+        self.wire = b""
+        self.body = b""
+        self.is_last = headers.get("connection", "").lower() == "close"
+        self.refusal: Response | None = Response(status=400, message="the body is not whole")
+        """What a receiver answers that cannot take this request; None, and `message` set, where it can."""
+        self._reader = reader
+        self._limit_bytes = limit_bytes
+
+    def read(self, until: When) -> None:
+        """Read as much of the body as has been read at *until*."""
+        match until:
+            case When.BEFORE_BODY:
+                pass
+            case When.MID_BODY:
+                half = max(1, int(self.headers.get("content-length", "2")) // 2)
+                self.wire = self.body = self._reader.read(half)
+            case When.AFTER_BODY:
+                self.read_all()
+
+    def read_all(self) -> None:
+        if self.headers.get("transfer-encoding", "").lower() == "chunked":
+            self.wire += b"".join(_chunks(self._reader))
+        else:
+            missing = int(self.headers.get("content-length", "0")) - len(self.wire)
+            rest = self._reader.read(missing)
+            self.wire += rest
+            if len(rest) < missing:
+                raise _HungUpError
+        self.body = self.wire
+        self.refusal = self._judged()
+
+    def _judged(self) -> Response | None:
+        if self.path not in REQUESTS:
+            return Response(status=404, message=f"no such path: {self.path}")
+        if self.method != "POST":
+            return Response(status=405, message=f"not allowed: {self.method}")
+        if self.headers.get("content-type", "").partition(";")[0].strip() != _PROTOBUF:
+            return Response(status=415, message=f"the content type is not {_PROTOBUF}")
+        return self._decode()
+
+    def _decode(self) -> Response | None:
+        match self.headers.get("content-encoding", "identity").lower():
+            case "identity":
+                pass
+            case "gzip":
+                try:
+                    self.body = gzip.decompress(self.wire)
+                except (OSError, EOFError, zlib.error):
+                    return Response(status=400, message="the body is not gzip")
+            case encoding:
+                return Response(status=415, message=f"unknown encoding: {encoding}")
+        if max(len(self.wire), len(self.body)) > self._limit_bytes:
+            return Response(status=413, message=f"the body is larger than {self._limit_bytes} bytes")
+        try:
+            self.message = REQUESTS[self.path].FromString(self.body)
+        except DecodeError:
+            return Response(status=400, message=f"the body is no {REQUESTS[self.path].__name__}")
+        return None
+
+
+def _read_head(reader: BinaryIO) -> tuple[str, str, dict[str, str]] | None:
+    """(method, path, headers), or None at the end of the connection."""
+    lines = []
+    while (line := reader.readline(65536)) not in (b"\r\n", b"\n"):
+        if not line:
+            return None
+        lines.append(line.decode("latin-1").rstrip("\r\n"))
+    method, path, _ = lines[0].split(" ", 2)
+    headers: dict[str, str] = {}
+    for field_line in lines[1:]:
+        name, _, value = field_line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    return method, path, headers
+
+
+def _chunks(reader: BinaryIO) -> Iterator[bytes]:
+    while size := int(reader.readline(1024).partition(b";")[0], 16):
+        yield reader.read(size)
+        reader.readline(2)
+    while reader.readline(65536) not in (b"\r\n", b"\n", b""):
+        pass
+
+
+def _response(answer: Response, path: str) -> bytes:
+    """Status line, headers and body."""
+    body = _body_of(answer, path) if answer.body is None else answer.body
+    headers = {"Content-Type": _PROTOBUF, "Content-Length": str(len(body)), **answer.headers}
+    lines = [f"HTTP/1.1 {answer.status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _body_of(answer: Response, path: str) -> bytes:
+    if answer.status >= 300:
+        return bytes(Status(message=answer.message or f"status {answer.status}").SerializeToString())
+    response_type, rejected_field = RESPONSES[path]
+    response = response_type()
+    if answer.rejected or answer.message:
+        setattr(response.partial_success, rejected_field, answer.rejected)
+        response.partial_success.error_message = answer.message
+    return bytes(response.SerializeToString())

@@ -1,0 +1,367 @@
+"""Every byte that Lambda posts comes out again: read, joined, or as text."""
+
+import json
+import math
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.telemetry.decoder import Decoder, pieces
+from telemetry_forwarder.telemetry.platform_events import read_event
+from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed, Record
+from tests.support.posts import MOMENT, MOMENT_NS, MS, OBSERVED_NS, event, post, raw_event, raw_post
+from tests.support.properties import FAST
+from tests.telemetry.test_json_values_text import JSON
+
+DONE = event("platform.runtimeDone", {"requestId": "abc", "status": "success"})
+DONE_RAW = orjson.dumps(DONE)
+
+# What makes cuts hard: numbers and values in objects in lists, escapes, brackets and envelopes within strings.
+OBJECT = {
+    "xs": [{"a": 1.5, "b": 'café é " 12'}, {"a": -12e3}, [{"n": 123}, {"m": [True, None, False]}]],
+    "s": '}],{"time":"' + MOMENT + '","type":"function","record":{"a":1}},',
+}
+STRING = '[INFO]\t12 }],{ é\n{"x": "34,5\\"}"}, "y"'
+
+
+def line(record: Any, origin: str = "function", time_ns: int = MOMENT_NS, **extra: Any) -> LogLine:
+    return LogLine(origin, time_ns, OBSERVED_NS, record, extra or None)
+
+
+def known(type_: str, record: Any, time_ns: int = MOMENT_NS, **extra: Any) -> Event:
+    return read_event(type_, time_ns, OBSERVED_NS, record, extra or None)
+
+
+def garbage(text: str) -> Malformed:
+    return Malformed(OBSERVED_NS, text)
+
+
+DONE_RECORD = known("platform.runtimeDone", DONE["record"])
+
+
+def decoded(*bodies: bytes, decoder: Decoder | None = None) -> list[Record]:
+    """All that comes out, a fragment at the very end included."""
+    decoder = decoder or Decoder()
+    records = [record for body in bodies for record in decoder.decode(body, OBSERVED_NS)]
+    return records + decoder.give_up()
+
+
+def test_events_are_read_in_their_order() -> None:
+    body = post(
+        event("platform.start", {"requestId": "a"}),
+        event("function", "text\n"),
+        event("function", {"level": "INFO"}),
+        event("extension", ["any", "JSON"]),
+        event("platform.unheardOf", {"a": 1}),
+    )
+
+    assert decoded(body) == [
+        known("platform.start", {"requestId": "a"}),
+        line("text\n"),
+        line({"level": "INFO"}),
+        line(["any", "JSON"], "extension"),
+        known("platform.unheardOf", {"a": 1}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "record", [None, True, 5, 0.5, "", "text", [], {}, {"time": 1, "type": 2, "record": 3}]
+)
+def test_a_record_may_be_any_json(record: Any) -> None:
+    assert decoded(post(event("function", record))) == [line(record)]
+
+
+@pytest.mark.parametrize(
+    ("odd", "record"),
+    [
+        (5, garbage("5")),
+        (None, garbage("null")),
+        ("text", garbage('"text"')),
+        ([{"type": "function"}], garbage('[{"type":"function"}]')),
+        ({}, known("", {}, 0)),
+        ({"time": MOMENT, "record": "x"}, known("", {"time": MOMENT, "record": "x"})),
+        ({"time": MOMENT, "type": 5}, known("", {"time": MOMENT, "type": 5})),
+        ({"type": [], "record": {}}, known("", {"type": [], "record": {}}, 0)),
+        ({"type": "", "time": "", "record": {}}, known("", {"type": "", "time": "", "record": {}}, 0)),
+        ({"type": "function"}, line(None, time_ns=0)),
+        ({"type": "function", "record": "x", "time": "noon"}, line("x", time_ns=0, time="noon")),
+        ({"type": "function", "record": "x", "time": None}, line("x", time_ns=0)),
+        ({"type": "extension", "record": 1, "time": MOMENT, "tenant": "t"}, line(1, "extension", tenant="t")),
+        (
+            {"type": "platform.start", "record": "text", "time": "noon", "more": [1]},
+            known("platform.start", "text", 0, more=[1], time="noon"),
+        ),
+        ({"type": "platform.report"}, known("platform.report", None, 0)),
+    ],
+)
+def test_an_odd_event_loses_nothing_and_costs_no_other(odd: Any, record: Record) -> None:
+    assert decoded(post(DONE, odd, event("function", "y"))) == [DONE_RECORD, record, line("y")]
+
+
+@pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"", b",\n"])
+def test_events_one_a_line_are_read(separator: bytes) -> None:
+    body = separator.join([raw_event(b'"one\\n"'), DONE_RAW, raw_event(b'{"a":[1]}'), b""])
+
+    assert decoded(body) == [line("one\n"), DONE_RECORD, line({"a": [1]})]
+
+
+def test_one_event_alone_is_read() -> None:
+    assert decoded(DONE_RAW) == [DONE_RECORD]
+
+
+@pytest.mark.parametrize("body", [b"", b" \n", b"[]", b"[", b"[]\n[]", b"[,]"])
+def test_a_post_of_nothing_holds_no_record(body: bytes) -> None:
+    assert decoded(body) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "record"),
+    [
+        (b'{"a":1e999,"b":-Infinity}', {"a": "1e999", "b": -math.inf}),
+        (b'{"\\ud800":"\\udfff"}', {"\ud800": "\udfff"}),
+        (b'"a\tb\x00"', "a\tb\x00"),
+        (b'"caf\xe9 \xff"', "caf\\xe9 \\xff"),
+        (b"[" * 200_000 + b"]" * 200_000, "[" * 200_000 + "]" * 200_000),
+        (b"1" * 5_000, "1" * 5_000),
+        (b'{"a":tru}', '{"a":tru}'),
+        (b"", ""),
+        (b"\xc3\xa9", "é"),
+    ],
+)
+def test_what_a_strict_parser_refuses_costs_only_itself(raw: bytes, record: Any) -> None:
+    found = decoded(raw_post(DONE_RAW, raw_event(raw), DONE_RAW, raw_event(b'"y"')))
+
+    if isinstance(found[1], Malformed):
+        # Nested so deep that no parser reads even the envelope.
+        found[1] = line(found[1].text.removeprefix(raw_event(b"")[:-1].decode()).removesuffix("}"))
+    assert found == [DONE_RECORD, line(record), DONE_RECORD, line("y")]
+
+
+def test_not_a_number_is_read() -> None:
+    (found,) = decoded(raw_post(raw_event(b'{"a":[NaN]}')))
+
+    assert isinstance(found, LogLine)
+    assert repr(found.record) == "{'a': [nan]}"
+
+
+def test_deep_nesting_that_the_parser_takes_is_read_and_written() -> None:
+    deep = b"[" * 1_000 + b"]" * 1_000
+
+    assert decoded(b"[" + deep + b"]") == [garbage(deep.decode())]
+
+
+@pytest.mark.parametrize("junk", [b"junk", b'{"time":"x"', b"}", b'{"record":[1,2', b'"', b"\xff\xfe"])
+def test_garbage_is_kept_as_text_in_its_place(junk: bytes) -> None:
+    body = raw_post(raw_event(b'"x"'), junk, raw_event(b'"y"'))
+
+    found = decoded(body)
+
+    assert found[-1] == line("y")
+    assert junk.decode("utf-8", "backslashreplace") in said(found)
+
+
+@pytest.mark.parametrize(
+    ("raw", "fields"),
+    [
+        (b'{"requestId":"a","tracing":}', {"requestId": "a", "tracing": None}),
+        (b'{"tracing":,"requestId":"a"}', {"requestId": "a", "tracing": None}),
+        (b'{"requestId":"a"}}', {"requestId": "a"}),
+        (b'{"requestId":x', '{"requestId":x'),
+    ],
+)
+def test_a_platform_event_that_is_almost_json_is_mended(raw: bytes, fields: Any) -> None:
+    body = raw_post(raw_event(raw, "platform.report"), raw_event(b'"y"'))
+
+    assert decoded(body) == [known("platform.report", fields), line("y")]
+
+
+def framed(*pieces: bytes) -> list[bytes]:
+    return [raw_event(piece) for piece in pieces]
+
+
+LONG_RECORDS = [
+    pytest.param(json.dumps(OBJECT, separators=(",", ":")).encode(), id="object"),
+    pytest.param(json.dumps(OBJECT, ensure_ascii=False).encode(), id="object with spaces, unescaped"),
+    pytest.param(json.dumps(STRING).encode(), id="string"),
+    pytest.param(json.dumps(STRING, ensure_ascii=False).encode(), id="string, unescaped"),
+    pytest.param(json.dumps(json.dumps(OBJECT)).encode(), id="JSON in a string"),
+    pytest.param(b'[{"a":12},{"b":[34]},["",5.25e-3]]', id="list"),
+]
+
+
+@pytest.mark.parametrize("raw", LONG_RECORDS)
+def test_a_record_cut_at_any_byte_is_joined(raw: bytes) -> None:
+    expected = line(orjson.loads(raw))
+    for at in range(1, len(raw)):
+        head, tail = framed(raw[:at], raw[at:])
+
+        assert decoded(raw_post(DONE_RAW, head, tail, DONE_RAW)) == [DONE_RECORD, expected, DONE_RECORD], at
+        assert decoded(raw_post(head, tail)) == [expected], at
+        assert decoded(raw_post(DONE_RAW, head), raw_post(tail, DONE_RAW)) == [
+            DONE_RECORD,
+            expected,
+            DONE_RECORD,
+        ]
+        assert decoded(raw_post(head), raw_post(tail)) == [expected], at
+        assert decoded(b"\n".join([head, tail, DONE_RAW])) == [expected, DONE_RECORD], at
+
+
+@pytest.mark.parametrize("raw", LONG_RECORDS)
+def test_a_record_cut_at_any_two_bytes_is_joined(raw: bytes) -> None:
+    """But where the piece in the middle is a string or an object itself: then it might be another record."""
+    expected = line(orjson.loads(raw))
+    for first in range(1, len(raw), 5):
+        for second in range(first + 1, len(raw), 7):
+            pieces = framed(raw[:first], raw[first:second], raw[second:])
+            if raw[first:second].lstrip()[:1] in (b'"', b"{") and is_json(raw[first:second]):
+                continue
+
+            assert decoded(raw_post(*pieces)) == [expected], (first, second)
+            assert decoded(*map(raw_post, pieces)) == [expected], (first, second)
+
+
+def test_two_long_records_after_each_other_are_kept_apart() -> None:
+    raw = json.dumps(OBJECT).encode()
+    pieces = framed(raw[:30], raw[30:], raw[:60], raw[60:])
+
+    assert decoded(raw_post(*pieces[:3]), raw_post(pieces[3], DONE_RAW)) == [
+        line(OBJECT),
+        line(OBJECT),
+        DONE_RECORD,
+    ]
+
+
+def test_whole_records_may_come_between_the_pieces() -> None:
+    head, tail = framed(b'{"m":"AA', b'BB"}')
+
+    found = decoded(raw_post(head), post(event("function", "between"), DONE), raw_post(tail))
+
+    assert found == [line("between"), DONE_RECORD, line({"m": "AABB"})]
+
+
+def test_a_head_whose_rest_never_comes_is_kept_as_text() -> None:
+    decoder = Decoder()
+    records = decoder.decode(raw_post(DONE_RAW, raw_event(b'{"m":"A\\n')), OBSERVED_NS)
+
+    assert (records, decoder.held) == ([DONE_RECORD], 1)
+    assert decoder.give_up(observed_before_ns=OBSERVED_NS) == []
+    assert decoder.give_up(observed_before_ns=OBSERVED_NS + 1) == [line('{"m":"A\\n')]
+    assert decoder.held == 0
+
+
+def test_a_tail_whose_head_never_came_is_kept_as_text() -> None:
+    assert decoded(raw_post(raw_event(b'BB"}}'), DONE_RAW)) == [line('BB"}}'), DONE_RECORD]
+
+
+def test_a_head_that_is_posted_again_is_joined_once() -> None:
+    head, tail = framed(b'{"xs":[1,', b"2]}")
+
+    assert decoded(raw_post(DONE_RAW, head), raw_post(DONE_RAW, head), raw_post(tail)) == [
+        DONE_RECORD,
+        DONE_RECORD,
+        line({"xs": [1, 2]}),
+    ]
+
+
+def test_a_tail_that_is_posted_again_is_kept_as_text() -> None:
+    head, tail = framed(b'{"m":"AA', b'BB"}')
+
+    assert decoded(raw_post(head), raw_post(tail), raw_post(tail)) == [line({"m": "AABB"}), line('BB"}')]
+
+
+def test_a_whole_post_that_comes_again_comes_out_again() -> None:
+    body = post(DONE, event("function", "x"))
+
+    assert decoded(body, body) == [DONE_RECORD, line("x"), DONE_RECORD, line("x")]
+
+
+def test_a_megabyte_of_one_letter_is_joined() -> None:
+    """Its pieces are alike, which must not make them pass for redelivered ones."""
+    piece = b"A" * 262_000
+
+    found = decoded(*[raw_post(one) for one in framed(b'"' + piece, piece, piece, piece + b'"')])
+
+    assert found == [line("A" * 4 * 262_000)]
+
+
+@FAST
+@given(
+    st.lists(st.binary(max_size=60) | st.text(alphabet='[]{}",:\\timeypcord 1').map(str.encode), max_size=4)
+)
+def test_any_bytes_are_decoded_and_every_letter_is_kept(bodies: list[bytes]) -> None:
+    records = decoded(*bodies)
+
+    assert all(isinstance(record, Event | LogLine | Malformed) for record in records)
+    kept = said(records)
+    for body in bodies:
+        if not is_json(body):
+            assert set(body.decode("utf-8", "backslashreplace")) - set('[], \n\r\t"') <= set(kept)
+
+
+@FAST
+@given(st.lists(JSON, max_size=5))
+def test_any_json_gives_a_record_for_each_item(items: list[Any]) -> None:
+    assert len(decoded(json.dumps(items).encode())) == len(items)
+
+
+@FAST
+@given(st.data())
+def test_any_mutation_of_a_post_is_decoded_and_leaves_its_neighbours(data: st.DataObject) -> None:
+    middle = raw_event(json.dumps(OBJECT).encode())
+    start = data.draw(st.integers(0, len(middle)))
+    end = data.draw(st.integers(start, len(middle)))
+    mutated = middle[:start] + data.draw(st.binary(max_size=5)) + middle[end:]
+
+    records = decoded(raw_post(raw_event(b'"x"'), mutated, DONE_RAW))
+
+    assert "x" in said(records)
+    assert "abc" in said(records)
+
+
+def is_json(raw: bytes) -> bool:
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def said(records: list[Record]) -> str:
+    """All that *records* say, in one text."""
+    parts = []
+    for record in records:
+        match record:
+            case LogLine():
+                parts.append(json.dumps([record.origin, record.record, record.extra], ensure_ascii=False))
+                parts.append(record.record if isinstance(record.record, str) else MOMENT)
+            case Malformed():
+                parts.append(record.text)
+            case Event():
+                parts.append(json.dumps([record.type, record.fields, record.extra], ensure_ascii=False))
+    return "\n".join(parts)
+
+
+def test_moments_are_nanoseconds() -> None:
+    (found,) = decoded(post(event("function", "x", "2026-09-22T06:30:00.124Z")))
+
+    assert found == line("x", time_ns=MOMENT_NS + MS)
+
+
+@FAST
+@given(st.lists(st.text(max_size=30), max_size=40), st.integers(1, 400))
+def test_post_in_pieces_says_the_same(lines: list[str], most_bytes: int) -> None:
+    body = post(*[event("function", line) for line in lines])
+    cut = pieces(body, most_bytes)
+
+    whole = decoded(body)
+
+    assert [record for piece in cut for record in decoded(piece)] == whole
+
+
+def test_post_in_which_a_record_was_cut_stays_whole() -> None:
+    body = post(event("function", "a"), event("function", "b"))[:-20]
+
+    assert pieces(body, 10) == [body]

@@ -1,0 +1,97 @@
+import pytest
+
+from telemetry_forwarder.telemetry.envelopes import (
+    end_of_garbage,
+    envelope_at,
+    is_boundary,
+    may_hide_a_cut,
+    next_envelope,
+    pieces_within,
+    skip_separators,
+    unframed,
+)
+from tests.support.posts import MOMENT, raw_event, raw_post
+
+ONE = raw_event(b'"a"')
+
+
+@pytest.mark.parametrize(
+    "body", [ONE, b'{ "time" : "%s",\n"type": "function", "record": 5' % MOMENT.encode()]
+)
+def test_an_envelope_is_found_with_or_without_spaces(body: bytes) -> None:
+    envelope = envelope_at(b"xx" + body, 2)
+
+    assert envelope is not None
+    assert envelope.groups() == (MOMENT.encode(), b"function")
+    assert body[envelope.end() - 2 :].strip() in (b'"a"}', b"5")
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"type":"function","record":', b"x" + ONE])
+def test_what_is_no_envelope_is_none(body: bytes) -> None:
+    assert envelope_at(body, 0) is None
+
+
+@pytest.mark.parametrize("between", [b"", b",", b" , ", b"\n"])
+def test_next_envelope_begins_behind_the_separator(between: bytes) -> None:
+    body = b'AA"}' + b"}" + between + ONE
+
+    assert next_envelope(body, 0) == (4, 5 + len(between))
+    assert next_envelope(body, 5) is None
+
+
+def test_spaces_without_end_take_time_in_proportion() -> None:
+    assert next_envelope(b"}" + b" " * 200_000 + b"}", 0) is None
+
+
+def test_garbage_ends_where_an_envelope_begins() -> None:
+    assert end_of_garbage(b"{xx" + ONE, 0) == 3
+    assert end_of_garbage(b"{xx", 0) == 3
+
+
+@pytest.mark.parametrize("rest", [b"", b"]", b" ]\n", b"," + ONE, b"\n" + ONE])
+def test_behind_an_event_there_is_another_or_nothing(rest: bytes) -> None:
+    assert is_boundary(b"12" + rest, 2)
+
+
+@pytest.mark.parametrize("rest", [b"}", b',{"c":5}', b"]}", b'"', b"x"])
+def test_behind_a_piece_there_is_more(rest: bytes) -> None:
+    assert not is_boundary(b"12" + rest, 2)
+
+
+def test_separators_are_what_holds_no_value() -> None:
+    assert skip_separators(b"x ,\n[] ,y", 1) == 8
+
+
+@pytest.mark.parametrize("frame", [b"}]", b"} ]\n", b"}", b"}\n", b""])
+def test_the_end_of_the_array_is_no_part_of_the_piece(frame: bytes) -> None:
+    assert unframed(b"AAA " + frame) == (b"AAA " if frame else b"AAA")
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b'[{"a":1', b"2}]"],
+        [b'{"x":[{"a":-1.', b'5e3,"b":""},{"c":4}]}'],
+        [b'[{"a":1', b'2},{"b":3', b'4},{"c":[{"d":5', b"6}]}]"],
+    ],
+)
+def test_an_envelope_within_a_record_betrays_a_cut(pieces: list[bytes]) -> None:
+    event = b",".join(map(raw_event, pieces))
+
+    assert may_hide_a_cut(raw_post(event), 1)
+    assert pieces_within(event) == pieces
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ONE,
+        b'{"a":1}',
+        raw_event(b'{"record":1}'),
+        raw_event(b'[{"a":"1"},%s]' % ONE),
+        raw_event(b'[{"a":1},%s]' % raw_event(b"2", "extension")),
+        raw_event(b'["a",%s]' % raw_event(b"2")),
+    ],
+)
+def test_what_only_looks_like_it_is_no_cut(event: bytes) -> None:
+    assert pieces_within(event) == []

@@ -1,0 +1,103 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.telemetry.json_scanner import Measure, Shape, measure
+from tests.support.properties import FAST
+from tests.telemetry.test_json_values_text import JSON
+
+# Deep enough, in two ways, for what is read at once to be exceeded.
+DEEP = (
+    '{"a":[{"b":[{"c":[[1,-2.5e-3,"x"],{}]},[]]},true,[null,false]],"d\\"":"\\\\","e":{"f":{"g":{"h":""}}}}'
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        " [ ] ",
+        '""',
+        "[1]",
+        '{"a":1}',
+        '{"a":{"b":[]},"c":[{},{}]}',
+        "[NaN,Infinity,-Infinity]",
+        DEEP,
+    ],
+)
+def test_whole_values_end_where_they_end(text: str) -> None:
+    behind = text.rstrip() + " ,behind"
+
+    assert measure(behind.encode()) == (Shape.WHOLE, len(text.rstrip()))
+
+
+@pytest.mark.parametrize("text", ["true,", "null]", "-0.5e+3 ", "10}", "NaN,", '"a" '])
+def test_scalars_are_whole_once_something_follows(text: str) -> None:
+    assert measure(text.encode()) == (Shape.WHOLE, len(text) - 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "1", "-", "1.", "1e", "1E+", "0.0", "tr", "true", "Na", "-Inf", '"a', '"\\', '"\\"', '"\\u00'],
+)
+def test_scalars_may_go_on(text: str) -> None:
+    assert measure(text.encode()) == (Shape.BEGUN, len(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "}", "]", ",", ":", "[,", "[1,]", "[1,,", "[1:", "{,", "{1", "{a", '{"a",', '{"a"}', '{"a":}', '{"a":1,}',
+        '{"a":1,2', '{"a"1', "[}", "{]", "[1}", '{"a":1]', "[1 2", '["a""', '{"a":1:', "trux", "tru,", "x", "+1", "--",
+        "1.2.3", "01,", "1.,", "-,", "-a", "[[1]1", "[{}{", '{"a":[]"', "\x00", "é", "[1}]", "infinity", "1e5e",
+    ],
+)  # fmt: skip
+def test_what_no_bytes_could_complete_is_wrong(text: str) -> None:
+    assert measure(text.encode()).shape is Shape.WRONG
+
+
+@FAST
+@given(JSON, st.data())
+def test_every_beginning_of_a_value_is_begun(value: Any, data: st.DataObject) -> None:
+    text = json.dumps(
+        [value], ensure_ascii=data.draw(st.booleans()), indent=data.draw(st.sampled_from([None, 1]))
+    )
+    raw = text.encode("utf-8", "replace")
+
+    cut = data.draw(st.integers(0, len(raw) - 1))
+
+    assert measure(raw[:cut]) == (Shape.BEGUN, cut)
+    assert measure(b"[[" + raw, 2) == (Shape.WHOLE, len(raw) + 2)
+
+
+def test_every_beginning_of_a_deep_value_is_begun() -> None:
+    raw = DEEP.encode()
+
+    assert [measure(raw[:cut]) for cut in range(len(raw))] == [(Shape.BEGUN, cut) for cut in range(len(raw))]
+
+
+@FAST
+@given(st.binary() | st.text(alphabet='[]{}",:\\ 10.e-tNaI').map(str.encode))
+def test_any_bytes_have_a_measure(raw: bytes) -> None:
+    found = measure(raw)
+
+    assert isinstance(found, Measure)
+    assert 0 <= found.end <= len(raw)
+    if reads(raw):
+        assert found.shape is not Shape.WRONG
+
+
+def test_nesting_without_end_takes_time_in_proportion() -> None:
+    assert measure(b"[" * 10_000 + b"]" * 10_000) == (Shape.WHOLE, 20_000)
+
+
+def reads(raw: bytes) -> bool:
+    try:
+        json.loads(raw.decode())
+    except (ValueError, RecursionError):
+        return False
+    return True

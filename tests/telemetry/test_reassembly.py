@@ -1,0 +1,137 @@
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.telemetry.reassembly import Piece, Reassembler
+from tests.support.properties import FAST
+
+
+def piece(raw: bytes, type_: str = "function", *, at: int = 1, is_whole: bool = False) -> Piece:
+    return Piece(type_, f"time {at}", raw, at, is_whole)
+
+
+def added(stitcher: Reassembler, pieces: Iterable[Piece]) -> list[list[Piece]]:
+    return [stitcher.add(one) for one in pieces]
+
+
+def test_pieces_are_joined_in_the_envelope_of_the_first() -> None:
+    stitcher = Reassembler()
+
+    given_out = added(stitcher, [piece(b'{"m":"AA'), piece(b"BB", at=2), piece(b'CC"}', at=3)])
+
+    assert given_out == [[], [], [piece(b'{"m":"AABBCC"}', is_whole=True)]]
+    assert stitcher.held == 0
+
+
+@pytest.mark.parametrize("raw", [b'{"a":1}', b'"a"', b"[1,2]", b'{"a":1}}', b'{"a":1} }\n'])
+def test_a_whole_record_passes_closing_brackets_too_many_forgiven(raw: bytes) -> None:
+    assert Reassembler().add(piece(raw)) == [piece(raw, is_whole=True)]
+
+
+@pytest.mark.parametrize("raw", [b'BB"}', b'{"a":1}]', b'{"a":1}{', b'"a""b"', b"}", b"x"])
+def test_a_piece_that_begins_nothing_is_a_fragment(raw: bytes) -> None:
+    assert Reassembler().add(piece(raw)) == [piece(raw)]
+
+
+def test_what_cannot_follow_what_is_held_makes_it_a_fragment() -> None:
+    stitcher = Reassembler()
+
+    given_out = added(stitcher, [piece(b'{"m":"AA'), piece(b'{"m":"BB', at=2), piece(b'"}', at=3)])
+
+    assert given_out == [[], [piece(b'{"m":"AA')], [piece(b'{"m":"BB"}', at=2, is_whole=True)]]
+
+
+def test_types_are_stitched_apart() -> None:
+    stitcher = Reassembler()
+
+    given_out = added(
+        stitcher, [piece(b'"A'), piece(b'"B', "extension"), piece(b'a"'), piece(b'b"', "extension")]
+    )
+
+    assert given_out == [
+        [],
+        [],
+        [piece(b'"Aa"', is_whole=True)],
+        [piece(b'"Bb"', "extension", is_whole=True)],
+    ]
+
+
+def test_a_beginning_that_is_posted_again_is_not_joined_with_itself() -> None:
+    stitcher = Reassembler()
+
+    given_out = added(stitcher, [piece(b"[[1,"), piece(b"[[1,"), piece(b"2],3]", at=2)])
+
+    assert given_out == [[], [], [piece(b"[[1,2],3]", is_whole=True)]]
+
+
+def test_pieces_from_the_middle_may_be_alike() -> None:
+    stitcher = Reassembler()
+
+    given_out = added(stitcher, [piece(b'"A'), piece(b"AA"), piece(b"AA"), piece(b'A"')])
+
+    assert given_out[-1] == [piece(b'"AAAAAA"', is_whole=True)]
+
+
+def test_what_is_held_can_be_given_up() -> None:
+    stitcher = Reassembler()
+    added(stitcher, [piece(b'"A', at=1), piece(b'"B', "extension", at=5)])
+
+    assert stitcher.give_up(observed_before_ns=5) == [piece(b'"A', at=1)]
+    assert stitcher.holds("extension")
+    assert stitcher.give_up() == [piece(b'"B', "extension", at=5)]
+    assert stitcher.held == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "needs_next"),
+    [(b'"a\\', True), (b'"a\\\\', False), (b'"a\\\\\\', True), (b'"a\\"', False), (b'"a', False)],
+)
+def test_an_escape_that_was_cut_needs_what_comes_next(raw: bytes, needs_next: bool) -> None:
+    stitcher = Reassembler()
+    stitcher.add(piece(raw))
+
+    assert (stitcher.needs_next("function"), stitcher.needs_next("extension")) == (needs_next, False)
+
+
+@pytest.mark.parametrize(
+    ("held", "raw", "fits"),
+    [(b"", b'{"a"', True), (b"", b'a"}', False), (b'{"m":"', b'a"}', True), (b'{"m":"', b'"a', False)],
+)
+def test_a_piece_fits_if_it_could_go_on(held: bytes, raw: bytes, fits: bool) -> None:
+    stitcher = Reassembler()
+    stitcher.add(piece(held))
+
+    assert stitcher.fits(piece(raw, at=2)) is fits
+
+
+def test_a_record_that_grows_without_end_is_let_go() -> None:
+    stitcher = Reassembler()
+    million = b"A" * 1_000_000
+
+    given_out = added(stitcher, [piece(b'"'), *[piece(million, at=at) for at in range(2, 11)]])
+
+    assert given_out == [[]] * 9 + [[piece(b'"' + million * 8), piece(million, at=10)]]
+
+
+def test_no_more_than_a_few_types_are_held() -> None:
+    stitcher = Reassembler()
+
+    given_out = added(stitcher, [piece(b'"', f"type {number}") for number in range(18)])
+
+    assert given_out == [[]] * 16 + [[piece(b'"', "type 16")], [piece(b'"', "type 17")]]
+    assert stitcher.held == 16
+
+
+@FAST
+@given(st.lists(st.tuples(st.sampled_from(["function", "extension"]), st.binary(max_size=6))))
+def test_no_byte_is_lost(pieces: list[tuple[str, bytes]]) -> None:
+    stitcher = Reassembler()
+    # No two alike in time, or one of them could pass for a redelivery.
+    out = [one for at, (type_, raw) in enumerate(pieces) for one in stitcher.add(piece(raw, type_, at=at))]
+    out += stitcher.give_up()
+
+    for type_ in ("function", "extension"):
+        sent = b"".join(raw for of, raw in pieces if of == type_)
+        assert b"".join(one.raw for one in out if one.type == type_) == sent

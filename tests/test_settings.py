@@ -1,0 +1,269 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.settings import PREFIX, Settings
+
+GIB = 1_073_741_824
+EVENTS = (
+    "initStart, initRuntimeDone, initReport, start, runtimeDone, report, restoreStart,"
+    " restoreRuntimeDone, restoreReport, extension, telemetrySubscription, logsDropped"
+)
+
+# Name of the variable, what it fills, its default, its limits.
+NUMBERS = [
+    ("BUFFER_MAX_ITEMS", "buffer_max_items", 10_000, 1_000, 10_000),
+    ("BUFFER_MAX_BYTES", "buffer_max_bytes", 1_048_576, 262_144, 1_048_576),
+    ("BUFFER_TIMEOUT_MS", "buffer_timeout_ms", 25, 25, 30_000),
+    ("FLUSH_BUDGET_MS", "flush_budget_ms", 500, 0, 60_000),
+    ("INBOX_BYTES", "inbox_bytes", 16_777_216, 4_194_304, GIB),
+    ("OUTBOX_BYTES", "outbox_bytes", 16_777_216, 65_536, GIB),
+    ("BATCH_BYTES", "batch_bytes", 4_194_304, 16_384, 67_108_864),
+    ("BATCH_ITEMS", "batch_items", 10_000, 1, 1_000_000),
+    ("SPOOL_BYTES", "spool_bytes", 67_108_864, 0, 10 * GIB),
+]
+# Name of the variable, what it fills, its choices with the default first.
+CHOICES = [
+    ("LISTENER", "listener", ("http", "tcp")),
+    ("WARM_UP", "warm_up", ("auto", "init", "background")),
+    ("TRACE_PARENT", "trace_parent", ("link", "parent", "none")),
+    ("SAMPLING", "sampling", ("all", "xray")),
+    ("LOG_LEVEL", "log_level", ("info", "debug", "warn", "error", "none")),
+]
+LISTS = [
+    ("TYPES", "types", ("platform", "function", "extension")),
+    ("SIGNALS", "signals", ("logs", "spans", "metrics")),
+]
+DEFAULTS: dict[str, Any] = {
+    **{filled: default for _, filled, default, *_ in NUMBERS},
+    **{filled: choices[0] for _, filled, choices in CHOICES},
+    **{filled: names for _, filled, names in LISTS},
+    "flush": "auto",
+    "flush_every_s": 0.0,
+    "initialization_type": "",
+    "keep_raw": False,
+    "memory_mb": 128,
+    "platform_logs": ("default",),
+    "port": 0,
+    "problems": [],
+    "spool_dir": "/tmp/telemetry-forwarder",
+}
+
+
+def test_known_names_are_those_that_are_read() -> None:
+    names = {name for name, *_ in [*NUMBERS, *CHOICES, *LISTS]}
+    others = {"FLUSH", "PLATFORM_LOGS", "PORT", "RAW_LINES", "SPOOL_DIR"}
+
+    assert Settings({}).known == {PREFIX + name for name in names | others}
+
+
+def changed(**environ: str) -> dict[str, Any]:
+    """What differs from the defaults when our variables are set to *environ*."""
+    read = Settings({PREFIX + name: value for name, value in environ.items()})
+    values = {name: getattr(read, name) for name in Settings.__slots__ if name != "known"}
+    return {name: value for name, value in values.items() if value != DEFAULTS[name]}
+
+
+def problem(name: str, value: str, complaint: str, taken: object) -> dict[str, Any]:
+    return {"problems": [f"{PREFIX}{name}: {value!r} {complaint}; taken instead: {taken}"]}
+
+
+def test_every_setting_has_a_default() -> None:
+    read = Settings({})
+
+    assert {name: getattr(read, name) for name in Settings.__slots__ if name != "known"} == DEFAULTS
+
+
+ALL = [name for name, *_ in NUMBERS] + [name for name, *_ in CHOICES] + [name for name, *_ in LISTS]
+ALL += ["FLUSH", "RAW_LINES", "PLATFORM_LOGS", "PORT", "SPOOL_DIR"]
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t\n"])
+def test_empty_is_unset(value: str) -> None:
+    assert changed(**dict.fromkeys(ALL, value)) == {}
+
+
+@pytest.mark.parametrize(("name", "filled", "default", "least", "most"), NUMBERS)
+def test_number_is_taken_within_its_limits(
+    name: str, filled: str, default: int, least: int, most: int
+) -> None:
+    middle = (least + most) // 2
+
+    assert changed(**{name: f" {middle} "}) == {filled: middle}
+    for limit in (least, most):
+        assert changed(**{name: str(limit)}) == ({} if limit == default else {filled: limit})
+
+
+@pytest.mark.parametrize(("name", "filled", "default", "least", "most"), NUMBERS)
+def test_number_beyond_its_limits_becomes_the_nearer_one(
+    name: str, filled: str, default: int, least: int, most: int
+) -> None:
+    for beyond, nearest in ((least - 1, least), (most + 1, most)):
+        expected = problem(name, str(beyond), f"is not between {least} and {most}", nearest)
+        assert changed(**{name: str(beyond)}) == expected | ({} if nearest == default else {filled: nearest})
+
+
+@pytest.mark.parametrize("value", ["many", "1e4", "10_000", "+5000", "5000.0", "-", "²", "٣", "9" * 5_000])
+@pytest.mark.parametrize(("name", "default"), [(name, default) for name, _, default, *_ in NUMBERS])
+def test_what_is_no_number_leaves_the_default(name: str, default: int, value: str) -> None:
+    assert changed(**{name: value}) == problem(name, value[:60], "is not a whole number", default)
+
+
+@pytest.mark.parametrize(("name", "filled", "choices"), CHOICES)
+def test_choice_is_taken_in_any_case(name: str, filled: str, choices: tuple[str, ...]) -> None:
+    assert changed(**{name: choices[0].upper()}) == {}
+    for choice in choices[1:]:
+        assert changed(**{name: f" {choice.title()} "}) == {filled: choice}
+
+
+@pytest.mark.parametrize(("name", "filled", "choices"), CHOICES)
+def test_what_is_no_choice_leaves_the_first(name: str, filled: str, choices: tuple[str, ...]) -> None:
+    complaint = f"is none of {', '.join(choices)}"
+
+    assert changed(**{name: "Both"}) == problem(name, "Both", complaint, choices[0])
+
+
+@pytest.mark.parametrize(("name", "filled", "names"), LISTS)
+def test_names_are_taken_in_their_own_order(name: str, filled: str, names: tuple[str, ...]) -> None:
+    first, second, third = names
+
+    assert changed(**{name: f"{third.upper()}, {first},,{first}"}) == {filled: (first, third)}
+    assert changed(**{name: second}) == {filled: (second,)}
+    assert changed(**{name: ",".join(reversed(names))}) == {}
+    assert changed(**{name: " , "}) == {}
+
+
+@pytest.mark.parametrize(("name", "filled", "names"), LISTS)
+def test_unknown_names_are_left_out_and_the_known_ones_kept(
+    name: str, filled: str, names: tuple[str, ...]
+) -> None:
+    complaint = f"names something other than {', '.join(names)}"
+    with_known = f"{names[1]},x"
+
+    assert changed(**{name: "x"}) == problem(name, "x", complaint, ",".join(names))
+    assert changed(**{name: with_known}) == problem(name, with_known, complaint, names[1]) | {
+        filled: (names[1],)
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("auto", {}),
+        ("END", {"flush": "end"}),
+        ("shutdown", {"flush": "shutdown"}),
+        ("every 5 s", {"flush": "every", "flush_every_s": 5.0}),
+        ("Every 1s", {"flush": "every", "flush_every_s": 1.0}),
+        ("every\t3600", {"flush": "every", "flush_every_s": 3_600.0}),
+    ],
+)
+def test_flush_is_a_mode_and_its_seconds(value: str, expected: dict[str, Any]) -> None:
+    assert changed(FLUSH=value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["never", "every", "every s", "every 0 s", "every 3601 s", "every 1.5 s", "every -1 s", "end 5 s", "5 s"],
+)
+def test_flush_that_is_no_mode_leaves_auto(value: str) -> None:
+    complaint = "is none of auto, end, every N s (1 to 3600), shutdown"
+
+    assert changed(FLUSH=value) == problem("FLUSH", value, complaint, "auto")
+
+
+@pytest.mark.parametrize(("value", "port"), [("0", 0), ("1", 1), ("4243", 4_243), ("65535", 65_535)])
+def test_port_is_taken(value: str, port: int) -> None:
+    assert changed(PORT=value) == ({"port": port} if port else {})
+
+
+@pytest.mark.parametrize("value", ["9001", "65536", "-1", "http", "99999999999999999999999"])
+def test_port_that_cannot_be_ours_leaves_any_free_one(value: str) -> None:
+    complaint = "is no port from 0 to 65535, or is Lambda's own 9001"
+
+    assert changed(PORT=value) == problem("PORT", value, complaint, 0)
+
+
+@pytest.mark.parametrize("value", ["1", "true", "Yes", "ON", "0", "false", "No", "off"])
+def test_flag_is_said_in_several_ways(value: str) -> None:
+    is_on = value.lower() in ("1", "true", "yes", "on")
+
+    assert changed(RAW_LINES=value) == ({"keep_raw": True} if is_on else {})
+
+
+def test_what_is_no_flag_leaves_false() -> None:
+    complaint = "is neither true nor false"
+
+    assert changed(RAW_LINES="maybe") == problem("RAW_LINES", "maybe", complaint, "false")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("default", ("default",)),
+        ("All", ("all",)),
+        ("none", ("none",)),
+        ("report, INITSTART", ("initStart", "report")),
+        ("platform.report, Platform.start", ("start", "report")),
+        ("platform.report, start", ("start", "report")),
+    ],
+)
+def test_platform_logs_are_a_word_or_a_list(value: str, expected: tuple[str, ...]) -> None:
+    assert changed(PLATFORM_LOGS=value) == ({} if expected == ("default",) else {"platform_logs": expected})
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [("x", ("default",)), ("all,report", ("report",)), ("platform.all", ("default",))],
+)
+def test_platform_logs_of_no_kind_leave_what_is_known(value: str, taken: tuple[str, ...]) -> None:
+    complaint = f"is none of default, all, none, and no list of {EVENTS}"
+
+    assert changed(PLATFORM_LOGS=value) == problem("PLATFORM_LOGS", value, complaint, ",".join(taken)) | (
+        {} if taken == ("default",) else {"platform_logs": taken}
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "signals"),
+    [("traces,logs", ("logs", "spans")), ("Traces", ("spans",)), ("traces, spans", ("spans",))],
+)
+def test_traces_are_what_others_call_spans(value: str, signals: tuple[str, ...]) -> None:
+    assert changed(SIGNALS=value) == {"signals": signals}
+
+
+def test_spool_s_folder_is_any_absolute_path() -> None:
+    complaint = "does not begin with a slash"
+
+    assert changed(SPOOL_DIR="/tmp/a b") == {"spool_dir": "/tmp/a b"}
+    assert changed(SPOOL_DIR="spool") == problem("SPOOL_DIR", "spool", complaint, "/tmp/telemetry-forwarder")
+
+
+@pytest.mark.parametrize(("memory_mb", "share"), [("884", 884 / 1_769), ("1769", 1.0), ("10240", 1.0)])
+def test_share_of_the_cpu_is_that_of_the_memory(memory_mb: str, share: float) -> None:
+    assert Settings({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory_mb}).cpu_share == share
+
+
+@pytest.mark.parametrize(("size", "memory_mb"), [("1769", 1_769), ("", 128), ("much", 128)])
+def test_memory_size_is_lambda_s(size: str, memory_mb: int) -> None:
+    assert Settings({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": size}).memory_mb == memory_mb
+
+
+def test_nonsense_in_every_setting_is_one_problem_each_and_all_the_defaults() -> None:
+    everything = changed(**dict.fromkeys(ALL, "nonsense %zz ="))
+
+    named = [sentence.partition(":")[0].removeprefix(PREFIX) for sentence in everything.pop("problems")]
+    assert sorted(named) == sorted(ALL)
+    assert everything == {}
+
+
+def test_long_value_is_not_repeated_whole() -> None:
+    (sentence,) = changed(LISTENER="x" * 4_000)["problems"]
+
+    assert len(sentence) < 200
+
+
+@given(st.sampled_from(ALL), st.text(max_size=40))
+def test_any_value_is_at_most_one_problem_and_never_an_error(name: str, value: str) -> None:
+    assert len(Settings({PREFIX + name: value}).problems) <= 1

@@ -1,0 +1,196 @@
+"""How connections come about. What is done with them is tested through the transport."""
+
+import errno
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.transport.attempt import Attempt, TimeIsUpError, UnreachableError
+from telemetry_forwarder.transport.resolver import Resolver
+from telemetry_forwarder.transport.sockets import Network, Stream
+from tests.support.collector import FakeCollector
+
+
+def soon(seconds: float = 5.0) -> Attempt:
+    return Attempt(Deadline.after(seconds, Clock()), Deadline.left_s)
+
+
+def network(*ports: int) -> Network:
+    """A network where every name means all these ports of this machine, in this order."""
+
+    def resolve(host: str, port: int, flags: int) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+
+    return Network(Resolver(resolve))
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that neither takes nor refuses a connection, as behind a firewall."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        # Linux drops what comes when the queue is full.
+        for _ in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def test_a_connection_is_noted_in_the_attempt(collector: FakeCollector) -> None:
+    attempt = soon()
+
+    network(collector.port).connect("h", 80, attempt).close()
+
+    assert (attempt.is_pooled, attempt.has_connected) == (False, True)
+
+
+def test_the_next_address_is_tried_where_one_refuses(collector: FakeCollector, refusing_port: int) -> None:
+    network(refusing_port, collector.port).connect("h", 80, soon()).close()
+
+    assert collector.wait_for(lambda: collector.connections == 1, 5)
+
+
+def test_an_address_that_is_silent_does_not_use_up_the_time_of_the_others(
+    collector: FakeCollector, silent_port: int
+) -> None:
+    network(silent_port, collector.port).connect("h", 80, soon(0.2)).close()
+
+    assert collector.wait_for(lambda: collector.connections == 1, 5)
+
+
+def test_no_answer_at_all_ends_with_the_time(silent_port: int) -> None:
+    # Longer than a slice of the wait.
+    attempt = soon(0.3)
+
+    with pytest.raises(TimeIsUpError, match="no connection in time"):
+        network(silent_port).connect("h", 80, attempt)
+
+    assert not attempt.has_connected
+
+
+def test_the_last_failure_is_told(refusing_port: int) -> None:
+    with pytest.raises(UnreachableError, match="Connection refused"):
+        network(refusing_port, refusing_port).connect("h", 80, soon())
+
+
+def test_an_address_that_nothing_leads_to() -> None:
+    with pytest.raises(UnreachableError):
+        Network().connect("255.255.255.255", 80, soon())
+
+
+def test_a_name_without_addresses() -> None:
+    with pytest.raises(UnreachableError, match="the name has no address"):
+        network().connect("h", 80, soon())
+
+
+def test_localhost_is_found_whichever_way_it_is_written(collector: FakeCollector) -> None:
+    Network().connect("localhost", collector.port, soon()).close()
+
+    assert collector.wait_for(lambda: collector.connections == 1, 5)
+
+
+def test_a_closed_connection_counts_as_one_that_the_server_has_left(collector: FakeCollector) -> None:
+    stream = network(collector.port).connect("h", 80, soon())
+
+    assert stream.is_usable
+    stream.close()
+    assert not stream.is_usable
+
+
+def test_address_of_a_kind_that_the_kernel_does_not_know_is_passed_over(collector: FakeCollector) -> None:
+    def resolve(host: str, port: int, flags: int) -> list[Any]:
+        unknown = (99, socket.SOCK_STREAM, 6, "", ("127.0.0.1", collector.port))
+        return [unknown, (socket.AF_INET, *unknown[1:])]
+
+    Network(Resolver(resolve)).connect("h", 80, soon()).close()
+
+    assert collector.wait_for(lambda: collector.connections == 1, 5)
+
+
+def test_connection_that_is_gone_before_tls_begins_is_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        stream = network(listening.getsockname()[1]).connect("h", 443, soon())
+        accepted, _ = listening.accept()
+        # Words that are not TLS, and a reset.
+        accepted.sendall(b"hello")
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+
+    with pytest.raises(UnreachableError, match="no TLS: "):
+        stream.start_tls(ssl.create_default_context(), "h", soon())
+
+
+class _Full(socket.socket):
+    """One that the kernel has no memory for beyond its buffer, and that lives on."""
+
+    def send(self, *_: Any) -> int:
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+
+def test_connection_that_has_not_sent_all_is_of_no_use_again() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs, _Full(fileno=ours.detach()) as full:
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        stream = Stream(full)
+        theirs.sendall(b"an early answer")
+        stream.write(b"request" * 8_000, soon())
+
+        assert stream.read(100, soon()) == b"an early answer"
+        assert not stream.is_usable
+
+
+def test_each_read_waits_as_long_as_its_own_attempt_allows() -> None:
+    here, there = socket.socketpair()
+    with there:
+        stream = Stream(here)
+        there.sendall(b"x")
+        assert stream.read(10, soon()) == b"x"
+        assert here.gettimeout() == 0.25
+
+        with pytest.raises(TimeIsUpError):
+            stream.read(10, soon(0.01))
+
+        assert 0 < (here.gettimeout() or 0) <= 0.01
+        stream.close()
+
+
+def test_what_goes_at_once_is_no_wait_and_what_does_not_is_one() -> None:
+    waits: list[str] = []
+    trying = Attempt(Deadline.after(5, Clock()), Deadline.left_s, lambda: waits.append("now"))
+    here, there = socket.socketpair()
+    with there:
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        stream = Stream(here)
+
+        stream.write(b"request", trying)
+        there.sendall(b"x")
+        assert stream.read(10, trying) == b"x"
+        assert waits == ["now"]
+
+        # Larger than both buffers, so it waits for the other side to read.
+        reader = threading.Thread(target=_read_all, args=(there, 10_000_000 + len(b"request")))
+        reader.start()
+        stream.write(bytes(10_000_000), trying)
+        reader.join()
+        assert len(waits) > 1
+        stream.close()
+
+
+def _read_all(connection: socket.socket, count: int) -> None:
+    while count:
+        count -= len(connection.recv(65_536))

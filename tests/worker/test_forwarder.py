@@ -1,0 +1,591 @@
+"""The worker's loop between a real inbox and a real receiver. The thread is the test's; the wait is the inbox's."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.receiver.inbox import Inbox
+from telemetry_forwarder.receiver.messages import Body, Invoked, ShutDown, Subscribed
+from telemetry_forwarder.settings import PREFIX, Settings
+from telemetry_forwarder.worker.forwarder import Forwarder
+from telemetry_forwarder.worker.wiring import assemble
+from tests.support import collector as c
+from tests.support.collector import FakeCollector
+from tests.support.posts import OBSERVED_NS, event, post
+from tests.support.said import Said
+
+# So long that only a hang exceeds it.
+LONG_S = 30.0
+INBOX_BYTES = 16_000_000
+ID = "8286a188-ba32-4475-8077-530cd35c09a9"
+
+
+class Life:
+    """One forwarder, from its start to SHUTDOWN."""
+
+    def __init__(self, said: Said, environ: dict[str, str]) -> None:
+        self.clock = Clock()
+        self.said = said
+        self.inbox = Inbox(INBOX_BYTES)
+        self.forwarder: Forwarder = assemble(
+            Settings(environ), environ, b"{}", self.inbox, self.clock, said.diagnostics(self.clock)
+        )
+        self.failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self, *, has_telemetry: bool = True) -> None:
+        self.inbox.put_event(Subscribed(has_telemetry))
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.forwarder.run()
+        except Exception as exc:
+            self.failure = exc
+
+    def says(self, *lines: str, type_: str = "function") -> None:
+        self.posts(*[event(type_, line) for line in lines])
+
+    def posts(self, *events: object) -> None:
+        self.inbox.put_body(Body(post(*events), self.clock.unix_ns()))
+
+    def invoke(self, request_id: str = ID) -> Invoked:
+        invoked = Invoked(request_id, "arn", "", Deadline.after(LONG_S, self.clock))
+        self.inbox.put_event(invoked)
+        return invoked
+
+    def ends(self, request_id: str = ID) -> None:
+        self.posts(event("platform.runtimeDone", {"requestId": request_id, "status": "success"}))
+
+    def reports(self, request_id: str = ID) -> None:
+        self.posts(event("platform.report", {"requestId": request_id, "status": "success", "metrics": {}}))
+
+    def shut_down(self, reason: str = "spindown", seconds: float = LONG_S) -> None:
+        """Blocks until it is over."""
+        end = ShutDown(reason, Deadline.after(seconds, self.clock))
+        self.forwarder.hurry(end.deadline)
+        self.inbox.put_event(end)
+        assert end.done.wait(LONG_S)
+        self.join()
+
+    def join(self) -> None:
+        self._thread.join(LONG_S)
+        assert not self._thread.is_alive()
+
+    @property
+    def books(self) -> str:
+        """What is said at the end of the records and the logs."""
+        (line,) = [line for line in self.said.lines if line.startswith("INFO records received")]
+        return "; ".join(line.removeprefix("INFO ").split("; ")[:2])
+
+
+Make = Callable[..., Life]
+
+
+@pytest.fixture
+def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
+    with Said() as first, Said() as second:
+        unused = [second, first]
+        lives = []
+
+        def make(**settings: str) -> Life:
+            ours = {
+                "ENDPOINT": collector.endpoint,
+                "SPOOL_DIR": str(tmp_path / "telemetry-forwarder"),
+                "FLUSH": "end",
+                "FLUSH_BUDGET_MS": "5000",
+                "LOG_LEVEL": "debug",
+            }
+            environ = {PREFIX + name: value for name, value in (ours | settings).items()}
+            # With less than a whole CPU, there may be no time for a large post.
+            environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = "1769"
+            lives.append(Life(unused.pop(), environ))
+            return lives[-1]
+
+        yield make
+        for life in lives:
+            life.forwarder.close()
+
+
+def lines(collector: FakeCollector) -> list[str]:
+    return [record.body.string_value for _, _, record in collector.logs()]
+
+
+def files(tmp_path: Path) -> list[str]:
+    folder = tmp_path / "telemetry-forwarder"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_end_of_an_invocation_is_delivered_before_it_is_let_go(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    life.start()
+
+    invoked = life.invoke()
+    life.says("first")
+    life.ends()
+
+    assert invoked.let_go.wait(LONG_S)
+    assert lines(collector) == ["first"]
+    assert [span.name for _, _, span in collector.spans()] != []
+    life.reports()
+    life.shut_down()
+
+
+def test_end_that_was_told_before_the_invocation_began_is_not_waited_for(make: Make) -> None:
+    life = make()
+    life.ends()
+    life.start()
+
+    assert life.invoke().let_go.wait(LONG_S)
+    life.reports()
+    life.shut_down()
+
+
+def test_without_telemetry_nobody_is_held(make: Make) -> None:
+    life = make()
+    life.start(has_telemetry=False)
+
+    assert life.invoke().let_go.wait(LONG_S)
+    life.shut_down()
+
+
+def test_invocation_is_let_go_while_the_endpoint_hangs_and_the_flush_goes_on(
+    make: Make, collector: FakeCollector
+) -> None:
+    hang = c.Hang()
+    collector.script(then=hang)
+    life = make(FLUSH_BUDGET_MS="50")
+    life.start()
+
+    first = life.invoke("first")
+    life.says("a line")
+    life.ends("first")
+    assert first.let_go.wait(LONG_S)
+    second = life.invoke("second")
+    assert second.let_go.wait(LONG_S)
+    hang.until.set()
+    life.reports("second")
+    life.shut_down()
+
+    assert lines(collector) == ["a line"]
+    assert life.books == "records received 3; logs received 1 delivered 1 dropped 0 held 0 spooled 0" + (
+        " left out 2 (said by spans and metrics 2)"
+    )
+
+
+def test_post_that_is_given_twice_is_taken_once(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    life.start()
+
+    for _ in range(3):
+        life.says("once")
+    life.shut_down()
+
+    assert lines(collector) == ["once"]
+    assert life.books.startswith("records received 1 posts told twice 2; ")
+
+
+def test_post_that_found_no_room_at_first_is_in_the_books(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    life.inbox.put_body(Body(b"[" + b" " * INBOX_BYTES + b"]", OBSERVED_NS))
+    again = Body(post(event("function", "again")), OBSERVED_NS)
+
+    assert not life.inbox.put_body(again)
+    life.start()
+    life.inbox.put_body_when_it_fits(again)
+    life.shut_down()
+
+    assert lines(collector) == ["again"]
+    assert life.books.startswith("records received 1 posts refused for now 1; ")
+
+
+def test_over_tcp_every_chunk_is_a_new_one(make: Make, collector: FakeCollector) -> None:
+    life = make(LISTENER="tcp")
+    life.start()
+
+    for _ in range(2):
+        life.says("twice")
+    life.shut_down()
+
+    assert lines(collector) == ["twice", "twice"]
+
+
+def test_post_that_breaks_the_conversion_costs_itself(make: Make, collector: FakeCollector) -> None:
+    life = make(LISTENER="tcp")
+    life.start()
+
+    life.inbox.put_body(Unreadable())
+    life.says("after it")
+    life.shut_down()
+
+    assert lines(collector) == ["after it"]
+    assert life.books.startswith("records received 1 posts dropped 1 (could not be read 1); ")
+    assert [line for line in life.said.lines if "WARN" in line] == [
+        "WARN a post was dropped: RuntimeError: broken on purpose"
+    ]
+
+
+class Unreadable(Body):
+    """A body that breaks whoever looks at when it came: after that, nothing of it is left to convert."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.content = b"[]"
+
+    @property
+    def observed_ns(self) -> int:  # type: ignore[override]
+        raise RuntimeError("broken on purpose")
+
+
+def test_what_is_not_delivered_is_delivered_by_the_next_life(make: Make, collector: FakeCollector) -> None:
+    first = make(FLUSH="shutdown")
+    with collector.refusing():
+        first.start()
+        first.says("of the first life")
+        first.shut_down("timeout", 1.0)
+    second = make()
+    second.start()
+    second.says("of the second")
+    second.shut_down()
+
+    assert lines(collector) == ["of the first life", "of the second"]
+    assert first.books.endswith("logs received 1 delivered 0 dropped 0 held 0 spooled 1")
+    assert second.books.endswith("logs received 1 restored 1 delivered 2 dropped 0 held 0 spooled 0")
+
+
+def test_what_neither_the_endpoint_nor_the_disk_takes_is_counted(
+    make: Make, collector: FakeCollector
+) -> None:
+    life = make(SPOOL_BYTES="0")
+    with collector.refusing():
+        life.start()
+        life.says("nowhere to go")
+        life.shut_down("spindown", 1.0)
+
+    assert life.books.endswith("logs received 1 delivered 0 dropped 1 (not spooled 1) held 0 spooled 0")
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_delivered"), [("Spindown", True), ("timeout", False), ("failure", False)]
+)
+def test_only_what_the_disk_could_not_keep_gets_a_last_chance(
+    make: Make, collector: FakeCollector, tmp_path: Path, reason: str, is_delivered: bool
+) -> None:
+    life = make()
+    collector.script(*[c.Response(status=503, headers={"Retry-After": "60"})] * 3)
+    life.start()
+    invoked = life.invoke()
+    life.says("a line")
+    life.ends()
+    assert invoked.let_go.wait(LONG_S)
+    collector.wait_for(lambda: len(collector.requests) == 3, LONG_S)
+
+    life.reports()
+    life.shut_down(reason)
+
+    assert (lines(collector) == ["a line"]) is is_delivered
+    assert (files(tmp_path) == []) is is_delivered
+
+
+def test_what_a_full_outbox_has_no_room_for_goes_to_disk(
+    make: Make, collector: FakeCollector, tmp_path: Path
+) -> None:
+    life = make(OUTBOX_BYTES="65536", FLUSH="shutdown")
+    with collector.refusing():
+        life.start()
+        for number in range(20):
+            life.says(f"{number} " + "x" * 10_000)
+        life.shut_down("timeout", 1.0)
+
+    assert len(files(tmp_path)) > 1
+    assert "logs received 20 delivered 0 dropped 0 held 0 spooled 20" in life.books
+
+
+@pytest.mark.parametrize(
+    ("spool_bytes", "fate"),
+    [
+        ("67108864", "dropped 0 held 0 spooled 10"),
+        ("0", "dropped 10 (larger than the outbox 10) held 0 spooled 0"),
+    ],
+)
+def test_batch_larger_than_the_outbox_goes_to_disk_or_is_counted(
+    make: Make, collector: FakeCollector, spool_bytes: str, fate: str
+) -> None:
+    life = make(OUTBOX_BYTES="65536", FLUSH="shutdown", SPOOL_BYTES=spool_bytes)
+    with collector.refusing():
+        life.start()
+        life.says(*[f"{number} " + "x" * 100_000 for number in range(10)])
+        life.shut_down("timeout", 1.0)
+
+    assert life.books.endswith(f"logs received 10 delivered 0 {fate}")
+
+
+def test_post_that_there_is_no_time_to_convert_is_kept_for_the_next_life(
+    make: Make, collector: FakeCollector, tmp_path: Path
+) -> None:
+    first = make()
+    first.says("a line")
+    first.forwarder.hurry(Deadline.after(0.0, first.clock))
+    first.inbox.put_event(ShutDown("timeout", Deadline.after(LONG_S, first.clock)))
+    first.start()
+    first.join()
+
+    second = make()
+    second.start()
+    while any("-posts-" in name for name in files(tmp_path)):
+        pass  # It is read as soon as there is nothing else to do.
+    second.shut_down()
+
+    assert lines(collector) == ["a line"]
+    assert first.books.startswith("records received 0 posts spooled 1; ")
+    assert second.books.startswith("records received 1 posts restored 1; ")
+
+
+def test_what_the_end_interrupts_is_told_even_where_posts_wait_then(
+    make: Make, collector: FakeCollector
+) -> None:
+    life = make(SPOOL_BYTES="0")
+    life.invoke()
+    life.posts(event("platform.start", {"requestId": ID, "version": "7"}))
+    for begin in range(0, 6_000, 2_000):
+        life.says(*[f"a line {number}" for number in range(begin, begin + 2_000)])
+    end = ShutDown("spindown", Deadline.after(LONG_S, life.clock))
+    life.inbox.put_event(end)
+
+    life.start()
+    life.join()
+
+    assert len(lines(collector)) == 6_000
+    assert [span.kind == span.SPAN_KIND_SERVER for _, _, span in collector.spans()] == [True]
+
+
+class Overtaken(Body):
+    """A body in whose conversion SHUTDOWN comes, without any time."""
+
+    __slots__ = ("_life", "is_overtaken")
+
+    def __init__(self, content: bytes, life: Life) -> None:
+        self.content = content
+        self.is_overtaken = threading.Event()
+        self._life = life
+
+    @property
+    def observed_ns(self) -> int:  # type: ignore[override]
+        self._life.forwarder.hurry(Deadline.after(0.0, self._life.clock))
+        self.is_overtaken.set()
+        return OBSERVED_NS
+
+
+def test_post_that_the_end_finds_begun_is_broken_off(make: Make, collector: FakeCollector) -> None:
+    said = [f"line {number}" for number in range(2_000)]
+    first = make()
+    body = Overtaken(post(*[event("function", line) for line in said]), first)
+    first.inbox.put_body(body)
+    first.start()
+    assert body.is_overtaken.wait(LONG_S)
+    first.shut_down("timeout", 5.0)
+    second = make()
+    second.start()
+    second.shut_down()
+
+    books = re.match(r"records received (\d+) posts spooled 1; ", first.books)
+    assert books, first.books
+    assert 0 < int(books[1]) < len(said)
+    assert sorted(lines(collector)) == sorted(said)
+
+
+def test_what_an_earlier_life_has_left_is_delivered_before_the_last_one_ends(
+    make: Make, collector: FakeCollector, tmp_path: Path
+) -> None:
+    said = [f"a line {number}" for number in range(6_000)]
+    first = make()
+    for begin in range(0, 6_000, 2_000):
+        first.says(*said[begin : begin + 2_000])
+    first.forwarder.hurry(Deadline.after(0.0, first.clock))
+    first.inbox.put_event(ShutDown("timeout", Deadline.after(LONG_S, first.clock)))
+    first.start()
+    first.join()
+    second = make()
+    second.inbox.put_event(ShutDown("spindown", Deadline.after(LONG_S, second.clock)))
+
+    second.start()
+    second.join()
+
+    assert lines(collector) == said
+    assert files(tmp_path) == []
+    assert "logs received 6000 delivered 6000 dropped 0 held 0 spooled 0" in second.books
+
+
+def test_post_that_neither_time_nor_disk_is_left_for_is_counted(make: Make) -> None:
+    life = make(SPOOL_BYTES="0")
+    end = ShutDown("spindown", Deadline.after(LONG_S, life.clock))
+    life.says("too late")
+    life.inbox.put_event(end)
+    life.forwarder.hurry(Deadline.after(0.0, life.clock))
+
+    life.start()
+    life.join()
+
+    assert end.done.is_set()
+    assert life.books.startswith("records received 0 posts dropped 1 (not spooled 1); ")
+
+
+class Late(Body):
+    """A body whose conversion begins only when the collector has something."""
+
+    __slots__ = ("_collector",)
+
+    def __init__(self, content: bytes, collector: FakeCollector) -> None:
+        self.content = content
+        self._collector = collector
+
+    @property
+    def observed_ns(self) -> int:  # type: ignore[override]
+        assert self._collector.wait_for(lambda: lines(self._collector), LONG_S)
+        return OBSERVED_NS
+
+
+def test_what_is_converted_at_the_end_is_sent_while_the_rest_is_converted(
+    make: Make, collector: FakeCollector
+) -> None:
+    life = make(FLUSH="shutdown")
+    life.invoke()
+    life.says("first")
+    life.inbox.put_body(Late(post(event("function", "second")), collector))
+    life.ends()
+    life.reports()
+    end = ShutDown("timeout", Deadline.after(LONG_S, life.clock))
+    life.forwarder.hurry(end.deadline)
+    life.inbox.put_event(end)
+
+    life.start()
+    life.join()
+
+    assert lines(collector) == ["first", "second"]
+    # The invocation has ended as its runtimeDone says, which comes last, and not as SHUTDOWN says.
+    assert [(span.name, span.status.code) for _, _, span in collector.spans()] == [("invocation", 0)]
+    assert "faas.timeouts" not in {metric.name for _, _, metric in collector.metrics()}
+
+
+class Followed(Body):
+    """A body that, when it is converted, is followed by another one."""
+
+    __slots__ = ("_inbox",)
+
+    def __init__(self, content: bytes, inbox: Inbox) -> None:
+        self.content = content
+        self._inbox = inbox
+
+    @property
+    def observed_ns(self) -> int:  # type: ignore[override]
+        self._inbox.put_body(Body(post(event("function", "the last")), OBSERVED_NS))
+        return OBSERVED_NS
+
+
+def test_what_came_while_the_end_was_dealt_with_is_kept(make: Make, collector: FakeCollector) -> None:
+    life = make(LISTENER="tcp")
+    end = ShutDown("spindown", Deadline.after(0.3, life.clock))
+    with collector.refusing():
+        life.inbox.put_body(Followed(post(event("function", "the last but one")), life.inbox))
+        life.inbox.put_event(end)
+        life.start()
+        life.join()
+
+    assert "logs received 2 delivered 0 dropped 0 held 0 spooled 2" in life.books
+    assert not life.inbox.put_body(Body(b"[]", OBSERVED_NS))
+
+
+def test_little_time_is_enough_to_keep_what_comes(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    with collector.refusing():
+        life.says("a line")
+        life.start()
+        life.shut_down("spindown", 0.2)
+
+    assert "logs received 1 delivered 0 dropped 0 held 0 spooled 1" in life.books
+
+
+def test_disk_makes_room_while_the_circuit_is_open(
+    make: Make, collector: FakeCollector, tmp_path: Path
+) -> None:
+    life = make(OUTBOX_BYTES="65536", FLUSH_BUDGET_MS="100")
+    collector.script(then=c.Response(status=503, headers={"Retry-After": "60"}))
+    life.start()
+    first = life.invoke("first")
+    life.says("a line")
+    life.ends("first")
+    assert first.let_go.wait(LONG_S)
+    collector.wait_for(lambda: len(collector.requests) == 3, LONG_S)
+
+    for number in range(5):
+        life.says(f"{number} " + "x" * 10_000)
+    assert life.invoke("second").let_go.wait(LONG_S)
+    assert life.invoke("third").let_go.wait(LONG_S)
+
+    assert [name for name in files(tmp_path) if "-logs-" in name]
+    life.reports("third")
+    life.shut_down("timeout")
+    assert "logs received 6 delivered 0 dropped 0 held 0 spooled 6" in life.books
+
+
+def test_spans_of_many_invocations_do_not_wait_for_a_flush(make: Make, collector: FakeCollector) -> None:
+    life = make(FLUSH="shutdown")
+    life.start()
+
+    done = {"status": "success"}
+    life.posts(*[event("platform.runtimeDone", done | {"requestId": f"{number}"}) for number in range(2_100)])
+    life.shut_down()
+
+    # At least two requests' worth: what had gathered, and the rest.
+    assert len([span for _, _, span in collector.spans()]) == 2_100
+
+
+def test_state_of_our_own_delivery_is_among_the_metrics(make: Make, collector: FakeCollector) -> None:
+    life = make()
+    life.start()
+    invoked = life.invoke()
+    life.says("a line")
+    life.ends()
+    assert invoked.let_go.wait(LONG_S)
+
+    life.reports()
+    life.shut_down()
+
+    names = {metric.name for _, _, metric in collector.metrics()}
+    assert "otel.sdk.exporter.log.exported" in names
+
+
+def test_when_something_of_ours_breaks_what_is_held_goes_to_disk(
+    make: Make, collector: FakeCollector, tmp_path: Path
+) -> None:
+    life = make(FLUSH="shutdown")
+    with collector.refusing():
+        life.start()
+        life.says("held")
+        life.inbox.put_event(ShutDown("timeout", None))  # type: ignore[arg-type]  # what breaks it
+        life.join()
+
+    assert isinstance(life.failure, AttributeError)
+    # As it came, where there was no time to convert it.
+    assert len([name for name in files(tmp_path) if "-logs-" in name or "-posts-" in name]) == 1
+    assert "spooled 1" in life.books
+
+
+def test_when_something_of_ours_breaks_at_the_end_what_is_not_converted_goes_to_disk(
+    make: Make, tmp_path: Path
+) -> None:
+    life = make()
+    life.forwarder.hurry(Deadline.after(LONG_S, life.clock))
+    life.says("not converted")
+    life.inbox.put_event(ShutDown("timeout", None))  # type: ignore[arg-type]  # what breaks it
+
+    life.start()
+    life.join()
+
+    assert isinstance(life.failure, AttributeError)
+    assert life.books.startswith("records received 0 posts spooled 1; ")

@@ -1,12 +1,24 @@
-"""Options and fixtures that every test may use."""
+"""Options, fixtures and the hypothesis profile of all tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.collector import FakeCollector
 from tests.support.opt_tree import assemble
+
+# The only profile. How long an example takes says something about the machine, not about the property.
+settings.register_profile(
+    "project",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+    print_blob=True,
+)
+settings.load_profile("project")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -14,19 +26,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--opt",
         type=Path,
         default=None,
-        help="an assembled /opt folder to test instead of this checkout's (an unpacked layer, say)",
+        help="test this /opt folder, e.g. an unpacked layer, instead of one assembled from the checkout",
     )
 
 
 @pytest.fixture(scope="session")
 def opt(request: pytest.FixtureRequest) -> Path:
-    """A folder as Lambda's /opt, with the extension in it."""
-    given: Path | None = request.config.getoption("--opt")
-    return given.resolve() if given else assemble()
+    """Return a folder like Lambda's /opt that contains the extension."""
+    folder: Path | None = request.config.getoption("--opt")
+    return folder.resolve() if folder else assemble()
 
 
 @pytest.fixture
 def collector() -> Iterator[FakeCollector]:
-    """An OTLP receiver that takes everything, until a test's script says otherwise."""
+    """Run an OTLP receiver that accepts every request unless the test scripts other responses."""
     with FakeCollector() as collector:
         yield collector

@@ -2,4 +2,4 @@
 
 from hypothesis import settings
 
-FAST = settings(max_examples=60, deadline=None, derandomize=True)
+FAST = settings(max_examples=60)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from telemetry_forwarder.receiver.listener import Listener
-    from telemetry_forwarder.receiver.messages import Invoked, ShutDown
+    from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
     from telemetry_forwarder.worker.thread import Worker
 
 # Lambda gives an init 10 s; whatever is not warm by then warms up beside the first invocation.
@@ -86,13 +86,13 @@ class Session:
         warm_up = WarmUp()
         warm_up.wait_for_threads()
         from telemetry_forwarder.receiver.listener import Listener
-        from telemetry_forwarder.receiver.messages import Subscribed
+        from telemetry_forwarder.receiver.messages import SubscriptionResult
         from telemetry_forwarder.worker.thread import Worker
 
         self._worker = worker = Worker(
             self._settings, self._environ, self._registration, self._clock, self.log, warm_up
         )
-        worker.inbox.put_event(Subscribed(self.has_telemetry))
+        worker.inbox.put_event(SubscriptionResult(self.has_telemetry))
         self._listener = Listener(self._settings.listener, self._server, worker.inbox, self._clock)
         self._listener.start()
         worker.start()
@@ -105,15 +105,15 @@ class Session:
         Without telemetry there is nothing to hold an invocation for, nor the end for a worker that has yet to begin:
         where the CPU is busy, its imports take seconds.
         """
-        from telemetry_forwarder.receiver.messages import Invoked, ShutDown
+        from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
 
         # What is neither is an event of a kind that does not exist yet.
         match self._read(event):
-            case Invoked() as invoked:
+            case InvokeEvent() as invoked:
                 self.start().tell(invoked)
                 if self.has_telemetry:
-                    invoked.let_go.wait(invoked.deadline.less(_MARGIN_S).left_s())
-            case ShutDown() as shut_down:
+                    invoked.released.wait(invoked.deadline.less(_MARGIN_S).left_s())
+            case ShutdownEvent() as shut_down:
                 worker = self.start()
                 worker.tell(shut_down)
                 if self.has_telemetry or worker.is_warm.is_set():
@@ -128,18 +128,18 @@ class Session:
         else:
             self._server.close()
 
-    def _read(self, event: bytes) -> "Invoked | ShutDown | None":
+    def _read(self, event: bytes) -> "InvokeEvent | ShutdownEvent | None":
         """Take *event* apart. Nothing in it is sure but its type."""
-        from telemetry_forwarder.receiver.messages import Invoked, ShutDown
+        from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
 
         said = _parsed(event)
         deadline = self._deadline(_at(said, "deadlineMs"))
         match _at(said, "eventType"):
             case "INVOKE":
                 arn, trace_header = _at(said, "invokedFunctionArn"), _at(said, "tracing", "value")
-                return Invoked(_text(_at(said, "requestId")), _text(arn), _text(trace_header), deadline)
+                return InvokeEvent(_text(_at(said, "requestId")), _text(arn), _text(trace_header), deadline)
             case "SHUTDOWN":
-                return ShutDown(_text(_at(said, "shutdownReason")), deadline)
+                return ShutdownEvent(_text(_at(said, "shutdownReason")), deadline)
         return None
 
     def _deadline(self, unix_ms: object) -> Deadline:

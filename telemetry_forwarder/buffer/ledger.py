@@ -32,7 +32,7 @@ class Tally:
     spooled: int = 0
     dropped: Mapping[str, int] = _NONE
     """By reason."""
-    left_out: Mapping[str, int] = _NONE
+    filtered: Mapping[str, int] = _NONE
     """By reason: records that a setting keeps out of this signal. They were never received for it."""
 
     @property
@@ -72,12 +72,12 @@ class Snapshot:
 
 
 class _Account:
-    __slots__ = ("delivered", "dropped", "held", "left_out", "received", "rejected", "restored", "spooled")
+    __slots__ = ("delivered", "dropped", "filtered", "held", "received", "rejected", "restored", "spooled")
 
     def __init__(self) -> None:
         self.received = self.restored = self.delivered = self.rejected = self.held = self.spooled = 0
         self.dropped: dict[str, int] = {}
-        self.left_out: dict[str, int] = {}
+        self.filtered: dict[str, int] = {}
 
 
 class Ledger:
@@ -114,12 +114,12 @@ class Ledger:
         """Posts that we had no room for. No loss of ours: Lambda sends them again, or says that it dropped them."""
         self._posts_refused += count
 
-    def posts_repeated(self, count: int) -> None:
+    def duplicate_posts(self, count: int) -> None:
         """Posts that Lambda gave twice. Their records are in the books once."""
         self._posts_repeated += count
 
-    def left_out(self, signal: str, count: int, reason: str) -> None:
-        _add(self._accounts[signal].left_out, reason, count)
+    def filtered(self, signal: str, count: int, reason: str) -> None:
+        _add(self._accounts[signal].filtered, reason, count)
 
     def received(self, signal: str, count: int) -> None:
         """From Lambda into memory."""
@@ -186,7 +186,7 @@ class Ledger:
         if self._posts_refused:
             line += f" posts refused for now {self._posts_refused}"
         if self._posts_repeated:
-            line += f" posts told twice {self._posts_repeated}"
+            line += f" duplicate posts {self._posts_repeated}"
         return "; ".join([line, *map(_in_words, snapshot.tallies)])
 
 
@@ -204,7 +204,7 @@ def _tally(signal: str, account: _Account) -> Tally:
         held=account.held,
         spooled=account.spooled,
         dropped=dict(account.dropped),
-        left_out=dict(account.left_out),
+        filtered=dict(account.filtered),
     )
 
 
@@ -217,8 +217,8 @@ def _in_words(tally: Tally) -> str:
         words.append(f"rejected {tally.rejected}")
     words.append(f"dropped {tally.all_dropped}{_by_reason(tally.dropped)}")
     words.append(f"held {tally.held} spooled {tally.spooled}")
-    if tally.left_out:
-        words.append(f"left out {sum(tally.left_out.values())}{_by_reason(tally.left_out)}")
+    if tally.filtered:
+        words.append(f"filtered {sum(tally.filtered.values())}{_by_reason(tally.filtered)}")
     return " ".join(words)
 
 

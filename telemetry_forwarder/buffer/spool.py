@@ -30,7 +30,7 @@ _SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 @frozen
-class Entry:
+class SpooledBatch:
     """A batch that is being sent while its file is still there."""
 
     file: SpoolFile
@@ -116,7 +116,7 @@ class Spool:
                 left = [batch for batch in left if not self._is_written(folder, batch, deadline)]
         return left
 
-    def take(self, signal: str) -> Entry | None:
+    def take(self, signal: str) -> SpooledBatch | None:
         """The oldest batch of *signal* on disk, moved to memory to be sent; None where there is none.
 
         Its file stays until `done`: a process that dies while it sends finds the file again.
@@ -128,7 +128,7 @@ class Spool:
                 entry = self._oldest(self._waiting[signal])
         return entry
 
-    def done(self, entry: Entry) -> None:
+    def done(self, entry: SpooledBatch) -> None:
         """The fate of all of *entry* is known, or is now in other hands: its file can go."""
         self._batches_bytes -= on_disk(entry.file.size_bytes)
         with (
@@ -138,7 +138,7 @@ class Spool:
         ):
             spool_files.remove(folder, entry.file.name)
 
-    def put_back(self, entry: Entry) -> None:
+    def put_back(self, entry: SpooledBatch) -> None:
         """*entry* was not sent: it is again the oldest on disk. Nothing is written, for its file is there."""
         self._ledger.spooled(entry.batch.signal, entry.batch.items)
         self._waiting[entry.file.signal].appendleft(entry.file)
@@ -221,7 +221,7 @@ class Spool:
                 return False
         return needed <= self._limit_bytes
 
-    def _oldest(self, line: deque[SpoolFile]) -> Entry | None:
+    def _oldest(self, line: deque[SpoolFile]) -> SpooledBatch | None:
         try:
             with self._folder() as folder:
                 while line:
@@ -234,7 +234,7 @@ class Spool:
                 self._lose(line.popleft(), SPOOL_GONE)
         return None
 
-    def _opened(self, folder: int, file: SpoolFile) -> Entry | None:
+    def _opened(self, folder: int, file: SpoolFile) -> SpooledBatch | None:
         batch = None
         try:
             batch = self._format.batch(file, spool_files.read_whole(folder, file))
@@ -249,7 +249,7 @@ class Spool:
             self._set_aside(folder, file.name, "half-written" if file.is_part else "damaged")
             return None
         self._ledger.unspooled(batch.signal, batch.items)
-        return Entry(file, batch)
+        return SpooledBatch(file, batch)
 
     def _lose(self, file: SpoolFile, reason: str) -> None:
         self._batches_bytes -= on_disk(file.size_bytes)

@@ -36,7 +36,7 @@ class Store:
         """Take in new batches. Where memory is full, what is in it goes to disk."""
         for batch in batches:
             if not self._outbox.has_room_for(batch):
-                self.write_down(self._soon())
+                self.spool_all(self._soon())
             if not self._outbox.put(batch):
                 self._put_on_disk(batch)
 
@@ -44,7 +44,7 @@ class Store:
         """Take back what was taken, to disk; to memory, where there is no room or no time for it there."""
         self._outbox.put_back(self._spool.write(list(batches), deadline))
 
-    def write_down(self, deadline: Deadline) -> None:
+    def spool_all(self, deadline: Deadline) -> None:
         """Write everything to disk, as far as there is room and time."""
         self.put_back(self._outbox.take_all(), deadline)
 

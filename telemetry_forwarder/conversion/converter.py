@@ -104,7 +104,7 @@ class Converter:
         records = [*decoder.decode(body, observed_ns), *decoder.give_up()]
         self._ledger.records_received(len(records))
         if not self._has_logs:
-            self._ledger.left_out(LOGS, len(records), NOT_WANTED)
+            self._ledger.filtered(LOGS, len(records), NOT_WANTED)
             return []
         for record in records:
             self._add_past(record)
@@ -205,14 +205,14 @@ class Converter:
                 if self._has_logs:
                     self._logs.add_malformed(record)
                 else:
-                    self._ledger.left_out(LOGS, 1, NOT_WANTED)
+                    self._ledger.filtered(LOGS, 1, NOT_WANTED)
             case Event():
                 self._add_event(record)
 
     def _add_event(self, event: Event) -> None:
         self._lines.forget()
         if not self._invocations.observe(event):
-            self._ledger.left_out(LOGS, 1, "told twice")
+            self._ledger.filtered(LOGS, 1, "told twice")
             return
         self._news += 1
         match event:
@@ -234,7 +234,7 @@ class Converter:
                 event, self._invocations.of_line(request_id, event.time_ns) if request_id else None
             )
         else:
-            self._ledger.left_out(LOGS, 1, "said by spans and metrics")
+            self._ledger.filtered(LOGS, 1, "said by spans and metrics")
 
     def _name_instance(self, instance_id: str) -> None:
         """The environment's name, where it is the log stream's: metrics do without, or each would be a series.

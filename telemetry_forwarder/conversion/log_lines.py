@@ -52,7 +52,7 @@ class LogLines:
             if self._invocations.is_only_attempt(invocation):
                 self._usual.learn(record, line, fixed, invocation)
         else:
-            self._ledger.left_out(LOGS, 1, NOT_WANTED)
+            self._ledger.filtered(LOGS, 1, NOT_WANTED)
 
     def add_alone(self, record: LogLine) -> None:
         """To no invocation: a line of an extension, or of an earlier life.
@@ -60,11 +60,11 @@ class LogLines:
         Those of this life have nothing to do with the latter, even where a retry has the same id.
         """
         if record.origin == "extension" and is_own_line(record.record):
-            self._ledger.left_out(LOGS, 1, "own line")
+            self._ledger.filtered(LOGS, 1, "own line")
         elif self._are_wanted:
             self._encoder.add_line(record, read_line(record.record, keep_raw=self._keep_raw), None)
         else:
-            self._ledger.left_out(LOGS, 1, NOT_WANTED)
+            self._ledger.filtered(LOGS, 1, NOT_WANTED)
 
     def _owner_of_stranger(self, line: ParsedLine, time_ns: int) -> Invocation | None:
         """The invocation of a line whose id nobody knows: it is the user's, and tells nothing."""

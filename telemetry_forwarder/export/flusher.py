@@ -1,6 +1,6 @@
 """Sends what is held, each signal by itself and beside the worker: from disk first, then from memory.
 
-A flush waits for nobody and nobody has to wait for it: the worker goes on meanwhile, and is told by a `Sent` in
+A flush waits for nobody and nobody has to wait for it: the worker goes on meanwhile, and is told by a `SendFinished` in
 the inbox when something has come to an end. So an endpoint may take its time, and no request is broken off only
 because the function must not wait any longer.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
-from telemetry_forwarder.buffer.spool import Entry, Spool
+from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
 from telemetry_forwarder.buffer.store import SPOOL_S
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import SIGNALS, Batch
@@ -18,7 +18,7 @@ from telemetry_forwarder.export.delivery import Delivery
 from telemetry_forwarder.export.route import Result
 from telemetry_forwarder.export.sender_thread import SenderThread
 from telemetry_forwarder.receiver.inbox import Inbox
-from telemetry_forwarder.receiver.messages import Sent
+from telemetry_forwarder.receiver.messages import SendFinished
 
 
 @state
@@ -26,7 +26,7 @@ class _Way:
     """What is being sent of one signal."""
 
     batch: Batch
-    entry: Entry | None
+    entry: SpooledBatch | None
     """Where it comes from disk."""
     outcome: Callable[[], Result]
 
@@ -107,7 +107,7 @@ class Flusher:
         self._ways[signal] = _Way(batch, entry, piece.result)
         return piece.start
 
-    def _settle(self, result: Result, entry: Entry | None) -> bool:
+    def _settle(self, result: Result, entry: SpooledBatch | None) -> bool:
         """Say whether all of it is done with."""
         held = result.held
         if entry is not None and held is not None and held.items == entry.batch.items:
@@ -156,5 +156,5 @@ class _Work:
             return Result(batch, dropped={f"failed with {type(exc).__name__}": batch.items})
         finally:
             # The worker first: without it the flush would never be over.
-            self._inbox.put_event(Sent(batch.signal))
+            self._inbox.put_event(SendFinished(batch.signal))
             self._delivery.relay.go_on()

@@ -53,7 +53,7 @@ class FlushPolicy:
         self._last_word_until = Deadline.after(0.0, clock)
         self._drains = 0
 
-    def telemetry_is_unsupported(self) -> None:
+    def telemetry_unavailable(self) -> None:
         """The subscription was not taken: nothing will ever say that an invocation is over."""
         self._has_runtime_done = False
 
@@ -62,7 +62,7 @@ class FlushPolicy:
         self._cadence.invoked()
         self._requests.invoked(request_id)
         self._invoked_at = Moment.now(self._clock)
-        self._hold_until = deadline.less(self._settings.margin_s)
+        self._hold_until = deadline.less(self._settings.release_margin_s)
         self._waits_for_end = self._is_end_awaited()
         self._has_flushed_end = False
         is_open = self._waits_for_end and self._requests.is_running
@@ -95,9 +95,9 @@ class FlushPolicy:
         self._was_delivered = was_delivered
 
     def shutting_down(self, deadline: Deadline) -> None:
-        self._drain_until = deadline.less(self._settings.spool_s)
-        self._report_until = self._drain_until.within(self._settings.report_s)
-        self._last_word_until = deadline.less(self._settings.spool_s - _LAST_WORD_S)
+        self._drain_until = deadline.less(self._settings.spool_reserve_s)
+        self._report_until = self._drain_until.within(self._settings.report_wait_s)
+        self._last_word_until = deadline.less(self._settings.spool_reserve_s - _LAST_WORD_S)
 
     def step(self) -> Step:
         if self._drain_until and self._report_until:
@@ -111,7 +111,7 @@ class FlushPolicy:
         if not self._is_waiting(now):
             self._hold_until = None
         return Step(
-            may_ask_next=self._hold_until is None,
+            may_call_next=self._hold_until is None,
             flush=flush,
             wake_in_s=self._wake_in_s(now),
             should_spool=self._is_circuit_open and self._is_nearly_full,
@@ -178,7 +178,7 @@ class FlushPolicy:
         return self._longest() if left_s >= self._settings.budget_s * _WORTH_TRYING else None
 
     def _longest(self) -> Deadline:
-        return Deadline.after(self._settings.longest_s, self._clock)
+        return Deadline.after(self._settings.flush_limit_s, self._clock)
 
     def _is_alive(self) -> bool:
         """Whether the sandbox is not about to freeze, as far as we know."""
@@ -192,7 +192,7 @@ class FlushPolicy:
         if self._waits_for_end and self._may_wait:
             # What an earlier invocation has left goes with the flush at the end of this one.
             since.append(self._invoked_at)
-        return self._settings.every_s - min([now.since_s(moment) for moment in since if moment])
+        return self._settings.interval_s - min([now.since_s(moment) for moment in since if moment])
 
     def _is_pressing(self, now: Moment) -> bool:
         return self._is_nearly_full and not self._is_circuit_open and self._retry_in_s(now) <= 0
@@ -217,20 +217,20 @@ class FlushPolicy:
     def _drain(self, until: Deadline, report_until: Deadline) -> Step:
         """Flush what is there, take in the last report, flush that; what failed once is for the spool."""
         if self._under_way and self._last_word_until.left_s():
-            return Step(may_ask_next=False, wake_in_s=self._last_word_until.left_s())
+            return Step(may_call_next=False, wake_in_s=self._last_word_until.left_s())
         can_flush = self._held_since and not until.is_over()
         if can_flush and not self._drains:
             return self._drain_now(until)
         if self._awaits_report() and not report_until.is_over():
-            return Step(may_ask_next=False, wake_in_s=report_until.left_s())
+            return Step(may_call_next=False, wake_in_s=report_until.left_s())
         if can_flush and self._drains == 1 and self._was_delivered:
             return self._drain_now(until)
-        return Step(may_ask_next=False, is_over=True)
+        return Step(may_call_next=False, is_over=True)
 
     def _drain_now(self, until: Deadline) -> Step:
         self._drains += 1
         self._under_way = until
-        return Step(may_ask_next=False, flush=until)
+        return Step(may_call_next=False, flush=until)
 
     def _awaits_report(self) -> bool:
         return self._has_runtime_done and (self._is_managed or not self._requests.has_report)

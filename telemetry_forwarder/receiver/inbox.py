@@ -11,7 +11,13 @@ from telemetry_forwarder.receiver.messages import Body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from telemetry_forwarder.receiver.messages import Invoked, Item, Sent, ShutDown, Subscribed
+    from telemetry_forwarder.receiver.messages import (
+        InvokeEvent,
+        Item,
+        SendFinished,
+        ShutdownEvent,
+        SubscriptionResult,
+    )
 
 # What a body costs beside its bytes. Without it, posts of nothing could come for ever.
 _OVERHEAD_BYTES = 256
@@ -42,7 +48,7 @@ class Inbox:
             self._append(body)
             return True
 
-    def put_body_when_it_fits(self, body: Body) -> None:
+    def put_body_blocking(self, body: Body) -> None:
         """Block until there is room for *body*, then take it. Once closed, neither."""
         while True:
             with self._lock:
@@ -72,7 +78,7 @@ class Inbox:
             self._is_closed = True
         self._has_room_again.ring()
 
-    def put_event(self, event: "Invoked | ShutDown | Subscribed | Sent") -> None:
+    def put_event(self, event: "InvokeEvent | ShutdownEvent | SubscriptionResult | SendFinished") -> None:
         with self._lock:
             self._add(event)
 

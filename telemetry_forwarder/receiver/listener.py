@@ -230,7 +230,7 @@ class _TcpConnection:
 
     def _put(self, lines: bytes) -> None:
         if lines:
-            self._inbox.put_body_when_it_fits(Body(lines, self._clock.unix_ns()))
+            self._inbox.put_body_blocking(Body(lines, self._clock.unix_ns()))
 
 
 _Connection = _HttpConnection | _TcpConnection

@@ -17,20 +17,20 @@ class Body:
         self.observed_ns = observed_ns
 
 
-class Invoked:
-    """Lambda's INVOKE. Whoever waits before asking for `next` waits for *let_go*."""
+class InvokeEvent:
+    """Lambda's INVOKE. Whoever waits before asking for `next` waits for *released*."""
 
-    __slots__ = ("arn", "deadline", "let_go", "request_id", "trace_header")
+    __slots__ = ("arn", "deadline", "released", "request_id", "trace_header")
 
     def __init__(self, request_id: str, arn: str, trace_header: str, deadline: "Deadline") -> None:
         self.request_id = request_id
         self.arn = arn
         self.trace_header = trace_header
         self.deadline = deadline
-        self.let_go = Latch()
+        self.released = Latch()
 
 
-class ShutDown:
+class ShutdownEvent:
     """Lambda's SHUTDOWN. Everything is over when *done*, and in any case at *deadline*."""
 
     __slots__ = ("deadline", "done", "reason")
@@ -41,12 +41,12 @@ class ShutDown:
         self.done = Latch()
 
     @property
-    def is_for_good(self) -> bool:
+    def ends_environment(self) -> bool:
         """Whether this environment has no other life: after a failure it begins anew, and finds what is on disk."""
         return self.reason.lower() == "spindown"
 
 
-class Subscribed:
+class SubscriptionResult:
     """How the subscription went. Without telemetry nobody may wait for any."""
 
     __slots__ = ("has_telemetry",)
@@ -55,7 +55,7 @@ class Subscribed:
         self.has_telemetry = has_telemetry
 
 
-class Sent:
+class SendFinished:
     """What was on its way for *signal* has come to an end, one way or the other."""
 
     __slots__ = ("signal",)
@@ -65,4 +65,4 @@ class Sent:
 
 
 if TYPE_CHECKING:
-    Item = Body | Invoked | ShutDown | Subscribed | Sent
+    Item = Body | InvokeEvent | ShutdownEvent | SubscriptionResult | SendFinished

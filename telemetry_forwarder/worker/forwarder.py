@@ -20,7 +20,13 @@ from telemetry_forwarder.flushing.policy import FlushPolicy
 from telemetry_forwarder.otlp.self_metrics import SelfMetrics
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.inbox import Inbox
-from telemetry_forwarder.receiver.messages import Body, Invoked, Sent, ShutDown, Subscribed
+from telemetry_forwarder.receiver.messages import (
+    Body,
+    InvokeEvent,
+    SendFinished,
+    ShutdownEvent,
+    SubscriptionResult,
+)
 from telemetry_forwarder.worker.backlog import Backlog
 from telemetry_forwarder.worker.memory import FreeMemory
 from telemetry_forwarder.worker.replay import PIECE_BYTES
@@ -59,8 +65,8 @@ class Forwarder:
         self._signals = signals
         self._repeats = repeats
         self._free_memory = FreeMemory()
-        self._waiting: list[Invoked] = []
-        self._shut_down: ShutDown | None = None
+        self._waiting: list[InvokeEvent] = []
+        self._shut_down: ShutdownEvent | None = None
         self._is_draining = False
         self._has_flushed = False
         self._has_telemetry = True
@@ -85,13 +91,13 @@ class Forwarder:
     def _work(self) -> None:
         while True:
             step = self._next_step()
-            if step.may_ask_next:
+            if step.may_call_next:
                 self._let_go()
             if self._has_flushed:
                 self._has_flushed = False
                 self._free_memory.give_back()
             if step.should_spool:
-                self._holding.write_down(Deadline.after(SPOOL_S, self._clock))
+                self._holding.spool_all(Deadline.after(SPOOL_S, self._clock))
             if step.flush is not None:
                 self._begin_flush(step.flush)
                 # To begin it has taken its time: how long to wait is another step's.
@@ -126,7 +132,7 @@ class Forwarder:
         has_come = bool(items)
         try:
             for item in items:
-                if isinstance(item, ShutDown):
+                if isinstance(item, ShutdownEvent):
                     # Before the posts that came first: there may be more of them than time.
                     self._end_backlog(item)
             while items:
@@ -160,36 +166,36 @@ class Forwarder:
             self._conversion.shut_down(self._shut_down.reason, self._clock.unix_ns())
             self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
 
-    def _end_backlog(self, shut_down: ShutDown) -> None:
+    def _end_backlog(self, shut_down: ShutdownEvent) -> None:
         self._backlog.end(shut_down.deadline)
-        if shut_down.is_for_good:
+        if shut_down.ends_environment:
             self._backlog.end_for_good()
 
-    def _take(self, item: Body | Invoked | ShutDown | Subscribed | Sent) -> None:
+    def _take(self, item: Body | InvokeEvent | ShutdownEvent | SubscriptionResult | SendFinished) -> None:
         match item:
             case Body():
                 self._take_body(item)
-            case Invoked():
+            case InvokeEvent():
                 self._waiting.append(item)
                 self._policy.invoked(item.request_id, item.deadline)
                 self._conversion.invoked(item.request_id, item.arn, item.trace_header, self._clock.unix_ns())
                 if self._conversion.has_ended(item.request_id):
                     self._policy.runtime_done(item.request_id, self._clock.unix_ns())
-            case Sent():
+            case SendFinished():
                 self._flush.sent(item.signal)
                 self._note_flush()
-            case ShutDown():
+            case ShutdownEvent():
                 self._end_backlog(item)
                 self._shut_down = item
                 self._policy.shutting_down(item.deadline)
-            case Subscribed():
+            case SubscriptionResult():
                 self._has_telemetry = item.has_telemetry
                 if not item.has_telemetry:
-                    self._policy.telemetry_is_unsupported()
+                    self._policy.telemetry_unavailable()
 
     def _take_body(self, body: Body) -> None:
         if self._is_repeated(body):
-            self._ledger.posts_repeated(1)
+            self._ledger.duplicate_posts(1)
         else:
             self._convert(body)
 
@@ -217,7 +223,7 @@ class Forwarder:
 
     def _let_go(self) -> None:
         while self._waiting:
-            self._waiting.pop().let_go.set()
+            self._waiting.pop().released.set()
 
     def _begin_flush(self, deadline: Deadline) -> None:
         self._is_draining = self._shut_down is not None
@@ -225,7 +231,7 @@ class Forwarder:
             self._conversion.shut_down(self._shut_down.reason, self._clock.unix_ns())
         own = self._own_metrics.take(self._clock.monotonic_s(), is_last=self._shut_down is not None)
         self._holding.put(self._conversion.take(self._clock.unix_ns(), own))
-        is_last_chance = self._shut_down is not None and self._shut_down.is_for_good
+        is_last_chance = self._shut_down is not None and self._shut_down.ends_environment
         self._flush.begin(deadline, is_last_chance=is_last_chance)
         self._note_flush()
 
@@ -237,11 +243,11 @@ class Forwarder:
             self._has_flushed = True
             self._log.debug(self._ledger.summary)
 
-    def _finish(self, shut_down: ShutDown) -> None:
+    def _finish(self, shut_down: ShutdownEvent) -> None:
         deadline = shut_down.deadline.less(min(SPOOL_S / 2, shut_down.deadline.left_s() / 4))
         self._holding.put_back(self._flush.abandon(), deadline)
         self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
-        self._holding.write_down(deadline)
+        self._holding.spool_all(deadline)
         # What was taken from Lambda since then has nobody else to keep it.
         self._inbox.close()
         for item in self._inbox.take(0.0):
@@ -255,7 +261,7 @@ class Forwarder:
         shut_down.done.set()
 
     def _close_books(self, deadline: Deadline) -> None:
-        self._holding.write_down(deadline)
+        self._holding.spool_all(deadline)
         self._holding.drop()
         self._ledger.posts_refused(self._inbox.take_refusals())
         self._log.info(self._ledger.summary())

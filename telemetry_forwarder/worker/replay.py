@@ -3,7 +3,7 @@
 from collections import deque
 
 from telemetry_forwarder.buffer.ledger import Ledger
-from telemetry_forwarder.buffer.spool import Entry, Spool
+from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
 from telemetry_forwarder.buffer.store import SPOOL_S
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import Converter
@@ -22,7 +22,7 @@ class Replay:
         self._spool = spool
         self._ledger = ledger
         self._clock = clock
-        self._entry: Entry | None = None
+        self._entry: SpooledBatch | None = None
         """A post of which some pieces may be converted already."""
         self._pieces: deque[bytes] = deque()
         self._made: list[Batch] = []
@@ -66,14 +66,14 @@ class Replay:
             self._entry = None
             self._made = []
 
-    def _opened(self) -> Entry | None:
+    def _opened(self) -> SpooledBatch | None:
         entry = self._spool.take(POSTS)
         if entry is not None:
             self._pieces = deque(pieces(entry.batch.body, PIECE_BYTES))
         self._entry = entry
         return entry
 
-    def _convert_piece(self, entry: Entry) -> None:
+    def _convert_piece(self, entry: SpooledBatch) -> None:
         try:
             self._made += self._conversion.take_in_past(self._pieces.popleft(), entry.file.ordinal)
         except Exception as exc:

@@ -7,7 +7,7 @@ import threading
 
 from telemetry_forwarder.core.sync import Latch
 from telemetry_forwarder.receiver.inbox import Inbox
-from telemetry_forwarder.receiver.messages import Body, Invoked, ShutDown
+from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ class Worker:
         self._log = log
         self._warm_up = warm_up
         self._forwarder: Forwarder | None = None
-        self._told: Invoked | ShutDown | None = None
+        self._told: InvokeEvent | ShutdownEvent | None = None
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def tell(self, event: Invoked | ShutDown) -> None:
+    def tell(self, event: InvokeEvent | ShutdownEvent) -> None:
         """Pass on Lambda's event. On SHUTDOWN, what is being sent is told to hurry: its time was another."""
         self._told = event
         self._hurry()
@@ -57,7 +57,7 @@ class Worker:
 
     def _hurry(self) -> None:
         # Whichever comes first, SHUTDOWN or the forwarder: the thread of the other one gets here.
-        if (forwarder := self._forwarder) is not None and isinstance(told := self._told, ShutDown):
+        if (forwarder := self._forwarder) is not None and isinstance(told := self._told, ShutdownEvent):
             forwarder.hurry(told.deadline)
 
     def _run(self) -> None:
@@ -87,7 +87,7 @@ class Worker:
         lost_bodies = 0
         while True:
             lost_bodies += sum(isinstance(item, Body) for item in items)
-            is_over = any(isinstance(item, ShutDown) for item in items)
+            is_over = any(isinstance(item, ShutdownEvent) for item in items)
             if is_over and lost_bodies:
                 self._log.error(f"{lost_bodies} posts of telemetry were dropped after that")
             for item in items:
@@ -99,9 +99,9 @@ class Worker:
 
 def _let_go(item: "Item") -> None:
     match item:
-        case Invoked():
-            item.let_go.set()
-        case ShutDown():
+        case InvokeEvent():
+            item.released.set()
+        case ShutdownEvent():
             item.done.set()
         case _:
             pass  # Nobody waits for these.

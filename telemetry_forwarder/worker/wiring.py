@@ -142,10 +142,10 @@ def _own_folder(path: str) -> str:
 def _policy(settings: Settings, environ: Mapping[str, str], clock: Clock) -> FlushPolicy:
     terms = FlushSettings(
         mode=Mode(settings.flush),
-        every_s=settings.flush_every_s or _EVERY_S,
+        interval_s=settings.flush_every_s or _EVERY_S,
         budget_s=settings.flush_budget_ms / 1_000,
-        longest_s=_LONGEST_S,
-        spool_s=SPOOL_S,
+        flush_limit_s=_LONGEST_S,
+        spool_reserve_s=SPOOL_S,
     )
     return FlushPolicy(
         terms, clock, has_runtime_done="platform" in settings.types, is_managed=_is_managed(environ)

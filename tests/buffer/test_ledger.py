@@ -20,7 +20,7 @@ def test_new_books_are_empty() -> None:
         (lambda ledger: ledger.rejected(LOGS, 4), Tally(LOGS, received=10, rejected=4, held=6)),
         (lambda ledger: ledger.spooled(LOGS, 10), Tally(LOGS, received=10, spooled=10)),
         (lambda ledger: ledger.dropped(LOGS, 3, "x"), Tally(LOGS, received=10, dropped={"x": 3}, held=7)),
-        (lambda ledger: ledger.left_out(LOGS, 2, "x"), Tally(LOGS, received=10, held=10, left_out={"x": 2})),
+        (lambda ledger: ledger.filtered(LOGS, 2, "x"), Tally(LOGS, received=10, held=10, filtered={"x": 2})),
     ],
 )
 def test_items_move_from_memory_to_where_they_end(movement: Callable[[Ledger], None], there: Tally) -> None:
@@ -112,14 +112,14 @@ def test_summary_names_every_other_fate_where_there_is_one() -> None:
     ledger.records_lost_by_lambda(7)
     ledger.posts_dropped(1)
     ledger.posts_refused(2)
-    ledger.posts_repeated(3)
+    ledger.duplicate_posts(3)
     ledger.restored(LOGS, 20)
     ledger.unspooled(LOGS, 20)
     ledger.rejected(LOGS, 2)
     ledger.dropped(LOGS, 4, "b")
     ledger.dropped(LOGS, 3, "a")
     ledger.spooled(LOGS, 1)
-    ledger.left_out(LOGS, 5, "not a wanted type")
+    ledger.filtered(LOGS, 5, "not a wanted type")
     ledger.restored(POSTS, 6)
     ledger.received(POSTS, 5)
     ledger.spooled(POSTS, 4)
@@ -128,7 +128,7 @@ def test_summary_names_every_other_fate_where_there_is_one() -> None:
     assert ledger.summary().split("; ")[:2] == [
         "records received 0 lost by Lambda 7 posts dropped 2 (could not be read 1, not spooled 1)"
         " posts restored 6 posts spooled 10"
-        " posts refused for now 2 posts told twice 3",
+        " posts refused for now 2 duplicate posts 3",
         "logs received 0 restored 20 delivered 0 rejected 2 dropped 7 (a 3, b 4) held 10 spooled 1"
-        " left out 5 (not a wanted type 5)",
+        " filtered 5 (not a wanted type 5)",
     ]

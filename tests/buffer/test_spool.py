@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telemetry_forwarder.buffer.ledger import Ledger, Tally
-from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED, SPOOL_FULL, SPOOL_GONE, Entry, Spool
+from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED, SPOOL_FULL, SPOOL_GONE, Spool, SpooledBatch
 from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SIGNALS, SPANS, Batch
@@ -55,7 +55,7 @@ class Life:
             self.ledger.received(batch.signal, batch.items)
         return self.spool.write(batches, Deadline.after(1.0, self.clock))
 
-    def take(self) -> Entry | None:
+    def take(self) -> SpooledBatch | None:
         """The first that there is, whatever its signal."""
         return next((entry for signal in SIGNALS if (entry := self.spool.take(signal))), None)
 

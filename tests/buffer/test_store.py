@@ -9,8 +9,8 @@ from telemetry_forwarder.buffer.store import NOT_SPOOLED, Store
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import LOGS, SPANS, Batch
 from tests.support.backlogs import spool_in
+from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
-from tests.support.said import Said
 
 OUTBOX_BYTES = 100
 
@@ -18,11 +18,11 @@ OUTBOX_BYTES = 100
 class Held:
     """A `Holding` and what it is made of."""
 
-    def __init__(self, folder: Path, said: Said, spool_bytes: int) -> None:
+    def __init__(self, folder: Path, captured: CapturedLog, spool_bytes: int) -> None:
         self.clock = FakeClock()
         self.ledger = Ledger()
         self.outbox = Outbox(self.ledger, limit_bytes=OUTBOX_BYTES)
-        self.spool = spool_in(folder, said, self.ledger, self.clock, spool_bytes)
+        self.spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes)
         self.holding = Store(self.outbox, self.spool, self.ledger, self.clock)
 
     def in_s(self, seconds: float) -> Deadline:
@@ -39,8 +39,8 @@ Make = Callable[..., Held]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    with Said() as said:
-        yield lambda spool_bytes=10_000: Held(tmp_path, said, spool_bytes)
+    with CapturedLog() as captured:
+        yield lambda spool_bytes=10_000: Held(tmp_path, captured, spool_bytes)
 
 
 def test_what_there_is_room_for_waits_in_memory(make: Make) -> None:
@@ -91,7 +91,7 @@ def test_everything_is_written_down(make: Make) -> None:
     held = make()
     held.holding.put([Batch(LOGS, b"x", 3), Batch(SPANS, b"y", 1)])
 
-    held.holding.write_down(held.in_s(1.0))
+    held.holding.spool_all(held.in_s(1.0))
 
     assert held.of(LOGS) == Tally(LOGS, received=3, spooled=3)
     assert held.of(SPANS) == Tally(SPANS, received=1, spooled=1)
@@ -102,7 +102,7 @@ def test_what_there_is_no_time_to_write_down_stays_in_memory_until_it_is_dropped
     held = make()
     held.holding.put([Batch(LOGS, b"x", 3)])
 
-    held.holding.write_down(held.in_s(0.0))
+    held.holding.spool_all(held.in_s(0.0))
     before = held.of(LOGS)
     held.holding.drop()
 

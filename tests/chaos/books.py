@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 _PART = re.compile(r"(?P<signal>logs|traces|metrics) (?P<counts>received .*)")
-_REASONS = re.compile(r"(dropped|left out) (\d+)(?: \(([^)]*)\))?")
+_REASONS = re.compile(r"(dropped|filtered) (\d+)(?: \(([^)]*)\))?")
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,5 @@ def _books(signal: str, said: str) -> Books:
         for reason in filter(None, reasons.split(", ")) if word == "dropped" else ():
             name, _, count = reason.rpartition(" ")
             dropped[name] += int(count)
-    plain = re.sub(r" \([^)]*\)", "", said).replace("left out", "left_out")
+    plain = re.sub(r" \([^)]*\)", "", said)
     return Books(signal, {word: int(count) for word, count in re.findall(r"(\w+) (\d+)", plain)}, dropped)

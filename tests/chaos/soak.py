@@ -76,7 +76,7 @@ def soak(opt: Path, lines: int) -> Soak:
         arrived=arrived,
         is_exact=all(each.is_exact for each in books.values())
         and books["logs"]["delivered"] == arrived
-        and arrived + books["logs"]["left_out"] == function.counts["delivered"],
+        and arrived + books["logs"]["filtered"] == function.counts["delivered"],
         seconds=time.monotonic() - started_s,
         rss_kb=tuple(rss_kb),
     )

@@ -63,8 +63,8 @@ class Bench:
     def metrics(self) -> set[str]:
         return {metric.name for _, _, metric in self.flat(METRICS, otlp.metrics)}
 
-    def left_out(self) -> dict[str, int]:
-        return dict(self.ledger.snapshot().of(LOGS).left_out)
+    def filtered(self) -> dict[str, int]:
+        return dict(self.ledger.snapshot().of(LOGS).filtered)
 
 
 START = event("platform.start", {"requestId": ID, "version": "7"})
@@ -83,7 +83,7 @@ def test_what_an_earlier_life_had_no_time_for_becomes_logs_alone() -> None:
 
     assert sorted(bench.logs) == ["a line", "nonsense", "platform.runtimeDone", "platform.start"]
     assert (bench.spans, bench.metrics) == ([], set())
-    assert bench.left_out() == {"own line": 1}
+    assert bench.filtered() == {"own line": 1}
     assert bench.ledger.snapshot().records_received == 5
 
 
@@ -151,7 +151,7 @@ def test_event_that_is_told_twice_is_taken_once() -> None:
     bench.says(START, START)
 
     assert bench.logs == ["platform.start"]
-    assert bench.left_out() == {"told twice": 1}
+    assert bench.filtered() == {"told twice": 1}
 
 
 def test_own_lines_are_left_out_and_other_extensions_lines_are_not() -> None:
@@ -160,7 +160,7 @@ def test_own_lines_are_left_out_and_other_extensions_lines_are_not() -> None:
     bench.says(event("extension", "[telemetry-forwarder] INFO x"), event("extension", "of another"))
 
     assert bench.logs == ["of another"]
-    assert bench.left_out() == {"own line": 1}
+    assert bench.filtered() == {"own line": 1}
 
 
 @pytest.mark.parametrize(
@@ -551,4 +551,4 @@ def test_what_is_not_wanted_as_logs_is_in_the_books(body: bytes) -> None:
     bench.conversion.take_in(body, OBSERVED_NS)
     bench.conversion.take_in_past(body, OBSERVED_NS)
 
-    assert bench.left_out() == {"not wanted as logs": 4}
+    assert bench.filtered() == {"not wanted as logs": 4}

@@ -21,10 +21,10 @@ from telemetry_forwarder.export.route import TOO_LARGE, Patience, Result
 from telemetry_forwarder.transport.client import Transport
 from tests.support import collector as c
 from tests.support.batches import batch
+from tests.support.captured_log import CapturedLog
 from tests.support.certificates import issue_certificates
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
-from tests.support.said import Said
 
 BUSY = c.Response(status=503)
 PATHS = {LOGS: "/v1/logs", SPANS: "/v1/traces", METRICS: "/v1/metrics"}
@@ -35,12 +35,12 @@ class Bench:
     """A delivery to one collector, and the handles of its world."""
 
     collector: FakeCollector
-    said: Said
+    captured: CapturedLog
     clock: FakeClock = field(default_factory=FakeClock)
     pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.transport = Transport(self.said.diagnostics(self.clock))
+        self.transport = Transport(self.captured.diagnostics(self.clock))
         self.delivery = self.make()
 
     def make(self, *, signals: tuple[str, ...] = SIGNALS, patience: Patience | None = None) -> Delivery:
@@ -48,7 +48,7 @@ class Bench:
             {signal: Endpoint(signal, self.collector.endpoint + PATHS[signal]) for signal in signals},
             self.transport,
             self.clock,
-            self.said.diagnostics(self.clock),
+            self.captured.diagnostics(self.clock),
             patience=patience,
             # The largest: pauses and holds are as long as they can be.
             random=lambda: 1.0,
@@ -70,8 +70,8 @@ class Bench:
 
 @pytest.fixture
 def bench(collector: FakeCollector) -> Iterator[Bench]:
-    with Said() as said:
-        bench = Bench(collector, said)
+    with CapturedLog() as captured:
+        bench = Bench(collector, captured)
         yield bench
         bench.transport.close()
 
@@ -95,7 +95,7 @@ class TestSuccess:
         bench.collector.script(c.Response(body=b"<html>"))
 
         assert bench.send(LOG) == [Result(LOG, delivered=3)]
-        assert bench.said.lines == [
+        assert bench.captured.lines == [
             f"DEBUG {bench.collector.endpoint} (logs) took 3 items, with an answer that is not OTLP"
         ]
 
@@ -104,7 +104,7 @@ class TestSuccess:
         bench.collector.script(then=c.Response(status=200, headers=page, body=b"<html>Log in"))
 
         assert bench.send(LOG, LOG) == [Result(LOG, delivered=3)] * 2
-        assert bench.said.lines == [
+        assert bench.captured.lines == [
             f"WARN {bench.collector.endpoint} answered 200 with text/html: is this an OTLP endpoint?"
         ]
 
@@ -113,7 +113,9 @@ class TestSuccess:
 
         assert bench.send(LOG) == [Result(LOG, delivered=1, rejected=2)]
         assert len(bench.collector.requests) == 1
-        assert bench.said.lines == [f"WARN {bench.collector.endpoint} (logs) rejected 2 of 3 items: too old"]
+        assert bench.captured.lines == [
+            f"WARN {bench.collector.endpoint} (logs) rejected 2 of 3 items: too old"
+        ]
 
     def test_rejections_are_said_once_a_minute(self, bench: Bench) -> None:
         bench.collector.script(then=c.Response(rejected=1, message="too old"))
@@ -122,7 +124,7 @@ class TestSuccess:
         bench.clock.advance(61)
         bench.send(LOG)
 
-        assert len(bench.said.lines) == 2
+        assert len(bench.captured.lines) == 2
 
     def test_signal_without_an_endpoint_is_dropped_and_counted(self, bench: Bench) -> None:
         bench.delivery = bench.make(signals=(LOGS,))
@@ -138,7 +140,7 @@ class TestRefusal:
 
         assert bench.send(LOG) == [Result(LOG, dropped={f"status {status}": 3})]
         assert len(bench.collector.requests) == 1
-        assert bench.said.lines == [
+        assert bench.captured.lines == [
             f"WARN {bench.collector.endpoint} (logs) refused 3 items: {status}: no such tenant"
         ]
 
@@ -156,13 +158,13 @@ class TestRefusal:
     ) -> None:
         url = f"{bench.collector.endpoint}/v1/logs{query}"
         endpoint = Endpoint(LOGS, url, {"authorization": "Bearer s3cret"})
-        log = bench.said.diagnostics(bench.clock)
+        log = bench.captured.diagnostics(bench.clock)
         bench.delivery = Delivery({LOGS: endpoint}, bench.transport, bench.clock, log, wait=bench.wait)
         bench.collector.script(then=answer)
 
         bench.send(LOG)
 
-        (line,) = bench.said.lines
+        (line,) = bench.captured.lines
         assert "***" in line
         assert "s3cret" not in line
         assert "qu3ry" not in line
@@ -182,7 +184,7 @@ class TestRefusal:
         bench.clock.advance(61)
         bench.send(LOG)
 
-        assert len(bench.said.lines) == 2
+        assert len(bench.captured.lines) == 2
 
     def test_redirect_is_no_success(self, bench: Bench) -> None:
         bench.collector.script(
@@ -190,7 +192,7 @@ class TestRefusal:
         )
 
         assert bench.send(LOG) == [Result(LOG, dropped={"status 302": 3})]
-        assert bench.said.lines == [
+        assert bench.captured.lines == [
             f"WARN {bench.collector.endpoint} (logs) refused 3 items: "
             "302: redirects are not followed, this one leads to https://sso/login"
         ]
@@ -245,7 +247,7 @@ class TestTriesAgain:
             {LOGS: endpoint},
             bench.transport,
             bench.clock,
-            bench.said.diagnostics(bench.clock),
+            bench.captured.diagnostics(bench.clock),
             wait=bench.wait,
         )
         bench.collector.script(then=BUSY)
@@ -291,7 +293,7 @@ class TestTooLarge:
 
         assert bench.send(whole) == [Result(whole, dropped={TOO_LARGE: 4})]
         assert bench.statuses() == [413] * 7
-        assert bench.said.lines == [
+        assert bench.captured.lines == [
             f"WARN {bench.collector.endpoint} ({signal}) refused 1 items: 413: status 413"
         ]
 
@@ -382,7 +384,7 @@ class TestHolding:
         for _ in range(2):
             bench.send(LOG, batch(SPANS, 1))
 
-        assert bench.said.lines == [
+        assert bench.captured.lines == [
             f"WARN {bench.collector.endpoint} does not take telemetry, which is held: Connection refused; "
             "next try in 1.0 s",
             f"INFO {bench.collector.endpoint} answers again",
@@ -443,7 +445,7 @@ class TestTime:
             {LOGS: Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs")},
             bench.transport,
             clock,
-            bench.said.diagnostics(clock),
+            bench.captured.diagnostics(clock),
         )
         results: list[Result] = []
         sending = threading.Thread(
@@ -485,8 +487,8 @@ def test_every_item_is_delivered_rejected_dropped_or_held(
 ) -> None:
     collector.script(*steps)
     before = {signal: collector.accepted(PATHS[signal]) for signal in SIGNALS}
-    with Said() as said:
-        bench = Bench(collector, said)
+    with CapturedLog() as captured:
+        bench = Bench(collector, captured)
         results = bench.send(*batches, within_s=within_s)
         bench.transport.close()
 
@@ -523,7 +525,7 @@ class TestWhoIsNext:
             {LOGS: endpoint},
             bench.transport,
             bench.clock,
-            bench.said.diagnostics(bench.clock),
+            bench.captured.diagnostics(bench.clock),
             random=lambda: 1.0,
             wait=lambda seconds: (at_pause.append([*begun]), bench.wait(seconds))[1],
         )

@@ -16,14 +16,14 @@ from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.export.route import Patience, Result
 from telemetry_forwarder.export.sender_thread import Relay
 from telemetry_forwarder.receiver.inbox import Inbox
-from telemetry_forwarder.receiver.messages import Sent
+from telemetry_forwarder.receiver.messages import SendFinished
 from telemetry_forwarder.transport.client import Transport
 from tests.support import collector as c
 from tests.support.batches import batch
+from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
 from tests.support.otlp_messages import count
-from tests.support.said import Said
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
@@ -34,13 +34,13 @@ PATHS = {LOGS: "/v1/logs", SPANS: "/v1/traces", METRICS: "/v1/metrics"}
 class Bench:
     """A flush, with all that it takes from and gives to."""
 
-    def __init__(self, collector: FakeCollector, said: Said, folder: Path) -> None:
+    def __init__(self, collector: FakeCollector, captured: CapturedLog, folder: Path) -> None:
         self.clock = FakeClock()
         self.collector = collector
         self.inbox = Inbox(1_000)
         self.ledger = Ledger()
         self.outbox = Outbox(self.ledger, limit_bytes=LIMIT_BYTES)
-        log = said.diagnostics(self.clock)
+        log = captured.diagnostics(self.clock)
         form = SpoolFormat(function="orders", version="7", life=b"\0\0\0\0")
         self.spool = Spool(
             str(folder), form, ledger=self.ledger, clock=self.clock, diagnostics=log, left_free_bytes=0
@@ -74,7 +74,7 @@ class Bench:
         self.flush.begin(Deadline.after(seconds, self.clock), is_last_chance=is_last_chance)
         while not self.flush.is_over:
             for item in self.inbox.take(LONG_S):
-                assert isinstance(item, Sent)
+                assert isinstance(item, SendFinished)
                 self.flush.sent(item.signal)
         return self.flush.was_delivered
 
@@ -82,7 +82,7 @@ class Bench:
         """Until what is under way for *signals* has come to an end."""
         while signals:
             for item in self.inbox.take(LONG_S):
-                assert isinstance(item, Sent)
+                assert isinstance(item, SendFinished)
                 self.flush.sent(item.signal)
                 signals = signals - {item.signal}
 
@@ -95,8 +95,8 @@ class Bench:
 
 @pytest.fixture
 def bench(collector: FakeCollector, tmp_path: Path) -> Iterator[Bench]:
-    with Said() as said:
-        bench = Bench(collector, said, tmp_path)
+    with CapturedLog() as captured:
+        bench = Bench(collector, captured, tmp_path)
         yield bench
         bench.transport.close()
 
@@ -256,7 +256,7 @@ def test_what_is_abandoned_before_it_began_is_not_sent(bench: Bench) -> None:
     stuck.may_end.set()
     (item,) = bench.inbox.take(LONG_S)
 
-    assert isinstance(item, Sent)
+    assert isinstance(item, SendFinished)
     assert [each.signal for each in left] == [LOGS, SPANS, METRICS]
     assert stuck.sent == [LOGS]
 

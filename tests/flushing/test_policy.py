@@ -31,7 +31,7 @@ class Response:
     def of(cls, step: Step) -> "Response":
         flush_s = None if step.flush is None else round(step.flush.left_s(), 6)
         wake_s = None if step.wake_in_s is None else round(step.wake_in_s, 6)
-        return cls(step.may_ask_next, flush_s, wake_s)
+        return cls(step.may_call_next, flush_s, wake_s)
 
 
 HOLD = False
@@ -393,7 +393,7 @@ def test_telemetry_that_turns_out_to_be_unsupported_is_not_waited_for() -> None:
     bench = Bench()
     bench.invoke()
 
-    bench.policy.telemetry_is_unsupported()
+    bench.policy.telemetry_unavailable()
 
     assert bench.answer() == Response(LET_GO)
     nothing_is_waited_for(bench)
@@ -558,7 +558,7 @@ def test_drain_is_not_over_while_its_flush_is_under_way() -> None:
     bench.hold()
     bench.shut_down()
 
-    assert bench.step() == Step(may_ask_next=False, wake_in_s=pytest.approx(2.0 - SPOOL_S + LAST_WORD_S))
+    assert bench.step() == Step(may_call_next=False, wake_in_s=pytest.approx(2.0 - SPOOL_S + LAST_WORD_S))
 
 
 def test_drain_gives_a_flush_up_that_does_not_end_with_its_deadline() -> None:
@@ -654,10 +654,10 @@ class Story:
     def check(self) -> Step:
         step = self.bench.step()
         now_s = self.bench.clock.monotonic_s()
-        if self.is_invoked and not step.may_ask_next:
+        if self.is_invoked and not step.may_call_next:
             assert now_s <= self.let_go_at_s + 1e-5, "never past the deadline less the margin"
             assert now_s <= self.ended_at_s + BUDGET_S + 1e-5, "never longer than the budget after the end"
-        self.is_invoked = self.is_invoked and not step.may_ask_next
+        self.is_invoked = self.is_invoked and not step.may_call_next
         if step.flush:
             assert not self.flush, "never two at a time"
             assert 0 < step.flush.left_s() <= LONGEST_S + 1e-5
@@ -683,7 +683,7 @@ def test_next_is_never_held_without_telemetry(story: list[tuple[str, float]]) ->
 
     for event, seconds in story:
         told.happens(event, seconds)
-        assert bench.step().may_ask_next
+        assert bench.step().may_call_next
 
 
 @given(STORY, st.booleans(), st.booleans())

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.receiver.inbox import Inbox
-from telemetry_forwarder.receiver.messages import Body, Invoked, ShutDown, Subscribed
+from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from tests.support.fake_clock import FakeClock
 
 # What a body counts beside its bytes.
@@ -18,12 +18,12 @@ def body(size: int = 10) -> Body:
     return Body(b"x" * size, 0)
 
 
-def invoked() -> Invoked:
-    return Invoked("id", "arn", "", Deadline.after(3.0, FakeClock()))
+def invoked() -> InvokeEvent:
+    return InvokeEvent("id", "arn", "", Deadline.after(3.0, FakeClock()))
 
 
-def shut_down() -> ShutDown:
-    return ShutDown("spindown", Deadline.after(2.0, FakeClock()))
+def shut_down() -> ShutdownEvent:
+    return ShutdownEvent("spindown", Deadline.after(2.0, FakeClock()))
 
 
 def in_thread(step: Callable[[], object]) -> threading.Thread:
@@ -40,8 +40,8 @@ def join(*threads: threading.Thread) -> None:
 
 def test_everything_comes_out_once_and_in_order() -> None:
     inbox = Inbox(10_000)
-    items: list[Body | Invoked | ShutDown | Subscribed] = [
-        Subscribed(True),
+    items: list[Body | InvokeEvent | ShutdownEvent | SubscriptionResult] = [
+        SubscriptionResult(True),
         body(),
         invoked(),
         body(),
@@ -100,7 +100,7 @@ def test_events_always_fit() -> None:
     inbox.put_body(body(1_000))
 
     for _ in range(100):
-        inbox.put_event(Subscribed(True))
+        inbox.put_event(SubscriptionResult(True))
 
     assert len(inbox.take(0.0)) == 101
 
@@ -176,7 +176,7 @@ def test_sender_that_may_block_waits_for_room() -> None:
 
     def send() -> None:
         has_started.set()
-        inbox.put_body_when_it_fits(second)
+        inbox.put_body_blocking(second)
         is_done.set()
 
     thread = in_thread(send)
@@ -192,7 +192,7 @@ def test_sender_that_may_block_waits_for_room() -> None:
 def test_sender_that_may_block_does_not_where_there_is_room() -> None:
     inbox = Inbox(1_000)
 
-    inbox.put_body_when_it_fits(item := body())
+    inbox.put_body_blocking(item := body())
 
     assert inbox.take(0.0) == [item]
 
@@ -202,7 +202,7 @@ def test_many_senders_and_one_taker_lose_nothing() -> None:
 
     def send() -> None:
         for _ in range(50):
-            inbox.put_body_when_it_fits(body())
+            inbox.put_body_blocking(body())
 
     senders = [in_thread(send) for _ in range(4)]
 
@@ -221,14 +221,14 @@ def test_closed_inbox_takes_no_body_and_keeps_what_it_has() -> None:
     inbox.close()
 
     assert not inbox.put_body(body())
-    inbox.put_body_when_it_fits(body())
+    inbox.put_body_blocking(body())
     assert inbox.take(0.0) == [first]
 
 
 def test_sender_that_waits_for_room_is_released_by_the_close() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(first := body(900))
-    thread = in_thread(lambda: inbox.put_body_when_it_fits(body(900)))
+    thread = in_thread(lambda: inbox.put_body_blocking(body(900)))
 
     inbox.close()
 
@@ -239,7 +239,7 @@ def test_sender_that_waits_for_room_is_released_by_the_close() -> None:
 def test_all_senders_that_wait_for_room_are_released_by_the_close() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(body(900))
-    threads = [in_thread(lambda: inbox.put_body_when_it_fits(body(900))) for _ in range(4)]
+    threads = [in_thread(lambda: inbox.put_body_blocking(body(900))) for _ in range(4)]
 
     inbox.close()
 
@@ -250,7 +250,7 @@ def test_all_senders_that_wait_for_room_are_released_by_the_close() -> None:
 def test_all_senders_that_there_is_room_for_go_on() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(body(900))
-    threads = [in_thread(lambda: inbox.put_body_when_it_fits(body(10))) for _ in range(3)]
+    threads = [in_thread(lambda: inbox.put_body_blocking(body(10))) for _ in range(3)]
     for thread in threads:
         thread.join(0.01)
 
@@ -262,8 +262,8 @@ def test_all_senders_that_there_is_room_for_go_on() -> None:
 
 def test_only_a_spindown_is_for_good() -> None:
     said = [
-        ShutDown(reason, Deadline.after(2.0, FakeClock()))
+        ShutdownEvent(reason, Deadline.after(2.0, FakeClock()))
         for reason in ("spindown", "SPINDOWN", "timeout", "")
     ]
 
-    assert [each.is_for_good for each in said] == [True, True, False, False]
+    assert [each.ends_environment for each in said] == [True, True, False, False]

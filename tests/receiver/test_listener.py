@@ -18,8 +18,8 @@ from telemetry_forwarder.receiver.listener import (
     Listener,
 )
 from telemetry_forwarder.receiver.messages import Body
+from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
-from tests.support.said import Said
 
 OBSERVED_NS = 1_790_000_000_000_000_000
 
@@ -29,8 +29,8 @@ class Running:
 
     def __init__(self, protocol: str, inbox_bytes: int, send_buffer_bytes: int) -> None:
         self.inbox = Inbox(inbox_bytes)
-        with Said() as said:
-            server = opened_port(0, said.diagnostics(FakeClock()))
+        with CapturedLog() as captured:
+            server = opened_port(0, captured.diagnostics(FakeClock()))
         if send_buffer_bytes:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         self.address = ("127.0.0.1", server.getsockname()[1])
@@ -592,8 +592,8 @@ def test_close_ends_every_connection_and_the_port(start: Start, protocol: str) -
 
 
 def test_listener_that_never_started_gives_its_port_back() -> None:
-    with Said() as said:
-        server = opened_port(0, said.diagnostics(FakeClock()))
+    with CapturedLog() as captured:
+        server = opened_port(0, captured.diagnostics(FakeClock()))
     address = server.getsockname()
 
     Listener("http", server, Inbox(1_000), FakeClock()).close()

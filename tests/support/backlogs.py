@@ -16,23 +16,25 @@ from telemetry_forwarder.receiver.messages import Body
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.worker.backlog import Backlog
 from telemetry_forwarder.worker.replay import Replay
+from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
 from tests.support.otlp_messages import REQUESTS, log_records
 from tests.support.posts import OBSERVED_NS, event, post
-from tests.support.said import Said
 
 MB = 1_000_000
 LONG = [f"line {number} of a long post" for number in range(2_000)]
 LONG_POST = post(*[event("function", line) for line in LONG])
 
 
-def spool_in(folder: Path, said: Said, ledger: Ledger, clock: FakeClock, limit_bytes: int) -> Spool:
+def spool_in(
+    folder: Path, captured: CapturedLog, ledger: Ledger, clock: FakeClock, limit_bytes: int
+) -> Spool:
     return Spool(
         str(folder),
         SpoolFormat(function="orders", version="7", life=b"\0\0\0\0"),
         ledger=ledger,
         clock=clock,
-        diagnostics=said.diagnostics(clock),
+        diagnostics=captured.diagnostics(clock),
         limit_bytes=limit_bytes,
         left_free_bytes=0,
     )
@@ -44,7 +46,7 @@ class Life:
     def __init__(
         self,
         folder: Path,
-        said: Said,
+        captured: CapturedLog,
         *,
         spool_bytes: int = MB,
         kind: type[Converter] = Converter,
@@ -62,7 +64,7 @@ class Life:
             is_managed=False,
             new_id=lambda size: "ab" * size,
         )
-        self.spool = spool_in(folder, said, self.ledger, self.clock, spool_bytes)
+        self.spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes)
         self.backlog = Backlog(self.conversion, self.spool, self.ledger, self.clock, cpu_share=0.25)
         self.past = Replay(self.conversion, self.spool, self.ledger, self.clock)
         self.backlog.restore()

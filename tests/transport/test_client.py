@@ -19,9 +19,9 @@ from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from tests.support import collector as c
 from tests.support.batches import batch
+from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates, issue_certificates
 from tests.support.collector import FakeCollector
-from tests.support.said import Said
 
 BODY = batch(LOGS, 2).body
 TOOK = Response(200, {"content-type": "application/x-protobuf"}, b"")
@@ -29,8 +29,8 @@ TOOK = Response(200, {"content-type": "application/x-protobuf"}, b"")
 
 @pytest.fixture
 def transport() -> Iterator[Transport]:
-    with Said() as said:
-        transport = Transport(said.diagnostics(Clock()))
+    with CapturedLog() as captured:
+        transport = Transport(captured.diagnostics(Clock()))
         yield transport
         transport.close()
 

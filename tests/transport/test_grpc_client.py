@@ -21,8 +21,8 @@ from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.grpc_client import has_grpc
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from tests.support.batches import batch
+from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates, issue_certificates
-from tests.support.said import Said
 
 grpc: Any = pytest.importorskip("grpc")
 
@@ -31,14 +31,14 @@ BODY = batch(LOGS, 2).body
 
 
 @pytest.fixture
-def said() -> Iterator[Said]:
-    with Said() as said:
-        yield said
+def captured() -> Iterator[CapturedLog]:
+    with CapturedLog() as captured:
+        yield captured
 
 
 @pytest.fixture
-def transport(said: Said) -> Iterator[Transport]:
-    transport = Transport(said.diagnostics(Clock()))
+def transport(captured: CapturedLog) -> Iterator[Transport]:
+    transport = Transport(captured.diagnostics(Clock()))
     yield transport
     transport.close()
 
@@ -122,13 +122,15 @@ def test_request_arrives_with_headers_and_the_answer_comes_back(
     assert metadata["user-agent"].startswith("telemetry-forwarder/")
 
 
-def test_header_that_grpc_cannot_send_is_said_and_left_out(transport: Transport, said: Said) -> None:
+def test_header_that_grpc_cannot_send_is_said_and_left_out(
+    transport: Transport, captured: CapturedLog
+) -> None:
     headers = {"a": "ü", "b-bin": "x", "grpc-c": "x", "d!": "x", "e": "x"}
 
     with server(lambda _, __: b"") as target:
         assert send(transport, plain(target, headers=headers)) == Response(200, {}, b"")
 
-    assert said.lines == [
+    assert captured.lines == [
         f"WARN header {key!r} cannot be sent over gRPC; taken instead: the other headers"
         for key in ("a", "b-bin", "grpc-c", "d!")
     ]
@@ -227,13 +229,13 @@ def test_tls_with_a_client_certificate(transport: Transport, certificates: Certi
 
 
 def test_file_that_cannot_be_read_is_said(
-    transport: Transport, said: Said, certificates: Certificates
+    transport: Transport, captured: CapturedLog, certificates: Certificates
 ) -> None:
     endpoint = Endpoint(
         LOGS, "https://127.0.0.1:1/", protocol="grpc", certificate=certificates.ca, client_key="/nowhere.key"
     )
 
     assert isinstance(send(transport, endpoint), Failure)
-    assert said.lines == [
+    assert captured.lines == [
         "WARN '/nowhere.key': [Errno 2] No such file or directory: '/nowhere.key'; taken instead: none"
     ]

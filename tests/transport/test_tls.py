@@ -7,14 +7,14 @@ import trustme
 
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.transport.tls import tls_context
+from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates, issue_certificates
-from tests.support.said import Said
 
 
 @pytest.fixture
-def said() -> Iterator[Said]:
-    with Said() as said:
-        yield said
+def captured() -> Iterator[CapturedLog]:
+    with CapturedLog() as captured:
+        yield captured
 
 
 @pytest.fixture(scope="module")
@@ -23,76 +23,80 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 def context(
-    said: Said, *files: str, folders: tuple[str, ...] = (), bundles: tuple[str, ...] = ()
+    captured: CapturedLog, *files: str, folders: tuple[str, ...] = (), bundles: tuple[str, ...] = ()
 ) -> ssl.SSLContext:
     certificate, key, client = [*files, "", "", ""][:3]
-    made = tls_context(certificate, key, client, said.diagnostics(Clock()), folders=folders, files=bundles)
+    made = tls_context(
+        certificate, key, client, captured.diagnostics(Clock()), folders=folders, files=bundles
+    )
     assert (made.verify_mode, made.check_hostname) == (ssl.CERT_REQUIRED, True)
     return made
 
 
-def test_given_authority_is_trusted_and_no_other(said: Said, certificates: Certificates) -> None:
-    made = context(said, certificates.ca)
+def test_given_authority_is_trusted_and_no_other(captured: CapturedLog, certificates: Certificates) -> None:
+    made = context(captured, certificates.ca)
 
     assert made.cert_store_stats() == {"x509": 1, "crl": 0, "x509_ca": 1}
-    assert said.lines == []
+    assert captured.lines == []
 
 
 def test_folder_with_hashed_names_is_preferred_to_a_file_and_read_when_needed(
-    said: Said, tmp_path: Path, certificates: Certificates
+    captured: CapturedLog, tmp_path: Path, certificates: Certificates
 ) -> None:
     (tmp_path / "0a1b2c3d.0").write_bytes(Path(certificates.ca).read_bytes())
 
-    made = context(said, folders=("/nowhere", str(tmp_path)), bundles=(certificates.ca,))
+    made = context(captured, folders=("/nowhere", str(tmp_path)), bundles=(certificates.ca,))
 
     assert made.cert_store_stats()["x509_ca"] == 0
 
 
 def test_folder_without_hashed_names_is_passed_over(
-    said: Said, tmp_path: Path, certificates: Certificates
+    captured: CapturedLog, tmp_path: Path, certificates: Certificates
 ) -> None:
     (tmp_path / "ca.pem").touch()
 
-    made = context(said, folders=(str(tmp_path),), bundles=("/nowhere", certificates.ca))
+    made = context(captured, folders=(str(tmp_path),), bundles=("/nowhere", certificates.ca))
 
     assert made.cert_store_stats()["x509_ca"] == 1
 
 
-def test_certifi_where_the_system_has_nothing(said: Said) -> None:
-    assert context(said).cert_store_stats()["x509_ca"] > 50
+def test_certifi_where_the_system_has_nothing(captured: CapturedLog) -> None:
+    assert context(captured).cert_store_stats()["x509_ca"] > 50
 
 
-def test_the_system_that_the_tests_run_on_has_something(said: Said) -> None:
-    made = tls_context("", "", "", said.diagnostics(Clock()))
+def test_the_system_that_the_tests_run_on_has_something(captured: CapturedLog) -> None:
+    made = tls_context("", "", "", captured.diagnostics(Clock()))
 
     assert made.verify_mode == ssl.CERT_REQUIRED
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
 def test_unusable_authority_is_said_and_never_means_trusting_everybody(
-    said: Said, tmp_path: Path, certificates: Certificates, content: bytes | None
+    captured: CapturedLog, tmp_path: Path, certificates: Certificates, content: bytes | None
 ) -> None:
     path = tmp_path / "broken.pem"
     if content is not None:
         path.write_bytes(content)
 
-    made = context(said, str(path), bundles=(certificates.ca,))
+    made = context(captured, str(path), bundles=(certificates.ca,))
 
     assert made.cert_store_stats()["x509_ca"] == 1
-    assert [line.startswith(f"WARN certificate {str(path)!r}: ") for line in said.lines] == [True]
-    assert said.lines[0].endswith("; taken instead: the system's authorities")
+    assert [line.startswith(f"WARN certificate {str(path)!r}: ") for line in captured.lines] == [True]
+    assert captured.lines[0].endswith("; taken instead: the system's authorities")
 
 
-def test_unusable_client_certificate_is_said_and_left_out(said: Said, certificates: Certificates) -> None:
-    context(said, certificates.ca, "/nowhere.key", "/nowhere.pem")
+def test_unusable_client_certificate_is_said_and_left_out(
+    captured: CapturedLog, certificates: Certificates
+) -> None:
+    context(captured, certificates.ca, "/nowhere.key", "/nowhere.pem")
 
-    assert said.lines == [
+    assert captured.lines == [
         "WARN client certificate '/nowhere.pem': [Errno 2] No such file or directory; taken instead: none"
     ]
 
 
 def test_encrypted_client_key_is_said_and_nobody_is_asked_for_its_password(
-    said: Said, tmp_path: Path, certificates: Certificates
+    captured: CapturedLog, tmp_path: Path, certificates: Certificates
 ) -> None:
     from cryptography.hazmat.primitives import serialization
 
@@ -106,8 +110,8 @@ def test_encrypted_client_key_is_said_and_nobody_is_asked_for_its_password(
     (tmp_path / "client.key").write_bytes(encrypted)
     leaf.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
 
-    context(said, certificates.ca, str(tmp_path / "client.key"), str(tmp_path / "client.pem"))
+    context(captured, certificates.ca, str(tmp_path / "client.key"), str(tmp_path / "client.pem"))
 
-    assert said.lines == [
+    assert captured.lines == [
         f"WARN client certificate {str(tmp_path / 'client.pem')!r}: the key is encrypted; taken instead: none"
     ]

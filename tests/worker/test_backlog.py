@@ -9,17 +9,17 @@ from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import POSTS
 from telemetry_forwarder.receiver.messages import Body
 from tests.support.backlogs import LONG, LONG_POST, MB, Life, bodies
+from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
 from tests.support.posts import OBSERVED_NS, event, post
-from tests.support.said import Said
 
 Lives = Callable[..., Life]
 
 
 @pytest.fixture
 def lives(tmp_path: Path) -> Iterator[Lives]:
-    with Said() as said:
-        yield lambda **settings: Life(tmp_path, said, **settings)
+    with CapturedLog() as captured:
+        yield lambda **settings: Life(tmp_path, captured, **settings)
 
 
 SHORT_POST = post(event("function", "a line"))

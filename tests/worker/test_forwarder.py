@@ -9,14 +9,14 @@ import pytest
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.receiver.inbox import Inbox
-from telemetry_forwarder.receiver.messages import Body, Invoked, ShutDown, Subscribed
+from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.worker.forwarder import Forwarder
 from telemetry_forwarder.worker.wiring import assemble
 from tests.support import collector as c
+from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
 from tests.support.posts import OBSERVED_NS, event, post
-from tests.support.said import Said
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
@@ -27,18 +27,18 @@ ID = "8286a188-ba32-4475-8077-530cd35c09a9"
 class Life:
     """One forwarder, from its start to SHUTDOWN."""
 
-    def __init__(self, said: Said, environ: dict[str, str]) -> None:
+    def __init__(self, captured: CapturedLog, environ: dict[str, str]) -> None:
         self.clock = Clock()
-        self.said = said
+        self.captured = captured
         self.inbox = Inbox(INBOX_BYTES)
         self.forwarder: Forwarder = assemble(
-            Settings(environ), environ, b"{}", self.inbox, self.clock, said.diagnostics(self.clock)
+            Settings(environ), environ, b"{}", self.inbox, self.clock, captured.diagnostics(self.clock)
         )
         self.failure: Exception | None = None
         self._thread = threading.Thread(target=self._run)
 
     def start(self, *, has_telemetry: bool = True) -> None:
-        self.inbox.put_event(Subscribed(has_telemetry))
+        self.inbox.put_event(SubscriptionResult(has_telemetry))
         self._thread.start()
 
     def _run(self) -> None:
@@ -53,8 +53,8 @@ class Life:
     def posts(self, *events: object) -> None:
         self.inbox.put_body(Body(post(*events), self.clock.unix_ns()))
 
-    def invoke(self, request_id: str = ID) -> Invoked:
-        invoked = Invoked(request_id, "arn", "", Deadline.after(LONG_S, self.clock))
+    def invoke(self, request_id: str = ID) -> InvokeEvent:
+        invoked = InvokeEvent(request_id, "arn", "", Deadline.after(LONG_S, self.clock))
         self.inbox.put_event(invoked)
         return invoked
 
@@ -66,7 +66,7 @@ class Life:
 
     def shut_down(self, reason: str = "spindown", seconds: float = LONG_S) -> None:
         """Blocks until it is over."""
-        end = ShutDown(reason, Deadline.after(seconds, self.clock))
+        end = ShutdownEvent(reason, Deadline.after(seconds, self.clock))
         self.forwarder.hurry(end.deadline)
         self.inbox.put_event(end)
         assert end.done.wait(LONG_S)
@@ -79,7 +79,7 @@ class Life:
     @property
     def books(self) -> str:
         """What is said at the end of the records and the logs."""
-        (line,) = [line for line in self.said.lines if line.startswith("INFO records received")]
+        (line,) = [line for line in self.captured.lines if line.startswith("INFO records received")]
         return "; ".join(line.removeprefix("INFO ").split("; ")[:2])
 
 
@@ -88,7 +88,7 @@ Make = Callable[..., Life]
 
 @pytest.fixture
 def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
-    with Said() as first, Said() as second:
+    with CapturedLog() as first, CapturedLog() as second:
         unused = [second, first]
         lives = []
 
@@ -128,7 +128,7 @@ def test_end_of_an_invocation_is_delivered_before_it_is_let_go(make: Make, colle
     life.says("first")
     life.ends()
 
-    assert invoked.let_go.wait(LONG_S)
+    assert invoked.released.wait(LONG_S)
     assert lines(collector) == ["first"]
     assert [span.name for _, _, span in collector.spans()] != []
     life.reports()
@@ -140,7 +140,7 @@ def test_end_that_was_told_before_the_invocation_began_is_not_waited_for(make: M
     life.ends()
     life.start()
 
-    assert life.invoke().let_go.wait(LONG_S)
+    assert life.invoke().released.wait(LONG_S)
     life.reports()
     life.shut_down()
 
@@ -149,7 +149,7 @@ def test_without_telemetry_nobody_is_held(make: Make) -> None:
     life = make()
     life.start(has_telemetry=False)
 
-    assert life.invoke().let_go.wait(LONG_S)
+    assert life.invoke().released.wait(LONG_S)
     life.shut_down()
 
 
@@ -164,16 +164,16 @@ def test_invocation_is_let_go_while_the_endpoint_hangs_and_the_flush_goes_on(
     first = life.invoke("first")
     life.says("a line")
     life.ends("first")
-    assert first.let_go.wait(LONG_S)
+    assert first.released.wait(LONG_S)
     second = life.invoke("second")
-    assert second.let_go.wait(LONG_S)
+    assert second.released.wait(LONG_S)
     hang.until.set()
     life.reports("second")
     life.shut_down()
 
     assert lines(collector) == ["a line"]
     assert life.books == "records received 3; logs received 1 delivered 1 dropped 0 held 0 spooled 0" + (
-        " left out 2 (said by spans and metrics 2)"
+        " filtered 2 (said by spans and metrics 2)"
     )
 
 
@@ -186,7 +186,7 @@ def test_post_that_is_given_twice_is_taken_once(make: Make, collector: FakeColle
     life.shut_down()
 
     assert lines(collector) == ["once"]
-    assert life.books.startswith("records received 1 posts told twice 2; ")
+    assert life.books.startswith("records received 1 duplicate posts 2; ")
 
 
 def test_post_that_found_no_room_at_first_is_in_the_books(make: Make, collector: FakeCollector) -> None:
@@ -196,7 +196,7 @@ def test_post_that_found_no_room_at_first_is_in_the_books(make: Make, collector:
 
     assert not life.inbox.put_body(again)
     life.start()
-    life.inbox.put_body_when_it_fits(again)
+    life.inbox.put_body_blocking(again)
     life.shut_down()
 
     assert lines(collector) == ["again"]
@@ -224,7 +224,7 @@ def test_post_that_breaks_the_conversion_costs_itself(make: Make, collector: Fak
 
     assert lines(collector) == ["after it"]
     assert life.books.startswith("records received 1 posts dropped 1 (could not be read 1); ")
-    assert [line for line in life.said.lines if "WARN" in line] == [
+    assert [line for line in life.captured.lines if "WARN" in line] == [
         "WARN a post was dropped: RuntimeError: broken on purpose"
     ]
 
@@ -282,7 +282,7 @@ def test_only_what_the_disk_could_not_keep_gets_a_last_chance(
     invoked = life.invoke()
     life.says("a line")
     life.ends()
-    assert invoked.let_go.wait(LONG_S)
+    assert invoked.released.wait(LONG_S)
     collector.wait_for(lambda: len(collector.requests) == 3, LONG_S)
 
     life.reports()
@@ -331,7 +331,7 @@ def test_post_that_there_is_no_time_to_convert_is_kept_for_the_next_life(
     first = make()
     first.says("a line")
     first.forwarder.hurry(Deadline.after(0.0, first.clock))
-    first.inbox.put_event(ShutDown("timeout", Deadline.after(LONG_S, first.clock)))
+    first.inbox.put_event(ShutdownEvent("timeout", Deadline.after(LONG_S, first.clock)))
     first.start()
     first.join()
 
@@ -354,7 +354,7 @@ def test_what_the_end_interrupts_is_told_even_where_posts_wait_then(
     life.posts(event("platform.start", {"requestId": ID, "version": "7"}))
     for begin in range(0, 6_000, 2_000):
         life.says(*[f"a line {number}" for number in range(begin, begin + 2_000)])
-    end = ShutDown("spindown", Deadline.after(LONG_S, life.clock))
+    end = ShutdownEvent("spindown", Deadline.after(LONG_S, life.clock))
     life.inbox.put_event(end)
 
     life.start()
@@ -382,9 +382,9 @@ class Overtaken(Body):
 
 
 def test_post_that_the_end_finds_begun_is_broken_off(make: Make, collector: FakeCollector) -> None:
-    said = [f"line {number}" for number in range(2_000)]
+    messages = [f"line {number}" for number in range(2_000)]
     first = make()
-    body = Overtaken(post(*[event("function", line) for line in said]), first)
+    body = Overtaken(post(*[event("function", line) for line in messages]), first)
     first.inbox.put_body(body)
     first.start()
     assert body.is_overtaken.wait(LONG_S)
@@ -395,35 +395,35 @@ def test_post_that_the_end_finds_begun_is_broken_off(make: Make, collector: Fake
 
     books = re.match(r"records received (\d+) posts spooled 1; ", first.books)
     assert books, first.books
-    assert 0 < int(books[1]) < len(said)
-    assert sorted(lines(collector)) == sorted(said)
+    assert 0 < int(books[1]) < len(messages)
+    assert sorted(lines(collector)) == sorted(messages)
 
 
 def test_what_an_earlier_life_has_left_is_delivered_before_the_last_one_ends(
     make: Make, collector: FakeCollector, tmp_path: Path
 ) -> None:
-    said = [f"a line {number}" for number in range(6_000)]
+    messages = [f"a line {number}" for number in range(6_000)]
     first = make()
     for begin in range(0, 6_000, 2_000):
-        first.says(*said[begin : begin + 2_000])
+        first.says(*messages[begin : begin + 2_000])
     first.forwarder.hurry(Deadline.after(0.0, first.clock))
-    first.inbox.put_event(ShutDown("timeout", Deadline.after(LONG_S, first.clock)))
+    first.inbox.put_event(ShutdownEvent("timeout", Deadline.after(LONG_S, first.clock)))
     first.start()
     first.join()
     second = make()
-    second.inbox.put_event(ShutDown("spindown", Deadline.after(LONG_S, second.clock)))
+    second.inbox.put_event(ShutdownEvent("spindown", Deadline.after(LONG_S, second.clock)))
 
     second.start()
     second.join()
 
-    assert lines(collector) == said
+    assert lines(collector) == messages
     assert files(tmp_path) == []
     assert "logs received 6000 delivered 6000 dropped 0 held 0 spooled 0" in second.books
 
 
 def test_post_that_neither_time_nor_disk_is_left_for_is_counted(make: Make) -> None:
     life = make(SPOOL_BYTES="0")
-    end = ShutDown("spindown", Deadline.after(LONG_S, life.clock))
+    end = ShutdownEvent("spindown", Deadline.after(LONG_S, life.clock))
     life.says("too late")
     life.inbox.put_event(end)
     life.forwarder.hurry(Deadline.after(0.0, life.clock))
@@ -459,7 +459,7 @@ def test_what_is_converted_at_the_end_is_sent_while_the_rest_is_converted(
     life.inbox.put_body(Late(post(event("function", "second")), collector))
     life.ends()
     life.reports()
-    end = ShutDown("timeout", Deadline.after(LONG_S, life.clock))
+    end = ShutdownEvent("timeout", Deadline.after(LONG_S, life.clock))
     life.forwarder.hurry(end.deadline)
     life.inbox.put_event(end)
 
@@ -489,7 +489,7 @@ class Followed(Body):
 
 def test_what_came_while_the_end_was_dealt_with_is_kept(make: Make, collector: FakeCollector) -> None:
     life = make(LISTENER="tcp")
-    end = ShutDown("spindown", Deadline.after(0.3, life.clock))
+    end = ShutdownEvent("spindown", Deadline.after(0.3, life.clock))
     with collector.refusing():
         life.inbox.put_body(Followed(post(event("function", "the last but one")), life.inbox))
         life.inbox.put_event(end)
@@ -519,13 +519,13 @@ def test_disk_makes_room_while_the_circuit_is_open(
     first = life.invoke("first")
     life.says("a line")
     life.ends("first")
-    assert first.let_go.wait(LONG_S)
+    assert first.released.wait(LONG_S)
     collector.wait_for(lambda: len(collector.requests) == 3, LONG_S)
 
     for number in range(5):
         life.says(f"{number} " + "x" * 10_000)
-    assert life.invoke("second").let_go.wait(LONG_S)
-    assert life.invoke("third").let_go.wait(LONG_S)
+    assert life.invoke("second").released.wait(LONG_S)
+    assert life.invoke("third").released.wait(LONG_S)
 
     assert [name for name in files(tmp_path) if "-logs-" in name]
     life.reports("third")
@@ -551,7 +551,7 @@ def test_state_of_our_own_delivery_is_among_the_metrics(make: Make, collector: F
     invoked = life.invoke()
     life.says("a line")
     life.ends()
-    assert invoked.let_go.wait(LONG_S)
+    assert invoked.released.wait(LONG_S)
 
     life.reports()
     life.shut_down()
@@ -567,7 +567,7 @@ def test_when_something_of_ours_breaks_what_is_held_goes_to_disk(
     with collector.refusing():
         life.start()
         life.says("held")
-        life.inbox.put_event(ShutDown("timeout", None))  # type: ignore[arg-type]  # what breaks it
+        life.inbox.put_event(ShutdownEvent("timeout", None))  # type: ignore[arg-type]  # what breaks it
         life.join()
 
     assert isinstance(life.failure, AttributeError)
@@ -582,7 +582,7 @@ def test_when_something_of_ours_breaks_at_the_end_what_is_not_converted_goes_to_
     life = make()
     life.forwarder.hurry(Deadline.after(LONG_S, life.clock))
     life.says("not converted")
-    life.inbox.put_event(ShutDown("timeout", None))  # type: ignore[arg-type]  # what breaks it
+    life.inbox.put_event(ShutdownEvent("timeout", None))  # type: ignore[arg-type]  # what breaks it
 
     life.start()
     life.join()

@@ -8,16 +8,16 @@ from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import LOGS, POSTS, Batch
 from tests.support.backlogs import LONG, LONG_POST, Life, bodies
+from tests.support.captured_log import CapturedLog
 from tests.support.posts import event, post
-from tests.support.said import Said
 
 Lives = Callable[..., Life]
 
 
 @pytest.fixture
 def lives(tmp_path: Path) -> Iterator[Lives]:
-    with Said() as said:
-        yield lambda **settings: Life(tmp_path, said, **settings)
+    with CapturedLog() as captured:
+        yield lambda **settings: Life(tmp_path, captured, **settings)
 
 
 def all_converted(life: Life) -> list[list[str]]:

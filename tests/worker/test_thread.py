@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.receiver.messages import Body, Invoked, ShutDown, Subscribed
+from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.startup.warm_up import WarmUp
 from telemetry_forwarder.worker.thread import Worker
 from tests.support import broken
-from tests.support.said import Said
+from tests.support.captured_log import CapturedLog
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
@@ -19,70 +19,70 @@ Make = Callable[..., Worker]
 
 
 @pytest.fixture
-def said() -> Iterator[Said]:
-    with Said() as said:
-        yield said
+def captured() -> Iterator[CapturedLog]:
+    with CapturedLog() as captured:
+        yield captured
 
 
 @pytest.fixture
-def make(said: Said, tmp_path: Path) -> Make:
+def make(captured: CapturedLog, tmp_path: Path) -> Make:
     def make(environ: Mapping[str, str] | None = None, clock: Clock | None = None) -> Worker:
         ours = {PREFIX + "ENDPOINT": "http://127.0.0.1:1", PREFIX + "SPOOL_DIR": str(tmp_path)}
         clock = clock or Clock()
         settings = Settings(ours)
         environ = ours if environ is None else environ
-        return Worker(settings, environ, b"{}", clock, said.diagnostics(clock), WarmUp())
+        return Worker(settings, environ, b"{}", clock, captured.diagnostics(clock), WarmUp())
 
     return make
 
 
-def invoked(clock: Clock) -> Invoked:
-    return Invoked("id", "arn", "", Deadline.after(LONG_S, clock))
+def invoked(clock: Clock) -> InvokeEvent:
+    return InvokeEvent("id", "arn", "", Deadline.after(LONG_S, clock))
 
 
-def shut_down(clock: Clock) -> ShutDown:
-    return ShutDown("spindown", Deadline.after(LONG_S, clock))
+def shut_down(clock: Clock) -> ShutdownEvent:
+    return ShutdownEvent("spindown", Deadline.after(LONG_S, clock))
 
 
-def test_worker_lives_from_start_to_shutdown(make: Make, said: Said) -> None:
+def test_worker_lives_from_start_to_shutdown(make: Make, captured: CapturedLog) -> None:
     worker, clock = make(), Clock()
-    worker.inbox.put_event(Subscribed(False))
+    worker.inbox.put_event(SubscriptionResult(False))
     worker.start()
     assert worker.is_warm.wait(LONG_S)
 
     worker.tell(invocation := invoked(clock))
-    assert invocation.let_go.wait(LONG_S)
+    assert invocation.released.wait(LONG_S)
     worker.tell(end := shut_down(clock))
 
     assert end.done.wait(LONG_S)
-    assert [line for line in said.lines if "ERROR" in line] == []
+    assert [line for line in captured.lines if "ERROR" in line] == []
 
 
 def test_what_comes_before_the_worker_is_warm_waits_for_it(make: Make) -> None:
     worker, clock = make(), Clock()
-    worker.inbox.put_event(Subscribed(False))
+    worker.inbox.put_event(SubscriptionResult(False))
     worker.tell(invocation := invoked(clock))
     worker.tell(end := shut_down(clock))
 
     worker.start()
 
-    assert invocation.let_go.wait(LONG_S)
+    assert invocation.released.wait(LONG_S)
     assert end.done.wait(LONG_S)
 
 
 def test_nothing_is_taken_after_the_end(make: Make) -> None:
     worker = make()
-    worker.inbox.put_event(Subscribed(False))
+    worker.inbox.put_event(SubscriptionResult(False))
     worker.start()
     worker.tell(end := shut_down(Clock()))
     assert end.done.wait(LONG_S)
 
-    worker.inbox.put_body_when_it_fits(Body(b"[]", 0))
+    worker.inbox.put_body_blocking(Body(b"[]", 0))
     while worker.inbox.put_body(Body(b"[]", 0)):
         pass  # Closed by the worker's thread, a moment after it has told us.
 
 
-def test_worker_that_cannot_be_built_lets_everybody_go_and_counts(make: Make, said: Said) -> None:
+def test_worker_that_cannot_be_built_lets_everybody_go_and_counts(make: Make, captured: CapturedLog) -> None:
     worker, clock = make(broken.Environ("AWS_LAMBDA_FUNCTION_NAME")), Clock()
 
     worker.start()
@@ -90,24 +90,26 @@ def test_worker_that_cannot_be_built_lets_everybody_go_and_counts(make: Make, sa
     for _ in range(2):
         worker.inbox.put_body(Body(b"[]", 0))
         worker.tell(invocation := invoked(clock))
-        assert invocation.let_go.wait(LONG_S)
+        assert invocation.released.wait(LONG_S)
     worker.tell(end := shut_down(clock))
 
     assert end.done.wait(LONG_S)
-    assert said.lines == [STOPPED, "ERROR 2 posts of telemetry were dropped after that"]
+    assert captured.lines == [STOPPED, "ERROR 2 posts of telemetry were dropped after that"]
 
 
-def test_nothing_dropped_is_nothing_said(make: Make, said: Said) -> None:
+def test_nothing_dropped_is_nothing_said(make: Make, captured: CapturedLog) -> None:
     worker = make(broken.Environ("AWS_LAMBDA_FUNCTION_NAME"))
 
     worker.start()
     worker.tell(end := shut_down(Clock()))
 
     assert end.done.wait(LONG_S)
-    assert said.lines == [STOPPED]
+    assert captured.lines == [STOPPED]
 
 
-def test_invocation_in_the_hands_of_a_forwarder_that_fails_is_let_go(make: Make, said: Said) -> None:
+def test_invocation_in_the_hands_of_a_forwarder_that_fails_is_let_go(
+    make: Make, captured: CapturedLog
+) -> None:
     clock = broken.WorkersClock()
     worker = make(clock=clock)
     worker.start()
@@ -116,16 +118,16 @@ def test_invocation_in_the_hands_of_a_forwarder_that_fails_is_let_go(make: Make,
     clock.is_broken = True
     worker.tell(invocation := invoked(clock))
 
-    assert invocation.let_go.wait(LONG_S)
+    assert invocation.released.wait(LONG_S)
     worker.tell(end := shut_down(clock))
     assert end.done.wait(LONG_S)
-    assert [line for line in said.lines if "ERROR" in line] == [STOPPED]
+    assert [line for line in captured.lines if "ERROR" in line] == [STOPPED]
 
 
-def test_shutdown_in_the_hands_of_a_forwarder_that_fails_is_done(make: Make, said: Said) -> None:
+def test_shutdown_in_the_hands_of_a_forwarder_that_fails_is_done(make: Make, captured: CapturedLog) -> None:
     clock = broken.WorkersClock()
     worker = make(clock=clock)
-    worker.inbox.put_event(Subscribed(False))
+    worker.inbox.put_event(SubscriptionResult(False))
     worker.start()
     assert worker.is_warm.wait(LONG_S)
 
@@ -133,4 +135,4 @@ def test_shutdown_in_the_hands_of_a_forwarder_that_fails_is_done(make: Make, sai
     worker.tell(end := shut_down(clock))
 
     assert end.done.wait(LONG_S)
-    assert [line for line in said.lines if "ERROR" in line] == [STOPPED]
+    assert [line for line in captured.lines if "ERROR" in line] == [STOPPED]

@@ -8,7 +8,7 @@ from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.diagnostics import MARK, Diagnostics
 
 
-class Said:
+class CapturedLog:
     """A place for diagnostics to write to, and the lines that are there."""
 
     def __enter__(self) -> Self:

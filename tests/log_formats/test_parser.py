@@ -10,12 +10,9 @@ from telemetry_forwarder.telemetry.timestamps import time_ns
 from tests.log_formats.test_json_formats import TABLE as JSON_TABLE
 from tests.log_formats.test_text_formats import TABLE as TEXT_TABLE
 from tests.support.lines import ID, ISO, line
+from tests.support.strategies import json_values
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=10,
-)
+JSON = json_values(allow_nan=True)
 KNOWN_KEYS = sorted({key for record, _ in JSON_TABLE.values() for key in record} | {"Level", "TIME", "MSG"})
 KNOWN_VALUES = [value for record, _ in JSON_TABLE.values() for value in record.values()]
 OBJECTS = st.dictionaries(st.sampled_from(KNOWN_KEYS) | st.text(), st.sampled_from(KNOWN_VALUES) | JSON)

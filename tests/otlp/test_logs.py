@@ -19,7 +19,7 @@ from tests.support.otlp_messages import log_records
 from tests.support.posts import MOMENT_NS, MS, OBSERVED_NS
 from tests.support.properties import FAST
 from tests.support.stories import SPAN_ID, TRACE_ID, at, start
-from tests.telemetry.test_json_values_text import JSON
+from tests.support.strategies import JSON
 
 S = 1_000_000_000
 OTHER_TRACE = "5759e988bd862e3fe1be46a994272793"

@@ -16,7 +16,7 @@ from telemetry_forwarder.otlp.platform_attributes import (
 )
 from telemetry_forwarder.telemetry.platform_events import read_event
 from tests.support.properties import FAST
-from tests.telemetry.test_json_values_text import JSON
+from tests.support.strategies import JSON
 from tests.telemetry.test_platform_events import EVENTS, SPANS, TRACING
 
 

@@ -10,12 +10,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from telemetry_forwarder.otlp import common, protobuf
+from tests.support.strategies import json_values
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
-)
+JSON = json_values(min_integer=-(2**63), max_integer=2**63 - 1)
 
 
 @given(JSON)

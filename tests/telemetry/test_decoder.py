@@ -14,7 +14,7 @@ from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed, Record
 from tests.support.posts import MOMENT, MOMENT_NS, MS, OBSERVED_NS, event, post, raw_event, raw_post
 from tests.support.properties import FAST
-from tests.telemetry.test_json_values_text import JSON
+from tests.support.strategies import JSON, STRICT_JSON
 
 DONE = event("platform.runtimeDone", {"requestId": "abc", "status": "success"})
 DONE_RAW = orjson.dumps(DONE)
@@ -302,8 +302,8 @@ def test_any_bytes_are_decoded_and_every_letter_is_kept(bodies: list[bytes]) -> 
 
 
 @FAST
-@given(st.lists(JSON, max_size=5))
-def test_any_json_gives_a_record_for_each_item(items: list[Any]) -> None:
+@given(st.lists(STRICT_JSON, max_size=5) | st.lists(st.dictionaries(st.text(), JSON), max_size=5))
+def test_a_post_of_any_json_yields_one_record_for_each_item(items: list[Any]) -> None:
     assert len(decoded(json.dumps(items).encode())) == len(items)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from telemetry_forwarder.telemetry.json_scanner import Measure, Shape, measure
 from tests.support.properties import FAST
-from tests.telemetry.test_json_values_text import JSON
+from tests.support.strategies import JSON
 
 # Deep enough, in two ways, for what is read at once to be exceeded.
 DEEP = (

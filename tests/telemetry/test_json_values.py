@@ -6,19 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.telemetry.json_values import read_json, text_of
+from telemetry_forwarder.telemetry.json_values import json_text, read_json, text_of
 from tests.support.properties import FAST
+from tests.support.strategies import JSON, json_values
 
-# orjson reads a larger integer as the float nearest to it.
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=10,
-)
+# orjson reads a larger integer as the nearest float.
+READABLE_JSON = json_values(min_integer=-(2**63), max_integer=2**64 - 1)
 
 
 @FAST
-@given(JSON)
+@given(READABLE_JSON)
 def test_strict_json_is_read(value: Any) -> None:
     assert read_json(json.dumps(value).encode()) == value
 
@@ -53,3 +50,31 @@ def test_any_bytes_are_read_and_become_text(raw: bytes) -> None:
     read_json(raw)
 
     assert text_of(raw).encode().decode() == text_of(raw)
+
+
+@FAST
+@given(JSON)
+def test_any_json_reads_back(value: Any) -> None:
+    assert json.loads(json_text(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (math.nan, "NaN"),
+        ([math.inf, -math.inf], "[Infinity,-Infinity]"),
+        (2**80, "1208925819614629174706176"),
+        ("é\ud800", '"é\ud800"'),
+        (b"bytes", "\"b'bytes'\""),
+    ],
+)
+def test_what_json_has_no_spelling_for_is_spelled(value: Any, text: str) -> None:
+    assert json_text(value) == text
+
+
+def test_what_is_nested_deeper_than_python_can_recurse_is_written() -> None:
+    deep: Any = "core"
+    for _ in range(1_000):
+        deep = [1, {"é": deep, "b": []}, {}]
+
+    assert json_text(deep) == '[1,{"é":' * 1_000 + '"core"' + ',"b":[]},{}]' * 1_000

@@ -23,7 +23,7 @@ from telemetry_forwarder.telemetry.records import (
 )
 from tests.support.posts import MOMENT, MOMENT_NS, OBSERVED_NS
 from tests.support.properties import FAST
-from tests.telemetry.test_json_values_text import JSON
+from tests.support.strategies import JSON
 
 TRACING = {
     "spanId": "54565fb41ac79632",

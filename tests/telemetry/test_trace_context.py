@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.telemetry.records import Tracing
-from telemetry_forwarder.telemetry.trace_context import read_tracing
+from telemetry_forwarder.telemetry.trace_context import read_tracing, root_of, span_id, trace_id
 from tests.support.properties import FAST
 
 ROOT, PARENT, OWN = "1-5759E988-bd862e3fe1be46a994272793", "53995c3f42cd8ad8", "54565fb41ac79632"
@@ -13,7 +13,7 @@ TRACE_ID = "5759e988bd862e3fe1be46a994272793"
 
 
 @pytest.mark.parametrize(
-    ("header", "span_id", "tracing"),
+    ("header", "own_span_id", "tracing"),
     [
         (f"Root={ROOT};Parent={PARENT};Sampled=1", OWN, Tracing(TRACE_ID, PARENT, OWN, True)),
         (f"Sampled=0; parent={PARENT.upper()} ;ROOT={ROOT}", "", Tracing(TRACE_ID, PARENT, "", False)),
@@ -27,15 +27,68 @@ TRACE_ID = "5759e988bd862e3fe1be46a994272793"
         (["Root"], {}, Tracing()),
     ],
 )
-def test_parts_are_read_in_any_order_and_only_if_valid(header: Any, span_id: Any, tracing: Tracing) -> None:
-    assert read_tracing(header, span_id) == tracing
+def test_parts_are_read_in_any_order_and_only_if_valid(
+    header: Any, own_span_id: Any, tracing: Tracing
+) -> None:
+    assert read_tracing(header, own_span_id) == tracing
 
 
 @FAST
 @given(st.text() | st.text(alphabet="Root=1-5;Parent ").map(lambda text: f"Root={ROOT}{text}"), st.text())
-def test_any_header_is_read(header: str, span_id: str) -> None:
-    tracing = read_tracing(header, span_id)
+def test_any_header_is_read(header: str, own_span_id: str) -> None:
+    tracing = read_tracing(header, own_span_id)
 
     assert (len(tracing.trace_id), len(tracing.parent_id), len(tracing.span_id)) in {
         (trace, parent, own) for trace in (0, 32) for parent in (0, 16) for own in (0, 16)
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (TRACE_ID, TRACE_ID),
+        (TRACE_ID.upper(), TRACE_ID),
+        ("1-5759e988-bd862e3fe1be46a994272793", TRACE_ID),
+        ("1-5759E988-BD862E3FE1BE46A994272793", TRACE_ID),
+        ("1-5759e988-bd862e3fe1be46a99427279", ""),
+        (TRACE_ID + "0", ""),
+        ("0" * 32, ""),
+        ("1-00000000-000000000000000000000000", ""),
+        ("0", ""),
+        ("", ""),
+        (f"{TRACE_ID}\n", ""),
+        (5, ""),
+        (None, ""),
+    ],
+)
+def test_trace_id(value: Any, expected: str) -> None:
+    assert trace_id(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("53995C3F42CD8AD8", "53995c3f42cd8ad8"),
+        ("0" * 16, ""),
+        ("53995c3f42cd8ad", ""),
+        ("", ""),
+        (5, ""),
+    ],
+)
+def test_span_id(value: Any, expected: str) -> None:
+    assert span_id(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1", TRACE_ID),
+        ("Sampled=1; root=1-5759e988-bd862e3fe1be46a994272793", TRACE_ID),
+        ("Root=;Sampled=1", ""),
+        ("Parent=53995c3f42cd8ad8", ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_root_of_a_header(header: Any, expected: str) -> None:
+    assert root_of(header) == expected

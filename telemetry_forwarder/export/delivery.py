@@ -40,8 +40,6 @@ class Delivery:
             return circuits.setdefault(key, CircuitBreaker(clock, random, opens_after=patience.opens_after))
 
         self._transport = transport
-        self.relay = transport.relay
-        """As the transport's."""
         self._routes = {
             signal: Route(
                 endpoint,
@@ -60,10 +58,6 @@ class Delivery:
     def is_open(self, signal: str) -> bool:
         """Whether the endpoint of *signal* has failed, and not worked since."""
         return self._routes[signal].is_open
-
-    def retry_in_s(self, signal: str) -> float:
-        """How long `send` would hold what it is given; 0 where it would try."""
-        return self._routes[signal].hold_s()
 
     def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool = False) -> Result:
         """Say what became of *batch*. Blocks until *deadline* at most.

@@ -5,8 +5,6 @@ the inbox when something has come to an end. So an endpoint may take its time, a
 because the function must not wait any longer.
 """
 
-from collections.abc import Callable
-
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
 from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
@@ -16,7 +14,7 @@ from telemetry_forwarder.core.batch import SIGNALS, Batch
 from telemetry_forwarder.core.frozen import state
 from telemetry_forwarder.export.delivery import Delivery
 from telemetry_forwarder.export.route import Result
-from telemetry_forwarder.export.sender_thread import SenderThread
+from telemetry_forwarder.export.sender_thread import SenderThread, Task
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import SendFinished
 
@@ -28,7 +26,7 @@ class _Way:
     batch: Batch
     entry: SpooledBatch | None
     """Where it comes from disk."""
-    outcome: Callable[[], Result]
+    task: Task[Result]
 
 
 class Flusher:
@@ -64,48 +62,41 @@ class Flusher:
 
     def go_on(self) -> None:
         """Send what has come since: of each signal that has nothing under way, and has not failed."""
-        starts = [
-            start
-            for signal in SIGNALS
-            if signal not in self._ways and signal not in self._failed
-            if (start := self._prepared(signal)) is not None
-        ]
-        self._delivery.relay.start(*starts)
+        for signal in SIGNALS:
+            if signal not in self._ways and signal not in self._failed:
+                self._send_next(signal)
 
     def sent(self, signal: str) -> None:
         """Enter into the books what became of the request that was under way, and send the next."""
         if (way := self._ways.pop(signal, None)) is None:
             return
-        if not self._settle(way.outcome(), way.entry):
+        if not self._settle(way.task.result(), way.entry):
             self._failed.add(signal)
             self.was_delivered = False
-        elif (start := self._prepared(signal)) is not None:
-            start()
+        else:
+            self._send_next(signal)
 
     def abandon(self) -> list[Batch]:
         """Wait for nothing any more; give what was under way and is not on disk."""
-        self._delivery.relay.clear()
         ways, self._ways = self._ways, {}
         for way in ways.values():
             if way.entry is not None:
                 self._spool.put_back(way.entry)
         return [way.batch for way in ways.values() if way.entry is None]
 
-    def _prepared(self, signal: str) -> Callable[[], None] | None:
-        """What begins to send the next of *signal*; None where there is nothing, or no time."""
+    def _send_next(self, signal: str) -> None:
+        """Start sending the next batch of *signal*, if there is one and time is left."""
         deadline = self._deadline
         assert deadline is not None
         if deadline.is_over():
             self.was_delivered &= not self._outbox.held_items(signal)
-            return None
+            return
         entry = self._spool.take(signal)
         batch = self._outbox.take(signal) if entry is None else entry.batch
         if batch is None:
-            return None
+            return
         work = _Work(self._delivery, self._inbox, batch, deadline, is_last_chance=self._is_last_chance)
-        piece = self._lanes[signal].prepare(work)
-        self._ways[signal] = _Way(batch, entry, piece.result)
-        return piece.start
+        self._ways[signal] = _Way(batch, entry, self._lanes[signal].start(work))
 
     def _settle(self, result: Result, entry: SpooledBatch | None) -> bool:
         """Say whether all of it is done with."""
@@ -155,6 +146,5 @@ class _Work:
             # Ours, not the endpoint's. It costs this batch: to hold it would be to fail on it for ever.
             return Result(batch, dropped={f"failed with {type(exc).__name__}": batch.items})
         finally:
-            # The worker first: without it the flush would never be over.
+            # Whatever happened: without it the flush would never be over.
             self._inbox.put_event(SendFinished(batch.signal))
-            self._delivery.relay.go_on()

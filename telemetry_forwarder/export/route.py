@@ -148,8 +148,6 @@ class Route:
 
     def _parts(self, piece: Batch, tally: _Tally) -> tuple[Batch, ...]:
         """What to send instead of a piece that was too large; nothing where it is dropped."""
-        # To take it apart is much work, and there may have been no wait before it.
-        self._transport.relay.go_on()
         # An endpoint that takes not even single items will take none of a thousand either.
         is_hopeless = tally.dropped.get(TOO_LARGE, 0) >= _MOST_TOO_LARGE and not tally.delivered
         parts = None if is_hopeless else halves(piece)
@@ -220,7 +218,6 @@ class Route:
         return jittered(ceiling_s, self._random)
 
     def _pause(self, seconds: float, deadline: Deadline) -> None:
-        self._transport.relay.go_on()
         end = Deadline.after(seconds, self._clock)
         while left_s := min(end.left_s(), self._transport.left_s(deadline)):
             self._wait(min(left_s, SLICE_S))

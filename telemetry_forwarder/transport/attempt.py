@@ -32,18 +32,11 @@ class BrokenError(ForwarderError):
 class Attempt:
     """One request on its way: how much time it has, and how far it came."""
 
-    __slots__ = ("_about_to_wait", "_deadline", "_left_s", "_was_left_s", "has_connected", "is_pooled")
+    __slots__ = ("_deadline", "_left_s", "_was_left_s", "has_connected", "is_pooled")
 
-    def __init__(
-        self,
-        deadline: Deadline,
-        left_s: Callable[[Deadline], float],
-        about_to_wait: Callable[[], object] | None = None,
-    ) -> None:
-        """*about_to_wait* is called before each wait."""
+    def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float]) -> None:
         self._deadline = deadline
         self._left_s = left_s
-        self._about_to_wait = about_to_wait
         self._was_left_s = 0.0
         self.is_pooled = True
         """Whether it uses a connection that an earlier request has left."""
@@ -51,8 +44,6 @@ class Attempt:
 
     def slice_s(self) -> float:
         """Seconds to wait before asking again. Raises as `left_s` does."""
-        if self._about_to_wait is not None:
-            self._about_to_wait()
         return min(self.left_s(), SLICE_S)
 
     def left_s(self) -> float:
@@ -72,6 +63,6 @@ class Attempt:
     def share(self, parts: int) -> "Attempt":
         """The same, with one of so many equal parts of the time."""
         deadline = self._deadline.within(self._left_s(self._deadline) / parts)
-        part = Attempt(deadline, self._left_s, self._about_to_wait)
+        part = Attempt(deadline, self._left_s)
         part.has_connected = False
         return part

@@ -11,7 +11,6 @@ from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import GRPC, Endpoint
 from telemetry_forwarder.endpoints.urls import bare_netloc
-from telemetry_forwarder.export.sender_thread import Relay
 from telemetry_forwarder.transport.attempt import (
     Attempt,
     BrokenError,
@@ -32,16 +31,12 @@ _USER_AGENT = f"telemetry-forwarder/{VERSION} OTel-OTLP-Exporter-Python/{VERSION
 # and 30 %, level 3 2.1 ms and 30 %, level 6 4.2 ms and 28 %.
 _GZIP_LEVEL = 2
 _GZIP_FORMAT = 31
-# To compress that takes about a millisecond.
-_LONG_BYTES = 65_536
 
 
 class Transport:
     """May be used from several threads at once. Connections are kept and shared between endpoints."""
 
     def __init__(self, log: Diagnostics) -> None:
-        self.relay = Relay()
-        """What is to be sent beside each other: whoever waits for an endpoint lets the next begin."""
         self._log = log
         self._network = Network()
         self._doors: dict[tuple[str, ...], _Door] = {}
@@ -60,9 +55,6 @@ class Transport:
 
     def packed(self, endpoint: Endpoint, body: bytes) -> bytes:
         """*body* as `send` wants it: compressed, where the endpoint is to get it so."""
-        if len(body) > _LONG_BYTES:
-            # To compress it needs no interpreter, and takes a while.
-            self.relay.go_on()
         # gRPC compresses by itself.
         if endpoint.compression != "gzip" or endpoint.protocol == GRPC:
             return body
@@ -85,7 +77,7 @@ class Transport:
         return self._exchange(endpoint, packed, self._attempt(deadline))
 
     def _attempt(self, deadline: Deadline) -> Attempt:
-        return Attempt(deadline, self.left_s, self.relay.go_on)
+        return Attempt(deadline, self.left_s)
 
     def hurry(self, deadline: Deadline) -> None:
         """From now on nothing takes longer than *deadline*, what is under way included. From any thread."""

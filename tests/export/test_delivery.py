@@ -6,7 +6,6 @@ Pauses between tries move the clock and take no time; a deadline's seconds are r
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,6 +62,15 @@ class Bench:
         """One after the other, on the clock that stands still: a server that hangs would hang for ever."""
         deadline = Deadline.after(within_s, self.clock)
         return [self.delivery.send(batch, deadline, is_last_chance=is_last_chance) for batch in batches]
+
+    def is_left_alone_for(self, seconds: float, *batches: Batch) -> bool:
+        """Whether *batches* are held without a request just before *seconds* have passed. Ends at that moment."""
+        asked = self.collector.connections, len(self.collector.requests)
+        self.clock.advance(seconds - 0.001)
+        results = self.send(*batches)
+        self.clock.advance(0.001)
+        is_asked = asked != (self.collector.connections, len(self.collector.requests))
+        return results == [Result(batch, held=batch) for batch in batches] and not is_asked
 
     def statuses(self) -> list[int | None]:
         return [request.status for request in self.collector.requests]
@@ -268,7 +276,9 @@ class TestTriesAgain:
         bench.collector.script(c.Response(status=503, headers={"Retry-After": "30"}))
 
         assert bench.send(LOG) == [Result(LOG, held=LOG)]
-        assert (bench.pauses, bench.delivery.retry_in_s(LOGS)) == ([], 30.0)
+        assert bench.pauses == []
+        assert bench.is_left_alone_for(30.0, LOG)
+        assert bench.send(LOG) == [Result(LOG, delivered=3)]
 
     def test_after_a_freeze_without_a_failure(self, bench: Bench) -> None:
         bench.send(LOG)
@@ -351,15 +361,10 @@ class TestHolding:
     def test_after_a_failure_nobody_asks_until_the_time_has_come(self, bench: Bench) -> None:
         bench.collector.refuse()
         bench.send(LOG)
-        connections = bench.collector.connections
         bench.collector.listen()
 
-        assert bench.send(LOG, LOG) == [Result(LOG, held=LOG), Result(LOG, held=LOG)]
-        assert bench.collector.connections == connections
+        assert bench.is_left_alone_for(1.0, LOG, LOG)
         assert bench.delivery.is_open(LOGS)
-        assert bench.delivery.retry_in_s(LOGS) == 1.0
-
-        bench.clock.advance(1.0)
 
         assert bench.send(LOG, LOG) == [Result(LOG, delivered=3), Result(LOG, delivered=3)]
         assert not bench.delivery.is_open(LOGS)
@@ -372,7 +377,9 @@ class TestHolding:
 
         assert bench.send(LOG, LOG) == [Result(LOG, held=LOG), Result(LOG, held=LOG)]
         assert (len(bench.collector.requests) - tries, len(bench.pauses) - pauses) == (1, 0)
-        assert bench.delivery.retry_in_s(LOGS) == 2.0
+        assert bench.is_left_alone_for(2.0, LOG)
+        bench.send(LOG)
+        assert len(bench.collector.requests) - tries == 2
 
     def test_it_is_said_once_when_it_begins_and_once_when_it_ends(self, bench: Bench) -> None:
         bench.collector.refuse()
@@ -394,7 +401,9 @@ class TestHolding:
         with bench.collector.refusing():
             bench.send(LOG)
 
-        assert [bench.delivery.retry_in_s(signal) for signal in SIGNALS] == [1.0] * 3
+        batches = [LOG, batch(SPANS, 1), batch(METRICS, 1)]
+        assert bench.is_left_alone_for(1.0, *batches)
+        assert bench.send(*batches) == [Result(batch, delivered=batch.items) for batch in batches]
 
     def test_one_that_answers_only_by_the_signal_that_it_does_not_take(self, bench: Bench) -> None:
         bench.collector.script(then=c.Response(status=503, path="/v1/metrics"))
@@ -499,38 +508,3 @@ def test_every_item_is_delivered_rejected_dropped_or_held(
     for signal in SIGNALS:
         delivered = sum(result.delivered for result in results if result.batch.signal == signal)
         assert collector.accepted(PATHS[signal]) - before[signal] == delivered
-
-
-class TestWhoIsNext:
-    """What is to be sent beside a request begins where that takes its time without a wait for an answer."""
-
-    def test_begins_before_a_batch_is_taken_apart(self, bench: Bench) -> None:
-        whole = batch(LOGS, 4, padding="x" * 50_000)
-        bench.collector.limit_bytes = 101_000
-        bench.send(whole)
-        begun: list[int] = []
-        bench.transport.relay.start(*[partial(begun.append, number) for number in range(2)])
-
-        # There is no time for any of its parts, so nobody waits.
-        bench.send(whole, within_s=0.0)
-
-        assert begun == [0, 1]
-
-    def test_begins_before_a_pause(self, bench: Bench) -> None:
-        begun: list[int] = []
-        at_pause: list[list[int]] = []
-        # Such a header makes it no HTTP, and nothing is sent.
-        endpoint = Endpoint(LOGS, bench.collector.endpoint, headers={"x": "a\nb"})
-        delivery = Delivery(
-            {LOGS: endpoint},
-            bench.transport,
-            bench.clock,
-            bench.captured.diagnostics(bench.clock),
-            random=lambda: 1.0,
-            wait=lambda seconds: (at_pause.append([*begun]), bench.wait(seconds))[1],
-        )
-        bench.transport.relay.start(*[partial(begun.append, number) for number in range(2)])
-
-        delivery.send(batch(LOGS, 1), Deadline.after(5.0, bench.clock))
-
-        assert at_pause[0] == [0, 1]

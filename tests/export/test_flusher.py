@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.export.delivery import Delivery
 from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.export.route import Patience, Result
-from telemetry_forwarder.export.sender_thread import Relay
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import SendFinished
 from telemetry_forwarder.transport.client import Transport
@@ -224,46 +222,13 @@ def test_what_is_abandoned_is_given_back_or_is_on_disk(bench: Bench) -> None:
     assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
     assert bench.flush.is_over
     hang.until.set()
-    # Spans may not have begun: then they do not.
     bench.take_until({LOGS})
     assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
 
 
-def test_what_is_abandoned_before_it_began_is_not_sent(bench: Bench) -> None:
-    begun = threading.Event()
-
-    class Stuck(Delivery):
-        """Computes, and waits for nothing that anybody is told of."""
-
-        def __init__(self) -> None:
-            self.relay = Relay()
-            self.sent: list[str] = []
-            self.may_end = threading.Event()
-
-        def send(self, batch: Batch, *_: object, **__: object) -> Result:
-            self.sent.append(batch.signal)
-            begun.set()
-            self.may_end.wait()
-            return Result(batch, delivered=batch.items)
-
-    stuck = Stuck()
-    bench.flush = bench.make(stuck)
-    bench.held(batch(LOGS, 1), batch(SPANS, 1), batch(METRICS, 1))
-    bench.flush.begin(Deadline.after(10.0, bench.clock), is_last_chance=False)
-    begun.wait()
-
-    left = bench.flush.abandon()
-    stuck.may_end.set()
-    (item,) = bench.inbox.take(LONG_S)
-
-    assert isinstance(item, SendFinished)
-    assert [each.signal for each in left] == [LOGS, SPANS, METRICS]
-    assert stuck.sent == [LOGS]
-
-
 class Broken(Delivery):
     def __init__(self) -> None:
-        self.relay = Relay()
+        pass
 
     def send(self, *_: object, **__: object) -> Result:
         raise RuntimeError("broken on purpose")

@@ -63,26 +63,3 @@ def test_time_in_the_freezer_is_not_counted() -> None:
     clock.advance(0.001)
     with pytest.raises(TimeIsUpError):
         trying.slice_s()
-
-
-def test_before_each_wait_it_says_so() -> None:
-    waits: list[str] = []
-    clock = FakeClock()
-    trying = Attempt(Deadline.after(10, clock), Deadline.left_s, lambda: waits.append("now"))
-
-    trying.left_s()
-    assert waits == []
-
-    trying.slice_s()
-    trying.share(2).slice_s()
-    assert waits == ["now", "now"]
-
-
-def test_it_says_so_even_where_there_is_no_time_to_wait() -> None:
-    waits: list[str] = []
-    clock = FakeClock()
-    trying = Attempt(Deadline.after(0, clock), Deadline.left_s, lambda: waits.append("now"))
-
-    with pytest.raises(TimeIsUpError):
-        trying.slice_s()
-    assert waits == ["now"]

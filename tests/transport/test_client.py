@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 import pytest
@@ -113,27 +112,6 @@ class TestRequest:
         endpoint = Endpoint(LOGS, "http://h/")
 
         assert gzip.decompress(transport.packed(endpoint, BODY)) == BODY
-
-    def test_who_is_next_need_not_wait_while_much_is_compressed(self, transport: Transport) -> None:
-        begun: list[int] = []
-        transport.relay.start(*[partial(begun.append, number) for number in range(3)])
-
-        transport.packed(Endpoint(LOGS, "http://h/"), bytes(65_536))
-        assert begun == [0]
-
-        transport.packed(Endpoint(LOGS, "http://h/"), bytes(65_537))
-        assert begun == [0, 1]
-
-    def test_who_is_next_begins_when_an_answer_is_waited_for(
-        self, transport: Transport, collector: FakeCollector
-    ) -> None:
-        begun: list[int] = []
-        send(transport, logs(collector))
-        transport.relay.start(*[partial(begun.append, number) for number in range(3)])
-
-        send(transport, logs(collector))
-
-        assert begun[:2] == [0, 1]
 
     def test_signals_to_one_server_share_a_connection(
         self, transport: Transport, collector: FakeCollector

@@ -222,7 +222,7 @@ def test_what_is_abandoned_is_given_back_or_is_on_disk(bench: Bench) -> None:
     assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
     assert bench.flush.is_over
     hang.until.set()
-    bench.take_until({LOGS})
+    bench.take_until({LOGS, SPANS})
     assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
 
 

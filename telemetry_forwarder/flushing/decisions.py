@@ -1,10 +1,10 @@
-"""The words of the flush policy: what it can be set to, and what it answers."""
+"""The inputs and the result of the flush policy: settings, observation and step."""
 
 from enum import Enum
-from typing import Final
+from typing import NamedTuple
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.core.frozen import comparable, frozen
+from telemetry_forwarder.core.frozen import frozen
 
 
 class Mode(Enum):
@@ -18,39 +18,38 @@ class Mode(Enum):
 class FlushSettings:
     mode: Mode = Mode.AUTO
     interval_s: float = 5.0
-    """What is held while an invocation runs waits at most this long."""
+    """How long telemetry is held at most while an invocation runs."""
     budget_s: float = 0.5
-    """What a slow endpoint may cost an invocation; zero waits for nothing."""
+    """How long an invocation waits for a slow endpoint at most; zero turns waiting off."""
     flush_limit_s: float = 10.0
-    """For a flush. It goes on when nobody waits for it any more: to break it off would be to send it twice."""
+    """The time limit of a flush. It outlasts the budget: a flush that is cut short is sent twice."""
     release_margin_s: float = 0.2
-    """Left of an invocation for Lambda to see that we are done."""
+    """Time left of an invocation for Lambda to receive our request for `next`."""
     report_wait_s: float = 0.15
-    """After SHUTDOWN the last platform.report comes within this time, or never."""
+    """How long to wait for the last platform.report after SHUTDOWN; later ones never come."""
     spool_reserve_s: float = 0.3
-    """Left of the shutdown for writing to disk, at the CPU share of 128 MB."""
+    """Time left of the shutdown for writing to disk, at the CPU share of 128 MB."""
 
 
-@comparable
-class Step:
-    """What to do now, in this order: let go, spool, flush; then wait for the inbox, but not beyond *wake_in_s*."""
+class Observation(NamedTuple):
+    """What the worker observes before a step."""
 
-    __slots__ = ("may_call_next", "flush", "wake_in_s", "should_spool", "is_over")  # noqa: RUF023  # as below
+    has_unsent: bool
+    """Whether there is telemetry that could be sent, in memory or on disk."""
+    is_nearly_full: bool
+    """Whether the outbox needs room soon."""
+    is_circuit_open: bool
+    """Whether the circuit breakers of all endpoints are open."""
 
-    def __init__(
-        self,
-        *,
-        may_call_next: bool,
-        flush: Deadline | None = None,
-        wake_in_s: float | None = None,
-        should_spool: bool = False,
-        is_over: bool = False,
-    ) -> None:
-        self.may_call_next: Final = may_call_next
-        self.flush: Final = flush
-        """Ordered once: the next order comes after `flushed`."""
-        self.wake_in_s: Final = wake_in_s
-        """None: until something comes."""
-        self.should_spool: Final = should_spool
-        self.is_over: Final = is_over
-        """After SHUTDOWN: nothing more to wait for. Spool what is left, and exit."""
+
+class Step(NamedTuple):
+    """What to do now, in this order: release `next`, spool, flush; then wait for the inbox, *wake_in_s* at most."""
+
+    may_call_next: bool
+    flush: Deadline | None = None
+    """The deadline of a flush to begin. The next one comes only after `FlushPolicy.flushed`."""
+    wake_in_s: float | None = None
+    """None: wait until an item arrives."""
+    should_spool: bool = False
+    is_over: bool = False
+    """After SHUTDOWN: nothing is left to wait for. Spool the rest and exit."""

@@ -1,63 +1,58 @@
-"""How close together invocations come. Pure, behind a clock."""
+"""Judges whether invocations come close together. Pure."""
 
-from typing import Final
+from typing import NamedTuple
 
 from telemetry_forwarder.clock import Clock
-from telemetry_forwarder.core.frozen import comparable
 
-CLOSE_GAP_S = 10.0
-CLOSE_GAPS = 4
-RARE_GAP_S = 30.0
+_CLOSE_GAP_S = 10.0
+_CLOSE_GAPS = 4
+_RARE_GAP_S = 30.0
 
 
-@comparable
-class Moment:
-    """A moment on both clocks.
+class Moment(NamedTuple):
+    """A moment on the monotonic and the wall clock.
 
-    Which of them goes on while the sandbox is frozen is not documented, so the longer time counts. A wall
-    clock that is set back is then no trouble, and one that is set forward makes us early once.
+    Lambda does not document which of them runs while the sandbox is frozen, so the longer elapsed time counts.
+    A wall clock that is set back does no harm; one that is set forward makes one flush early.
     """
 
-    __slots__ = ("monotonic_s", "unix_ns")
-
-    def __init__(self, monotonic_s: float, unix_ns: int) -> None:
-        self.monotonic_s: Final = monotonic_s
-        self.unix_ns: Final = unix_ns
+    monotonic_s: float
+    unix_ns: int
 
     @classmethod
     def now(cls, clock: Clock) -> "Moment":
         return cls(clock.monotonic_s(), clock.unix_ns())
 
     def since_s(self, earlier: "Moment") -> float:
+        """Return the seconds from *earlier* to this moment; never negative."""
         wall_s = (self.unix_ns - earlier.unix_ns) / 1_000_000_000
         return max(0.0, self.monotonic_s - earlier.monotonic_s, wall_s)
 
 
 class InvocationRate:
-    """Judges by the gaps from one INVOKE to the next, with hysteresis.
+    """Judges the rate by the gaps between INVOKE events, with hysteresis.
 
-    Waiting for the end of an invocation costs some 50 ms: beside a gap of 10 s that is nothing, beside one
-    of 100 ms it is half of what the sandbox can do. In between, what was so far stays.
+    To wait for the end of an invocation costs it some 50 ms: little compared with a gap of 10 s, but half of
+    the sandbox's time if the gap is 100 ms. Between the two thresholds nothing changes.
     """
 
-    __slots__ = ("_clock", "_close_gaps", "_last", "is_busy")
+    __slots__ = ("_close_gaps", "_last", "is_busy")
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._last: Moment | None = None
         self._close_gaps = 0
         self.is_busy = False
-        """Four gaps in a row of at most 10 s make it so, one of more than 30 s ends it."""
+        """True after four gaps in a row of at most 10 s, until a gap exceeds 30 s."""
 
-    def invoked(self) -> None:
-        now = Moment.now(self._clock)
+    def invoked(self, now: Moment) -> None:
+        """Record an INVOKE event."""
         if self._last:
             self._judge(now.since_s(self._last))
         self._last = now
 
     def _judge(self, gap_s: float) -> None:
-        self._close_gaps = self._close_gaps + 1 if gap_s <= CLOSE_GAP_S else 0
-        if self._close_gaps >= CLOSE_GAPS:
+        self._close_gaps = self._close_gaps + 1 if gap_s <= _CLOSE_GAP_S else 0
+        if self._close_gaps >= _CLOSE_GAPS:
             self.is_busy = True
-        elif gap_s > RARE_GAP_S:
+        elif gap_s > _RARE_GAP_S:
             self.is_busy = False

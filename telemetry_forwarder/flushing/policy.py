@@ -1,236 +1,196 @@
-"""When to flush, and what `next` has to wait for. Pure, behind a clock: it is told things and asked for a `Step`.
+"""Decides when to flush and how long `next` is withheld. Pure: it is told what happened and asked for a `Step`.
 
-Holding `next` is the only way to keep the sandbox from freezing, and the user pays for it. So it is done for
-one invocation's telemetry at its end, or for a flush that is under way, and never for longer than the budget.
+Only withholding `next` keeps the sandbox from freezing, and the user pays for that time. So it is withheld for
+the telemetry of one invocation at its end, or for a running flush, and never longer than the budget.
 """
 
+from math import inf
+
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Step
+from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Observation, Step
+from telemetry_forwarder.flushing.drain import Drain
+from telemetry_forwarder.flushing.flush_tracker import FlushTracker
+from telemetry_forwarder.flushing.hold import Hold
 from telemetry_forwarder.flushing.invocation_rate import InvocationRate, Moment
 from telemetry_forwarder.flushing.running_requests import RunningRequests
 
-_RETRY_S = 1.0
-# Less of the budget than this is not worth holding anybody for.
-_WORTH_TRYING = 0.1
-# After a flush took longer than the budget, nobody waits for one for a while: it would be so each time.
-_SLOW_S = 30.0
-# So long after its deadline a flush that is under way may still say how it went.
-_LAST_WORD_S = 0.1
+# If less than this share of the budget is left, no flush is begun for an invocation to wait for.
+_LEAST_BUDGET_SHARE = 0.1
 
 
 class FlushPolicy:
-    """Only the worker uses it: tell it everything that happened, then ask for a step."""
+    """Used by the worker's thread alone. Report each event with its method, then call `step`."""
 
     def __init__(
         self, settings: FlushSettings, clock: Clock, *, has_runtime_done: bool, is_managed: bool = False
     ) -> None:
-        """*has_runtime_done*: whether the subscription was taken and includes platform events."""
+        """*has_runtime_done*: the subscription includes platform events. *is_managed*: invocations run concurrently."""
         self._settings = settings
         self._clock = clock
         self._has_runtime_done = has_runtime_done
         self._is_managed = is_managed
-        self._wants_to_wait = settings.budget_s > 0 and settings.mode is not Mode.SHUTDOWN
-        self._may_wait = False
-        """Whether anybody is to wait for telemetry, as the step under way has found."""
-        self._cadence = InvocationRate(clock)
+        self._has_budget = settings.budget_s > 0 and settings.mode is not Mode.SHUTDOWN
+        self._rate = InvocationRate()
         self._requests = RunningRequests()
-        self._invoked_at: Moment | None = None
-        self._hold_until: Deadline | None = None
-        self._waits_for_end = False
-        self._budget: Deadline | None = None
-        """From when on `next` waits for a flush at most: the end of the invocation, or its begin."""
-        self._has_flushed_end = False
-        self._held_since: Moment | None = None
-        self._is_nearly_full = False
-        self._is_circuit_open = False
-        self._under_way: Deadline | None = None
-        self._last_flush: Moment | None = None
-        self._was_delivered = True
-        self._has_missed_an_end = False
-        self._overran: Moment | None = None
-        self._drain_until: Deadline | None = None
-        self._report_until: Deadline | None = None
-        self._last_word_until = Deadline.after(0.0, clock)
-        self._drains = 0
+        self._flushes = FlushTracker()
+        self._hold: Hold | None = None
+        """The latest invocation's."""
+        self._has_missed_end = False
+        """Whether the end of the last invocation that was waited for never came."""
+        self._unsent_since: Moment | None = None
+        self._drain: Drain | None = None
 
     def telemetry_unavailable(self) -> None:
-        """The subscription was not taken: nothing will ever say that an invocation is over."""
+        """Lambda refused the subscription: no event will report the end of an invocation."""
         self._has_runtime_done = False
 
     def invoked(self, request_id: str, deadline: Deadline) -> None:
-        """INVOKE came. `next` is held from now on, until a step lets go."""
-        self._cadence.invoked()
-        self._requests.invoked(request_id)
-        self._invoked_at = Moment.now(self._clock)
-        self._hold_until = deadline.less(self._settings.release_margin_s)
-        self._waits_for_end = self._is_end_awaited()
-        self._has_flushed_end = False
-        is_open = self._waits_for_end and self._requests.is_running
-        self._budget = None if is_open else self._whole_budget()
-
-    def runtime_done(self, request_id: str, observed_ns: int) -> None:
-        """platform.runtimeDone. The budget counts from when it came, not from when we got round to it."""
-        self._has_missed_an_end = False
-        self._requests.runtime_done(request_id)
-        self._end(ago_s=max(0.0, (self._clock.unix_ns() - observed_ns) / 1_000_000_000))
-
-    def reported(self, request_id: str) -> None:
-        """platform.report. It also ends an invocation whose runtimeDone went lost."""
-        self._requests.reported(request_id)
-        self._end(ago_s=0.0)
-
-    def observed(self, *, held_bytes: int, is_nearly_full: bool, is_circuit_open: bool) -> None:
-        """The outbox and the circuit as they are now. To be told before each step."""
-        if not held_bytes:
-            self._held_since = None
-        elif not self._held_since:
-            self._held_since = Moment.now(self._clock)
-        self._is_nearly_full = is_nearly_full
-        self._is_circuit_open = is_circuit_open
-
-    def flushed(self, *, was_delivered: bool) -> None:
-        """The flush that was ordered is over, one way or the other."""
-        self._under_way = None
-        self._last_flush = Moment.now(self._clock)
-        self._was_delivered = was_delivered
-
-    def shutting_down(self, deadline: Deadline) -> None:
-        self._drain_until = deadline.less(self._settings.spool_reserve_s)
-        self._report_until = self._drain_until.within(self._settings.report_wait_s)
-        self._last_word_until = deadline.less(self._settings.spool_reserve_s - _LAST_WORD_S)
-
-    def step(self) -> Step:
-        if self._drain_until and self._report_until:
-            return self._drain(self._drain_until, self._report_until)
+        """INVOKE arrived: `next` is withheld until a step releases it."""
         now = Moment.now(self._clock)
-        self._let_go_at_the_margin(now)
-        self._note_overrun(now)
-        self._may_wait = self._has_what_to_wait_for(now)
-        flush = None if self._under_way else self._order(now)
-        self._under_way = self._under_way or flush
-        if not self._is_waiting(now):
-            self._hold_until = None
-        return Step(
-            may_call_next=self._hold_until is None,
-            flush=flush,
-            wake_in_s=self._wake_in_s(now),
-            should_spool=self._is_circuit_open and self._is_nearly_full,
+        self._rate.invoked(now)
+        self._requests.invoked(request_id)
+        waits_for_end = self._is_end_awaited()
+        self._hold = Hold(
+            now,
+            deadline.less(self._settings.release_margin_s),
+            waits_for_end=waits_for_end,
+            budget=None if waits_for_end and self._requests.is_running else self._budget(),
         )
 
-    def _end(self, *, ago_s: float) -> None:
-        if not self._budget and not self._requests.is_running:
-            self._budget = self._whole_budget().less(ago_s)
+    def runtime_done(self, request_id: str, observed_ns: int) -> None:
+        """platform.runtimeDone arrived at *observed_ns*: the budget counts from then, not from now."""
+        self._has_missed_end = False
+        self._requests.runtime_done(request_id)
+        self._note_end(ago_s=max(0.0, (self._clock.unix_ns() - observed_ns) / 1_000_000_000))
 
-    def _whole_budget(self) -> Deadline:
+    def reported(self, request_id: str) -> None:
+        """platform.report arrived. It also ends an invocation whose platform.runtimeDone was lost."""
+        self._requests.reported(request_id)
+        self._note_end(ago_s=0.0)
+
+    def flushed(self, *, was_delivered: bool) -> None:
+        """The flush that a step began has finished."""
+        self._flushes.finished(Moment.now(self._clock), was_delivered=was_delivered)
+
+    def shutting_down(self, deadline: Deadline) -> None:
+        """SHUTDOWN arrived: from now on the steps drain."""
+        self._drain = Drain(deadline, self._settings)
+
+    def step(self, observation: Observation) -> Step:
+        """Return what to do now."""
+        now = Moment.now(self._clock)
+        self._note_unsent(observation, now)
+        if self._drain:
+            return self._drain.step(
+                self._flushes, has_unsent=observation.has_unsent, awaits_report=self._awaits_report()
+            )
+        self._check_limits(now)
+        may_wait = self._may_wait(observation, now)
+        flush = None if self._flushes.deadline else self._flush(observation, now, may_wait=may_wait)
+        if flush:
+            self._flushes.began(flush)
+        is_held = self._is_held(now, may_wait=may_wait)
+        return Step(
+            may_call_next=not is_held,
+            flush=flush,
+            wake_in_s=self._wake_in_s(observation, now, may_wait=may_wait),
+            should_spool=observation.is_circuit_open and observation.is_nearly_full,
+        )
+
+    def _note_end(self, *, ago_s: float) -> None:
+        hold = self._hold
+        if hold and not hold.budget and not self._requests.is_running:
+            hold.budget = self._budget().less(ago_s)
+
+    def _note_unsent(self, observation: Observation, now: Moment) -> None:
+        if not observation.has_unsent:
+            self._unsent_since = None
+        elif not self._unsent_since:
+            self._unsent_since = now
+
+    def _budget(self) -> Deadline:
         return Deadline.after(self._settings.budget_s, self._clock)
 
-    def _has_what_to_wait_for(self, now: Moment) -> bool:
-        """Whether anybody is to wait for telemetry at all."""
-        can_know = self._has_runtime_done and not self._is_managed
-        return can_know and self._wants_to_wait and not (self._is_circuit_open or self._is_slow(now))
-
-    def _is_slow(self, now: Moment) -> bool:
-        return self._overran is not None and now.since_s(self._overran) < _SLOW_S
-
     def _is_end_awaited(self) -> bool:
-        if self._has_missed_an_end:
+        if self._has_missed_end:
             return False
-        is_rare = self._settings.mode is Mode.AUTO and not self._cadence.is_busy
+        is_rare = self._settings.mode is Mode.AUTO and not self._rate.is_busy
         return is_rare or self._settings.mode is Mode.END
 
-    def _let_go_at_the_margin(self, now: Moment) -> None:
-        """An end that never comes costs one invocation its whole time; none waits again until one is seen."""
-        if self._hold_until and self._hold_until.is_over(now.monotonic_s):
-            self._hold_until = None
-            self._has_missed_an_end |= not self._budget
+    def _check_limits(self, now: Moment) -> None:
+        """Release `next` at the invocation's limit, and remember a flush that overran the budget.
 
-    def _note_overrun(self, now: Moment) -> None:
-        is_over = self._budget is not None and self._budget.is_over(now.monotonic_s)
-        if is_over and self._hold_until and self._is_under_way(now):
-            self._overran = now
+        An end that never comes costs one invocation all of its time; none waits again until an end is seen.
+        """
+        hold = self._hold
+        if not hold or hold.is_released:
+            return
+        if hold.is_past_limit(now):
+            hold.release()
+            self._has_missed_end |= not hold.budget
+        elif hold.is_past_budget(now) and self._flushes.is_within_deadline(now):
+            self._flushes.overran(now)
 
-    def _is_waiting(self, now: Moment) -> bool:
-        if not (self._hold_until and self._may_wait):
+    def _may_wait(self, observation: Observation, now: Moment) -> bool:
+        """Return whether an invocation may wait for telemetry or a flush at all."""
+        can_know_end = self._has_runtime_done and not self._is_managed
+        is_endpoint_ready = not (observation.is_circuit_open or self._flushes.is_slow(now))
+        return can_know_end and self._has_budget and is_endpoint_ready
+
+    def _is_held(self, now: Moment, *, may_wait: bool) -> bool:
+        """Return whether `next` stays withheld; release it if not."""
+        hold = self._hold
+        if not hold or hold.is_released:
             return False
-        if not self._budget:
+        is_flushing = self._flushes.is_within_deadline(now) and not hold.is_past_budget(now)
+        if may_wait and (not hold.budget or is_flushing):
             return True
-        return self._is_under_way(now) and not self._budget.is_over(now.monotonic_s)
+        hold.release()
+        return False
 
-    def _is_under_way(self, now: Moment) -> bool:
-        return self._under_way is not None and not self._under_way.is_over(now.monotonic_s)
-
-    def _order(self, now: Moment) -> Deadline | None:
-        if not self._held_since:
+    def _flush(self, observation: Observation, now: Moment, *, may_wait: bool) -> Deadline | None:
+        if not self._unsent_since:
             return None
-        if end := self._end_flush(now):
-            self._has_flushed_end = True
-            return end
-        if self._is_alive() and (self._is_due(now) or self._is_pressing(now)):
-            return self._longest()
-        return None
-
-    def _end_flush(self, now: Moment) -> Deadline | None:
-        """The flush that `next` is held for, if the budget and the invocation leave time to wait for it."""
-        is_awaited = self._waits_for_end and self._may_wait
-        if not (self._hold_until and self._budget and is_awaited) or self._has_flushed_end:
+        if may_wait and self._hold and self._is_end_flush_due(self._hold, now):
+            self._hold.has_flushed_end = True
+        elif self._background_flush_in_s(observation, now, may_wait=may_wait) > 0:
             return None
-        left_s = min(self._budget.left_s(now.monotonic_s), self._hold_until.left_s(now.monotonic_s))
-        return self._longest() if left_s >= self._settings.budget_s * _WORTH_TRYING else None
-
-    def _longest(self) -> Deadline:
         return Deadline.after(self._settings.flush_limit_s, self._clock)
 
-    def _is_alive(self) -> bool:
-        """Whether the sandbox is not about to freeze, as far as we know."""
-        return self._is_managed or self._requests.is_running
+    def _is_end_flush_due(self, hold: Hold, now: Moment) -> bool:
+        """Return whether to flush for an invocation that ended, with enough time left to wait for the flush."""
+        if not hold.waits_for_end or hold.has_flushed_end:
+            return False
+        return hold.flush_wait_s(now) >= self._settings.budget_s * _LEAST_BUDGET_SHARE
 
-    def _is_due(self, now: Moment) -> bool:
-        return self._settings.mode is not Mode.SHUTDOWN and self._due_in_s(now) <= 0
+    def _background_flush_in_s(self, observation: Observation, now: Moment, *, may_wait: bool) -> float:
+        """Return the seconds until a flush beside a running invocation is due, infinity if none is."""
+        is_awake = self._is_managed or self._requests.is_running
+        if not is_awake:
+            # The sandbox is about to freeze.
+            return inf
+        due_in_s = (
+            inf if self._settings.mode is Mode.SHUTDOWN else self._interval_left_s(now, may_wait=may_wait)
+        )
+        if observation.is_nearly_full and not observation.is_circuit_open:
+            return min(due_in_s, self._flushes.retry_in_s(now))
+        return due_in_s
 
-    def _due_in_s(self, now: Moment) -> float:
-        since = [self._held_since, self._last_flush]
-        if self._waits_for_end and self._may_wait:
-            # What an earlier invocation has left goes with the flush at the end of this one.
-            since.append(self._invoked_at)
-        return self._settings.interval_s - min([now.since_s(moment) for moment in since if moment])
+    def _interval_left_s(self, now: Moment, *, may_wait: bool) -> float:
+        starts = [self._unsent_since, self._flushes.finished_at]
+        if may_wait and self._hold and self._hold.waits_for_end:
+            # What an earlier invocation left is flushed at the end of this one.
+            starts.append(self._hold.invoked_at)
+        return self._settings.interval_s - min([now.since_s(start) for start in starts if start])
 
-    def _is_pressing(self, now: Moment) -> bool:
-        return self._is_nearly_full and not self._is_circuit_open and self._retry_in_s(now) <= 0
-
-    def _retry_in_s(self, now: Moment) -> float:
-        if self._was_delivered or not self._last_flush:
-            return 0.0
-        return _RETRY_S - now.since_s(self._last_flush)
-
-    def _wake_in_s(self, now: Moment) -> float | None:
-        moments = []
-        if self._hold_until:
-            deadlines = (self._hold_until, self._under_way, self._budget)
-            moments += [deadline.left_s(now.monotonic_s) for deadline in deadlines if deadline]
-        if self._held_since and not self._under_way and self._is_alive():
-            if self._settings.mode is not Mode.SHUTDOWN:
-                moments.append(self._due_in_s(now))
-            if self._is_nearly_full and not self._is_circuit_open:
-                moments.append(self._retry_in_s(now))
-        return min([moment for moment in moments if moment > 0], default=None)
-
-    def _drain(self, until: Deadline, report_until: Deadline) -> Step:
-        """Flush what is there, take in the last report, flush that; what failed once is for the spool."""
-        if self._under_way and self._last_word_until.left_s():
-            return Step(may_call_next=False, wake_in_s=self._last_word_until.left_s())
-        can_flush = self._held_since and not until.is_over()
-        if can_flush and not self._drains:
-            return self._drain_now(until)
-        if self._awaits_report() and not report_until.is_over():
-            return Step(may_call_next=False, wake_in_s=report_until.left_s())
-        if can_flush and self._drains == 1 and self._was_delivered:
-            return self._drain_now(until)
-        return Step(may_call_next=False, is_over=True)
-
-    def _drain_now(self, until: Deadline) -> Step:
-        self._drains += 1
-        self._under_way = until
-        return Step(may_call_next=False, flush=until)
+    def _wake_in_s(self, observation: Observation, now: Moment, *, may_wait: bool) -> float | None:
+        times = []
+        if self._hold and not self._hold.is_released:
+            deadlines = (self._hold.limit, self._hold.budget, self._flushes.deadline)
+            times += [deadline.left_s(now.monotonic_s) for deadline in deadlines if deadline]
+        if self._unsent_since and not self._flushes.deadline:
+            times.append(self._background_flush_in_s(observation, now, may_wait=may_wait))
+        return min([time_s for time_s in times if 0 < time_s < inf], default=None)
 
     def _awaits_report(self) -> bool:
         return self._has_runtime_done and (self._is_managed or not self._requests.has_report)

@@ -15,7 +15,7 @@ from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.export.delivery import Delivery
 from telemetry_forwarder.export.flusher import Flusher
-from telemetry_forwarder.flushing.decisions import Step
+from telemetry_forwarder.flushing.decisions import Observation, Step
 from telemetry_forwarder.flushing.policy import FlushPolicy
 from telemetry_forwarder.otlp.self_metrics import SelfMetrics
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
@@ -117,13 +117,12 @@ class Forwarder:
         self._delivery.close()
 
     def _next_step(self) -> Step:
-        held_bytes = self._holding.waiting + self._conversion.has_something
-        self._policy.observed(
-            held_bytes=held_bytes,
+        observation = Observation(
+            has_unsent=bool(self._holding.waiting or self._conversion.has_something),
             is_nearly_full=self._holding.is_nearly_full,
             is_circuit_open=all(map(self._delivery.is_open, self._signals)),
         )
-        return self._policy.step()
+        return self._policy.step(observation)
 
     def _take_items(self, wake_in_s: float | None) -> None:
         """Everything; from SHUTDOWN on, posts one at a time, so that what they make is sent meanwhile."""

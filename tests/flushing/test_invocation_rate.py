@@ -6,12 +6,12 @@ from tests.support.fake_clock import FakeClock
 
 def judged(*gaps_s: float) -> bool:
     clock = FakeClock()
-    cadence = InvocationRate(clock)
-    cadence.invoked()
+    rate = InvocationRate()
+    rate.invoked(Moment.now(clock))
     for gap_s in gaps_s:
         clock.advance(gap_s)
-        cadence.invoked()
-    return cadence.is_busy
+        rate.invoked(Moment.now(clock))
+    return rate.is_busy
 
 
 @pytest.mark.parametrize(
@@ -41,15 +41,15 @@ def test_invocations_are_busy_or_rare_by_the_gaps_between_them(
 
 def test_time_in_the_freezer_counts_whichever_clock_saw_it() -> None:
     clock = FakeClock()
-    cadence = InvocationRate(clock)
+    rate = InvocationRate()
     for _ in range(5):
-        cadence.invoked()
-    assert cadence.is_busy
+        rate.invoked(Moment.now(clock))
+    assert rate.is_busy
 
     clock.jump_wall(3_600)
-    cadence.invoked()
+    rate.invoked(Moment.now(clock))
 
-    assert not cadence.is_busy
+    assert not rate.is_busy
 
 
 def test_wall_clock_that_is_set_back_does_not_count() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Step
+from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Observation, Step
 from telemetry_forwarder.flushing.policy import FlushPolicy
 from tests.support.fake_clock import FakeClock
 
@@ -54,7 +54,7 @@ class Bench:
         self.policy = FlushPolicy(
             settings, self.clock, has_runtime_done=has_runtime_done, is_managed=is_managed
         )
-        self.held_bytes = 0
+        self.has_unsent = False
         self.is_nearly_full = False
         self.is_circuit_open = False
 
@@ -66,8 +66,8 @@ class Bench:
         self.policy.runtime_done(request_id, self.clock.unix_ns() - round(ago_s * 1_000_000_000))
         return self.answer()
 
-    def hold(self, held_bytes: int = 100) -> Response:
-        self.held_bytes = held_bytes
+    def hold(self) -> Response:
+        self.has_unsent = True
         return self.answer()
 
     def after(self, seconds: float) -> Response:
@@ -76,7 +76,7 @@ class Bench:
 
     def flushed(self, *, was_delivered: bool = True) -> Response:
         if was_delivered:
-            self.held_bytes = 0
+            self.has_unsent = False
         self.policy.flushed(was_delivered=was_delivered)
         return self.answer()
 
@@ -88,12 +88,13 @@ class Bench:
         return Response.of(self.step())
 
     def step(self) -> Step:
-        self.policy.observed(
-            held_bytes=self.held_bytes,
-            is_nearly_full=self.is_nearly_full,
-            is_circuit_open=self.is_circuit_open,
+        return self.policy.step(
+            Observation(
+                has_unsent=self.has_unsent,
+                is_nearly_full=self.is_nearly_full,
+                is_circuit_open=self.is_circuit_open,
+            )
         )
-        return self.policy.step()
 
     def make_busy(self) -> None:
         """Invocations so close together that `auto` stops waiting for their ends."""
@@ -640,14 +641,14 @@ class Story:
             case "early":
                 bench.policy.runtime_done(str(self.number + 1), bench.clock.unix_ns())
             case "hold":
-                bench.held_bytes = 100
+                bench.has_unsent = True
             case "flushed" | "failed" if self.flush:
                 self.flush = None
                 bench.is_nearly_full = bench.is_nearly_full and event == "failed"
-                bench.held_bytes = 0 if event == "flushed" else bench.held_bytes
+                bench.has_unsent = bench.has_unsent and event == "failed"
                 bench.policy.flushed(was_delivered=event == "flushed")
             case "full":
-                bench.is_nearly_full, bench.held_bytes = True, 100
+                bench.is_nearly_full = bench.has_unsent = True
             case "open" | "close":
                 bench.is_circuit_open = event == "open"
 

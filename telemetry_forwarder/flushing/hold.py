@@ -1,0 +1,40 @@
+"""Withholds `next` during one invocation: until its end, then for a flush. Pure."""
+
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.flushing.invocation_rate import Moment
+
+
+class Hold:
+    """The state of one invocation, from INVOKE until `next` is released, and the limits of the wait."""
+
+    __slots__ = ("budget", "has_flushed_end", "invoked_at", "limit", "waits_for_end")
+
+    def __init__(
+        self, invoked_at: Moment, limit: Deadline, *, waits_for_end: bool, budget: Deadline | None
+    ) -> None:
+        self.invoked_at = invoked_at
+        self.limit: Deadline | None = limit
+        """The invocation's deadline less the margin; None once `next` is released."""
+        self.waits_for_end = waits_for_end
+        self.budget = budget
+        """How long `next` waits for a flush; None while it waits for the end of the invocation."""
+        self.has_flushed_end = False
+
+    @property
+    def is_released(self) -> bool:
+        return self.limit is None
+
+    def release(self) -> None:
+        self.limit = None
+
+    def is_past_limit(self, now: Moment) -> bool:
+        return self.limit is not None and self.limit.is_over(now.monotonic_s)
+
+    def is_past_budget(self, now: Moment) -> bool:
+        return self.budget is not None and self.budget.is_over(now.monotonic_s)
+
+    def flush_wait_s(self, now: Moment) -> float:
+        """Return how long `next` may wait for a flush that begins now; zero before the end and once released."""
+        if self.limit is None or self.budget is None:
+            return 0.0
+        return min(self.limit.left_s(now.monotonic_s), self.budget.left_s(now.monotonic_s))

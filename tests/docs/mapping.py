@@ -1,11 +1,6 @@
-"""Draws README's table of what each Lambda event becomes, by converting one of each: `python -m tests.docs.mapping`.
-
-The table is what the code does, not what somebody wrote down: `test_readme` compares the two.
-"""
+"""Writes the table in docs/mapping.md by converting one event of each type: `python -m tests.docs.mapping`."""
 
 import itertools
-import re
-import sys
 from typing import Any
 
 import orjson
@@ -19,10 +14,9 @@ from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
 from telemetry_forwarder.otlp.metrics import MEMORY_SIZE
 from telemetry_forwarder.settings import Settings
-from tests.support.paths import PROJECT
+from tests.docs.pages import DOCS, write_block
 
-README = PROJECT / "README.md"
-BEGIN, END = "<!-- mapping: drawn by `python -m tests.docs.mapping` -->", "<!-- end of mapping -->"
+PAGE = DOCS / "mapping.md"
 
 _ID = "2f7a3b1c-0000-4000-8000-000000000001"
 _TRACING = {
@@ -44,7 +38,7 @@ def _span(name: str) -> dict[str, Any]:
     return {"name": name, "start": "2026-09-22T06:30:01.000Z", "durationMs": 2.5}
 
 
-# One of each event, with every field that Lambda is known to send.
+# One event of each type, with every field that Lambda is known to send.
 SAMPLES: dict[str, Any] = {
     "platform.initStart": {"initializationType": "on-demand", "phase": "init", **_INSTANCE},
     "platform.initRuntimeDone": {"initializationType": "on-demand", "phase": "init", "status": "success"},
@@ -87,10 +81,10 @@ SAMPLES: dict[str, Any] = {
 }
 
 
-def drawn() -> str:
-    """The table, as Markdown."""
+def table() -> str:
+    """Return the table as Markdown."""
     rows = [
-        "| Lambda says | log record (✓ by default) | spans | metrics |",
+        "| Lambda event | log record (✓ by default) | spans | metrics |",
         "| --- | --- | --- | --- |",
     ]
     conversion = {kind: _conversion(kind) for kind in ("all", "default")}
@@ -158,15 +152,5 @@ def _cell(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in dict.fromkeys(names))
 
 
-def written(readme: str) -> str:
-    """The table that stands in *readme*."""
-    match = re.search(re.escape(BEGIN) + r"\n(.*?)\n" + re.escape(END), readme, re.DOTALL)
-    return match[1] if match else ""
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--write"]:
-        text = README.read_text()
-        README.write_text(text.replace(written(text), drawn()))
-    else:
-        print(drawn())
+    write_block(PAGE, "mapping", table())

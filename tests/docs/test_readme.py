@@ -1,53 +1,74 @@
-"""The README says what the code does."""
+"""The README is short, complete and true; CONTRIBUTING and CHANGELOG are short."""
 
 import re
-from pathlib import Path
+import tomllib
 
-from telemetry_forwarder.settings import PREFIX
-from tests.docs import mapping
-from tests.docs.mapping import README
+import pytest
 
-_SOURCES = README.parent / "telemetry_forwarder"
+from tests.docs.pages import DOCS, README, links, rows
+from tests.support.paths import PRODUCT, PROJECT
 
-
-def test_mapping_table_is_what_the_code_does() -> None:
-    assert mapping.written(README.read_text()) == mapping.drawn()
+_PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
 
-def test_settings_table_has_every_setting_and_no_other() -> None:
-    read = re.findall(r'read\.\w+\(\s*"([A-Z_]+)"', (_SOURCES / "settings.py").read_text())
-    ours = {PREFIX + name for name in read}
-    endpoint = {
-        PREFIX + name
-        for name in re.findall(
-            r'(?:server|find)\((?:signal, )?"([A-Z_]+)"', (_SOURCES / "endpoints" / "endpoint.py").read_text()
-        )
-    }
-
-    rows = [line for line in README.read_text().splitlines() if line.startswith("| `")]
-    documented = set(re.findall(rf"`({PREFIX}\w+)`", " ".join(row.split("|")[1] for row in rows)))
-
-    assert len(ours) > 20
-    assert documented == ours | endpoint
+@pytest.mark.parametrize(("name", "most"), [("README.md", 150), ("CONTRIBUTING.md", 60)])
+def test_page_is_short_enough_to_be_finished(name: str, most: int) -> None:
+    assert len((PROJECT / name).read_text().splitlines()) <= most
 
 
-def test_every_promise_names_a_test_that_exists() -> None:
-    named = set(re.findall(r"`(tests/[\w/]*test_\w+\.py)(?:::(\w+))?`", README.read_text()))
+def test_changelog_of_what_is_not_released_is_one_short_list() -> None:
+    text = (PROJECT / "CHANGELOG.md").read_text()
 
-    missing = [(path, name) for path, name in named if not _is_there(README.parent / path, name)]
-
-    assert len(named) > 15
-    assert missing == []
+    assert re.findall(r"^###? (.*)$", text, re.MULTILINE) == ["[Unreleased]", "Added"]
+    assert len(re.findall(r"^- ", text, re.MULTILINE)) <= 15
 
 
-def _is_there(path: Path, name: str) -> bool:
-    return path.is_file() and (not name or f"def {name}(" in path.read_text())
+def test_sections_are_in_the_order_in_which_a_user_needs_them() -> None:
+    assert re.findall(r"^## (.*)$", README.read_text(), re.MULTILINE) == [
+        "Demo",
+        "Install",
+        "Settings",
+        "How it works",
+        "Documentation",
+        "Development",
+        "Licence",
+    ]
 
 
-def test_every_package_has_its_place_in_the_architecture() -> None:
-    packages = {path.parent.name for path in _SOURCES.glob("*/__init__.py")}
+def test_ten_settings_are_shown() -> None:
+    assert len(rows(README, "## Settings")) == 10
 
-    _, _, section = README.read_text().partition("| package | responsibility |")
-    named = re.findall(r"^\| `(\w+)` ", section.partition("\n\n")[0], re.M)
+
+def test_defaults_are_those_of_the_settings_page() -> None:
+    cells = {name: default for name, default, _ in rows(DOCS / "settings.md", "# Settings")}
+
+    for name, default, _ in rows(README, "## Settings"):
+        assert cells.get(name, default) == default
+
+
+def test_package_table_has_every_package() -> None:
+    packages = {path.parent.name for path in PRODUCT.glob("*/__init__.py")}
+
+    named = [row[0].strip("`") for row in rows(README, "## How it works")]
 
     assert sorted(named) == sorted(packages)
+
+
+def test_every_page_is_linked() -> None:
+    linked = {link.removeprefix("docs/") for link in links(README) if link.startswith("docs/")}
+
+    assert {path.name for path in DOCS.glob("*.md")} <= linked
+
+
+def test_licence_and_python_are_those_of_the_project() -> None:
+    project = _PYPROJECT["project"]
+
+    assert project["license"]["text"] in README.read_text()
+    assert f"Python {project['requires-python'].removeprefix('>=')} or newer" in README.read_text()
+
+
+def test_settings_page_has_every_setting_and_no_other() -> None:
+    cells = [row[0] for row in rows(DOCS / "settings.md", "# Settings")]
+
+    assert len(cells) > 20
+    assert len(set(cells)) == len(cells)

@@ -1,0 +1,63 @@
+"""Commands, files and modules that the documentation names exist."""
+
+import re
+
+import pytest
+
+from tests.docs.commands import problems
+from tests.docs.pages import PAGES, code_spans, shell_lines
+from tests.support.paths import PRODUCT, PROJECT
+
+_FOLDERS = ("tests", "layer", "telemetry_forwarder", "docs", "extension", ".github")
+_PATH = re.compile(rf"(?:{'|'.join(map(re.escape, _FOLDERS))})/[\w./-]+")
+# The output of a build.
+_MADE = "layer/dist"
+_PACKAGES = {path.parent.name for path in PRODUCT.glob("*/__init__.py")}
+_MODULE = re.compile(r"(\w+)\.(\w+)(?:\.(\w+))?")
+
+_SPANS = {span for page in PAGES for span in code_spans(page)}
+_COMMANDS = {line for page in PAGES for line in shell_lines(page)} | _SPANS
+
+
+@pytest.mark.parametrize("command", sorted(_COMMANDS))
+def test_command_exists_with_its_options(command: str) -> None:
+    assert problems(command) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("./build.sh release", "./build.sh has no ['release']"),
+        ("./build.sh layer all --without-grpc", "layer/build.py has no option --without-grpc"),
+        ("python -m tests.chaos --all", "tests/chaos/__main__.py has no option --all"),
+        ("python -m tests.absent", "there is no module tests.absent"),
+        ("layer/absent.sh eu-west-1", "there is no layer/absent.sh"),
+    ],
+)
+def test_command_that_does_not_exist_is_a_problem(command: str, problem: str) -> None:
+    assert problems(command) == [problem]
+
+
+def test_paths_exist() -> None:
+    named = {path for span in _SPANS if (match := _PATH.fullmatch(span)) and (path := match[0])}
+
+    missing = {path for path in named if not path.startswith(_MADE) and not (PROJECT / path).exists()}
+
+    assert len(named) > 20
+    assert missing == set()
+
+
+def test_modules_of_our_packages_exist_and_have_what_is_named() -> None:
+    matches = [match for span in _SPANS if (match := _MODULE.fullmatch(span)) and match[1] in _PACKAGES]
+    matches = [match for match in matches if match[2] != "py"]
+
+    missing = [match[0] for match in matches if not _is_there(*match.groups())]
+
+    assert len(matches) > 10
+    assert missing == []
+
+
+def _is_there(package: str, module: str, name: str | None) -> bool:
+    path = PRODUCT / package / f"{module}.py"
+    definition = rf"^(?:class|def) {name}\b" if name else ""
+    return path.is_file() and re.search(definition, path.read_text(), re.MULTILINE) is not None

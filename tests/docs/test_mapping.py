@@ -1,0 +1,8 @@
+"""The mapping table is what the code does."""
+
+from tests.docs import mapping
+from tests.docs.pages import block
+
+
+def test_page_has_the_table_that_the_code_makes() -> None:
+    assert block(mapping.PAGE, "mapping") == mapping.table()

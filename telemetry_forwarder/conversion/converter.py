@@ -8,7 +8,6 @@ from opentelemetry.sdk.resources import Resource
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.log_lines import NOT_WANTED, LogLines
 from telemetry_forwarder.conversion.platform_logs import PlatformLogs
-from telemetry_forwarder.conversion.post_slices import PlainPost
 from telemetry_forwarder.core.batch import LOGS, Batch
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.otlp.log_encoding import observed_field
@@ -33,10 +32,6 @@ from telemetry_forwarder.telemetry.records import (
 _MANY = 2_000
 # A piece of a cut record comes in the same post as its rest or in the next one.
 _LONGEST_WAIT_FOR_REST_NS = 10_000_000_000
-
-
-def _always(_size: int) -> bool:
-    return True
 
 
 class Converter:
@@ -67,36 +62,20 @@ class Converter:
         self._metrics = MetricEncoder(resource, version, temporality=temporality, new_id=new_id)
         self._ended: list[str] = []
         self._reported: list[str] = []
-        self._rest = b""
         self._news = 0
         self._platform_logs = PlatformLogs(settings)
         self._has_logs = "logs" in settings.signals
         self._has_spans = "spans" in settings.signals
         self._has_metrics = "metrics" in settings.signals
 
-    def take_in(
-        self, body: bytes, observed_ns: int, is_time_for: Callable[[int], bool] = _always
-    ) -> list[Batch]:
-        """Convert a post; give the log batches that it makes. Spans and metrics wait for `take`.
-
-        *is_time_for* says whether so many bytes can be converted, and is asked again after every few members of a
-        post. Those that there is no time for are left to `take_rest`. A post that is no plain JSON, or in which Lambda
-        has cut a record, is converted whole or left whole.
-        """
-        self._rest = b""
+    def take_in(self, body: bytes, observed_ns: int) -> list[Batch]:
+        """Convert a post and return its log batches. Spans and metrics wait for `take`."""
         events = self._decoder.plain_events(body)
         if events is not None:
-            self._add_events(PlainPost(events, len(body)), observed_ns, is_time_for)
-        elif is_time_for(len(body)):
-            self._add_all(self._decoder.walk(body, observed_ns))
+            self._add_events(events, observed_ns)
         else:
-            self._rest = body
+            self._add_all(self._decoder.walk(body, observed_ns))
         return self._logs.take()
-
-    def take_rest(self) -> bytes:
-        """A post of what the last post's time did not suffice for; empty where it did."""
-        rest, self._rest = self._rest, b""
-        return rest
 
     def take_in_past(self, body: bytes, observed_ns: int) -> list[Batch]:
         """Convert a post that an earlier life had no time for: to logs alone, for it has given spans and metrics."""
@@ -109,10 +88,6 @@ class Converter:
         for record in records:
             self._add_past(record)
         return self._logs.take()
-
-    def fit_together(self, first: Batch, second: Batch) -> bool:
-        """Whether two batches that `take_in_past` gave may be sent as one."""
-        return self._logs.fits(len(first.body) + len(second.body), first.items + second.items)
 
     def _add_past(self, record: Record) -> None:
         match record:
@@ -179,16 +154,15 @@ class Converter:
                 batches.append(metrics)
         return batches
 
-    def _add_events(self, post: PlainPost, observed_ns: int, is_time_for: Callable[[int], bool]) -> None:
+    def _add_events(self, events: list[Any], observed_ns: int) -> None:
+        self._ledger.records_received(len(events))
         observed = observed_field(observed_ns)
-        while not post.is_over:
-            if (few_bytes := post.few_bytes) and not is_time_for(few_bytes):
-                self._rest = post.leave_lines()
-            few = post.take_few()
-            self._ledger.records_received(len(few))
-            for event in few:
-                if not self._lines.add_usual(event, observed):
-                    self._add(record_of(event, observed_ns))
+        events.reverse()
+        while events:
+            # Popped, so that a converted event is freed while the others are converted.
+            event = events.pop()
+            if not self._lines.add_usual(event, observed):
+                self._add(record_of(event, observed_ns))
 
     def _add_all(self, records: Iterable[Record]) -> None:
         count = 0

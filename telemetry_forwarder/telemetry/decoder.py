@@ -102,33 +102,6 @@ class Decoder:
         return not (is_event and is_record) or self._reassembler.needs_next(piece.type)
 
 
-def pieces(body: bytes, most_bytes: int) -> list[bytes]:
-    """*body* as several posts that say the same, of about *most_bytes* each; whole where Lambda has cut a record."""
-    try:
-        events = orjson.loads(body)
-        if not isinstance(events, list) or may_hide_a_cut(body, len(events)):
-            return [body]
-        count = max(1, len(events) * most_bytes // max(1, len(body)))
-        cut = [orjson.dumps(events[begin : begin + count]) for begin in range(0, len(events), count)]
-    except (ValueError, TypeError):
-        return [body]
-    return cut or [body]
-
-
-def is_line(event: Any) -> bool:
-    """Whether a member of a post is a line of the function's or of an extension's."""
-    type_ = event.get("type") if isinstance(event, dict) else None
-    return isinstance(type_, str) and type_ in _LOG_TYPES
-
-
-def post_of(events: list[Any]) -> bytes:
-    """A post that says *events*; empty where orjson cannot write what it has read, for it is nested too deeply."""
-    try:
-        return orjson.dumps(events)
-    except TypeError:
-        return b""
-
-
 def _records(events: list[Any], observed_ns: int) -> list[Record]:
     return [record_of(event, observed_ns) for event in events]
 

@@ -1,6 +1,6 @@
-"""Posts that there is no time for at the end, or lines of one: to disk unconverted, and read by the next life.
+"""Posts that are not converted when SHUTDOWN comes: converted while there is time, then spooled raw.
 
-To convert a post takes a hundred times as long as to write it down: 80 to 125 ms and 1 ms of CPU for a MB.
+To spool a post takes a hundredth of the time that it takes to convert it. The next process replays it.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import POSTS, Batch
 from telemetry_forwarder.receiver.messages import Body
-from telemetry_forwarder.worker.replay import PIECE_BYTES, Replay
+from telemetry_forwarder.worker.replay import Replay
 
 # As much as the inbox takes by default, for it is emptied into this.
 _MOST_BYTES = 16_777_216
@@ -48,9 +48,8 @@ class Backlog:
 
     @property
     def has_past(self) -> bool:
-        """Whether posts of an earlier life wait, and may be converted: at the end only if no other life will do it."""
-        may_go_on = not self.is_ending or (self._is_last_chance and self._is_time_for(PIECE_BYTES))
-        return self._past.has_more and may_go_on
+        """Whether spooled posts are to be replayed now: after SHUTDOWN, only if no other process will do it."""
+        return self._past.has_more and (not self.is_ending or self._is_last_chance)
 
     @property
     def has_work(self) -> bool:
@@ -87,14 +86,11 @@ class Backlog:
         return self._end is not None
 
     def convert(self, body: Body) -> list[Batch]:
-        """Convert *body* as far as there is time; lines that there is none for are written down."""
-        if not self._is_time_for(min(len(body.content), PIECE_BYTES)):
+        """Convert *body*, or spool it raw if there is not enough time left to convert it."""
+        if not self._is_time_for(len(body.content)):
             self.keep(body, Deadline.after(SPOOL_S, self._clock))
             return []
-        batches = self._conversion.take_in(body.content, body.observed_ns, self._is_time_for)
-        if rest := self._conversion.take_rest():
-            self.keep(Body(rest, body.observed_ns), Deadline.after(SPOOL_S, self._clock))
-        return batches
+        return self._conversion.take_in(body.content, body.observed_ns)
 
     def keep(self, body: Body, deadline: Deadline) -> None:
         """Write *body* down, or count it as dropped where there is no room or no time."""
@@ -106,15 +102,14 @@ class Backlog:
         """Keep all that is not converted, as far as there is time."""
         while self._waiting:
             self.keep(self.take(), deadline)
-        self._past.put_back()
 
     def restore(self) -> None:
         """Find what an earlier life has left on disk."""
         self._past.restore()
 
     def convert_past(self) -> list[Batch]:
-        """Convert a piece of a post of an earlier life; gives what must be kept in memory."""
-        return self._past.convert(is_last_chance=self._is_last_chance)
+        """Replay a spooled post; return the batches that must stay in memory."""
+        return self._past.convert_next(has_time_for=self._is_time_for, is_last_chance=self._is_last_chance)
 
     def _is_time_for(self, size: int) -> bool:
         """Whether so many bytes can be converted before the end, at the share of the CPU that we have."""

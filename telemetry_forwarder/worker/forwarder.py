@@ -29,7 +29,6 @@ from telemetry_forwarder.receiver.messages import (
 )
 from telemetry_forwarder.worker.backlog import Backlog
 from telemetry_forwarder.worker.memory import FreeMemory
-from telemetry_forwarder.worker.replay import PIECE_BYTES
 
 
 class Forwarder:
@@ -150,7 +149,6 @@ class Forwarder:
             self._take_body(backlog.take())
         elif backlog.has_past and not has_come:
             self._holding.put(backlog.convert_past())
-            self._free_memory.used(PIECE_BYTES)
         else:
             return
         if self._is_draining:

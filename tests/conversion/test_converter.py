@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -468,71 +467,6 @@ def test_lines_of_two_attempts_go_by_their_time_whichever_came_first(of_first: s
     first, second = "ab" * 8, "54565fb41ac79632"
     said = [log.span_id.hex() for _, _, log in bench.flat(LOGS, otlp.log_records) if not log.event_name]
     assert said == [first, first, second, first]
-
-
-LONG = [f"line {number} of a long post" for number in range(400)]
-
-
-def test_lines_that_there_is_no_time_for_are_left_and_the_rest_is_not() -> None:
-    """Spans and metrics come of what is no line, and of what the last lines tell; the next life makes none."""
-    bench = Bench()
-    sizes: list[int] = []
-
-    def is_time_for(size: int) -> bool:
-        sizes.append(size)
-        return len(sizes) < 2
-
-    failure = "ValueError: no\nTraceback (most recent call last):"
-    body = post(
-        START,
-        *[event("function", line) for line in LONG],
-        event("function", f"[ERROR] {failure}"),
-        DONE,
-        REPORT,
-    )
-    bench.batches += bench.conversion.take_in(body, OBSERVED_NS, is_time_for)
-    rest = bench.conversion.take_rest()
-    bench.take()
-
-    left = [each["record"] for each in json.loads(rest)]
-    at = LONG.index(left[0])
-    assert left == LONG[at : at + len(left)]
-    assert bench.logs == [*LONG[:at], *LONG[at + len(left) :], failure]
-    assert sizes[0] * 2 < len(body) < sizes[0] * 4
-    assert bench.ledger.snapshot().records_received == len(bench.logs) + 3
-    [span] = [span for _, _, span in bench.flat(SPANS, otlp.spans) if span.kind == span.SPAN_KIND_SERVER]
-    assert [each.value.string_value for each in span.attributes if each.key == "error.type"] == ["ValueError"]
-    assert (len(sizes), bench.conversion.take_rest()) == (2, b"")
-
-
-def test_what_a_broken_post_has_left_is_not_given_with_the_next() -> None:
-    bench = Bench()
-    bench.conversion.take_in(
-        post(*[event("function", line) for line in LONG]), OBSERVED_NS, lambda _size: False
-    )
-
-    bench.conversion.take_in(post(REPORT), OBSERVED_NS)
-
-    assert bench.conversion.take_rest() == b""
-
-
-def test_lines_that_cannot_be_written_down_as_they_came_are_converted() -> None:
-    """orjson reads 1,024 levels and writes 254."""
-    bench = Bench()
-    deep = b'{"a":' * 300 + b"1" + b"}" * 300
-
-    bench.batches += bench.conversion.take_in(raw_post(raw_event(deep)), OBSERVED_NS, lambda _size: False)
-
-    assert len(bench.logs) == 1
-    assert bench.conversion.take_rest() == b""
-
-
-def test_post_that_must_be_walked_through_is_left_whole() -> None:
-    bench = Bench()
-    body = post(event("function", "a"), event("function", "b"))[:-20]
-
-    assert bench.conversion.take_in(body, OBSERVED_NS, lambda _size: False) == []
-    assert (bench.conversion.take_rest(), bench.ledger.snapshot().records_received) == (body, 0)
 
 
 def test_no_batch_is_larger_than_what_can_be_held() -> None:

@@ -27,7 +27,13 @@ LONG_POST = post(*[event("function", line) for line in LONG])
 
 
 def spool_in(
-    folder: Path, captured: CapturedLog, ledger: Ledger, clock: FakeClock, limit_bytes: int
+    folder: Path,
+    captured: CapturedLog,
+    ledger: Ledger,
+    clock: FakeClock,
+    limit_bytes: int,
+    *,
+    left_free_bytes: int = 0,
 ) -> Spool:
     return Spool(
         str(folder),
@@ -36,7 +42,7 @@ def spool_in(
         clock=clock,
         diagnostics=captured.diagnostics(clock),
         limit_bytes=limit_bytes,
-        left_free_bytes=0,
+        left_free_bytes=left_free_bytes,
     )
 
 
@@ -49,6 +55,7 @@ class Life:
         captured: CapturedLog,
         *,
         spool_bytes: int = MB,
+        left_free_bytes: int = 0,
         kind: type[Converter] = Converter,
         clock: FakeClock | None = None,
         settings: Mapping[str, str] = MappingProxyType({}),
@@ -64,11 +71,13 @@ class Life:
             is_managed=False,
             new_id=lambda size: "ab" * size,
         )
-        self.spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes)
+        self.spool = spool_in(
+            folder, captured, self.ledger, self.clock, spool_bytes, left_free_bytes=left_free_bytes
+        )
         self.backlog = Backlog(self.conversion, self.spool, self.ledger, self.clock, cpu_share=0.25)
-        self.past = Replay(self.conversion, self.spool, self.ledger, self.clock)
+        self.replay = Replay(self.conversion, self.spool, self.ledger, self.clock)
         self.backlog.restore()
-        self.past.restore()
+        self.replay.restore()
 
     def keeps(self, *contents: bytes) -> None:
         for content in contents:

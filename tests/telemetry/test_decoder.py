@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.telemetry.decoder import Decoder, pieces
+from telemetry_forwarder.telemetry.decoder import Decoder
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed, Record
 from tests.support.posts import MOMENT, MOMENT_NS, MS, OBSERVED_NS, event, post, raw_event, raw_post
@@ -348,20 +348,3 @@ def test_moments_are_nanoseconds() -> None:
     (found,) = decoded(post(event("function", "x", "2026-09-22T06:30:00.124Z")))
 
     assert found == line("x", time_ns=MOMENT_NS + MS)
-
-
-@FAST
-@given(st.lists(st.text(max_size=30), max_size=40), st.integers(1, 400))
-def test_post_in_pieces_says_the_same(lines: list[str], most_bytes: int) -> None:
-    body = post(*[event("function", line) for line in lines])
-    cut = pieces(body, most_bytes)
-
-    whole = decoded(body)
-
-    assert [record for piece in cut for record in decoded(piece)] == whole
-
-
-def test_post_in_which_a_record_was_cut_stays_whole() -> None:
-    body = post(event("function", "a"), event("function", "b"))[:-20]
-
-    assert pieces(body, 10) == [body]

@@ -20,109 +20,96 @@ def lives(tmp_path: Path) -> Iterator[Lives]:
         yield lambda **settings: Life(tmp_path, captured, **settings)
 
 
-def all_converted(life: Life) -> list[list[str]]:
-    """What each call has given to memory."""
-    given = []
-    while life.past.has_more:
-        given.append(bodies(life.past.convert()))
-    return given
+def replayed(life: Life) -> list[str]:
+    """Replay every spooled post; return the lines that stayed in memory."""
+    in_memory = []
+    while life.replay.has_more:
+        in_memory += bodies(life.replay.convert_next())
+    return in_memory
 
 
-def test_post_is_converted_in_pieces_and_its_batches_take_its_place_on_disk(lives: Lives) -> None:
+def test_batches_of_a_post_take_its_place_on_disk(lives: Lives) -> None:
     lives().keeps(LONG_POST, post(event("function", "the end")))
     life = lives()
 
-    given = all_converted(life)
-
-    assert len(given) > 3
-    assert not any(given)
+    assert replayed(life) == []
     assert life.written == [*LONG, "the end"]
     assert life.posts == Tally(POSTS, restored=2, delivered=2)
     assert life.spool.used_bytes == 0
 
 
-@pytest.mark.parametrize(("settings", "most"), [({}, 10_000), ({"BATCH_ITEMS": "700"}, 700)])
-def test_what_a_post_has_become_is_joined_within_the_limits_of_a_request(
-    lives: Lives, settings: dict[str, str], most: int
-) -> None:
+def test_batches_keep_within_the_limits_of_a_request(lives: Lives) -> None:
     lives().keeps(LONG_POST)
-    life = lives(settings=settings)
+    life = lives(settings={"BATCH_ITEMS": "700"})
 
-    all_converted(life)
+    replayed(life)
 
     items = []
     while entry := life.spool.take(LOGS):
         items.append(entry.batch.items)
         life.spool.done(entry)
-    assert sum(items) == len(LONG)
-    assert max(items) <= most
-    assert len(items) <= len(LONG) // most * 2 + 1
+    assert items == [700, 700, 600]
 
 
-def test_whoever_is_killed_meanwhile_loses_nothing(lives: Lives) -> None:
+class Killed(BaseException):
+    """What ends the process."""
+
+
+class KilledAfterConversion(Converter):
+    def take_in_past(self, body: bytes, observed_ns: int) -> list[Batch]:
+        super().take_in_past(body, observed_ns)
+        raise Killed
+
+
+def test_process_that_is_killed_while_replaying_loses_nothing(lives: Lives) -> None:
     lives().keeps(LONG_POST)
-    killed = lives()
-    for _ in range(3):
-        killed.past.convert()
+    with pytest.raises(Killed):
+        lives(kind=KilledAfterConversion).replay.convert_next()
     life = lives()
 
-    all_converted(life)
+    replayed(life)
 
     assert life.written == LONG
 
 
-def test_post_that_was_begun_comes_again_whole(lives: Lives) -> None:
+def test_post_that_there_is_no_time_for_stays_on_disk_whole(lives: Lives) -> None:
     lives().keeps(LONG_POST)
-    first = lives()
-    first.past.convert()
-
-    first.past.put_back()
-    first.past.put_back()
     life = lives()
-    all_converted(life)
+    sizes: list[int] = []
 
-    assert first.posts == Tally(POSTS, restored=1, spooled=1)
-    assert life.written == LONG
+    in_memory = life.replay.convert_next(has_time_for=lambda size: bool(sizes.append(size)))
+
+    assert (in_memory, life.replay.has_more, sizes) == ([], False, [len(LONG_POST)])
+    assert life.posts == Tally(POSTS, restored=1, spooled=1)
+    assert life.written == []
 
 
-def test_what_the_disk_has_no_room_for_is_given_to_memory(lives: Lives) -> None:
+def test_what_the_disk_has_no_room_for_stays_in_memory(lives: Lives) -> None:
     other = post(event("function", "other"))
     first = lives()
     first.keeps(LONG_POST, other)
     life = lives(spool_bytes=first.spool.used_bytes)
 
-    given = all_converted(life)
-
-    assert [line for piece in given for line in piece] == LONG
+    assert replayed(life) == LONG
     assert life.written == ["other"]
     assert life.posts == Tally(POSTS, restored=2, delivered=2)
-    assert next(tally for tally in life.ledger.snapshot().tallies if tally.signal == LOGS).received == 1
+    assert life.ledger.snapshot().of(LOGS).received == 1
 
 
-def test_what_the_disk_refuses_is_given_to_memory(lives: Lives, tmp_path: Path) -> None:
+def test_what_the_disk_refuses_stays_in_memory(lives: Lives) -> None:
     lives().keeps(post(event("function", "a line")))
-    life = lives()
-    life.spool._left_free_bytes = 1 << 60
+    life = lives(left_free_bytes=1 << 60)
 
-    assert bodies(life.past.convert()) == ["a line"]
+    assert replayed(life) == ["a line"]
     assert life.posts == Tally(POSTS, restored=1, delivered=1)
 
 
-def test_at_the_last_chance_each_piece_is_given_to_memory(lives: Lives) -> None:
+def test_at_the_last_chance_everything_stays_in_memory(lives: Lives) -> None:
     lives().keeps(LONG_POST)
     life = lives()
 
-    first = bodies(life.past.convert())
-    second = bodies(life.past.convert(is_last_chance=True))
-    third = bodies(life.past.convert(is_last_chance=True))
-    while life.past.has_more:
-        last = bodies(life.past.convert(is_last_chance=True))
-
-    assert first == []
-    assert second + third == LONG[: len(second) + len(third)]
-    assert 0 < len(third) < len(second)
-    assert last == LONG[-len(last) :]
-    assert life.written == []
+    assert bodies(life.replay.convert_next(is_last_chance=True)) == LONG
+    assert (life.replay.has_more, life.written) == (False, [])
     assert life.posts == Tally(POSTS, restored=1, delivered=1)
 
 
@@ -133,20 +120,20 @@ def test_file_that_is_damaged_costs_itself(lives: Lives, tmp_path: Path) -> None
         file.write(b"?????")
     life = lives()
 
-    all_converted(life)
+    replayed(life)
 
     assert life.written == ["kept"]
     assert life.posts == Tally(POSTS, restored=2, delivered=1, dropped={SPOOL_DAMAGED: 1})
 
 
-def test_files_that_are_gone_are_waited_for_no_longer(lives: Lives, tmp_path: Path) -> None:
+def test_files_that_are_gone_are_not_replayed(lives: Lives, tmp_path: Path) -> None:
     lives().keeps(b"[]")
     life = lives()
     for path in tmp_path.iterdir():
         path.unlink()
 
-    assert life.past.convert() == []
-    assert not life.past.has_more
+    assert life.replay.convert_next() == []
+    assert not life.replay.has_more
 
 
 class Broken(Converter):
@@ -158,6 +145,6 @@ def test_post_that_breaks_the_conversion_breaks_no_further_life(lives: Lives) ->
     lives().keeps(post(event("function", "a line")))
     life = lives(kind=Broken)
 
-    assert life.past.convert() == []
+    assert life.replay.convert_next() == []
     assert life.posts == Tally(POSTS, restored=1, dropped={"failed with RuntimeError": 1})
     assert lives().posts == Tally(POSTS)

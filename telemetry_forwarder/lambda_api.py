@@ -57,13 +57,13 @@ class LambdaApi:
         json = ("Content-Type", "application/json")
         return self._call("PUT", _TELEMETRY, (self._identity, json), subscription).status
 
-    def next_event(self, when_asked: "Callable[[], None] | None" = None) -> bytes:
+    def next_event(self, when_sent: "Callable[[], None] | None" = None) -> bytes:
         """Say that we are done, and wait for the next event: its JSON. Raises if Lambda refuses us.
 
-        *when_asked* is called when the request is on its way: what it does keeps nobody waiting. Called again if
+        *when_sent* is called when the request is on its way: what it does keeps nobody waiting. Called again if
         the request has to be sent again; must not raise.
         """
-        answer = self._call("GET", f"{_EXTENSION}/event/next", (self._identity,), when_sent=when_asked)
+        answer = self._call("GET", f"{_EXTENSION}/event/next", (self._identity,), when_sent=when_sent)
         if answer.status != 200:
             raise LambdaRefusedError("next", answer.status, answer.body)
         return answer.body

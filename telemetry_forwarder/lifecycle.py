@@ -94,7 +94,7 @@ class Lifecycle:
         pause_s = 0.01
         while True:
             try:
-                return self._api.next_event(when_asked=self._start)
+                return self._api.next_event(when_sent=self._start)
             except LambdaUnreachableError as exc:
                 # The wait inside `next` may itself have been hours: what counts is how long it fails at once.
                 if pause_s > 1.0 and give_up.is_over():
@@ -109,7 +109,7 @@ class Lifecycle:
 
     def _follow(self, event: bytes) -> None:
         if (forwarding := self._forwarding) is not None:
-            self._guard(lambda: forwarding.follow(event))
+            self._guard(lambda: forwarding.process(event))
 
 
 def _is_shutdown(event: bytes) -> bool:

@@ -1,12 +1,13 @@
-"""The half of a life that forwards: settings, port, and the two threads beside the main one. Any step may raise.
+"""Runs the forwarding half of the process: settings, listening port, listener and worker. Any step may raise.
 
-`lifecycle` guards each of them, because the other half, answering Lambda, must outlive this one. What threads need
-is imported by `start`, when the first `next` is on its way.
+`lifecycle` catches those errors, because answering Lambda must outlive forwarding. Modules that only the threads need
+are imported by `start`, after the first `next` has been sent.
 """
+
+import _socket
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.port import opened_port
 from telemetry_forwarder.settings import Settings
 
 TYPE_CHECKING = False
@@ -17,20 +18,21 @@ if TYPE_CHECKING:
     from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
     from telemetry_forwarder.worker.thread import Worker
 
-# Lambda gives an init 10 s; whatever is not warm by then warms up beside the first invocation.
-_LONGEST_WARM_UP_S = 6.0
-# Left of an invocation, or of the shutdown, for Lambda to see that we are done.
+# Lambda allows an init 10 s; the rest of the warm-up runs concurrently with the first invocation.
+_MAX_WARM_UP_S = 6.0
+# Reserved at the end of an invocation, and of the shutdown, for Lambda to receive our `next` or see our exit.
 _MARGIN_S = 0.05
-_LONGEST_INVOCATION_S = 900.0
-# What Lambda gives to a shutdown, should it not say.
+_MAX_INVOCATION_S = 900.0
+# The time that Lambda allows a shutdown, for an event without a valid deadline.
 _SHUTDOWN_S = 2.0
+_LISTEN_BACKLOG = 128
 
 
 class Session:
-    """Belongs to the main thread."""
+    """The forwarding of one process. Belongs to the main thread."""
 
     def __init__(self, environ: "Mapping[str, str]", registration: bytes, clock: Clock) -> None:
-        """Read the settings, say what is wrong with them, and open the port."""
+        """Read the settings, log what is wrong with them, and open the port."""
         self._environ = environ
         self._registration = registration
         self._clock = clock
@@ -38,15 +40,15 @@ class Session:
         self.log = Diagnostics(self._settings.log_level, clock)
         for problem in self._settings.problems:
             self.log.warn(problem)
-        self._server = opened_port(self._settings.port, self.log)
+        self._server = open_port(self._settings.port, self.log)
         self._port = self._server.getsockname()[1]
         self._worker: Worker | None = None
         self._listener: Listener | None = None
         self.has_telemetry = False
-        """Whether the subscription was taken: without telemetry nobody may wait for any. Set before `start`."""
+        """Whether Lambda accepted the subscription; if not, nothing waits for telemetry. Set before `start`."""
 
     def subscription(self, schema: str) -> bytes:
-        """The body of our subscription."""
+        """Return the body of the subscription request for the Telemetry API's *schema* version."""
         settings, port = self._settings, self._port
         types = ",".join(f'"{type_}"' for type_ in settings.types)
         if settings.listener == "tcp":
@@ -60,25 +62,21 @@ class Session:
         ).encode()
 
     def warm_up(self) -> None:
-        """Where imports would cost many times as much after the init, start now and wait until they are done.
+        """Start the threads and wait for their imports, if these would take longer after the init.
 
-        An init has a full CPU whatever the memory size.
+        During init Lambda provides full CPU regardless of memory size.
         """
         if not self.has_telemetry:
             return
         settings = self._settings
-        # Nobody waits for these inits, and a snapshot of a warm process is warm wherever it is restored.
+        # No request waits for these inits, and a snapshot keeps what is imported.
         is_early = settings.initialization_type in ("provisioned-concurrency", "snap-start")
         is_cheaper_now = is_early or settings.cpu_share < 1
         if settings.warm_up == "init" or (settings.warm_up == "auto" and is_cheaper_now):
-            self.start().is_warm.wait(_LONGEST_WARM_UP_S)
-
-    @property
-    def is_started(self) -> bool:
-        return self._worker is not None
+            self.start().is_warm.wait(_MAX_WARM_UP_S)
 
     def start(self) -> "Worker":
-        """Start listener and worker; the first call counts. Blocks for their imports only."""
+        """Start listener and worker at the first call; return the worker. Blocks while their modules are imported."""
         if self._worker is not None:
             return self._worker
         from telemetry_forwarder.startup.warm_up import WarmUp
@@ -98,16 +96,16 @@ class Session:
         worker.start()
         return worker
 
-    def follow(self, event: bytes) -> None:
-        """Pass on Lambda's *event*, and block until the worker has no need of this invocation any more.
+    def process(self, event: bytes) -> None:
+        """Pass Lambda's *event* to the worker and block until the worker is done with it.
 
-        At SHUTDOWN, until it has drained. In any case no longer than until shortly before the event's deadline.
-        Without telemetry there is nothing to hold an invocation for, nor the end for a worker that has yet to begin:
-        where the CPU is busy, its imports take seconds.
+        For INVOKE, until the worker no longer needs the invocation; for SHUTDOWN, until it has drained. Always returns
+        shortly before the event's deadline. Does not wait if there is no telemetry, nor for a SHUTDOWN if the worker is
+        not warm either: on a busy CPU its imports take seconds.
         """
         from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
 
-        # What is neither is an event of a kind that does not exist yet.
+        # Other event types, which Lambda may add later, are ignored.
         match self._read(event):
             case InvokeEvent() as invoked:
                 self.start().tell(invoked)
@@ -121,7 +119,7 @@ class Session:
                 self.close()
 
     def close(self) -> None:
-        """Give the port back: whoever comes to it from now on is told by the kernel that nobody is there."""
+        """Close the port, so that the kernel refuses later connections."""
         if self._worker is not None and self._listener is not None:
             self._worker.inbox.close()
             self._listener.close()
@@ -129,40 +127,70 @@ class Session:
             self._server.close()
 
     def _read(self, event: bytes) -> "InvokeEvent | ShutdownEvent | None":
-        """Take *event* apart. Nothing in it is sure but its type."""
+        """Parse *event*. Any field but its type may be missing or of the wrong type."""
         from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
 
-        said = _parsed(event)
-        deadline = self._deadline(_at(said, "deadlineMs"))
-        match _at(said, "eventType"):
+        parsed = _parse_json(event)
+        deadline = self._deadline(_get(parsed, "deadlineMs"))
+        match _get(parsed, "eventType"):
             case "INVOKE":
-                arn, trace_header = _at(said, "invokedFunctionArn"), _at(said, "tracing", "value")
-                return InvokeEvent(_text(_at(said, "requestId")), _text(arn), _text(trace_header), deadline)
+                arn, trace_header = _get(parsed, "invokedFunctionArn"), _get(parsed, "tracing", "value")
+                return InvokeEvent(
+                    _text(_get(parsed, "requestId")), _text(arn), _text(trace_header), deadline
+                )
             case "SHUTDOWN":
-                return ShutdownEvent(_text(_at(said, "shutdownReason")), deadline)
+                return ShutdownEvent(_text(_get(parsed, "shutdownReason")), deadline)
         return None
 
     def _deadline(self, unix_ms: object) -> Deadline:
         if not isinstance(unix_ms, int | float):
             return Deadline.after(_SHUTDOWN_S, self._clock)
-        return Deadline.at_unix_ms(unix_ms, self._clock).within(_LONGEST_INVOCATION_S)
+        return Deadline.at_unix_ms(unix_ms, self._clock).within(_MAX_INVOCATION_S)
 
 
-def _parsed(event: bytes) -> object:
+def open_port(port: int, log: Diagnostics) -> _socket.socket:
+    """Return a socket that listens on *port*, or on any free port for 0. If *port* is taken: a warning, and any.
+
+    Until the listener runs, the kernel holds the connections; so the port can be open before its modules are imported.
+    """
+    try:
+        return _listen_on(port)
+    except OSError as exc:
+        log.warn(
+            f"TELEMETRY_FORWARDER_PORT: port {port} is not available ({exc.strerror}); using any free port instead"
+        )
+        return _listen_on(0)
+
+
+def _listen_on(port: int) -> _socket.socket:
+    server = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    # A process restarted in the same environment must not wait for the earlier connections to leave TIME_WAIT.
+    server.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    try:
+        # Every interface: `sandbox.localdomain` (Lambda) and 127.0.0.1 (its emulators) are not the same everywhere.
+        server.bind(("0.0.0.0", port))
+        server.listen(_LISTEN_BACKLOG)
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
+def _parse_json(event: bytes) -> object:
     try:
         import orjson
     except ImportError:
-        # The worker says so; events must be readable even then.
+        # The worker logs this; events must be readable even so.
         import json
 
         return json.loads(event)
     return orjson.loads(event)
 
 
-def _at(said: object, *path: str) -> object:
+def _get(parsed: object, *path: str) -> object:
     for name in path:
-        said = said.get(name) if isinstance(said, dict) else None
-    return said
+        parsed = parsed.get(name) if isinstance(parsed, dict) else None
+    return parsed
 
 
 def _text(value: object) -> str:

@@ -1,7 +1,7 @@
-"""Reads our own settings from the environment, each checked once. Pure; a bad value is a sentence, never an error.
+"""Reads our own settings from the environment, each checked once. Pure; an invalid value is a problem, never an error.
 
-Where telemetry goes is `endpoints`' matter. Imported between `register` and the first `next`: no dataclass here,
-because `dataclasses` alone costs more than all that we do until then.
+`endpoints` reads where telemetry is sent. Imported between `register` and the first `next`: no dataclass here, because
+importing `dataclasses` alone costs more than everything else that is done until then.
 """
 
 TYPE_CHECKING = False
@@ -10,101 +10,110 @@ if TYPE_CHECKING:
 
 PREFIX = "TELEMETRY_FORWARDER_"
 
-# Lambda's limits, beyond which it answers 400:
-# https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api.html#telemetry-api-buffering
-_MAX_ITEMS = (1_000, 10_000)
-_MAX_BYTES = (262_144, 1_048_576)
-_TIMEOUT_MS = (25, 30_000)
-
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 _PLATFORM_EVENTS = (
-    "initStart",
-    "initRuntimeDone",
-    "initReport",
-    "start",
-    "runtimeDone",
-    "report",
-    "restoreStart",
-    "restoreRuntimeDone",
-    "restoreReport",
-    "extension",
-    "telemetrySubscription",
-    "logsDropped",
+    *("initStart", "initRuntimeDone", "initReport", "start", "runtimeDone", "report"),
+    *(
+        "restoreStart",
+        "restoreRuntimeDone",
+        "restoreReport",
+        "extension",
+        "telemetrySubscription",
+        "logsDropped",
+    ),
 )
-
 _GIB = 1_073_741_824
 _FULL_CPU_MB = 1_769
-# OpenTelemetry calls the signal traces; what it is made of is what we call it by.
+_RUNTIME_API_PORT = 9_001
+# OpenTelemetry's name of a signal, and ours.
 _ALIASES = {"traces": "spans"}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
 
-class Settings:
-    """What the user asked for, with a default for everything. README's table says what each one means."""
+class Setting:
+    """One variable: its name without the prefix, its default as a user would write it, and its valid values."""
 
-    __slots__ = (
-        "batch_bytes",
-        "batch_items",
-        "buffer_max_bytes",
-        "buffer_max_items",
-        "buffer_timeout_ms",
-        "flush",
-        "flush_budget_ms",
-        "flush_every_s",
-        "inbox_bytes",
-        "initialization_type",
-        "keep_raw",
-        "known",
-        "listener",
-        "log_level",
-        "memory_mb",
-        "outbox_bytes",
-        "platform_logs",
-        "port",
-        "problems",
-        "sampling",
-        "signals",
-        "spool_bytes",
-        "spool_dir",
-        "trace_parent",
-        "types",
-        "warm_up",
-    )
+    __slots__ = ("choices", "default", "limits", "name")
+
+    def __init__(
+        self, name: str, default: str, *, choices: tuple[str, ...] = (), limits: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.name = name
+        self.default = default
+        self.choices = choices
+        """Valid words; empty if *limits* apply, or if any text is valid."""
+        self.limits = limits
+        """Least and largest valid number."""
+
+
+SETTINGS = (
+    Setting("TYPES", "platform,function,extension", choices=("platform", "function", "extension")),
+    Setting("SIGNALS", "logs,spans,metrics", choices=("logs", "spans", "metrics")),
+    Setting("PLATFORM_LOGS", "default", choices=("default", "all", "none", *_PLATFORM_EVENTS)),
+    Setting("RAW_LINES", "false", choices=("true", "false")),
+    Setting("TRACE_PARENT", "link", choices=("link", "parent", "none")),
+    Setting("SAMPLING", "all", choices=("all", "xray")),
+    Setting("FLUSH", "auto", choices=("auto", "end", "every N s (1 to 3600)", "shutdown")),
+    Setting("FLUSH_BUDGET_MS", "500", limits=(0, 60_000)),
+    Setting("WARM_UP", "auto", choices=("auto", "init", "background")),
+    Setting("LISTENER", "http", choices=("http", "tcp")),
+    Setting("PORT", "0", limits=(0, 65_535)),
+    # Beyond these limits Lambda answers 400:
+    # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api.html#telemetry-api-buffering
+    Setting("BUFFER_MAX_ITEMS", "10000", limits=(1_000, 10_000)),
+    Setting("BUFFER_MAX_BYTES", "1048576", limits=(262_144, 1_048_576)),
+    Setting("BUFFER_TIMEOUT_MS", "25", limits=(25, 30_000)),
+    Setting("INBOX_BYTES", "16777216", limits=(4_194_304, _GIB)),
+    Setting("OUTBOX_BYTES", "16777216", limits=(65_536, _GIB)),
+    Setting("BATCH_BYTES", "4194304", limits=(16_384, 67_108_864)),
+    Setting("BATCH_ITEMS", "10000", limits=(1, 1_000_000)),
+    Setting("SPOOL_BYTES", "67108864", limits=(0, 10 * _GIB)),
+    Setting("SPOOL_DIR", "/tmp/telemetry-forwarder"),
+    Setting("LOG_LEVEL", "info", choices=("debug", "info", "warn", "error", "none")),
+)
+"""Every setting that is read here, in the order of the documentation."""
+
+
+def names() -> frozenset[str]:
+    """Return the variables' full names."""
+    return frozenset([PREFIX + setting.name for setting in SETTINGS])
+
+
+class Settings:
+    """The settings of one process, with a default for each that is not set or not valid."""
 
     def __init__(self, environ: "Mapping[str, str]") -> None:
         read = _Reader(environ)
-        self.problems: list[str] = read.problems
-        """One sentence for each value that could not be taken as it is."""
-        self.types = read.names("TYPES", ("platform", "function", "extension"))
-        self.signals = read.names("SIGNALS", ("logs", "spans", "metrics"))
-        self.buffer_max_items = read.clamped("BUFFER_MAX_ITEMS", 10_000, _MAX_ITEMS)
-        self.buffer_max_bytes = read.clamped("BUFFER_MAX_BYTES", 1_048_576, _MAX_BYTES)
-        self.buffer_timeout_ms = read.clamped("BUFFER_TIMEOUT_MS", 25, _TIMEOUT_MS)
-        self.listener = read.choice("LISTENER", ("http", "tcp"))
+        self.problems = read.problems
+        """One sentence for each value that is not used as it is."""
+        self.types = read.names("TYPES")
+        self.signals = read.names("SIGNALS")
+        self.buffer_max_items = read.number("BUFFER_MAX_ITEMS")
+        self.buffer_max_bytes = read.number("BUFFER_MAX_BYTES")
+        self.buffer_timeout_ms = read.number("BUFFER_TIMEOUT_MS")
+        self.listener = read.choice("LISTENER")
         self.port = read.port("PORT")
         self.flush, self.flush_every_s = read.flush("FLUSH")
-        self.flush_budget_ms = read.clamped("FLUSH_BUDGET_MS", 500, (0, 60_000))
-        self.warm_up = read.choice("WARM_UP", ("auto", "init", "background"))
+        self.flush_budget_ms = read.number("FLUSH_BUDGET_MS")
+        self.warm_up = read.choice("WARM_UP")
         self.platform_logs = read.platform_logs("PLATFORM_LOGS")
         self.keep_raw = read.flag("RAW_LINES")
-        self.trace_parent = read.choice("TRACE_PARENT", ("link", "parent", "none"))
-        self.sampling = read.choice("SAMPLING", ("all", "xray"))
-        self.inbox_bytes = read.clamped("INBOX_BYTES", 16_777_216, (4_194_304, _GIB))
-        self.outbox_bytes = read.clamped("OUTBOX_BYTES", 16_777_216, (65_536, _GIB))
-        self.batch_bytes = read.clamped("BATCH_BYTES", 4_194_304, (16_384, 67_108_864))
-        self.batch_items = read.clamped("BATCH_ITEMS", 10_000, (1, 1_000_000))
-        self.spool_bytes = read.clamped("SPOOL_BYTES", 67_108_864, (0, 10 * _GIB))
-        self.spool_dir = read.folder("SPOOL_DIR", "/tmp/telemetry-forwarder")
-        self.log_level = read.choice("LOG_LEVEL", ("info", "debug", "warn", "error", "none"))
-        self.known = frozenset(read.looked_for)
-        """The names of all settings of ours that are read here."""
+        self.trace_parent = read.choice("TRACE_PARENT")
+        self.sampling = read.choice("SAMPLING")
+        self.inbox_bytes = read.number("INBOX_BYTES")
+        self.outbox_bytes = read.number("OUTBOX_BYTES")
+        self.batch_bytes = read.number("BATCH_BYTES")
+        self.batch_items = read.number("BATCH_ITEMS")
+        self.spool_bytes = read.number("SPOOL_BYTES")
+        self.spool_dir = read.folder("SPOOL_DIR")
+        self.log_level = read.choice("LOG_LEVEL")
         self.initialization_type = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")
         self.memory_mb = _whole_number(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")) or 128
 
     @property
     def cpu_share(self) -> float:
-        """Of one vCPU, once the init is over; more than one is no use to us.
+        """The share of one vCPU that Lambda provides after init; at most 1, because one thread runs at a time.
 
         https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
         """
@@ -112,102 +121,96 @@ class Settings:
 
 
 class _Reader:
-    """Takes single values out of the environment, and notes what is wrong with them."""
-
-    __slots__ = ("_environ", "looked_for", "problems")
+    """Reads single values from the environment and collects what is wrong with them."""
 
     def __init__(self, environ: "Mapping[str, str]") -> None:
         self._environ = environ
-        self.looked_for: set[str] = set()
+        self._settings = {setting.name: setting for setting in SETTINGS}
         self.problems: list[str] = []
 
-    def folder(self, name: str, default: str) -> str:
-        path = self._given(name)
-        # Nobody says in which folder Lambda starts us.
+    def folder(self, name: str) -> str:
+        path, default = self._value(name), self._settings[name].default
+        # Lambda does not document the working directory of an extension.
         if path and not path.startswith("/"):
-            self._object(name, "does not begin with a slash", default)
-            return default
+            return self._reject(name, "does not begin with a slash", default)
         return path or default
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """One of *choices*; the first is the default."""
-        value = self._given(name).lower()
-        if value in choices:
-            return value
-        if value:
-            self._object(name, f"is none of {', '.join(choices)}", choices[0])
-        return choices[0]
+    def choice(self, name: str) -> str:
+        """Return one of the choices."""
+        value, setting = self._value(name).lower(), self._settings[name]
+        if value and value not in setting.choices:
+            return self._reject(name, f"is not one of {', '.join(setting.choices)}", setting.default)
+        return value or setting.default
 
-    def names(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
-        """Some of *known*, in their order, separated by commas; all of them by default."""
-        words = {word.strip().lower() for word in self._given(name).split(",") if word.strip()}
-        given = {_ALIASES.get(word, word) for word in words}
-        taken = tuple(word for word in known if word in given)
-        if given <= set(known):
-            return taken or known
-        self._object(name, f"names something other than {', '.join(known)}", ",".join(taken or known))
-        return taken or known
+    def names(self, name: str) -> tuple[str, ...]:
+        """Return some of the choices, in their order, from a list separated by commas; all of them by default."""
+        known = self._settings[name].choices
+        words = {_ALIASES.get(word, word) for word in self._words(name)}
+        found = tuple(word for word in known if word in words) or known
+        if not words.issubset(known):
+            self._reject(name, f"is not a list of {', '.join(known)}", ",".join(found))
+        return found
 
     def platform_logs(self, name: str) -> tuple[str, ...]:
-        """`default`, `all` or `none`, or names of platform events, with or without their `platform.`."""
-        words = [word.strip().lower() for word in self._given(name).split(",") if word.strip()]
+        """Return `default`, `all` or `none`, or names of platform events, given with or without `platform.`."""
+        words = self._words(name)
         if len(words) == 1 and words[0] in ("default", "all", "none"):
             return (words[0],)
         words = [word.removeprefix("platform.") for word in words]
-        taken = tuple(event for event in _PLATFORM_EVENTS if event.lower() in words) or ("default",)
-        if words and not {event.lower() for event in _PLATFORM_EVENTS}.issuperset(words):
-            choices = ", ".join(_PLATFORM_EVENTS)
-            self._object(name, f"is none of default, all, none, and no list of {choices}", ",".join(taken))
-        return taken
+        found = tuple(event for event in _PLATFORM_EVENTS if event.lower() in words) or ("default",)
+        if not {event.lower() for event in _PLATFORM_EVENTS}.issuperset(words):
+            events = ", ".join(_PLATFORM_EVENTS)
+            self._reject(name, f"is not default, all, none or a list of {events}", ",".join(found))
+        return found
 
     def flag(self, name: str) -> bool:
-        value = self._given(name).lower()
+        value = self._value(name).lower()
         if value and value not in _TRUE | _FALSE:
-            self._object(name, "is neither true nor false", "false")
+            self._reject(name, "is neither true nor false", "false")
         return value in _TRUE
 
-    def clamped(self, name: str, default: int, limits: tuple[int, int]) -> int:
-        """A whole number within *limits*; beyond them, the nearer limit."""
-        value = self._given(name)
-        number = _whole_number(value)
-        if not value:
-            return default
+    def number(self, name: str) -> int:
+        """Return a whole number; beyond the limits, the nearer limit."""
+        setting, value = self._settings[name], self._value(name)
+        number = _whole_number(value or setting.default)
         if number is None:
-            self._object(name, "is not a whole number", str(default))
-            return default
-        nearest = min(max(number, limits[0]), limits[1])
+            return int(self._reject(name, "is not a whole number", setting.default))
+        least, largest = setting.limits
+        nearest = min(max(number, least), largest)
         if nearest != number:
-            self._object(name, f"is not between {limits[0]} and {limits[1]}", str(nearest))
+            self._reject(name, f"is not between {least} and {largest}", str(nearest))
         return nearest
 
     def port(self, name: str) -> int:
-        """0 is any free one. 9001 is the Runtime API's own."""
-        value = self._given(name)
-        port = _whole_number(value or "0")
-        if port is None or not 0 <= port <= 65_535 or port == 9_001:
-            self._object(name, "is no port from 0 to 65535, or is Lambda's own 9001", "0")
-            return 0
+        port = _whole_number(self._value(name) or "0")
+        least, largest = self._settings[name].limits
+        if port is None or not least <= port <= largest or port == _RUNTIME_API_PORT:
+            complaint = f"is not a port from {least} to {largest} other than Lambda's own {_RUNTIME_API_PORT}"
+            return int(self._reject(name, complaint, "0"))
         return port
 
     def flush(self, name: str) -> tuple[str, float]:
-        """The mode, and for `every` its seconds."""
-        mode, seconds = [*self._given(name).lower().split(None, 1), "", ""][:2]
+        """Return the mode, and for `every` its seconds."""
+        mode, seconds = [*self._value(name).lower().split(None, 1), "", ""][:2]
         if mode in ("", "auto", "end", "shutdown") and not seconds:
             return mode or "auto", 0.0
         number = _whole_number(seconds.strip().removesuffix("s").strip())
         if mode == "every" and number is not None and 1 <= number <= 3_600:
             return mode, float(number)
-        self._object(name, "is none of auto, end, every N s (1 to 3600), shutdown", "auto")
-        return "auto", 0.0
+        choices = ", ".join(self._settings[name].choices)
+        return self._reject(name, f"is not one of {choices}", "auto"), 0.0
 
-    def _given(self, name: str) -> str:
-        self.looked_for.add(PREFIX + name)
+    def _value(self, name: str) -> str:
         return self._environ.get(PREFIX + name, "").strip()
 
-    def _object(self, name: str, complaint: str, taken: str) -> None:
-        self.problems.append(
-            f"{PREFIX}{name}: {self._given(name)[:60]!r} {complaint}; taken instead: {taken}"
-        )
+    def _words(self, name: str) -> list[str]:
+        return [word.strip().lower() for word in self._value(name).split(",") if word.strip()]
+
+    def _reject(self, name: str, complaint: str, used: str) -> str:
+        """Note that the value is not used as it is; return *used*, which is used instead."""
+        value = self._value(name)[:60]
+        self.problems.append(f"{PREFIX}{name}: {value!r} {complaint}; using {used} instead")
+        return used
 
 
 def _whole_number(text: str) -> int | None:

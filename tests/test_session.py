@@ -1,5 +1,6 @@
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,17 +8,24 @@ from typing import Any
 import pytest
 
 from telemetry_forwarder.clock import Clock
-from telemetry_forwarder.session import Session
+from telemetry_forwarder.session import Session, open_port
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.startup.warm_up import WarmUp
 from telemetry_forwarder.worker.thread import Worker
 from tests.support.fake_clock import FakeClock
+from tests.support.captured_log import CapturedLog
 
 NOW_MS = 1_790_000_000_000
 FAR_MS = 4_000_000_000_000
 SHUTDOWN = {"eventType": "SHUTDOWN", "deadlineMs": FAR_MS, "shutdownReason": "spindown"}
 
 Make = Callable[..., Session]
+
+
+@pytest.fixture
+def captured() -> Iterator[CapturedLog]:
+    with CapturedLog() as captured:
+        yield captured
 
 
 @pytest.fixture
@@ -39,30 +47,34 @@ def make(tmp_path: Path) -> Iterator[Make]:
         return made[-1]
 
     yield make
-    for forwarding in made:
-        forwarding.close()
+    for session in made:
+        session.close()
 
 
-def subscription(forwarding: Session) -> Any:
-    return json.loads(forwarding.subscription("2025-01-29"))
+def subscription(session: Session) -> Any:
+    return json.loads(session.subscription("2025-01-29"))
 
 
-def port_of(forwarding: Session) -> int:
-    said = subscription(forwarding)["destination"]
-    return int(said.get("port") or said["URI"].rpartition(":")[2].rstrip("/"))
+def port_of(session: Session) -> int:
+    body = subscription(session)["destination"]
+    return int(body.get("port") or body["URI"].rpartition(":")[2].rstrip("/"))
 
 
-def follow(forwarding: Session, event: Any) -> None:
-    forwarding.follow(json.dumps(event).encode())
+def thread_names(*, since: list[threading.Thread]) -> set[str]:
+    return {thread.name for thread in set(threading.enumerate()) - set(since)}
 
 
-def test_subscription_is_for_everything_as_soon_as_can_be(make: Make) -> None:
-    said = subscription(make())
+def process(session: Session, event: Any) -> None:
+    session.process(json.dumps(event).encode())
 
-    uri = said["destination"]["URI"]
+
+def test_subscription_covers_all_types_with_the_shortest_buffering(make: Make) -> None:
+    body = subscription(make())
+
+    uri = body["destination"]["URI"]
     port = int(uri.removeprefix("http://sandbox.localdomain:").removesuffix("/"))
     assert port > 0
-    assert said == {
+    assert body == {
         "schemaVersion": "2025-01-29",
         "destination": {"protocol": "HTTP", "URI": uri},
         "types": ["platform", "function", "extension"],
@@ -70,11 +82,11 @@ def test_subscription_is_for_everything_as_soon_as_can_be(make: Make) -> None:
     }
 
 
-def test_subscription_is_as_the_settings_say(make: Make) -> None:
+def test_subscription_follows_the_settings(make: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
-    forwarding = make(
+    session = make(
         LISTENER="tcp",
         PORT=str(port),
         TYPES="function,platform",
@@ -83,7 +95,7 @@ def test_subscription_is_as_the_settings_say(make: Make) -> None:
         BUFFER_TIMEOUT_MS="30000",
     )
 
-    assert subscription(forwarding) == {
+    assert subscription(session) == {
         "schemaVersion": "2025-01-29",
         "destination": {"protocol": "TCP", "port": port},
         "types": ["platform", "function"],
@@ -91,30 +103,30 @@ def test_subscription_is_as_the_settings_say(make: Make) -> None:
     }
 
 
-def test_what_is_wrong_with_the_settings_is_said(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
+def test_invalid_settings_are_logged(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
     make(PORT="http", LISTENER="udp")
 
     assert capfd.readouterr().err == (
-        "[telemetry-forwarder] WARN TELEMETRY_FORWARDER_LISTENER: 'udp' is none of http, tcp;"
-        " taken instead: http\n"
-        "[telemetry-forwarder] WARN TELEMETRY_FORWARDER_PORT: 'http' is no port from 0 to 65535, or is"
-        " Lambda's own 9001; taken instead: 0\n"
+        "[telemetry-forwarder] WARN TELEMETRY_FORWARDER_LISTENER: 'udp' is not one of http, tcp;"
+        " using http instead\n"
+        "[telemetry-forwarder] WARN TELEMETRY_FORWARDER_PORT: 'http' is not a port from 0 to 65535"
+        " other than Lambda's own 9001; using 0 instead\n"
     )
 
 
-def test_log_level_counts_from_the_first_line(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
+def test_log_level_applies_to_the_first_line(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
     make(PORT="http", LOG_LEVEL="error")
 
     assert capfd.readouterr().err == ""
 
 
-def test_port_takes_telemetry_before_anything_is_started(make: Make) -> None:
-    forwarding = make()
+def test_port_accepts_telemetry_before_the_threads_start(make: Make) -> None:
+    session = make()
     post = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n[]"
 
-    with socket.create_connection(("127.0.0.1", port_of(forwarding)), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port_of(session)), timeout=10) as client:
         client.sendall(post)
-        forwarding.start()
+        session.start()
 
         assert client.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
 
@@ -129,71 +141,75 @@ def test_port_takes_telemetry_before_anything_is_started(make: Make) -> None:
         ("background", 128, False),
     ],
 )
-def test_worker_is_warm_before_next_where_cpu_is_scarce_later(
+def test_worker_is_warm_before_next_if_it_has_less_cpu_later(
     make: Make, warm_up: str, memory_mb: int, is_warm_first: bool
 ) -> None:
-    forwarding = make(WARM_UP=warm_up, memory_mb=memory_mb)
-    forwarding.has_telemetry = True
+    session = make(WARM_UP=warm_up, memory_mb=memory_mb)
+    session.has_telemetry = True
 
-    forwarding.warm_up()
+    before = threading.enumerate()
+    session.warm_up()
 
-    assert forwarding.is_started is is_warm_first
+    assert bool(thread_names(since=before)) is is_warm_first
     if is_warm_first:
-        assert forwarding.start().is_warm.is_set()
+        assert session.start().is_warm.is_set()
 
 
 @pytest.mark.parametrize("initialization_type", ["provisioned-concurrency", "snap-start"])
-def test_worker_is_warm_before_next_where_nobody_waits_for_the_init(
+def test_worker_is_warm_before_next_if_no_request_waits_for_the_init(
     make: Make, initialization_type: str
 ) -> None:
-    forwarding = make(memory_mb=10_240, initialization_type=initialization_type)
-    forwarding.has_telemetry = True
+    session = make(memory_mb=10_240, initialization_type=initialization_type)
+    session.has_telemetry = True
 
-    forwarding.warm_up()
+    before = threading.enumerate()
+    session.warm_up()
 
-    assert forwarding.is_started
-
-
-def test_without_telemetry_there_is_nothing_to_warm_up_for(make: Make) -> None:
-    forwarding = make(WARM_UP="init")
-
-    forwarding.warm_up()
-
-    assert not forwarding.is_started
+    assert session.start().is_warm.is_set()
+    assert thread_names(since=before) == {"listener", "worker"}
 
 
-def test_without_telemetry_nobody_waits_for_a_worker_that_is_not_warm(make: Make) -> None:
-    """On a busy machine its imports take longer than an invocation has."""
-    forwarding = make(kind=NeverWarm)
+def test_without_telemetry_there_is_no_warm_up(make: Make) -> None:
+    session = make(WARM_UP="init")
 
-    follow(forwarding, {"eventType": "INVOKE", "deadlineMs": FAR_MS, "requestId": "id"})
-    follow(forwarding, SHUTDOWN)
+    before = threading.enumerate()
+    session.warm_up()
+
+    assert thread_names(since=before) == set()
+
+
+def test_without_telemetry_an_event_does_not_wait_for_the_warm_up(make: Make) -> None:
+    """On a busy machine the imports take longer than an invocation."""
+    session = make(kind=NeverWarm)
+
+    process(session, {"eventType": "INVOKE", "deadlineMs": FAR_MS, "requestId": "id"})
+    process(session, SHUTDOWN)
 
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port_of(forwarding)))
+        socket.create_connection(("127.0.0.1", port_of(session)))
 
 
 class NeverWarm(Session):
-    """One whose worker gets no CPU at all."""
+    """A session whose worker is never scheduled."""
 
     def start(self) -> Worker:
         return Worker(Settings({}), {}, b"{}", Clock(), self.log, WarmUp())
 
 
-def test_threads_are_started_once(make: Make) -> None:
-    forwarding = make()
+def test_start_starts_the_threads_once(make: Make) -> None:
+    session = make()
 
-    assert forwarding.start() is forwarding.start()
+    assert session.start() is session.start()
 
 
-def test_invocation_and_shutdown_are_followed_to_their_ends(make: Make) -> None:
-    forwarding = make()
+def test_shutdown_closes_the_port(make: Make) -> None:
+    session = make()
 
-    follow(forwarding, {"eventType": "INVOKE", "deadlineMs": FAR_MS, "requestId": "id"})
-    follow(forwarding, SHUTDOWN)
+    process(session, {"eventType": "INVOKE", "deadlineMs": FAR_MS, "requestId": "id"})
+    process(session, SHUTDOWN)
 
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port_of(forwarding)))
+        socket.create_connection(("127.0.0.1", port_of(session)))
 
 
 @pytest.mark.parametrize(
@@ -217,28 +233,79 @@ def test_invocation_and_shutdown_are_followed_to_their_ends(make: Make) -> None:
         {"eventType": "INVOKE", "deadlineMs": None, "tracing": None},
     ],
 )
-def test_event_of_any_shape_is_followed(make: Make, event: object) -> None:
-    forwarding = make()
+def test_event_of_any_shape_is_processed(make: Make, event: object) -> None:
+    session = make()
 
-    follow(forwarding, event)
-    follow(forwarding, {"eventType": "SHUTDOWN"})
+    process(session, event)
+    process(session, {"eventType": "SHUTDOWN"})
 
 
-def test_nobody_is_waited_for_beyond_the_deadline(make: Make) -> None:
+def test_event_is_not_held_beyond_its_deadline(make: Make) -> None:
     clock = FakeClock(unix_ns=NOW_MS * 1_000_000)
-    # The worker holds an invocation until its end is told, which here it never is.
-    forwarding = make(clock, FLUSH="end")
-    forwarding.has_telemetry = True
+    # The worker holds an invocation until its end is reported, which never happens here.
+    session = make(clock, FLUSH="end")
+    session.has_telemetry = True
 
-    follow(forwarding, {"eventType": "INVOKE", "deadlineMs": NOW_MS + 60, "requestId": "id"})
-    follow(forwarding, {"eventType": "SHUTDOWN", "deadlineMs": NOW_MS + 60})
+    process(session, {"eventType": "INVOKE", "deadlineMs": NOW_MS + 60, "requestId": "id"})
+    process(session, {"eventType": "SHUTDOWN", "deadlineMs": NOW_MS + 60})
 
 
 @pytest.mark.parametrize("deadline_ms", [10**18, 1e300])
-def test_deadline_is_never_further_away_than_an_invocation_can_last(make: Make, deadline_ms: float) -> None:
-    follow(make(), {"eventType": "INVOKE", "deadlineMs": deadline_ms, "requestId": "id"})
+def test_deadline_is_at_most_as_far_as_an_invocation_can_last(make: Make, deadline_ms: float) -> None:
+    process(make(), {"eventType": "INVOKE", "deadlineMs": deadline_ms, "requestId": "id"})
 
 
-def test_event_that_is_no_json_is_an_error(make: Make) -> None:
+def test_event_that_is_not_json_raises(make: Make) -> None:
     with pytest.raises(ValueError, match="line 1 column 1"):
-        make().follow(b"nonsense")
+        make().process(b"nonsense")
+
+
+def test_open_port_accepts_connections_before_they_are_served(captured: CapturedLog) -> None:
+    server = open_port(0, captured.diagnostics(FakeClock()))
+
+    with socket.create_connection(("127.0.0.1", server.getsockname()[1])) as client:
+        client.sendall(b"posted early")
+    server.close()
+
+    assert captured.lines == []
+
+
+def test_requested_port_is_opened(captured: CapturedLog) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+    server = open_port(port, captured.diagnostics(FakeClock()))
+
+    assert (server.getsockname(), captured.lines) == (("0.0.0.0", port), [])
+    server.close()
+
+
+def test_port_of_an_earlier_process_is_opened_at_once(captured: CapturedLog) -> None:
+    first = open_port(0, captured.diagnostics(FakeClock()))
+    port = first.getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        # Closed by us first, so that the kernel remembers it on our side.
+        accepted = socket.socket(fileno=first._accept()[0])  # type: ignore[attr-defined]
+        accepted.close()
+        first.close()
+        assert client.recv(1) == b""
+
+    second = open_port(port, captured.diagnostics(FakeClock()))
+
+    assert (second.getsockname()[1], captured.lines) == (port, [])
+    second.close()
+
+
+def test_port_that_is_in_use_is_a_warning_and_another_port(captured: CapturedLog) -> None:
+    first = open_port(0, captured.diagnostics(FakeClock()))
+    port = first.getsockname()[1]
+
+    second = open_port(port, captured.diagnostics(FakeClock()))
+
+    assert second.getsockname()[1] not in (0, port)
+    assert captured.lines == [
+        f"WARN TELEMETRY_FORWARDER_PORT: port {port} is not available (Address already in use);"
+        " using any free port instead"
+    ]
+    first.close()
+    second.close()

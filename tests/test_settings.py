@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.settings import PREFIX, Settings
+from telemetry_forwarder.settings import PREFIX, SETTINGS, Setting, Settings, names
 
 GIB = 1_073_741_824
 EVENTS = (
@@ -12,7 +12,7 @@ EVENTS = (
     " restoreRuntimeDone, restoreReport, extension, telemetrySubscription, logsDropped"
 )
 
-# Name of the variable, what it fills, its default, its limits.
+# Name of the variable, attribute, default, limits.
 NUMBERS = [
     ("BUFFER_MAX_ITEMS", "buffer_max_items", 10_000, 1_000, 10_000),
     ("BUFFER_MAX_BYTES", "buffer_max_bytes", 1_048_576, 262_144, 1_048_576),
@@ -24,22 +24,22 @@ NUMBERS = [
     ("BATCH_ITEMS", "batch_items", 10_000, 1, 1_000_000),
     ("SPOOL_BYTES", "spool_bytes", 67_108_864, 0, 10 * GIB),
 ]
-# Name of the variable, what it fills, its choices with the default first.
+# Name of the variable, attribute, default, choices.
 CHOICES = [
-    ("LISTENER", "listener", ("http", "tcp")),
-    ("WARM_UP", "warm_up", ("auto", "init", "background")),
-    ("TRACE_PARENT", "trace_parent", ("link", "parent", "none")),
-    ("SAMPLING", "sampling", ("all", "xray")),
-    ("LOG_LEVEL", "log_level", ("info", "debug", "warn", "error", "none")),
+    ("LISTENER", "listener", "http", ("http", "tcp")),
+    ("WARM_UP", "warm_up", "auto", ("auto", "init", "background")),
+    ("TRACE_PARENT", "trace_parent", "link", ("link", "parent", "none")),
+    ("SAMPLING", "sampling", "all", ("all", "xray")),
+    ("LOG_LEVEL", "log_level", "info", ("debug", "info", "warn", "error", "none")),
 ]
 LISTS = [
     ("TYPES", "types", ("platform", "function", "extension")),
     ("SIGNALS", "signals", ("logs", "spans", "metrics")),
 ]
 DEFAULTS: dict[str, Any] = {
-    **{filled: default for _, filled, default, *_ in NUMBERS},
-    **{filled: choices[0] for _, filled, choices in CHOICES},
-    **{filled: names for _, filled, names in LISTS},
+    **{attribute: default for _, attribute, default, *_ in NUMBERS},
+    **{attribute: default for _, attribute, default, _ in CHOICES},
+    **{attribute: names for _, attribute, names in LISTS},
     "flush": "auto",
     "flush_every_s": 0.0,
     "initialization_type": "",
@@ -52,28 +52,40 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def test_known_names_are_those_that_are_read() -> None:
-    names = {name for name, *_ in [*NUMBERS, *CHOICES, *LISTS]}
+def test_names_list_every_setting_once() -> None:
+    tested = {name for name, *_ in [*NUMBERS, *CHOICES, *LISTS]}
     others = {"FLUSH", "PLATFORM_LOGS", "PORT", "RAW_LINES", "SPOOL_DIR"}
 
-    assert Settings({}).known == {PREFIX + name for name in names | others}
+    assert [setting.name for setting in SETTINGS] == list(dict.fromkeys(setting.name for setting in SETTINGS))
+    assert names() == {PREFIX + name for name in tested | others}
 
 
 def changed(**environ: str) -> dict[str, Any]:
-    """What differs from the defaults when our variables are set to *environ*."""
+    """Return the attributes that differ from the defaults when our variables are set to *environ*."""
     read = Settings({PREFIX + name: value for name, value in environ.items()})
-    values = {name: getattr(read, name) for name in Settings.__slots__ if name != "known"}
-    return {name: value for name, value in values.items() if value != DEFAULTS[name]}
+    return {name: value for name, value in vars(read).items() if value != DEFAULTS[name]}
 
 
-def problem(name: str, value: str, complaint: str, taken: object) -> dict[str, Any]:
-    return {"problems": [f"{PREFIX}{name}: {value!r} {complaint}; taken instead: {taken}"]}
+def problem(name: str, value: str, complaint: str, used: object) -> dict[str, Any]:
+    return {"problems": [f"{PREFIX}{name}: {value!r} {complaint}; using {used} instead"]}
 
 
 def test_every_setting_has_a_default() -> None:
     read = Settings({})
 
-    assert {name: getattr(read, name) for name in Settings.__slots__ if name != "known"} == DEFAULTS
+    assert vars(read) == DEFAULTS
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_listed_default_is_the_default(setting: Setting) -> None:
+    assert changed(**{setting.name: setting.default}) == {}
+
+
+@pytest.mark.parametrize(("name", "attribute", "default", "least", "most"), NUMBERS)
+def test_listed_limits_are_the_limits(name: str, attribute: str, default: int, least: int, most: int) -> None:
+    (setting,) = [setting for setting in SETTINGS if setting.name == name]
+
+    assert (setting.limits, setting.default) == ((least, most), str(default))
 
 
 ALL = [name for name, *_ in NUMBERS] + [name for name, *_ in CHOICES] + [name for name, *_ in LISTS]
@@ -85,66 +97,71 @@ def test_empty_is_unset(value: str) -> None:
     assert changed(**dict.fromkeys(ALL, value)) == {}
 
 
-@pytest.mark.parametrize(("name", "filled", "default", "least", "most"), NUMBERS)
-def test_number_is_taken_within_its_limits(
-    name: str, filled: str, default: int, least: int, most: int
+@pytest.mark.parametrize(("name", "attribute", "default", "least", "most"), NUMBERS)
+def test_number_within_its_limits_is_used(
+    name: str, attribute: str, default: int, least: int, most: int
 ) -> None:
     middle = (least + most) // 2
 
-    assert changed(**{name: f" {middle} "}) == {filled: middle}
+    assert changed(**{name: f" {middle} "}) == {attribute: middle}
     for limit in (least, most):
-        assert changed(**{name: str(limit)}) == ({} if limit == default else {filled: limit})
+        assert changed(**{name: str(limit)}) == ({} if limit == default else {attribute: limit})
 
 
-@pytest.mark.parametrize(("name", "filled", "default", "least", "most"), NUMBERS)
-def test_number_beyond_its_limits_becomes_the_nearer_one(
-    name: str, filled: str, default: int, least: int, most: int
+@pytest.mark.parametrize(("name", "attribute", "default", "least", "most"), NUMBERS)
+def test_number_beyond_its_limits_becomes_the_nearer_limit(
+    name: str, attribute: str, default: int, least: int, most: int
 ) -> None:
     for beyond, nearest in ((least - 1, least), (most + 1, most)):
         expected = problem(name, str(beyond), f"is not between {least} and {most}", nearest)
-        assert changed(**{name: str(beyond)}) == expected | ({} if nearest == default else {filled: nearest})
+        assert changed(**{name: str(beyond)}) == expected | (
+            {} if nearest == default else {attribute: nearest}
+        )
 
 
 @pytest.mark.parametrize("value", ["many", "1e4", "10_000", "+5000", "5000.0", "-", "²", "٣", "9" * 5_000])
 @pytest.mark.parametrize(("name", "default"), [(name, default) for name, _, default, *_ in NUMBERS])
-def test_what_is_no_number_leaves_the_default(name: str, default: int, value: str) -> None:
+def test_text_that_is_not_a_number_leaves_the_default(name: str, default: int, value: str) -> None:
     assert changed(**{name: value}) == problem(name, value[:60], "is not a whole number", default)
 
 
-@pytest.mark.parametrize(("name", "filled", "choices"), CHOICES)
-def test_choice_is_taken_in_any_case(name: str, filled: str, choices: tuple[str, ...]) -> None:
-    assert changed(**{name: choices[0].upper()}) == {}
-    for choice in choices[1:]:
-        assert changed(**{name: f" {choice.title()} "}) == {filled: choice}
+@pytest.mark.parametrize(("name", "attribute", "default", "choices"), CHOICES)
+def test_choice_is_case_insensitive(
+    name: str, attribute: str, default: str, choices: tuple[str, ...]
+) -> None:
+    for choice in choices:
+        expected = {} if choice == default else {attribute: choice}
+        assert changed(**{name: choice.upper()}) == expected
+        assert changed(**{name: f" {choice.title()} "}) == expected
 
 
-@pytest.mark.parametrize(("name", "filled", "choices"), CHOICES)
-def test_what_is_no_choice_leaves_the_first(name: str, filled: str, choices: tuple[str, ...]) -> None:
-    complaint = f"is none of {', '.join(choices)}"
+@pytest.mark.parametrize(("name", "default", "choices"), [(name, *row) for name, _, *row in CHOICES])
+def test_unknown_choice_leaves_the_default(name: str, default: str, choices: tuple[str, ...]) -> None:
+    complaint = f"is not one of {', '.join(choices)}"
 
-    assert changed(**{name: "Both"}) == problem(name, "Both", complaint, choices[0])
+    assert changed(**{name: "Both"}) == problem(name, "Both", complaint, default)
 
 
-@pytest.mark.parametrize(("name", "filled", "names"), LISTS)
-def test_names_are_taken_in_their_own_order(name: str, filled: str, names: tuple[str, ...]) -> None:
-    first, second, third = names
+@pytest.mark.parametrize(("name", "attribute", "choices"), LISTS)
+def test_list_is_returned_in_the_order_of_the_choices(
+    name: str, attribute: str, choices: tuple[str, ...]
+) -> None:
+    first, second, third = choices
 
-    assert changed(**{name: f"{third.upper()}, {first},,{first}"}) == {filled: (first, third)}
-    assert changed(**{name: second}) == {filled: (second,)}
-    assert changed(**{name: ",".join(reversed(names))}) == {}
+    assert changed(**{name: f"{third.upper()}, {first},,{first}"}) == {attribute: (first, third)}
+    assert changed(**{name: second}) == {attribute: (second,)}
+    assert changed(**{name: ",".join(reversed(choices))}) == {}
     assert changed(**{name: " , "}) == {}
 
 
-@pytest.mark.parametrize(("name", "filled", "names"), LISTS)
-def test_unknown_names_are_left_out_and_the_known_ones_kept(
-    name: str, filled: str, names: tuple[str, ...]
-) -> None:
-    complaint = f"names something other than {', '.join(names)}"
-    with_known = f"{names[1]},x"
+@pytest.mark.parametrize(("name", "attribute", "choices"), LISTS)
+def test_unknown_names_in_a_list_are_omitted(name: str, attribute: str, choices: tuple[str, ...]) -> None:
+    complaint = f"is not a list of {', '.join(choices)}"
+    with_known = f"{choices[1]},x"
 
-    assert changed(**{name: "x"}) == problem(name, "x", complaint, ",".join(names))
-    assert changed(**{name: with_known}) == problem(name, with_known, complaint, names[1]) | {
-        filled: (names[1],)
+    assert changed(**{name: "x"}) == problem(name, "x", complaint, ",".join(choices))
+    assert changed(**{name: with_known}) == problem(name, with_known, complaint, choices[1]) | {
+        attribute: (choices[1],)
     }
 
 
@@ -159,7 +176,7 @@ def test_unknown_names_are_left_out_and_the_known_ones_kept(
         ("every\t3600", {"flush": "every", "flush_every_s": 3_600.0}),
     ],
 )
-def test_flush_is_a_mode_and_its_seconds(value: str, expected: dict[str, Any]) -> None:
+def test_flush_is_a_mode_and_an_interval(value: str, expected: dict[str, Any]) -> None:
     assert changed(FLUSH=value) == expected
 
 
@@ -167,32 +184,32 @@ def test_flush_is_a_mode_and_its_seconds(value: str, expected: dict[str, Any]) -
     "value",
     ["never", "every", "every s", "every 0 s", "every 3601 s", "every 1.5 s", "every -1 s", "end 5 s", "5 s"],
 )
-def test_flush_that_is_no_mode_leaves_auto(value: str) -> None:
-    complaint = "is none of auto, end, every N s (1 to 3600), shutdown"
+def test_unknown_flush_mode_leaves_auto(value: str) -> None:
+    complaint = "is not one of auto, end, every N s (1 to 3600), shutdown"
 
     assert changed(FLUSH=value) == problem("FLUSH", value, complaint, "auto")
 
 
 @pytest.mark.parametrize(("value", "port"), [("0", 0), ("1", 1), ("4243", 4_243), ("65535", 65_535)])
-def test_port_is_taken(value: str, port: int) -> None:
+def test_valid_port_is_used(value: str, port: int) -> None:
     assert changed(PORT=value) == ({"port": port} if port else {})
 
 
 @pytest.mark.parametrize("value", ["9001", "65536", "-1", "http", "99999999999999999999999"])
-def test_port_that_cannot_be_ours_leaves_any_free_one(value: str) -> None:
-    complaint = "is no port from 0 to 65535, or is Lambda's own 9001"
+def test_invalid_port_leaves_any_free_port(value: str) -> None:
+    complaint = "is not a port from 0 to 65535 other than Lambda's own 9001"
 
     assert changed(PORT=value) == problem("PORT", value, complaint, 0)
 
 
 @pytest.mark.parametrize("value", ["1", "true", "Yes", "ON", "0", "false", "No", "off"])
-def test_flag_is_said_in_several_ways(value: str) -> None:
+def test_flag_has_several_spellings(value: str) -> None:
     is_on = value.lower() in ("1", "true", "yes", "on")
 
     assert changed(RAW_LINES=value) == ({"keep_raw": True} if is_on else {})
 
 
-def test_what_is_no_flag_leaves_false() -> None:
+def test_invalid_flag_leaves_false() -> None:
     complaint = "is neither true nor false"
 
     assert changed(RAW_LINES="maybe") == problem("RAW_LINES", "maybe", complaint, "false")
@@ -209,7 +226,7 @@ def test_what_is_no_flag_leaves_false() -> None:
         ("platform.report, start", ("start", "report")),
     ],
 )
-def test_platform_logs_are_a_word_or_a_list(value: str, expected: tuple[str, ...]) -> None:
+def test_platform_logs_are_a_keyword_or_a_list(value: str, expected: tuple[str, ...]) -> None:
     assert changed(PLATFORM_LOGS=value) == ({} if expected == ("default",) else {"platform_logs": expected})
 
 
@@ -217,8 +234,8 @@ def test_platform_logs_are_a_word_or_a_list(value: str, expected: tuple[str, ...
     ("value", "taken"),
     [("x", ("default",)), ("all,report", ("report",)), ("platform.all", ("default",))],
 )
-def test_platform_logs_of_no_kind_leave_what_is_known(value: str, taken: tuple[str, ...]) -> None:
-    complaint = f"is none of default, all, none, and no list of {EVENTS}"
+def test_unknown_platform_logs_leave_the_known_ones(value: str, taken: tuple[str, ...]) -> None:
+    complaint = f"is not default, all, none or a list of {EVENTS}"
 
     assert changed(PLATFORM_LOGS=value) == problem("PLATFORM_LOGS", value, complaint, ",".join(taken)) | (
         {} if taken == ("default",) else {"platform_logs": taken}
@@ -229,11 +246,11 @@ def test_platform_logs_of_no_kind_leave_what_is_known(value: str, taken: tuple[s
     ("value", "signals"),
     [("traces,logs", ("logs", "spans")), ("Traces", ("spans",)), ("traces, spans", ("spans",))],
 )
-def test_traces_are_what_others_call_spans(value: str, signals: tuple[str, ...]) -> None:
+def test_traces_is_an_alias_of_spans(value: str, signals: tuple[str, ...]) -> None:
     assert changed(SIGNALS=value) == {"signals": signals}
 
 
-def test_spool_s_folder_is_any_absolute_path() -> None:
+def test_spool_dir_is_any_absolute_path() -> None:
     complaint = "does not begin with a slash"
 
     assert changed(SPOOL_DIR="/tmp/a b") == {"spool_dir": "/tmp/a b"}
@@ -241,16 +258,16 @@ def test_spool_s_folder_is_any_absolute_path() -> None:
 
 
 @pytest.mark.parametrize(("memory_mb", "share"), [("884", 884 / 1_769), ("1769", 1.0), ("10240", 1.0)])
-def test_share_of_the_cpu_is_that_of_the_memory(memory_mb: str, share: float) -> None:
+def test_cpu_share_is_proportional_to_memory(memory_mb: str, share: float) -> None:
     assert Settings({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory_mb}).cpu_share == share
 
 
 @pytest.mark.parametrize(("size", "memory_mb"), [("1769", 1_769), ("", 128), ("much", 128)])
-def test_memory_size_is_lambda_s(size: str, memory_mb: int) -> None:
+def test_memory_size_is_read_from_lambda_s_variable(size: str, memory_mb: int) -> None:
     assert Settings({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": size}).memory_mb == memory_mb
 
 
-def test_nonsense_in_every_setting_is_one_problem_each_and_all_the_defaults() -> None:
+def test_invalid_value_in_every_setting_is_one_problem_each_and_leaves_the_defaults() -> None:
     everything = changed(**dict.fromkeys(ALL, "nonsense %zz ="))
 
     named = [sentence.partition(":")[0].removeprefix(PREFIX) for sentence in everything.pop("problems")]
@@ -258,12 +275,12 @@ def test_nonsense_in_every_setting_is_one_problem_each_and_all_the_defaults() ->
     assert everything == {}
 
 
-def test_long_value_is_not_repeated_whole() -> None:
+def test_long_value_is_truncated_in_the_problem() -> None:
     (sentence,) = changed(LISTENER="x" * 4_000)["problems"]
 
     assert len(sentence) < 200
 
 
 @given(st.sampled_from(ALL), st.text(max_size=40))
-def test_any_value_is_at_most_one_problem_and_never_an_error(name: str, value: str) -> None:
+def test_any_value_is_at_most_one_problem_and_never_raises(name: str, value: str) -> None:
     assert len(Settings({PREFIX + name: value}).problems) <= 1

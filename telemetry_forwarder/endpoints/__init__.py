@@ -1,1 +1,1 @@
-"""Reads from the environment where each signal is exported to."""
+"""Reads where telemetry is sent: endpoints, their options and proxies."""

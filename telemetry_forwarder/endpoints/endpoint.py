@@ -1,39 +1,38 @@
-"""Reads from the environment where each signal goes, and how. Pure; a bad value is a sentence, no error.
+"""Reads from the environment where and how each signal is sent. Pure; an invalid value is a problem, never an error.
 
-Names and meanings: https://opentelemetry.io/docs/specs/otel/protocol/exporter/. For a signal, an option is
-looked up under these names, and the first that is set and not empty wins:
-
-    TELEMETRY_FORWARDER_LOGS_HEADERS  TELEMETRY_FORWARDER_HEADERS      for this extension alone
-    OTEL_EXPORTER_OTLP_LOGS_HEADERS   OTEL_EXPORTER_OTLP_HEADERS       shared with the function's own SDK
-
-Where our ENDPOINT and OpenTelemetry's name two different servers, the shared HEADERS, PROTOCOL, INSECURE and
-certificates are those of the other server and are not used: a secret goes only to whom it was meant for.
+If our ENDPOINT and OpenTelemetry's name two different servers, the shared HEADERS, PROTOCOL, INSECURE and certificates
+are those of the other server and are not used: a secret is only sent to the server that it was set for.
 """
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from telemetry_forwarder.core.batch import SIGNALS
-from telemetry_forwarder.endpoints.proxies import proxy_for
-from telemetry_forwarder.endpoints.urls import authorization, bare_netloc, parsed_url, shown_url, with_scheme
+from telemetry_forwarder.endpoints.options import OWN, SHARED, find, reject
+from telemetry_forwarder.endpoints.proxies import find_proxy
+from telemetry_forwarder.endpoints.urls import (
+    add_scheme,
+    authorization_header,
+    host_and_port,
+    parse_url,
+    redact_url,
+)
 
 GRPC = "grpc"
 HTTP_PROTOBUF = "http/protobuf"
 
 _HTTP_JSON = "http/json"
-_OURS = "TELEMETRY_FORWARDER_"
-_SHARED = "OTEL_EXPORTER_OTLP_"
 _TIMEOUT_S = 10.0
-# The specification says milliseconds, Python's SDK reads seconds. Nobody wants an export to end within 0.1 s.
-_LEAST_TIMEOUT_MS = 100
+# The specification says milliseconds, Python's SDK reads seconds. No export can be expected to end within 0.1 s.
+_MIN_TIMEOUT_MS = 100
 _GRPC_PORT, _HTTP_PORT = 4317, 4318
 
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# What is sent describes itself: another value of these could only be wrong.
+# These follow from the body and the connection; any other value would be wrong.
 _RESERVED = frozenset(
     {"connection", "content-encoding", "content-length", "content-type", "transfer-encoding"}
 )
@@ -41,72 +40,53 @@ _RESERVED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where one signal goes, and how. Its URL is plain ASCII, with a path and without credentials."""
+    """Where and how one signal is sent. The URL is plain ASCII, with a path and without credentials."""
 
     signal: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
     """Keys in lower case. Values are secrets."""
     timeout_s: float = _TIMEOUT_S
-    """For one batch, with all its tries."""
+    """For one batch, including all retries."""
     compression: str = "gzip"
     """`gzip` or `none`."""
     protocol: str = HTTP_PROTOBUF
     """`http/protobuf` or `grpc`."""
     certificate: str = ""
-    """Path of the authorities to trust; empty for the system's."""
+    """Path of the trusted certificate authorities; empty for the system's."""
     client_key: str = ""
     client_certificate: str = ""
     proxy: str = field(default="", repr=False)
-    """URL, perhaps with credentials; empty for none."""
+    """URL, possibly with credentials; empty for none."""
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port: what a connection belongs to, and all of a URL that is fit to be shown."""
+        """Scheme, host and port: one origin is one connection, and the part of the URL that may be logged."""
         return urlunsplit(urlsplit(self.url)._replace(path="", query=""))
 
     @property
-    def insecure(self) -> bool:
+    def is_insecure(self) -> bool:
         return self.url.startswith("http:")
 
 
-def endpoints(
+def read_endpoints(
     environ: Mapping[str, str],
     problems: list[str],
     *,
     signals: Collection[str] = SIGNALS,
     has_grpc: bool = False,
 ) -> dict[str, Endpoint]:
-    """The endpoint of each of *signals*; what is wrong with the values is added to *problems*, once each."""
-    read = _Reader(environ, problems, has_grpc=has_grpc)
-    found = {signal: read.endpoint(signal) for signal in signals}
-    if homeless := [signal for signal in found if not read.find(signal, "ENDPOINT")[1]]:
-        problems.append(
-            f"{_SHARED}ENDPOINT: no endpoint is set for {', '.join(homeless)}; "
-            f"taken instead: {found[homeless[0]].origin}"
-        )
-    return found
-
-
-def names() -> Iterator[str]:
-    """The names of all settings of ours that are read here."""
-    options = (
-        "ENDPOINT",
-        "HEADERS",
-        "TIMEOUT",
-        "COMPRESSION",
-        "PROTOCOL",
-        "INSECURE",
-        "CERTIFICATE",
-        "CLIENT_KEY",
-        "CLIENT_CERTIFICATE",
-    )
-    for signal in ("", *(f"{signal.upper()}_" for signal in SIGNALS)):
-        yield from (f"{_OURS}{signal}{option}" for option in options)
+    """Return the endpoint of each of *signals*; append one sentence to *problems* for each invalid value."""
+    reader = _Reader(environ, problems, has_grpc=has_grpc)
+    endpoints = {signal: reader.endpoint(signal) for signal in signals}
+    if missing := [signal for signal in endpoints if not reader.find(signal, "ENDPOINT")[1]]:
+        complaint = f"no endpoint is set for {', '.join(missing)}"
+        reject(problems, f"{SHARED[0]}ENDPOINT", complaint, endpoints[missing[0]].origin)
+    return endpoints
 
 
 class _Reader:
-    """Takes options of one signal out of the environment, and notes what is wrong with them."""
+    """Reads the options of one signal and collects what is wrong with them."""
 
     __slots__ = ("_environ", "_has_grpc", "_problems")
 
@@ -115,80 +95,74 @@ class _Reader:
         self._problems = problems
         self._has_grpc = has_grpc
 
-    def find(
-        self, signal: str, option: str, *, prefixes: tuple[str, ...] = (_OURS, _SHARED)
-    ) -> tuple[str, str]:
-        """The name that is set, and its value; ("", "") where none is."""
-        for prefix in prefixes:
-            for name in (f"{prefix}{signal.upper()}_{option}", f"{prefix}{option}"):
-                if value := _unquoted(self._environ.get(name, "").strip()):
-                    return name, value
-        return "", ""
+    def find(self, signal: str, option: str, prefixes: tuple[str, ...] = OWN + SHARED) -> tuple[str, str]:
+        return find(self._environ, signal, option, prefixes)
 
     def endpoint(self, signal: str) -> Endpoint:
-        prefixes = (_OURS,) if self._is_apart(signal) else (_OURS, _SHARED)
+        prefixes = OWN if self._has_own_server(signal) else OWN + SHARED
 
-        def server(option: str) -> tuple[str, str]:
-            return self.find(signal, option, prefixes=prefixes)
+        def find_for_server(option: str) -> tuple[str, str]:
+            return self.find(signal, option, prefixes)
 
-        wanted = self._choice(*server("PROTOCOL"), choices=(HTTP_PROTOBUF, GRPC, _HTTP_JSON))
-        protocol = self._spoken(server("PROTOCOL")[0], wanted)
-        is_insecure = self._choice(*server("INSECURE"), choices=("false", "true"))
+        wanted = self._choice(*find_for_server("PROTOCOL"), choices=(HTTP_PROTOBUF, GRPC, _HTTP_JSON))
+        protocol = self._supported_protocol(find_for_server("PROTOCOL")[0], wanted)
+        is_insecure = self._choice(*find_for_server("INSECURE"), choices=("false", "true"))
         url = self._url(signal, wanted, is_insecure=is_insecure == "true")
         if wanted == GRPC != protocol:
             url = _over_http(url, signal)
         return Endpoint(
             signal=signal,
-            url=urlunsplit(url._replace(netloc=bare_netloc(url))),
-            headers=authorization(url) | self._headers(*server("HEADERS")),
+            url=urlunsplit(url._replace(netloc=host_and_port(url))),
+            headers=authorization_header(url) | self._headers(*find_for_server("HEADERS")),
             timeout_s=self._timeout_s(*self.find(signal, "TIMEOUT")),
             compression=self._choice(*self.find(signal, "COMPRESSION"), choices=("gzip", "none")),
             protocol=protocol,
-            certificate=server("CERTIFICATE")[1] or self._environ.get("SSL_CERT_FILE", "").strip(),
-            client_key=server("CLIENT_KEY")[1],
-            client_certificate=server("CLIENT_CERTIFICATE")[1],
-            proxy=proxy_for(url, self._environ, self._problems),
+            certificate=find_for_server("CERTIFICATE")[1] or self._environ.get("SSL_CERT_FILE", "").strip(),
+            client_key=find_for_server("CLIENT_KEY")[1],
+            client_certificate=find_for_server("CLIENT_CERTIFICATE")[1],
+            proxy=find_proxy(url, self._environ, self._problems),
         )
 
-    def _is_apart(self, signal: str) -> bool:
-        """Whether our own ENDPOINT and the shared one are two different servers."""
-        ours = self.find(signal, "ENDPOINT", prefixes=(_OURS,))[1]
-        shared = self.find(signal, "ENDPOINT", prefixes=(_SHARED,))[1]
-        return bool(ours and shared) and _server(ours) != _server(shared)
+    def _has_own_server(self, signal: str) -> bool:
+        """Return whether our own ENDPOINT and the shared one are two different servers."""
+        own = self.find(signal, "ENDPOINT", OWN)[1]
+        shared = self.find(signal, "ENDPOINT", SHARED)[1]
+        return bool(own and shared) and _server(own) != _server(shared)
 
     def _choice(self, name: str, value: str, *, choices: tuple[str, ...]) -> str:
-        """One of *choices*; the first is the default."""
+        """Return one of *choices*; the first is the default."""
         if value.lower() in choices:
             return value.lower()
         if value:
-            self._object(name, f"{value[:60]!r} is none of {', '.join(choices)}", choices[0])
+            complaint = f"{value[:60]!r} is not one of {', '.join(choices)}"
+            reject(self._problems, name, complaint, choices[0])
         return choices[0]
 
-    def _spoken(self, name: str, wanted: str) -> str:
-        """The protocol that is spoken where *wanted* is asked for."""
+    def _supported_protocol(self, name: str, wanted: str) -> str:
         if wanted == _HTTP_JSON:
-            self._object(name, f"{wanted!r} is not supported", HTTP_PROTOBUF)
+            reject(self._problems, name, f"{wanted!r} is not supported", HTTP_PROTOBUF)
             return HTTP_PROTOBUF
         if wanted == GRPC and not self._has_grpc:
-            hint = f"{HTTP_PROTOBUF}, at port {_HTTP_PORT} where {_GRPC_PORT} is set"
-            self._object(name, f"{wanted!r} needs grpcio, which is not installed", hint)
+            used = f"{HTTP_PROTOBUF} (port {_HTTP_PORT} for {_GRPC_PORT})"
+            reject(self._problems, name, f"{wanted!r} needs grpcio, which is not installed", used)
             return HTTP_PROTOBUF
         return wanted
 
     def _url(self, signal: str, protocol: str, *, is_insecure: bool) -> SplitResult:
         name, value = self.find(signal, "ENDPOINT")
         default = urlsplit(f"http://localhost:{_GRPC_PORT if protocol == GRPC else _HTTP_PORT}")
-        whole = with_scheme(value)
+        text = add_scheme(value)
         if protocol == GRPC and "://" not in value:
-            whole = f"{'http' if is_insecure else 'https'}://{value}"
-        url = parsed_url(whole) if value else default
+            text = f"{'http' if is_insecure else 'https'}://{value}"
+        url = parse_url(text) if value else default
         if url is None:
-            shown = f"{shown_url(value)!r} is" if shown_url(value) else "is"
-            self._object(name, f"{shown} not a http:// or https:// URL", urlunsplit(default))
+            shown = f"{redact_url(value)!r} is" if redact_url(value) else "is"
+            complaint = f"{shown} not a http:// or https:// URL"
+            reject(self._problems, name, complaint, urlunsplit(default))
             url = default
-        elif whole != value and value and protocol != GRPC:
+        elif text != value and value and protocol != GRPC:
             origin = f"{url.scheme}://{url.netloc}"
-            self._object(name, "has neither http:// nor https://", origin)
+            reject(self._problems, name, "has neither http:// nor https://", origin)
         if protocol == GRPC:
             return url._replace(path=url.path or "/")
         if url is default or not name.endswith(f"{signal.upper()}_ENDPOINT"):
@@ -197,53 +171,42 @@ class _Reader:
 
     def _timeout_s(self, name: str, value: str) -> float:
         try:
-            given = float(value or "0")
+            timeout_ms = float(value or "0")
         except ValueError:
-            given = math.nan
-        if not 0 <= given < math.inf:
-            self._object(name, f"{value[:60]!r} is not a number of milliseconds", f"{_TIMEOUT_S * 1_000:.0f}")
+            timeout_ms = math.nan
+        if not 0 <= timeout_ms < math.inf:
+            complaint = f"{value[:60]!r} is not a number of milliseconds"
+            reject(self._problems, name, complaint, f"{_TIMEOUT_S * 1_000:.0f}")
             return _TIMEOUT_S
-        if 0 < given < _LEAST_TIMEOUT_MS:
-            self._object(name, f"{value[:60]!r} is too short for milliseconds", f"{given:g} seconds")
-            return given
-        return given / 1_000 or _TIMEOUT_S
+        if 0 < timeout_ms < _MIN_TIMEOUT_MS:
+            complaint = f"{value[:60]!r} is too short for milliseconds"
+            reject(self._problems, name, complaint, f"{timeout_ms:g} seconds")
+            return timeout_ms
+        return timeout_ms / 1_000 or _TIMEOUT_S
 
     def _headers(self, name: str, value: str) -> dict[str, str]:
-        """`k1=v1,k2=v2`, values URL-encoded. Nothing of a value is ever shown, nor of what has no key."""
+        """Parse `k1=v1,k2=v2`, values URL-encoded. A problem never contains a value, nor an entry without a key."""
         headers = {}
         for number, pair in enumerate(value.split(","), 1):
             key, equals, text = (part.strip() for part in pair.partition("="))
             text = unquote(text)
-            if equals and _TOKEN.fullmatch(key.lower()) and not _CONTROL.search(text):
-                if key.lower() not in _RESERVED:
-                    headers[key.lower()] = text
-                    continue
-                self._object(name, f"{key!r} is not for the user to say", "our own")
-            elif pair.strip():
-                self._object(name, f"entry {number} is not key=value", "the other entries")
+            if not equals or not _TOKEN.fullmatch(key.lower()) or _CONTROL.search(text):
+                if pair.strip():
+                    reject(self._problems, name, f"entry {number} is not key=value", "the other entries")
+            elif key.lower() in _RESERVED:
+                reject(self._problems, name, f"{key!r} is set by the extension", "its own value")
+            else:
+                headers[key.lower()] = text
         return headers
-
-    def _object(self, name: str, complaint: str, taken: str) -> None:
-        problem = f"{name}: {complaint}; taken instead: {taken}"
-        # What three signals share is read three times, and said once.
-        if problem not in self._problems:
-            self._problems.append(problem)
-
-
-def _unquoted(value: str) -> str:
-    """*value* without the quotes that a file or a shell has left around it."""
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        return value[1:-1].strip()
-    return value
 
 
 def _server(text: str) -> tuple[str, str] | None:
-    url = parsed_url(with_scheme(text))
-    return url and (url.scheme, bare_netloc(url))
+    url = parse_url(add_scheme(text))
+    return url and (url.scheme, host_and_port(url))
 
 
 def _over_http(url: SplitResult, signal: str) -> SplitResult:
-    """Where a collector that is named by its gRPC address takes HTTP."""
+    """Return the URL at which a collector with the gRPC endpoint *url* accepts HTTP."""
     port = _HTTP_PORT if url.port == _GRPC_PORT else url.port
     host = url.netloc if url.port is None else url.netloc.rpartition(":")[0]
     path = url.path if url.path != "/" else f"/v1/{signal}"

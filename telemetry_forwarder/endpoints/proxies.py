@@ -1,31 +1,31 @@
-"""Knows which proxy, if any, stands before a URL, by the variables that all tools share. Pure."""
+"""Finds the proxy for a URL in the variables that all tools share. Pure."""
 
 import ipaddress
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
+from telemetry_forwarder.endpoints.options import reject
+
 _PORTS = {"http": 80, "https": 443}
 
 
-def proxy_for(url: SplitResult, environ: Mapping[str, str], problems: list[str]) -> str:
-    """The proxy's URL for *url*, or "" for none; what is wrong is added to *problems*, once.
+def find_proxy(url: SplitResult, environ: Mapping[str, str], problems: list[str]) -> str:
+    """Return the URL of the proxy for *url*, or "" for none; append one sentence to *problems* if it is invalid.
 
-    Names in lower case win, as with curl. Loopback has never a proxy: none could reach it.
+    Names in lower case win, as with curl. Loopback never has a proxy: none could reach it.
     """
     host = url.hostname or ""
-    name, value = _given(environ, f"{url.scheme}_proxy", "all_proxy")
+    name, value = _find(environ, f"{url.scheme}_proxy", "all_proxy")
     if not value or _is_loopback(host) or _is_exempt(host, url.port or _PORTS[url.scheme], environ):
         return ""
     proxy = value if "://" in value else f"http://{value}"
-    if _is_proxy(proxy):
+    if _is_supported(proxy):
         return proxy
-    problem = f"{name}: is not the http:// URL of a proxy; taken instead: no proxy"
-    if problem not in problems:
-        problems.append(problem)
+    reject(problems, name, "is not the http:// URL of a proxy", "no proxy")
     return ""
 
 
-def _given(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
+def _find(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
     for name in names:
         for spelling in (name, name.upper()):
             if value := environ.get(spelling, "").strip():
@@ -33,14 +33,14 @@ def _given(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
     return "", ""
 
 
-def _is_proxy(proxy: str) -> bool:
+def _is_supported(proxy: str) -> bool:
     try:
         parts = urlsplit(proxy)
-        # What looks like the host before a late @ may be the start of a password with a `/`, `?` or `#` in it.
+        # Before a late @, the apparent host may be the start of a password that contains `/`, `?` or `#`.
         has_late_at = "@" in f"{parts.path}{parts.query}{parts.fragment}"
-        is_whole = bool(parts.hostname) and proxy.isascii() and not has_late_at
-        # To speak TLS with a proxy, and inside of it with the endpoint, is not supported.
-        return parts.scheme == "http" and is_whole and parts.port != 0
+        is_complete = bool(parts.hostname) and proxy.isascii() and not has_late_at
+        # TLS to the proxy, with TLS to the endpoint inside, is not supported.
+        return parts.scheme == "http" and is_complete and parts.port != 0
     except ValueError:
         return False
 
@@ -53,17 +53,17 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_exempt(host: str, port: int, environ: Mapping[str, str]) -> bool:
-    """Whether NO_PROXY names the host: itself, a domain above it, its network, or `*` for all."""
-    entries = _given(environ, "no_proxy")[1].lower().split(",")
-    return any(_covers(entry.strip(), host, port) for entry in entries)
+    """Return whether NO_PROXY contains the host, a parent domain, its network, or `*` for all."""
+    entries = _find(environ, "no_proxy")[1].lower().split(",")
+    return any(_matches(entry.strip(), host, port) for entry in entries)
 
 
-def _covers(entry: str, host: str, port: int) -> bool:
+def _matches(entry: str, host: str, port: int) -> bool:
     if "/" in entry:
         return _is_in_network(host, entry)
-    name, colon, wanted_port = entry.rpartition(":")
-    if colon and wanted_port.isdigit() and ":" not in name:
-        if int(wanted_port) != port:
+    name, colon, entry_port = entry.rpartition(":")
+    if colon and entry_port.isdigit() and ":" not in name:
+        if int(entry_port) != port:
             return False
         entry = name
     domain = entry.removeprefix("*").removeprefix(".").strip("[]")

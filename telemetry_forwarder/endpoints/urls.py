@@ -1,4 +1,4 @@
-"""Takes HTTP URLs apart: what can be sent, what is a secret, what may be shown. Pure."""
+"""Parses HTTP URLs and separates their credentials from what may be logged. Pure."""
 
 import ipaddress
 import re
@@ -6,29 +6,29 @@ from binascii import b2a_base64
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*")
-# Beyond doubt a host and no half of a password, so that an @ may follow in the path.
+# Certainly a host and not half of a password, so an @ may follow in the path.
 _PLAIN_HOST = re.compile(r"localhost|[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE)
 _SCHEMELESS = re.compile(r"([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*|\[[0-9a-f:.]+\])(:[0-9]+)?(?:/[^@?#\s]*)?")
-# A key or a token that was put where the URL belongs must not be looked up as if it were a name.
-_KNOWN_AS_HOST = re.compile(r"localhost|\[.*|[0-9]+(\.[0-9]+){3}|.*\.[a-z]{2,24}")
+# A key or a token that was set as the URL by mistake must not be looked up in DNS.
+_RECOGNISED_HOST = re.compile(r"localhost|\[.*|[0-9]+(\.[0-9]+){3}|.*\.[a-z]{2,24}")
 _PRIVATE_NAME = re.compile(r"[^.]+|.*\.(local|localhost|internal)")
-_SHOWN = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^/?#]*)(.*)", re.DOTALL)
+_URL_PARTS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^/?#]*)(.*)", re.DOTALL)
 
 
-def parsed_url(text: str) -> SplitResult | None:
-    """*text* as a URL of plain ASCII without fragment; None where it is none for HTTP.
+def parse_url(text: str) -> SplitResult | None:
+    """Return *text* as a URL of plain ASCII without fragment, or None if it is not an HTTP URL.
 
-    None as well where what stands for its host may be the start of a password with a `/`, `?` or `#` in it.
+    Also None if its apparent host may be the start of a password that contains `/`, `?` or `#`.
     """
     try:
         url = urlsplit(text)
         host = url.hostname or ""
-        # Only where it must be: the codec's tables are 2 ms of imports.
+        # Only if needed: importing the codec takes 2 ms.
         host = host if host.isascii() else host.encode("idna").decode()
         port = url.port
     except ValueError:
         return None
-    if url.scheme not in ("http", "https") or not _HOST.fullmatch(host) or _is_torn(url):
+    if url.scheme not in ("http", "https") or not _HOST.fullmatch(host) or _may_split_password(url):
         return None
     userinfo, at, _ = url.netloc.rpartition("@")
     host = f"[{host}]" if ":" in host else host
@@ -40,32 +40,32 @@ def parsed_url(text: str) -> SplitResult | None:
     )
 
 
-def with_scheme(text: str) -> str:
-    """*text*, where it is `host[:port][/path]`, with the scheme that is most likely meant; else as it is."""
+def add_scheme(text: str) -> str:
+    """Return `host[:port][/path]` with the scheme that is most likely meant; any other *text* unchanged."""
     match = _SCHEMELESS.fullmatch(text)
-    if not match or not (match[2] or _KNOWN_AS_HOST.fullmatch(match[1])):
+    if not match or not (match[2] or _RECOGNISED_HOST.fullmatch(match[1])):
         return text
-    # Plain HTTP only where nobody listens in: the headers are a secret.
+    # Plain HTTP only within a private network: the headers are secret.
     is_plain = _is_private(match[1]) and match[2] != ":443"
     return f"{'http' if is_plain else 'https'}://{text}"
 
 
-def bare_netloc(url: SplitResult) -> str:
-    """Host and port, without credentials."""
+def host_and_port(url: SplitResult) -> str:
+    """Return the authority of *url* without credentials."""
     return url.netloc.rpartition("@")[2]
 
 
-def authorization(url: SplitResult) -> dict[str, str]:
-    """What the credentials in a URL become on the wire; nothing where there are none."""
+def authorization_header(url: SplitResult) -> dict[str, str]:
+    """Return the header for the credentials in *url*; empty if there are none."""
     if not (url.username or url.password):
         return {}
     credentials = f"{unquote(url.username or '')}:{unquote(url.password or '')}".encode()
     return {"authorization": f"Basic {b2a_base64(credentials, newline=False).decode()}"}
 
 
-def shown_url(text: str) -> str:
-    """*text*, which need not be a URL, without all that could be a credential in one; "" without a scheme."""
-    match = _SHOWN.fullmatch(re.sub(r"[\t\r\n]", "", text))
+def redact_url(text: str) -> str:
+    """Return *text*, which may be any text, without anything that could be a credential; "" without a scheme."""
+    match = _URL_PARTS.fullmatch(re.sub(r"[\t\r\n]", "", text))
     if not match:
         return ""
     scheme, netloc, rest = match.groups()
@@ -75,7 +75,7 @@ def shown_url(text: str) -> str:
     return f"{scheme}{netloc.rpartition('@')[2]}{path}"[:200]
 
 
-def _is_torn(url: SplitResult) -> bool:
+def _may_split_password(url: SplitResult) -> bool:
     has_late_at = "@" in f"{url.path}{url.query}{url.fragment}"
     return has_late_at and not (url.path and _PLAIN_HOST.fullmatch(url.netloc))
 

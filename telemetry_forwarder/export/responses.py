@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.endpoints.urls import authorization, shown_url
+from telemetry_forwarder.endpoints.urls import authorization_header, redact_url
 from telemetry_forwarder.transport.outcome import Failure, Response
 
 _RESPONSES: dict[str, tuple[Any, str]] = {
@@ -46,7 +46,7 @@ class Partial(NamedTuple):
 
 def secrets(endpoint: Endpoint) -> tuple[str, ...]:
     """What is sent to *endpoint* and must not be shown when it comes back, the longest first."""
-    headers = (*endpoint.headers.values(), *authorization(urlsplit(endpoint.proxy)).values())
+    headers = (*endpoint.headers.values(), *authorization_header(urlsplit(endpoint.proxy)).values())
     found = {text for value in headers for text in _parts_of_header(value)}
     for pair in urlsplit(endpoint.url).query.split("&"):
         name, equals, value = pair.partition("=")
@@ -75,7 +75,7 @@ def refusal(reply: Response | Failure, secrets: tuple[str, ...] = ()) -> str:
         return _quoted(reply.detail, secrets)
     if 300 <= reply.status < 400:
         location = reply.headers.get("location", "")
-        where = _quoted(shown_url(location) or "elsewhere", secrets) if location else "nowhere"
+        where = _quoted(redact_url(location) or "elsewhere", secrets) if location else "nowhere"
         return f"{reply.status}: redirects are not followed, this one leads to {where}"
     return f"{reply.status}: {_message(reply, secrets) or 'without a message'}"
 

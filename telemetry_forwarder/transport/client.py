@@ -10,7 +10,7 @@ from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import GRPC, Endpoint
-from telemetry_forwarder.endpoints.urls import bare_netloc
+from telemetry_forwarder.endpoints.urls import host_and_port
 from telemetry_forwarder.transport.attempt import (
     Attempt,
     BrokenError,
@@ -123,14 +123,14 @@ class Transport:
 
     def _door(self, endpoint: Endpoint) -> "_Door":
         files = (endpoint.certificate, endpoint.client_key, endpoint.client_certificate)
-        key = (endpoint.proxy, *(() if endpoint.insecure else files))
+        key = (endpoint.proxy, *(() if endpoint.is_insecure else files))
         door = self._doors.get(key)
         if door is None:
             door = self._doors[key] = self._made_door(endpoint, files)
         return door
 
     def _made_door(self, endpoint: Endpoint, files: tuple[str, str, str]) -> "_Door":
-        context = None if endpoint.insecure else tls_context(*files, self._log)
+        context = None if endpoint.is_insecure else tls_context(*files, self._log)
         if not endpoint.proxy:
             return HttpClient(context, self._network)
         # httpx is behind it; `warm_up` has imported it where a proxy is set.
@@ -155,7 +155,7 @@ def _is_broken(outcome: Response | Failure) -> bool:
 
 def _headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
     headers = {
-        b"host": bare_netloc(urlsplit(endpoint.url)).encode(),
+        b"host": host_and_port(urlsplit(endpoint.url)).encode(),
         b"user-agent": _USER_AGENT.encode(),
         b"content-type": b"application/x-protobuf",
     }

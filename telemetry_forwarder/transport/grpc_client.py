@@ -52,7 +52,7 @@ class GrpcClient:
         self._grpc = grpc
         options = [("grpc.primary_user_agent", user_agent)]
         target = urlsplit(endpoint.url).netloc
-        if endpoint.insecure:
+        if endpoint.is_insecure:
             self._channel = grpc.insecure_channel(target, options)
         else:
             self._channel = grpc.secure_channel(target, _credentials(grpc, endpoint, log), options)

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import httpcore
 import httpx
 
-from telemetry_forwarder.endpoints.urls import bare_netloc
+from telemetry_forwarder.endpoints.urls import host_and_port
 from telemetry_forwarder.transport.attempt import (
     Attempt,
     BrokenError,
@@ -30,7 +30,7 @@ class ProxiedClient(httpx.HTTPTransport):
     def __init__(self, proxy: str, context: ssl.SSLContext | None, network: Network) -> None:
         url = urlsplit(proxy)
         self._pool = httpcore.HTTPProxy(
-            f"http://{bare_netloc(url)}",
+            f"http://{host_and_port(url)}",
             proxy_auth=_credentials(url),
             ssl_context=context,
             max_keepalive_connections=MOST_IDLE,

@@ -17,7 +17,8 @@ from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import SIGNALS
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.endpoints.endpoint import endpoints, names
+from telemetry_forwarder.endpoints import options
+from telemetry_forwarder.endpoints.endpoint import read_endpoints
 from telemetry_forwarder.export.delivery import Delivery
 from telemetry_forwarder.flushing.decisions import FlushSettings, Mode
 from telemetry_forwarder.flushing.policy import FlushPolicy
@@ -26,6 +27,7 @@ from telemetry_forwarder.otlp.metrics import TEMPORALITIES
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.settings import PREFIX, Settings
+from telemetry_forwarder.settings import names as settings_names
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.grpc_client import has_grpc
 from telemetry_forwarder.worker.forwarder import Forwarder
@@ -52,8 +54,8 @@ def assemble(
     logging.lastResort = _OfLibraries(log)
     problems: list[str] = []
     signals = [_SIGNALS[name] for name in settings.signals]
-    targets = endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
-    problems += _unknown(environ, settings.known.union(names()))
+    targets = read_endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
+    problems += _unknown(environ, settings_names() | options.names())
     ledger = Ledger()
     conversion = _conversion(settings, environ, registration, ledger, problems)
     for problem in problems:
@@ -172,7 +174,7 @@ def _temporality(environ: Mapping[str, str], problems: list[str]) -> str:
         return wanted
     if wanted:
         problems.append(
-            f"{_TEMPORALITY}: {wanted[:60]!r} is none of {', '.join(TEMPORALITIES)}; taken instead: delta"
+            f"{_TEMPORALITY}: {wanted[:60]!r} is none of {', '.join(TEMPORALITIES)}; using delta instead"
         )
     return "delta"
 

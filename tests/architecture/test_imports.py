@@ -19,7 +19,6 @@ ROWS = """
     otlp transport
     receiver buffer log_formats invocations endpoints flushing
     telemetry startup
-    port
     core settings http1 lambda_api diagnostics errors clock
 """
 LEVELS = {name: -number for number, row in enumerate(ROWS.strip().splitlines()) for name in row.split()}

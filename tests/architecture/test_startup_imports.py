@@ -1,4 +1,4 @@
-"""What is imported while the user waits: Lambda starts the runtime only when every extension has registered."""
+"""Checks what is imported while the user waits: Lambda starts the runtime only after every extension has registered."""
 
 import subprocess
 import sys
@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_lambda import NEXT, FakeLambda, shutdown
-from tests.support.paths import PROJECT
+from tests.support.paths import PRODUCT, PROJECT
 
-ROOT = PROJECT
-
-# Beyond what the bare interpreter has. Each name more is a later cold start: measure before it is added.
+# In addition to what the bare interpreter imports. Every module more is a later cold start: measure before adding one.
 BEFORE_REGISTER = [
     "_socket",
     "telemetry_forwarder",
@@ -23,17 +21,10 @@ BEFORE_REGISTER = [
     "telemetry_forwarder.lambda_api",
     "telemetry_forwarder.lifecycle",
 ]
-BEFORE_NEXT = sorted(
-    [
-        *BEFORE_REGISTER,
-        "telemetry_forwarder.settings",
-        "telemetry_forwarder.session",
-        "telemetry_forwarder.port",
-    ]
-)
+BEFORE_NEXT = sorted([*BEFORE_REGISTER, "telemetry_forwarder.settings", "telemetry_forwarder.session"])
 
-# As the bootstrap does, but with a client that tells what is imported when it is called.
-TELL = """
+# Starts as the shell script does, but with a client that prints what is imported when it is called.
+PROGRAM = """
 import sys
 bare = set(sys.modules)
 sys.path.insert(0, sys.argv[1])
@@ -42,42 +33,42 @@ from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.lambda_api import LambdaApi
 from telemetry_forwarder.lifecycle import Lifecycle
 
-def tell():
+def print_imported():
     print(*sorted(set(sys.modules) - bare), flush=True)
 
-class Telling(LambdaApi):
-    has_told = False
+class PrintingApi(LambdaApi):
+    has_printed = False
     def register(self, events):
-        tell()
+        print_imported()
         super().register(events)
-    def next_event(self, when_asked=None):
-        if not self.has_told:
-            self.has_told = True
-            tell()
-        return super().next_event(when_asked)
+    def next_event(self, **options):
+        if not self.has_printed:
+            self.has_printed = True
+            print_imported()
+        return super().next_event(**options)
 
 environ = {"TELEMETRY_FORWARDER_WARM_UP": sys.argv[3], "TELEMETRY_FORWARDER_SPOOL_DIR": sys.argv[4]}
-Lifecycle(Telling(sys.argv[2], "telemetry-forwarder"), environ, Clock()).run()
+Lifecycle(PrintingApi(sys.argv[2], "telemetry-forwarder"), environ, Clock()).run()
 """
 
 
 def imported(runtime: FakeLambda, *, warm_up: str, spool: Path) -> list[list[str]]:
-    """The modules at `register`, and at the first `next`."""
+    """Return the modules imported at `register`, and those imported at the first `next`."""
     runtime.says(NEXT, shutdown())
-    arguments = [str(ROOT), runtime.runtime_api, warm_up, str(spool)]
+    arguments = [str(PROJECT), runtime.runtime_api, warm_up, str(spool)]
 
-    told = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", TELL, *arguments],
+    output = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", PROGRAM, *arguments],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
         timeout=60,
     ).stdout
 
-    return [line.split() for line in told.splitlines()]
+    return [line.split() for line in output.splitlines()]
 
 
-def test_little_is_imported_before_register_and_hardly_more_before_next(tmp_path: Path) -> None:
+def test_only_these_modules_are_imported_before_register_and_before_next(tmp_path: Path) -> None:
     with FakeLambda() as runtime:
         at_register, at_next = imported(runtime, warm_up="background", spool=tmp_path)
 
@@ -85,8 +76,16 @@ def test_little_is_imported_before_register_and_hardly_more_before_next(tmp_path
     assert at_next == BEFORE_NEXT
 
 
+def test_root_modules_are_those_imported_before_next(tmp_path: Path) -> None:
+    with FakeLambda() as runtime:
+        _, at_next = imported(runtime, warm_up="background", spool=tmp_path)
+
+    ours = {name.removeprefix(f"{PRODUCT.name}.") for name in at_next if name.startswith(f"{PRODUCT.name}.")}
+    assert ours == {path.stem for path in PRODUCT.glob("*.py")} - {"__init__"}
+
+
 @pytest.mark.parametrize("warm_up", ["init", "auto"])
-def test_warm_up_before_next_changes_nothing_before_register(tmp_path: Path, warm_up: str) -> None:
+def test_warm_up_before_next_imports_nothing_before_register(tmp_path: Path, warm_up: str) -> None:
     with FakeLambda() as runtime:
         at_register, at_next = imported(runtime, warm_up=warm_up, spool=tmp_path)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
-from telemetry_forwarder.endpoints.endpoint import Endpoint, endpoints
+from telemetry_forwarder.endpoints.endpoint import Endpoint, read_endpoints
 
 _OTEL = "OTEL_EXPORTER_OTLP_"
 _OURS = "TELEMETRY_FORWARDER_"
@@ -15,7 +15,7 @@ _OURS = "TELEMETRY_FORWARDER_"
 
 def read(environ: dict[str, str], **options: Any) -> tuple[dict[str, Endpoint], list[str]]:
     problems: list[str] = []
-    return endpoints(environ, problems, **options), problems
+    return read_endpoints(environ, problems, **options), problems
 
 
 def logs(environ: dict[str, str], **options: Any) -> Endpoint:
@@ -26,7 +26,7 @@ def urls(environ: dict[str, str], **options: Any) -> list[str]:
     return [endpoint.url for endpoint in read(environ, **options)[0].values()]
 
 
-def test_nothing_set_is_the_default_of_the_specification_and_said_once() -> None:
+def test_without_settings_the_default_of_the_specification_is_used_and_logged_once() -> None:
     found, problems = read({})
 
     assert found == {
@@ -36,31 +36,31 @@ def test_nothing_set_is_the_default_of_the_specification_and_said_once() -> None
     }
     assert problems == [
         "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for logs, traces, metrics; "
-        "taken instead: http://localhost:4318"
+        "using http://localhost:4318 instead"
     ]
 
 
-def test_defaults_that_are_ours_and_those_of_the_specification() -> None:
+def test_options_have_the_defaults_of_the_specification_except_compression() -> None:
     endpoint = Endpoint(LOGS, "https://h/v1/logs")
 
     assert (endpoint.timeout_s, endpoint.compression, endpoint.protocol) == (10.0, "gzip", "http/protobuf")
     assert (endpoint.certificate, endpoint.client_key, endpoint.client_certificate) == ("", "", "")
-    assert not endpoint.insecure
+    assert not endpoint.is_insecure
 
 
-def test_only_the_signals_that_are_wanted_are_read_and_missed() -> None:
+def test_only_requested_signals_are_read_and_reported_missing() -> None:
     problems: list[str] = []
 
-    found = endpoints({_OTEL + "LOGS_ENDPOINT": "https://h"}, problems, signals=[LOGS])
+    found = read_endpoints({_OTEL + "LOGS_ENDPOINT": "https://h"}, problems, signals=[LOGS])
 
     assert (list(found), problems) == ([LOGS], [])
 
 
-def test_a_signal_without_an_endpoint_is_named() -> None:
+def test_signal_without_an_endpoint_is_named_in_the_problem() -> None:
     _, problems = read({_OTEL + "LOGS_ENDPOINT": "https://h", _OTEL + "TRACES_ENDPOINT": "https://h"})
 
     assert problems == [
-        "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for metrics; taken instead: http://localhost:4318"
+        "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for metrics; using http://localhost:4318 instead"
     ]
 
 
@@ -78,7 +78,7 @@ def test_a_signal_without_an_endpoint_is_named() -> None:
         ("http://h/a%20b", "http://h/a%20b/v1/logs"),
     ],
 )
-def test_generic_endpoint_gets_the_path_of_the_signal(generic: str, url: str) -> None:
+def test_path_of_the_signal_is_appended_to_the_generic_endpoint(generic: str, url: str) -> None:
     assert logs({_OTEL + "ENDPOINT": generic}).url == url
 
 
@@ -91,11 +91,11 @@ def test_generic_endpoint_gets_the_path_of_the_signal(generic: str, url: str) ->
         ("https://h?a=b", "https://h/?a=b"),
     ],
 )
-def test_endpoint_of_a_signal_is_used_as_it_is(own: str, url: str) -> None:
+def test_endpoint_of_a_signal_is_used_unchanged(own: str, url: str) -> None:
     assert logs({_OTEL + "LOGS_ENDPOINT": own}).url == url
 
 
-def test_any_name_of_ours_wins_over_any_shared_one_and_the_signal_over_all_signals() -> None:
+def test_own_names_take_precedence_over_shared_ones_and_signal_names_over_generic_ones() -> None:
     environ = {_OTEL + "ENDPOINT": "http://a"}
     assert urls(environ) == ["http://a/v1/logs", "http://a/v1/traces", "http://a/v1/metrics"]
 
@@ -115,7 +115,7 @@ def test_empty_value_is_unset() -> None:
     assert logs(environ).url == "http://a/v1/logs"
 
 
-def test_every_option_has_its_names() -> None:
+def test_every_option_is_read_under_its_names() -> None:
     environ = {
         _OTEL + "ENDPOINT": "https://h",
         _OTEL + "TIMEOUT": "2500",
@@ -160,7 +160,7 @@ def test_every_option_has_its_names() -> None:
     assert problems == []
 
 
-def test_authorities_of_the_whole_machine_are_trusted_where_the_user_names_none() -> None:
+def test_ssl_cert_file_is_trusted_if_no_certificate_is_set() -> None:
     environ = {"SSL_CERT_FILE": "/all.pem", _OTEL + "ENDPOINT": "https://h"}
 
     assert logs(environ).certificate == "/all.pem"
@@ -168,7 +168,7 @@ def test_authorities_of_the_whole_machine_are_trusted_where_the_user_names_none(
 
 
 class TestTwoServers:
-    """Our endpoint is one server, the function's another."""
+    """Our endpoint and the shared endpoint are different servers."""
 
     ENVIRON: ClassVar = {
         _OTEL + "ENDPOINT": "http://localhost:4317",
@@ -178,13 +178,13 @@ class TestTwoServers:
         _OTEL + "TIMEOUT": "3000",
     }
 
-    def test_what_describes_the_other_server_is_left_to_it(self) -> None:
+    def test_options_of_the_other_server_are_not_used(self) -> None:
         found, problems = read(self.ENVIRON | {_OURS + "ENDPOINT": "https://mine"})
 
         assert found[LOGS] == Endpoint(LOGS, "https://mine/v1/logs", timeout_s=3.0)
         assert problems == []
 
-    def test_the_same_server_twice_is_one(self) -> None:
+    def test_shared_options_are_used_if_both_names_are_the_same_server(self) -> None:
         environ = self.ENVIRON | {
             _OTEL + "PROTOCOL": "http/protobuf",
             _OURS + "LOGS_ENDPOINT": "http://localhost:4317/x",
@@ -193,12 +193,12 @@ class TestTwoServers:
         assert logs(environ).headers == {"key": "secret"}
 
     @pytest.mark.parametrize("ours", ["localhost:4317", "'http://localhost:4317'"])
-    def test_the_same_server_is_known_without_its_scheme(self, ours: str) -> None:
+    def test_same_server_is_recognised_without_a_scheme(self, ours: str) -> None:
         environ = self.ENVIRON | {_OTEL + "PROTOCOL": "http/protobuf", _OURS + "ENDPOINT": ours}
 
         assert logs(environ).headers == {"key": "secret"}
 
-    def test_shared_headers_without_a_shared_endpoint_are_meant_for_ours(self) -> None:
+    def test_shared_headers_without_a_shared_endpoint_are_used(self) -> None:
         environ = {_OURS + "ENDPOINT": "https://mine", _OTEL + "HEADERS": "key=secret"}
 
         assert logs(environ).headers == {"key": "secret"}
@@ -217,13 +217,13 @@ class TestTwoServers:
         ("a=ü", {"a": "ü"}),
     ],
 )
-def test_headers(text: str, headers: dict[str, str]) -> None:
+def test_headers_are_parsed(text: str, headers: dict[str, str]) -> None:
     found, problems = read({_OTEL + "ENDPOINT": "http://h", _OTEL + "HEADERS": text})
 
     assert (found[LOGS].headers, problems) == (headers, [])
 
 
-def test_headers_of_a_signal_replace_the_generic_ones() -> None:
+def test_headers_of_a_signal_replace_the_generic_headers() -> None:
     environ = {_OTEL + "ENDPOINT": "http://h", _OTEL + "HEADERS": "a=1", _OTEL + "LOGS_HEADERS": "b=2"}
 
     found, _ = read(environ)
@@ -234,34 +234,34 @@ def test_headers_of_a_signal_replace_the_generic_ones() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("SECRET", "entry 1 is not key=value; taken instead: the other entries"),
-        ("a=1,b c=SECRET", "entry 2 is not key=value; taken instead: the other entries"),
-        ("a=SECRET%0d%0aevil: 1", "entry 1 is not key=value; taken instead: the other entries"),
-        ("=SECRET", "entry 1 is not key=value; taken instead: the other entries"),
-        ("Content-Type=SECRET", "'Content-Type' is not for the user to say; taken instead: our own"),
+        ("SECRET", "entry 1 is not key=value; using the other entries instead"),
+        ("a=1,b c=SECRET", "entry 2 is not key=value; using the other entries instead"),
+        ("a=SECRET%0d%0aevil: 1", "entry 1 is not key=value; using the other entries instead"),
+        ("=SECRET", "entry 1 is not key=value; using the other entries instead"),
+        ("Content-Type=SECRET", "'Content-Type' is set by the extension; using its own value instead"),
     ],
 )
-def test_bad_header_is_said_once_without_its_value(text: str, problem: str) -> None:
+def test_invalid_header_is_reported_once_without_its_value(text: str, problem: str) -> None:
     found, problems = read({_OTEL + "ENDPOINT": "http://h", _OTEL + "HEADERS": text})
 
     assert problems == [f"OTEL_EXPORTER_OTLP_HEADERS: {problem}"]
     assert found[LOGS].headers.keys() <= {"a"}
 
 
-def test_credentials_in_the_url_become_a_header_and_leave_the_url() -> None:
+def test_credentials_in_the_url_become_a_header_and_are_removed_from_the_url() -> None:
     endpoint = logs({_OTEL + "ENDPOINT": "https://me:p%40ss@h:1"})
 
     assert endpoint == Endpoint(LOGS, "https://h:1/v1/logs", {"authorization": "Basic bWU6cEBzcw=="})
     assert endpoint.origin == "https://h:1"
 
 
-def test_given_authorization_wins_over_that_of_the_url() -> None:
+def test_authorization_header_takes_precedence_over_credentials_in_the_url() -> None:
     environ = {_OTEL + "ENDPOINT": "https://me@h", _OTEL + "HEADERS": "Authorization=x"}
 
     assert logs(environ).headers == {"authorization": "x"}
 
 
-def test_secrets_are_not_in_the_representation() -> None:
+def test_repr_contains_no_secrets() -> None:
     environ = {
         _OTEL + "ENDPOINT": "https://me:SECRET@h",
         _OTEL + "HEADERS": "a=SECRET",
@@ -291,12 +291,12 @@ def test_secrets_are_not_in_the_representation() -> None:
         ("https://user:1234#SECRET@otlp.invalid", "https://***"),
     ],
 )
-def test_bad_endpoint_is_said_once_without_its_secrets(value: str, shown: str) -> None:
+def test_invalid_endpoint_is_reported_once_without_its_secrets(value: str, shown: str) -> None:
     found, problems = read({_OTEL + "ENDPOINT": value})
 
     assert problems == [
         f"OTEL_EXPORTER_OTLP_ENDPOINT: {shown!r} is not a http:// or https:// URL; "
-        "taken instead: http://localhost:4318"
+        "using http://localhost:4318 instead"
     ]
     assert found[LOGS].url == "http://localhost:4318/v1/logs"
 
@@ -306,14 +306,14 @@ def test_bad_endpoint_is_said_once_without_its_secrets(value: str, shown: str) -
     ["me:SECRET@h", "api-key=SECRET", "SECRET", "eyJh.eyJS.SECRET", "a.b?SECRET", "//h", "h:0x1", "h:99999"],
 )
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-def test_nothing_is_shown_of_an_endpoint_that_is_not_even_like_a_url(value: str, protocol: str) -> None:
+def test_problem_shows_nothing_of_an_endpoint_without_a_scheme(value: str, protocol: str) -> None:
     _, problems = read({_OTEL + "ENDPOINT": value, _OTEL + "PROTOCOL": protocol}, has_grpc=True)
 
     assert not [problem for problem in problems if "SECRET" in problem]
     if protocol != "grpc":
         assert problems == [
             "OTEL_EXPORTER_OTLP_ENDPOINT: is not a http:// or https:// URL; "
-            "taken instead: http://localhost:4318"
+            "using http://localhost:4318 instead"
         ]
 
 
@@ -334,22 +334,22 @@ def test_nothing_is_shown_of_an_endpoint_that_is_not_even_like_a_url(value: str,
         ('"otlp.example.com"', "https://otlp.example.com"),
     ],
 )
-def test_endpoint_without_a_scheme_gets_one_which_is_said_once(value: str, origin: str) -> None:
+def test_scheme_is_added_to_an_endpoint_without_one_and_reported_once(value: str, origin: str) -> None:
     found, problems = read({_OTEL + "ENDPOINT": value})
 
     assert {endpoint.origin for endpoint in found.values()} == {origin}
     assert problems == [
-        f"OTEL_EXPORTER_OTLP_ENDPOINT: has neither http:// nor https://; taken instead: {origin}"
+        f"OTEL_EXPORTER_OTLP_ENDPOINT: has neither http:// nor https://; using {origin} instead"
     ]
 
 
-def test_path_behind_an_endpoint_without_a_scheme_is_kept() -> None:
+def test_path_of_an_endpoint_without_a_scheme_is_kept() -> None:
     assert logs({_OTEL + "ENDPOINT": "h:4318/base"}).url == "http://h:4318/base/v1/logs"
 
 
 @pytest.mark.parametrize("value", ['"https://h"', "'https://h'", "' https://h '"])
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-def test_quotes_around_an_endpoint_are_no_part_of_it(value: str, protocol: str) -> None:
+def test_quotes_around_an_endpoint_are_removed(value: str, protocol: str) -> None:
     found, problems = read({_OTEL + "ENDPOINT": value, _OTEL + "PROTOCOL": protocol}, has_grpc=True)
 
     assert (found[LOGS].origin, problems) == ("https://h", [])
@@ -362,34 +362,36 @@ def test_quotes_around_an_endpoint_are_no_part_of_it(value: str, protocol: str) 
         ("250.5", 0.2505, []),
         ("0", 10.0, []),
         ("100", 0.1, []),
-        ("5", 5.0, ["'5' is too short for milliseconds; taken instead: 5 seconds"]),
-        ("0.5", 0.5, ["'0.5' is too short for milliseconds; taken instead: 0.5 seconds"]),
-        ("-1", 10.0, ["'-1' is not a number of milliseconds; taken instead: 10000"]),
-        ("nan", 10.0, ["'nan' is not a number of milliseconds; taken instead: 10000"]),
-        ("inf", 10.0, ["'inf' is not a number of milliseconds; taken instead: 10000"]),
-        ("10s", 10.0, ["'10s' is not a number of milliseconds; taken instead: 10000"]),
+        ("5", 5.0, ["'5' is too short for milliseconds; using 5 seconds instead"]),
+        ("0.5", 0.5, ["'0.5' is too short for milliseconds; using 0.5 seconds instead"]),
+        ("-1", 10.0, ["'-1' is not a number of milliseconds; using 10000 instead"]),
+        ("nan", 10.0, ["'nan' is not a number of milliseconds; using 10000 instead"]),
+        ("inf", 10.0, ["'inf' is not a number of milliseconds; using 10000 instead"]),
+        ("10s", 10.0, ["'10s' is not a number of milliseconds; using 10000 instead"]),
     ],
 )
-def test_timeout(value: str, timeout_s: float, problems: list[str]) -> None:
-    found, said = read({_OTEL + "ENDPOINT": "http://h", _OTEL + "TIMEOUT": value})
+def test_timeout_is_in_milliseconds_or_in_seconds_if_implausibly_short(
+    value: str, timeout_s: float, problems: list[str]
+) -> None:
+    found, reported = read({_OTEL + "ENDPOINT": "http://h", _OTEL + "TIMEOUT": value})
 
     assert found[LOGS].timeout_s == timeout_s
-    assert said == [f"OTEL_EXPORTER_OTLP_TIMEOUT: {problem}" for problem in problems]
+    assert reported == [f"OTEL_EXPORTER_OTLP_TIMEOUT: {problem}" for problem in problems]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("COMPRESSION", "deflate", "'deflate' is none of gzip, none; taken instead: gzip"),
+        ("COMPRESSION", "deflate", "'deflate' is not one of gzip, none; using gzip instead"),
         (
             "PROTOCOL",
             "smtp",
-            "'smtp' is none of http/protobuf, grpc, http/json; taken instead: http/protobuf",
+            "'smtp' is not one of http/protobuf, grpc, http/json; using http/protobuf instead",
         ),
-        ("PROTOCOL", "http/json", "'http/json' is not supported; taken instead: http/protobuf"),
+        ("PROTOCOL", "http/json", "'http/json' is not supported; using http/protobuf instead"),
     ],
 )
-def test_bad_word_costs_one_line_and_leaves_the_default(name: str, value: str, problem: str) -> None:
+def test_invalid_choice_is_one_problem_and_the_default_is_used(name: str, value: str, problem: str) -> None:
     found, problems = read({_OTEL + "ENDPOINT": "http://h", _OTEL + name: value})
 
     assert found[LOGS] == Endpoint(LOGS, "http://h/v1/logs")
@@ -409,20 +411,20 @@ class TestGrpc:
             ({_OTEL + "ENDPOINT": "https://h", _OTEL + "INSECURE": "true"}, "https://h/", False),
         ],
     )
-    def test_scheme_or_else_insecure_decides_about_tls(
+    def test_scheme_or_otherwise_insecure_selects_tls(
         self, environ: dict[str, str], url: str, is_insecure: bool
     ) -> None:
         endpoint = logs(environ | self.PROTOCOL, has_grpc=True)
 
-        assert (endpoint.url, endpoint.insecure, endpoint.protocol) == (url, is_insecure, "grpc")
+        assert (endpoint.url, endpoint.is_insecure, endpoint.protocol) == (url, is_insecure, "grpc")
 
-    def test_default_port_is_its_own(self) -> None:
+    def test_default_port_is_4317(self) -> None:
         found, problems = read(self.PROTOCOL, has_grpc=True)
 
         assert found[LOGS].url == "http://localhost:4317/"
         assert problems == [
             "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for logs, traces, metrics; "
-            "taken instead: http://localhost:4317"
+            "using http://localhost:4317 instead"
         ]
 
     @pytest.mark.parametrize(
@@ -434,17 +436,17 @@ class TestGrpc:
             ("https://h:443/base", "https://h:443/base"),
         ],
     )
-    def test_without_grpcio_the_same_host_is_asked_over_http(self, endpoint: str, url: str) -> None:
+    def test_without_grpcio_the_same_host_is_used_over_http(self, endpoint: str, url: str) -> None:
         found, problems = read(self.PROTOCOL | {_OTEL + "ENDPOINT": endpoint})
 
         assert (found[LOGS].url, found[LOGS].protocol) == (url, "http/protobuf")
         assert problems == [
             "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' needs grpcio, which is not installed; "
-            "taken instead: http/protobuf, at port 4318 where 4317 is set"
+            "using http/protobuf (port 4318 for 4317) instead"
         ]
 
 
-def test_proxy_of_the_environment_stands_before_the_endpoint() -> None:
+def test_proxy_of_the_environment_is_used() -> None:
     found, problems = read({_OTEL + "ENDPOINT": "https://h", "HTTPS_PROXY": "p:3128", "NO_PROXY": "x"})
 
     assert (found[LOGS].proxy, problems) == ("http://p:3128", [])
@@ -458,14 +460,12 @@ _NAMES = [
 ] + ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"]
 
 
-# Not all of Unicode: making its tables costs Hypothesis seconds.
+# Not all of Unicode: Hypothesis needs seconds to build its tables.
 _TEXT = st.text(string.printable + "\0üß漢")
 
 
 @given(st.dictionaries(st.sampled_from(_NAMES), _TEXT | st.builds("https://{}".format, _TEXT)), st.booleans())
-def test_whatever_is_set_every_signal_has_an_endpoint_that_can_be_used(
-    environ: dict[str, str], has_grpc: bool
-) -> None:
+def test_any_values_give_every_signal_a_usable_endpoint(environ: dict[str, str], has_grpc: bool) -> None:
     found, _ = read(environ, has_grpc=has_grpc)
 
     for endpoint in found.values():

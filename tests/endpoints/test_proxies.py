@@ -2,7 +2,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from telemetry_forwarder.endpoints.proxies import proxy_for
+from telemetry_forwarder.endpoints.proxies import find_proxy
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ from telemetry_forwarder.endpoints.proxies import proxy_for
         ({"ALL_PROXY": "http://p", "NO_PROXY": ""}, "http://h", "http://p"),
     ],
 )
-def test_proxy(environ: dict[str, str], url: str, proxy: str) -> None:
+def test_proxy_is_chosen_by_scheme_and_no_proxy(environ: dict[str, str], url: str, proxy: str) -> None:
     problems: list[str] = []
 
-    assert proxy_for(urlsplit(url), environ, problems) == proxy
+    assert find_proxy(urlsplit(url), environ, problems) == proxy
     assert problems == []
 
 
@@ -52,9 +52,9 @@ def test_proxy(environ: dict[str, str], url: str, proxy: str) -> None:
         "http://sec.ret/x@proxy.invalid:3128",
     ],
 )
-def test_bad_proxy_is_said_once_without_its_value(value: str) -> None:
+def test_invalid_proxy_is_reported_once_without_its_value(value: str) -> None:
     problems: list[str] = []
 
-    assert proxy_for(urlsplit("https://h"), {"HTTPS_PROXY": value}, problems) == ""
-    assert proxy_for(urlsplit("https://h"), {"HTTPS_PROXY": value}, problems) == ""
-    assert problems == ["HTTPS_PROXY: is not the http:// URL of a proxy; taken instead: no proxy"]
+    assert find_proxy(urlsplit("https://h"), {"HTTPS_PROXY": value}, problems) == ""
+    assert find_proxy(urlsplit("https://h"), {"HTTPS_PROXY": value}, problems) == ""
+    assert problems == ["HTTPS_PROXY: is not the http:// URL of a proxy; using no proxy instead"]

@@ -2,7 +2,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from telemetry_forwarder.endpoints.urls import authorization, bare_netloc, parsed_url, shown_url, with_scheme
+from telemetry_forwarder.endpoints.urls import (
+    add_scheme,
+    authorization_header,
+    host_and_port,
+    parse_url,
+    redact_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,8 +22,8 @@ from telemetry_forwarder.endpoints.urls import authorization, bare_netloc, parse
         ("http://localhost/tenant@x", "http://localhost/tenant@x"),
     ],
 )
-def test_url_is_made_fit_for_the_wire(text: str, url: str) -> None:
-    parsed = parsed_url(text)
+def test_url_is_normalised_to_ascii_without_fragment(text: str, url: str) -> None:
+    parsed = parse_url(text)
 
     assert parsed is not None
     assert parsed.geturl() == url
@@ -46,8 +52,8 @@ def test_url_is_made_fit_for_the_wire(text: str, url: str) -> None:
         "https://a:b@SEC.RET/x@otlp.invalid",
     ],
 )
-def test_what_is_no_url_for_http_is_none(text: str) -> None:
-    assert parsed_url(text) is None
+def test_text_that_is_not_an_http_url_is_none(text: str) -> None:
+    assert parse_url(text) is None
 
 
 @pytest.mark.parametrize(
@@ -62,8 +68,8 @@ def test_what_is_no_url_for_http_is_none(text: str) -> None:
         ("https://h", "https://h"),
     ],
 )
-def test_what_looks_like_a_host_gets_a_scheme(text: str, whole: str) -> None:
-    assert with_scheme(text) == whole
+def test_scheme_is_added_to_text_that_looks_like_a_host(text: str, whole: str) -> None:
+    assert add_scheme(text) == whole
 
 
 @pytest.mark.parametrize(
@@ -77,8 +83,8 @@ def test_what_looks_like_a_host_gets_a_scheme(text: str, whole: str) -> None:
         ("http://a%3A:b%40@h", "h", {"authorization": "Basic YTo6YkA="}),
     ],
 )
-def test_credentials_are_taken_out(text: str, netloc: str, headers: dict[str, str]) -> None:
-    assert (bare_netloc(urlsplit(text)), authorization(urlsplit(text))) == (netloc, headers)
+def test_credentials_become_a_header_and_are_removed(text: str, netloc: str, headers: dict[str, str]) -> None:
+    assert (host_and_port(urlsplit(text)), authorization_header(urlsplit(text))) == (netloc, headers)
 
 
 @pytest.mark.parametrize(
@@ -100,5 +106,5 @@ def test_credentials_are_taken_out(text: str, netloc: str, headers: dict[str, st
         ("SEC RET://h", ""),
     ],
 )
-def test_what_is_shown_of_a_url_has_no_secrets(text: str, shown: str) -> None:
-    assert shown_url(text) == shown
+def test_redacted_url_contains_no_secrets(text: str, shown: str) -> None:
+    assert redact_url(text) == shown

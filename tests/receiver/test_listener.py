@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from telemetry_forwarder.port import opened_port
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.listener import (
     MAX_BODY_BYTES,
@@ -18,6 +17,7 @@ from telemetry_forwarder.receiver.listener import (
     Listener,
 )
 from telemetry_forwarder.receiver.messages import Body
+from telemetry_forwarder.session import open_port
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
 
@@ -30,7 +30,7 @@ class Running:
     def __init__(self, protocol: str, inbox_bytes: int, send_buffer_bytes: int) -> None:
         self.inbox = Inbox(inbox_bytes)
         with CapturedLog() as captured:
-            server = opened_port(0, captured.diagnostics(FakeClock()))
+            server = open_port(0, captured.diagnostics(FakeClock()))
         if send_buffer_bytes:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         self.address = ("127.0.0.1", server.getsockname()[1])
@@ -593,7 +593,7 @@ def test_close_ends_every_connection_and_the_port(start: Start, protocol: str) -
 
 def test_listener_that_never_started_gives_its_port_back() -> None:
     with CapturedLog() as captured:
-        server = opened_port(0, captured.diagnostics(FakeClock()))
+        server = open_port(0, captured.diagnostics(FakeClock()))
     address = server.getsockname()
 
     Listener("http", server, Inbox(1_000), FakeClock()).close()

@@ -1,0 +1,59 @@
+"""Looks up the options of each signal's endpoint in the environment. Pure; an invalid value is a problem, no error.
+
+Names and meanings: https://opentelemetry.io/docs/specs/otel/protocol/exporter/. An option is looked up under these
+names; the first one that is set and not empty wins:
+
+    TELEMETRY_FORWARDER_LOGS_HEADERS  TELEMETRY_FORWARDER_HEADERS      for this extension alone
+    OTEL_EXPORTER_OTLP_LOGS_HEADERS   OTEL_EXPORTER_OTLP_HEADERS       shared with the function's own SDK
+"""
+
+from collections.abc import Mapping
+
+from telemetry_forwarder.core.batch import SIGNALS
+from telemetry_forwarder.settings import PREFIX, Setting
+
+OWN = (PREFIX,)
+SHARED = ("OTEL_EXPORTER_OTLP_",)
+
+OPTIONS = (
+    Setting("ENDPOINT", "http://localhost:4318"),
+    Setting("HEADERS", ""),
+    Setting("TIMEOUT", "10000"),
+    Setting("COMPRESSION", "gzip", choices=("gzip", "none")),
+    Setting("PROTOCOL", "http/protobuf", choices=("http/protobuf", "grpc")),
+    Setting("INSECURE", "false", choices=("false", "true")),
+    Setting("CERTIFICATE", ""),
+    Setting("CLIENT_CERTIFICATE", ""),
+    Setting("CLIENT_KEY", ""),
+)
+"""The options of an endpoint, each for all signals or, with the signal in its name, for one."""
+
+
+def names() -> frozenset[str]:
+    """Return the full names of our own variables for these options."""
+    signals = ("", *(f"{signal.upper()}_" for signal in SIGNALS))
+    return frozenset([f"{PREFIX}{signal}{option.name}" for signal in signals for option in OPTIONS])
+
+
+def find(environ: Mapping[str, str], signal: str, option: str, prefixes: tuple[str, ...]) -> tuple[str, str]:
+    """Return the name of the variable that sets *option* of *signal*, and its value; ("", "") if none does."""
+    for prefix in prefixes:
+        for name in (f"{prefix}{signal.upper()}_{option}", f"{prefix}{option}"):
+            if value := _strip_quotes(environ.get(name, "").strip()):
+                return name, value
+    return "", ""
+
+
+def reject(problems: list[str], name: str, complaint: str, used: str) -> None:
+    """Note once that the value of *name* is not used as it is, and what is used instead."""
+    problem = f"{name}: {complaint}; using {used} instead"
+    # A value that three signals share is read three times.
+    if problem not in problems:
+        problems.append(problem)
+
+
+def _strip_quotes(value: str) -> str:
+    """Remove the quotes that a file or a shell has left around *value*."""
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1].strip()
+    return value

@@ -33,7 +33,13 @@ def _build_script_problems(words: list[str]) -> list[str]:
     known = _SUBCOMMANDS.findall((PROJECT / "build.sh").read_text())
     if not words or words[0] not in known:
         return [f"./build.sh has no {words[:1]}"]
-    return _option_problems(_SCRIPTS[words[0]], words[1:])
+    return _option_problems(_SCRIPTS[words[0]], words[1:]) + _benchmark_problems(words)
+
+
+def _benchmark_problems(words: list[str]) -> list[str]:
+    names = (PROJECT / _SCRIPTS["bench"]).read_text()
+    wanted = words[1:2] if words[0] == "bench" else []
+    return [f"there is no benchmark {name}" for name in wanted if f'"{name}"' not in names]
 
 
 def _module_problems(module: str, words: list[str]) -> list[str]:

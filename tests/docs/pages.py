@@ -44,7 +44,16 @@ def shell_lines(page: Path) -> list[str]:
 def rows(page: Path, heading: str) -> list[list[str]]:
     """Return the cells of all table rows of the section *heading*, header rows left out."""
     _, _, section = f"\n{page.read_text()}".partition(f"\n{heading}\n")
-    lines = re.split(r"^#+ ", section, maxsplit=1, flags=re.MULTILINE)[0].splitlines()
+    return _rows(re.split(r"^#+ ", section, maxsplit=1, flags=re.MULTILINE)[0])
+
+
+def block_rows(page: Path, name: str) -> list[list[str]]:
+    """Return the cells of all table rows of the generated block *name*, header rows left out."""
+    return _rows(block(page, name))
+
+
+def _rows(text: str) -> list[list[str]]:
+    lines = text.splitlines()
     tables = [index for index, line in enumerate(lines) if line.startswith("| ---")]
     headers = {index + offset for index in tables for offset in (-1, 0)}
     return [

@@ -30,6 +30,7 @@ def test_command_exists_with_its_options(command: str) -> None:
         ("./build.sh release", "./build.sh has no ['release']"),
         ("./build.sh layer all --without-grpc", "layer/build.py has no option --without-grpc"),
         ("python -m tests.chaos --all", "tests/chaos/__main__.py has no option --all"),
+        ("./build.sh bench speed", "there is no benchmark speed"),
         ("python -m tests.absent", "there is no module tests.absent"),
         ("layer/absent.sh eu-west-1", "there is no layer/absent.sh"),
     ],

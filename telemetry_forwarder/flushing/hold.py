@@ -20,10 +20,6 @@ class Hold:
         """How long `next` waits for a flush; None while it waits for the end of the invocation."""
         self.has_flushed_end = False
 
-    @property
-    def is_released(self) -> bool:
-        return self.limit is None
-
     def release(self) -> None:
         self.limit = None
 

@@ -49,7 +49,7 @@ class FlushPolicy:
         now = Moment.now(self._clock)
         self._rate.invoked(now)
         self._requests.invoked(request_id)
-        waits_for_end = self._is_end_awaited()
+        waits_for_end = self._waits_for_end()
         self._hold = Hold(
             now,
             deadline.less(self._settings.release_margin_s),
@@ -86,14 +86,16 @@ class FlushPolicy:
             )
         self._check_limits(now)
         may_wait = self._may_wait(observation, now)
-        flush = None if self._flushes.deadline else self._flush(observation, now, may_wait=may_wait)
-        if flush:
+        can_flush = self._unsent_since is not None and not self._flushes.deadline
+        due_in_s = self._flush_due_in_s(observation, now, may_wait=may_wait) if can_flush else inf
+        flush = None
+        if can_flush and ((may_wait and self._takes_end_flush(now)) or due_in_s <= 0):
+            flush = Deadline.after(self._settings.flush_limit_s, self._clock)
             self._flushes.began(flush)
-        is_held = self._is_held(now, may_wait=may_wait)
         return Step(
-            may_call_next=not is_held,
+            may_call_next=not self._is_held(now, may_wait=may_wait),
             flush=flush,
-            wake_in_s=self._wake_in_s(observation, now, may_wait=may_wait),
+            wake_in_s=self._wake_in_s(now, inf if flush else due_in_s),
             should_spool=observation.is_circuit_open and observation.is_nearly_full,
         )
 
@@ -111,11 +113,9 @@ class FlushPolicy:
     def _budget(self) -> Deadline:
         return Deadline.after(self._settings.budget_s, self._clock)
 
-    def _is_end_awaited(self) -> bool:
-        if self._has_missed_end:
-            return False
+    def _waits_for_end(self) -> bool:
         is_rare = self._settings.mode is Mode.AUTO and not self._rate.is_busy
-        return is_rare or self._settings.mode is Mode.END
+        return not self._has_missed_end and (is_rare or self._settings.mode is Mode.END)
 
     def _check_limits(self, now: Moment) -> None:
         """Release `next` at the invocation's limit, and remember a flush that overran the budget.
@@ -123,7 +123,7 @@ class FlushPolicy:
         An end that never comes costs one invocation all of its time; none waits again until an end is seen.
         """
         hold = self._hold
-        if not hold or hold.is_released:
+        if not hold or not hold.limit:
             return
         if hold.is_past_limit(now):
             hold.release()
@@ -140,40 +140,35 @@ class FlushPolicy:
     def _is_held(self, now: Moment, *, may_wait: bool) -> bool:
         """Return whether `next` stays withheld; release it if not."""
         hold = self._hold
-        if not hold or hold.is_released:
+        if not hold or not hold.limit:
             return False
-        is_flushing = self._flushes.is_within_deadline(now) and not hold.is_past_budget(now)
-        if may_wait and (not hold.budget or is_flushing):
+        awaits_end = not hold.budget
+        if may_wait and (
+            awaits_end or (self._flushes.is_within_deadline(now) and not hold.is_past_budget(now))
+        ):
             return True
         hold.release()
         return False
 
-    def _flush(self, observation: Observation, now: Moment, *, may_wait: bool) -> Deadline | None:
-        if not self._unsent_since:
-            return None
-        if may_wait and self._hold and self._is_end_flush_due(self._hold, now):
-            self._hold.has_flushed_end = True
-        elif self._background_flush_in_s(observation, now, may_wait=may_wait) > 0:
-            return None
-        return Deadline.after(self._settings.flush_limit_s, self._clock)
-
-    def _is_end_flush_due(self, hold: Hold, now: Moment) -> bool:
-        """Return whether to flush for an invocation that ended, with enough time left to wait for the flush."""
-        if not hold.waits_for_end or hold.has_flushed_end:
+    def _takes_end_flush(self, now: Moment) -> bool:
+        """Return whether to flush for an invocation that ended, once, if enough time is left to wait for it."""
+        hold = self._hold
+        if not hold or not hold.waits_for_end or hold.has_flushed_end:
             return False
-        return hold.flush_wait_s(now) >= self._settings.budget_s * _LEAST_BUDGET_SHARE
+        hold.has_flushed_end = hold.flush_wait_s(now) >= self._settings.budget_s * _LEAST_BUDGET_SHARE
+        return hold.has_flushed_end
 
-    def _background_flush_in_s(self, observation: Observation, now: Moment, *, may_wait: bool) -> float:
-        """Return the seconds until a flush beside a running invocation is due, infinity if none is."""
+    def _flush_due_in_s(self, observation: Observation, now: Moment, *, may_wait: bool) -> float:
+        """Return the seconds until a flush that no invocation waits for is due; infinity if none is."""
         is_awake = self._is_managed or self._requests.is_running
         if not is_awake:
             # The sandbox is about to freeze.
             return inf
-        due_in_s = (
-            inf if self._settings.mode is Mode.SHUTDOWN else self._interval_left_s(now, may_wait=may_wait)
-        )
+        due_in_s = inf
+        if self._settings.mode is not Mode.SHUTDOWN:
+            due_in_s = self._interval_left_s(now, may_wait=may_wait)
         if observation.is_nearly_full and not observation.is_circuit_open:
-            return min(due_in_s, self._flushes.retry_in_s(now))
+            due_in_s = min(due_in_s, self._flushes.retry_in_s(now))
         return due_in_s
 
     def _interval_left_s(self, now: Moment, *, may_wait: bool) -> float:
@@ -183,14 +178,12 @@ class FlushPolicy:
             starts.append(self._hold.invoked_at)
         return self._settings.interval_s - min([now.since_s(start) for start in starts if start])
 
-    def _wake_in_s(self, observation: Observation, now: Moment, *, may_wait: bool) -> float | None:
-        times = []
-        if self._hold and not self._hold.is_released:
+    def _wake_in_s(self, now: Moment, due_in_s: float) -> float | None:
+        times_s = [due_in_s]
+        if self._hold and self._hold.limit:
             deadlines = (self._hold.limit, self._hold.budget, self._flushes.deadline)
-            times += [deadline.left_s(now.monotonic_s) for deadline in deadlines if deadline]
-        if self._unsent_since and not self._flushes.deadline:
-            times.append(self._background_flush_in_s(observation, now, may_wait=may_wait))
-        return min([time_s for time_s in times if 0 < time_s < inf], default=None)
+            times_s += [deadline.left_s(now.monotonic_s) for deadline in deadlines if deadline]
+        return min([time_s for time_s in times_s if 0 < time_s < inf], default=None)
 
     def _awaits_report(self) -> bool:
         return self._has_runtime_done and (self._is_managed or not self._requests.has_report)

@@ -1,4 +1,4 @@
-"""Reads what an OTLP endpoint answers: how much it took, why not, when to come back. Pure; never raises."""
+"""Reads the response of an OTLP endpoint: how much was accepted, why not, when to retry. Pure; never raises."""
 
 from binascii import a2b_base64
 from collections.abc import Iterator
@@ -26,68 +26,69 @@ _RESPONSES: dict[str, tuple[Any, str]] = {
 }
 _LONGEST_MESSAGE = 300
 _LONGEST_WAIT_S = 3_600.0
-# What is shorter would blacken every other word.
-_SHORTEST_SECRET = 4
+# A shorter one would redact parts of ordinary words.
+_LEAST_SECRET_CHARS = 4
 _OTLP_TYPES = frozenset({"", "application/x-protobuf", "application/protobuf", "application/json"})
 
 
-class Partial(NamedTuple):
-    """What a successful answer says about the items of its request."""
+class PartialSuccess(NamedTuple):
+    """What a successful response reports about the items of its request."""
 
     rejected: int = 0
     """Never more than were sent."""
     message: str = ""
-    """With nothing rejected, a warning."""
+    """A warning, if nothing is rejected."""
     is_readable: bool = True
-    """Whether the body was the message that it has to be. If not, all items count as taken."""
+    """Whether the body is the expected message. If not, all items count as accepted."""
     foreign_type: str = ""
-    """The content-type, where it is none of OTLP's: it may be a page that has answered."""
+    """The content type, if it is none of OTLP's: a web page, for example."""
 
 
-def secrets(endpoint: Endpoint) -> tuple[str, ...]:
-    """What is sent to *endpoint* and must not be shown when it comes back, the longest first."""
+def secret_values(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return what is secret of *endpoint* and must not be logged if a response quotes it, the longest first."""
     headers = (*endpoint.headers.values(), *authorization_header(urlsplit(endpoint.proxy)).values())
     found = {text for value in headers for text in _parts_of_header(value)}
     for pair in urlsplit(endpoint.url).query.split("&"):
         name, equals, value = pair.partition("=")
         found |= {value, unquote(value)} if equals else {name, unquote(name)}
-    return tuple(sorted((text for text in found if len(text) >= _SHORTEST_SECRET), key=_longest_first))
+    return tuple(sorted((text for text in found if len(text) >= _LEAST_SECRET_CHARS), key=_longest_first))
 
 
-def partial(batch: Batch, answer: Response, secrets: tuple[str, ...] = ()) -> Partial:
-    response_type, rejected_name = _RESPONSES[batch.signal]
-    content_type = answer.headers.get("content-type", "").partition(";")[0].strip()
+def partial_success(batch: Batch, response: Response, secrets: tuple[str, ...] = ()) -> PartialSuccess:
+    """Read a response with a status of 2xx."""
+    message_type, rejected_name = _RESPONSES[batch.signal]
+    content_type = response.headers.get("content-type", "").partition(";")[0].strip()
     is_foreign = content_type.lower() not in _OTLP_TYPES
-    foreign_type = _quoted(content_type, secrets)[:60] if is_foreign else ""
+    foreign_type = _redacted(content_type, secrets)[:60] if is_foreign else ""
     try:
-        success = response_type.FromString(answer.body).partial_success
+        success = message_type.FromString(response.body).partial_success
     except DecodeError:
-        return Partial(is_readable=False, foreign_type=foreign_type)
+        return PartialSuccess(is_readable=False, foreign_type=foreign_type)
     rejected = min(max(0, getattr(success, rejected_name)), batch.items)
-    return Partial(
-        rejected, _quoted(success.error_message, secrets)[:_LONGEST_MESSAGE], foreign_type=foreign_type
+    return PartialSuccess(
+        rejected, _redacted(success.error_message, secrets)[:_LONGEST_MESSAGE], foreign_type=foreign_type
     )
 
 
-def refusal(reply: Response | Failure, secrets: tuple[str, ...] = ()) -> str:
-    """The status, and what the endpoint says about it; or why there is no answer."""
-    if isinstance(reply, Failure):
-        return _quoted(reply.detail, secrets)
-    if 300 <= reply.status < 400:
-        location = reply.headers.get("location", "")
-        where = _quoted(redact_url(location) or "elsewhere", secrets) if location else "nowhere"
-        return f"{reply.status}: redirects are not followed, this one leads to {where}"
-    return f"{reply.status}: {_message(reply, secrets) or 'without a message'}"
+def describe(outcome: Response | Failure, secrets: tuple[str, ...] = ()) -> str:
+    """Return the status and the endpoint's message, or why there is no response, for a log line."""
+    if isinstance(outcome, Failure):
+        return _redacted(outcome.detail, secrets)
+    if 300 <= outcome.status < 400:
+        location = outcome.headers.get("location", "")
+        target = _redacted(redact_url(location) or "elsewhere", secrets) if location else "nowhere"
+        return f"{outcome.status}: redirects are not followed, this one points to {target}"
+    return f"{outcome.status}: {_message(outcome, secrets) or 'without a message'}"
 
 
-def retry_after_s(answer: Response, now_unix_ns: int) -> float | None:
-    """How long to stay away, an hour at most; None where the answer does not say."""
-    value = answer.headers.get("retry-after", "").strip()
+def retry_after_s(response: Response, now_unix_ns: int) -> float | None:
+    """Return how long the endpoint asks not to be sent to, an hour at most; None if it does not ask."""
+    value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return min(float(value), _LONGEST_WAIT_S)
     if not value:
         return None
-    # Hardly any endpoint gives a date: 2 ms of imports.
+    # Imported here: it takes long, and hardly any endpoint sends a date.
     from email.utils import parsedate_to_datetime
 
     try:
@@ -104,7 +105,7 @@ def _longest_first(text: str) -> tuple[int, str]:
 
 
 def _parts_of_header(value: str) -> Iterator[str]:
-    """*value*, and what in it is a secret on its own: the token behind `Bearer`, the password of `Basic`."""
+    """Return *value* and the secrets inside it: the token after `Bearer`, the password of `Basic`."""
     yield value
     scheme, *tokens = value.split() or [""]
     yield from tokens
@@ -116,23 +117,23 @@ def _parts_of_header(value: str) -> Iterator[str]:
         yield from (credentials, *credentials.split(":", 1))
 
 
-def _quoted(text: str, secrets: tuple[str, ...]) -> str:
+def _redacted(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
     return text
 
 
-def _message(answer: Response, secrets: tuple[str, ...]) -> str:
-    body = answer.body
-    if "protobuf" in answer.headers.get("content-type", ""):
+def _message(response: Response, secrets: tuple[str, ...]) -> str:
+    body = response.body
+    if "protobuf" in response.headers.get("content-type", ""):
         try:
-            # A google.rpc.Status: on the wire, a number and a text as in a partial success. That spares
-            # another package. https://opentelemetry.io/docs/specs/otlp/#failures
+            # A google.rpc.Status: on the wire it is a number and a text, like a partial success. This avoids
+            # a dependency. https://opentelemetry.io/docs/specs/otlp/#failures
             message = ExportLogsPartialSuccess.FromString(body).error_message
-            return _quoted(message, secrets)[:_LONGEST_MESSAGE]
+            return _redacted(message, secrets)[:_LONGEST_MESSAGE]
         except DecodeError:
             pass
-    # Cut only then: of a secret that is cut in two neither half would be known.
-    text = _quoted(body.decode("utf-8", "replace"), secrets)[: 4 * _LONGEST_MESSAGE]
+    # Redacted before it is cut: half a secret would not be recognised.
+    text = _redacted(body.decode("utf-8", "replace"), secrets)[: 4 * _LONGEST_MESSAGE]
     printable = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(printable.split())[:_LONGEST_MESSAGE]

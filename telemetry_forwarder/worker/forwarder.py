@@ -13,7 +13,7 @@ from telemetry_forwarder.buffer.store import SPOOL_S, Store
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.export.delivery import Delivery
+from telemetry_forwarder.export.exporter import Exporters
 from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.flushing.decisions import Observation, Step
 from telemetry_forwarder.flushing.policy import FlushPolicy
@@ -40,7 +40,7 @@ class Forwarder:
         conversion: Converter,
         outbox: Outbox,
         spool: Spool,
-        delivery: Delivery,
+        exporters: Exporters,
         policy: FlushPolicy,
         ledger: Ledger,
         clock: Clock,
@@ -54,8 +54,8 @@ class Forwarder:
         self._inbox = inbox
         self._conversion = conversion
         self._holding = Store(outbox, spool, ledger, clock)
-        self._delivery = delivery
-        self._flush = Flusher(inbox, outbox, spool, delivery, ledger)
+        self._exporters = exporters
+        self._flush = Flusher(inbox, outbox, spool, exporters, ledger)
         self._backlog = Backlog(conversion, spool, ledger, clock, cpu_share=cpu_share)
         self._policy = policy
         self._ledger = ledger
@@ -108,18 +108,18 @@ class Forwarder:
 
     def hurry(self, deadline: Deadline) -> None:
         """SHUTDOWN has come: whatever is going on must end in time to spool the rest. From any thread."""
-        self._delivery.hurry(deadline.less(SPOOL_S))
+        self._exporters.hurry(deadline.less(SPOOL_S))
         self._backlog.end(deadline)
 
     def close(self) -> None:
         """Close the connections that are kept; for those who outlive `run`."""
-        self._delivery.close()
+        self._exporters.close()
 
     def _next_step(self) -> Step:
         observation = Observation(
             has_unsent=bool(self._holding.waiting or self._conversion.has_something),
             is_nearly_full=self._holding.is_nearly_full,
-            is_circuit_open=all(map(self._delivery.is_open, self._signals)),
+            is_circuit_open=all(map(self._exporters.is_failing, self._signals)),
         )
         return self._policy.step(observation)
 

@@ -19,7 +19,7 @@ from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints import options
 from telemetry_forwarder.endpoints.endpoint import read_endpoints
-from telemetry_forwarder.export.delivery import Delivery
+from telemetry_forwarder.export.exporter import Exporters
 from telemetry_forwarder.flushing.decisions import FlushSettings, Mode
 from telemetry_forwarder.flushing.policy import FlushPolicy
 from telemetry_forwarder.otlp.common import resource
@@ -73,7 +73,7 @@ def assemble(
         conversion,
         outbox,
         _spool(settings, environ, ledger, clock, log),
-        Delivery(targets, transport, clock, log),
+        Exporters(targets, transport, clock, log),
         _policy(settings, environ, clock),
         ledger,
         clock,

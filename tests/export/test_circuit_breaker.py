@@ -11,9 +11,9 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def circuit(clock: FakeClock, *, opens_after: int = 1) -> CircuitBreaker:
+def circuit(clock: FakeClock, *, failures_to_open: int = 1) -> CircuitBreaker:
     """Without jitter: the random number is always its largest."""
-    return CircuitBreaker(clock, lambda: 1.0, opens_after=opens_after)
+    return CircuitBreaker(clock, lambda: 1.0, failures_to_open=failures_to_open)
 
 
 def test_new_one_is_closed(clock: FakeClock) -> None:
@@ -29,11 +29,11 @@ def test_a_failure_opens_it_and_says_so(clock: FakeClock) -> None:
     assert (failing.is_open, failing.hold_s()) == (True, 1.0)
 
 
-def test_it_opens_after_as_many_failures_in_a_row_as_it_is_told(clock: FakeClock) -> None:
-    failing = circuit(clock, opens_after=2)
+def test_it_failures_to_open_as_many_failures_in_a_row_as_it_is_told(clock: FakeClock) -> None:
+    failing = circuit(clock, failures_to_open=2)
 
     assert not failing.failed()
-    assert not failing.worked()
+    assert not failing.succeeded()
     assert [failing.failed(), failing.failed()] == [False, True]
     assert failing.is_open
 
@@ -74,7 +74,7 @@ def test_success_closes_it_says_so_once_and_forgets_the_past(clock: FakeClock) -
     clock.advance(1)
     failing.failed()
 
-    assert [failing.worked(), failing.worked()] == [True, False]
+    assert [failing.succeeded(), failing.succeeded()] == [True, False]
     assert (failing.is_open, failing.hold_s()) == (False, 0.0)
 
     failing.failed()
@@ -82,7 +82,7 @@ def test_success_closes_it_says_so_once_and_forgets_the_past(clock: FakeClock) -
 
 
 def test_it_holds_as_long_as_the_endpoint_asks(clock: FakeClock) -> None:
-    failing = circuit(clock, opens_after=5)
+    failing = circuit(clock, failures_to_open=5)
 
     assert failing.failed(90.0)
     assert failing.hold_s() == 90.0

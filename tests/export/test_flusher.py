@@ -10,9 +10,9 @@ from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.export.delivery import Delivery
+from telemetry_forwarder.export.exporter import Exporters, ExportResult
 from telemetry_forwarder.export.flusher import Flusher
-from telemetry_forwarder.export.route import Patience, Result
+from telemetry_forwarder.export.retry import RetryPolicy
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import SendFinished
 from telemetry_forwarder.transport.client import Transport
@@ -44,19 +44,17 @@ class Bench:
             str(folder), form, ledger=self.ledger, clock=self.clock, diagnostics=log, left_free_bytes=0
         )
         self.transport = Transport(log)
-        self.delivery = Delivery(
+        self.exporters = Exporters(
             {signal: Endpoint(signal, collector.endpoint + path) for signal, path in PATHS.items()},
             self.transport,
             self.clock,
             log,
-            patience=Patience(most_tries=1),
-            random=lambda: 1.0,
-            wait=self.clock.advance,
+            retry=RetryPolicy(max_attempts=1, random=lambda: 1.0),
         )
-        self.flush = self.make(self.delivery)
+        self.flush = self.make(self.exporters)
 
-    def make(self, delivery: Delivery) -> Flusher:
-        return Flusher(self.inbox, self.outbox, self.spool, delivery, self.ledger)
+    def make(self, exporters: Exporters) -> Flusher:
+        return Flusher(self.inbox, self.outbox, self.spool, exporters, self.ledger)
 
     def spooled(self, *batches: Batch) -> None:
         for each in batches:
@@ -226,11 +224,11 @@ def test_what_is_abandoned_is_given_back_or_is_on_disk(bench: Bench) -> None:
     assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
 
 
-class Broken(Delivery):
+class Broken(Exporters):
     def __init__(self) -> None:
         pass
 
-    def send(self, *_: object, **__: object) -> Result:
+    def send(self, *_: object, **__: object) -> ExportResult:
         raise RuntimeError("broken on purpose")
 
 

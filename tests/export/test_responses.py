@@ -10,7 +10,13 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
 
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.export.responses import Partial, partial, refusal, retry_after_s, secrets
+from telemetry_forwarder.export.responses import (
+    PartialSuccess,
+    describe,
+    partial_success,
+    retry_after_s,
+    secret_values,
+)
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -18,13 +24,13 @@ TEXT = {"content-type": "text/html; charset=utf-8"}
 NOW_NS = 1_445_412_480_000_000_000  # Wed, 21 Oct 2015 07:28:00 GMT
 
 
-def took(signal: str, body: bytes) -> Partial:
-    return partial(Batch(signal, b"", 10), Response(200, PROTOBUF, body))
+def took(signal: str, body: bytes) -> PartialSuccess:
+    return partial_success(Batch(signal, b"", 10), Response(200, PROTOBUF, body))
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_empty_answer_took_everything(signal: str) -> None:
-    assert took(signal, b"") == Partial(0, "")
+    assert took(signal, b"") == PartialSuccess(0, "")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +56,7 @@ def test_empty_answer_took_everything(signal: str) -> None:
 def test_partial_success_is_read(signal: str, response: Any, success: Any) -> None:
     body = response(partial_success=success).SerializeToString()
 
-    assert took(signal, body) == Partial(3, "too old")
+    assert took(signal, body) == PartialSuccess(3, "too old")
 
 
 @pytest.mark.parametrize(("said", "rejected"), [(-1, 0), (11, 10), (2**63 - 1, 10)])
@@ -58,7 +64,7 @@ def test_never_more_and_never_less_is_rejected_than_was_sent(said: int, rejected
     success = logs.ExportLogsPartialSuccess(rejected_log_records=said)
     body = logs.ExportLogsServiceResponse(partial_success=success).SerializeToString()
 
-    assert took(LOGS, body) == Partial(rejected, "")
+    assert took(LOGS, body) == PartialSuccess(rejected, "")
 
 
 @pytest.mark.parametrize(
@@ -75,17 +81,17 @@ def test_never_more_and_never_less_is_rejected_than_was_sent(said: int, rejected
 def test_content_type_of_something_else_is_noted(content_type: str, foreign: str) -> None:
     answer = Response(200, {"content-type": content_type}, b"")
 
-    assert partial(Batch(LOGS, b"", 10), answer, ("SECRET",)) == Partial(foreign_type=foreign)
+    assert partial_success(Batch(LOGS, b"", 10), answer, ("SECRET",)) == PartialSuccess(foreign_type=foreign)
 
 
 def test_page_that_is_no_message_has_its_content_type_noted() -> None:
-    assert partial(Batch(LOGS, b"", 10), Response(200, TEXT, b"<html>")) == Partial(
+    assert partial_success(Batch(LOGS, b"", 10), Response(200, TEXT, b"<html>")) == PartialSuccess(
         is_readable=False, foreign_type="text/html"
     )
 
 
 def test_answer_without_a_content_type_is_of_no_other() -> None:
-    assert partial(Batch(LOGS, b"", 10), Response(200, {}, b"")) == Partial()
+    assert partial_success(Batch(LOGS, b"", 10), Response(200, {}, b"")) == PartialSuccess()
 
 
 class TestSecrets:
@@ -114,7 +120,7 @@ class TestSecrets:
     def test_they_are_what_only_we_and_the_endpoint_know_the_longest_first(
         self, endpoint: Endpoint, found: list[str]
     ) -> None:
-        assert secrets(endpoint) == tuple(found)
+        assert secret_values(endpoint) == tuple(found)
 
     @pytest.mark.parametrize(
         ("reply", "said"),
@@ -125,25 +131,25 @@ class TestSecrets:
             (Response(401, PROTOBUF, Status(message="no s3cret").SerializeToString()), "401: no ***"),
             (
                 Response(302, {"location": "https://h/s3cret"}, b""),
-                "302: redirects are not followed, this one leads to https://h/***",
+                "302: redirects are not followed, this one points to https://h/***",
             ),
             (Failure(FailureKind.UNREACHABLE, "proxy: 407 s3cret"), "proxy: 407 ***"),
         ],
     )
     def test_they_are_not_in_a_refusal(self, reply: Response | Failure, said: str) -> None:
-        assert refusal(reply, ("s3cret",)) == said
+        assert describe(reply, ("s3cret",)) == said
 
     def test_they_are_not_in_the_message_of_a_partial_success(self) -> None:
         success = logs.ExportLogsPartialSuccess(error_message="x" * 298 + "s3cret")
         body = logs.ExportLogsServiceResponse(partial_success=success).SerializeToString()
 
-        taken = partial(Batch(LOGS, b"", 10), Response(200, PROTOBUF, body), ("s3cret",))
+        taken = partial_success(Batch(LOGS, b"", 10), Response(200, PROTOBUF, body), ("s3cret",))
 
         assert taken.message == "x" * 298 + "**"
 
 
 def test_garbage_took_everything() -> None:
-    assert took(LOGS, b"<html>") == Partial(is_readable=False)
+    assert took(LOGS, b"<html>") == PartialSuccess(is_readable=False)
 
 
 @given(st.sampled_from(SIGNALS), st.binary())
@@ -164,14 +170,14 @@ def test_any_body_is_an_answer(signal: str, body: bytes) -> None:
             302,
             {"location": "https://me:SECRET@h/login?key=SECRET"},
             b"",
-            "302: redirects are not followed, this one leads to https://h/login",
+            "302: redirects are not followed, this one points to https://h/login",
         ),
-        (302, {"location": "/login"}, b"", "302: redirects are not followed, this one leads to elsewhere"),
-        (304, {}, b"", "304: redirects are not followed, this one leads to nowhere"),
+        (302, {"location": "/login"}, b"", "302: redirects are not followed, this one points to elsewhere"),
+        (304, {}, b"", "304: redirects are not followed, this one points to nowhere"),
     ],
 )
 def test_refusal(status: int, headers: dict[str, str], body: bytes, said: str) -> None:
-    assert refusal(Response(status, headers, body)) == said
+    assert describe(Response(status, headers, body)) == said
 
 
 @pytest.mark.parametrize(

@@ -1,43 +1,28 @@
 import threading
 from functools import partial
 
-import pytest
-
+from telemetry_forwarder.core.sync import Latch
 from telemetry_forwarder.export.sender_thread import SenderThread
 
 
-def test_work_runs_in_the_named_thread() -> None:
-    sender: SenderThread[str] = SenderThread("sender")
+def test_one_thread_of_that_name_runs_all_tasks_in_order() -> None:
+    sender, has_run = SenderThread("export of logs"), Latch()
+    done: list[tuple[int, str]] = []
 
-    task = sender.start(lambda: threading.current_thread().name)
+    def note(number: int) -> None:
+        done.append((number, threading.current_thread().name))
 
-    assert task.result() == "sender"
+    for number in range(5):
+        sender.add(partial(note, number))
+    sender.add(has_run.set)
 
-
-def test_one_thread_runs_all_tasks_in_order() -> None:
-    sender: SenderThread[None] = SenderThread("order")
-    done: list[int] = []
-
-    tasks = [sender.start(partial(done.append, number)) for number in range(5)]
-    for task in tasks:
-        task.result()
-
-    assert done == [0, 1, 2, 3, 4]
-
-
-def test_result_raises_what_the_work_raised_and_the_thread_goes_on() -> None:
-    sender: SenderThread[float] = SenderThread("failing")
-
-    failing, good = sender.start(lambda: 1 / 0), sender.start(lambda: 1.0)
-
-    with pytest.raises(ZeroDivisionError):
-        failing.result()
-    assert good.result() == 1
+    assert has_run.wait(30.0)
+    assert done == [(number, "export of logs") for number in range(5)]
 
 
 def test_no_thread_is_started_before_the_first_task() -> None:
     before = threading.active_count()
 
-    SenderThread[int]("idle")
+    SenderThread("idle")
 
     assert threading.active_count() == before

@@ -1,5 +1,7 @@
 """A clock that stands still until a test moves it."""
 
+from typing import SupportsIndex
+
 from telemetry_forwarder.clock import Clock
 
 
@@ -7,12 +9,18 @@ class FakeClock(Clock):
     def __init__(self, *, unix_ns: int = 1_790_000_000_000_000_000, monotonic_s: float = 1_000.0) -> None:
         self._unix_ns = unix_ns
         self._monotonic_s = monotonic_s
+        self.sleeps: list[float] = []
 
     def unix_ns(self) -> int:
         return self._unix_ns
 
     def monotonic_s(self) -> float:
         return self._monotonic_s
+
+    def sleep(self, seconds: float | SupportsIndex, /) -> None:
+        """Note *seconds* in `sleeps` and let them pass at once."""
+        self.sleeps.append(float(seconds))
+        self.advance(float(seconds))
 
     def advance(self, seconds: float) -> None:
         """Let time pass on both clocks."""

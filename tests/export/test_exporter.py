@@ -1,4 +1,4 @@
-"""Delivery, with the route of each signal, against a server that behaves, or lies, as a test says.
+"""Exporters, with the route of each signal, against a server that behaves, or lies, as a test says.
 
 Pauses between tries move the clock and take no time; a deadline's seconds are real only where a server hangs.
 """
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.export.delivery import NO_ENDPOINT, Delivery
-from telemetry_forwarder.export.route import TOO_LARGE, Patience, Result
+from telemetry_forwarder.export.exporter import NO_ENDPOINT, TOO_LARGE, Exporters, ExportResult
+from telemetry_forwarder.export.retry import RetryPolicy
 from telemetry_forwarder.transport.client import Transport
 from tests.support import collector as c
 from tests.support.batches import batch
@@ -26,42 +26,37 @@ from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
 
 BUSY = c.Response(status=503)
+LONGEST_PAUSES = RetryPolicy(random=lambda: 1.0)
 PATHS = {LOGS: "/v1/logs", SPANS: "/v1/traces", METRICS: "/v1/metrics"}
 
 
 @dataclass
 class Bench:
-    """A delivery to one collector, and the handles of its world."""
+    """Exporters that send to one collector, and what they use."""
 
     collector: FakeCollector
     captured: CapturedLog
     clock: FakeClock = field(default_factory=FakeClock)
-    pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.transport = Transport(self.captured.diagnostics(self.clock))
-        self.delivery = self.make()
+        self.exporters = self.make()
 
-    def make(self, *, signals: tuple[str, ...] = SIGNALS, patience: Patience | None = None) -> Delivery:
-        return Delivery(
+    def make(self, *, signals: tuple[str, ...] = SIGNALS, retry: RetryPolicy | None = None) -> Exporters:
+        return Exporters(
             {signal: Endpoint(signal, self.collector.endpoint + PATHS[signal]) for signal in signals},
             self.transport,
             self.clock,
             self.captured.diagnostics(self.clock),
-            patience=patience,
-            # The largest: pauses and holds are as long as they can be.
-            random=lambda: 1.0,
-            wait=self.wait,
+            retry=retry or LONGEST_PAUSES,
         )
 
-    def wait(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.clock.advance(seconds)
-
-    def send(self, *batches: Batch, within_s: float = 5.0, is_last_chance: bool = False) -> list[Result]:
+    def send(
+        self, *batches: Batch, within_s: float = 5.0, is_last_chance: bool = False
+    ) -> list[ExportResult]:
         """One after the other, on the clock that stands still: a server that hangs would hang for ever."""
         deadline = Deadline.after(within_s, self.clock)
-        return [self.delivery.send(batch, deadline, is_last_chance=is_last_chance) for batch in batches]
+        return [self.exporters.send(batch, deadline, is_last_chance=is_last_chance) for batch in batches]
 
     def is_left_alone_for(self, seconds: float, *batches: Batch) -> bool:
         """Whether *batches* are held without a request just before *seconds* have passed. Ends at that moment."""
@@ -70,7 +65,7 @@ class Bench:
         results = self.send(*batches)
         self.clock.advance(0.001)
         is_asked = asked != (self.collector.connections, len(self.collector.requests))
-        return results == [Result(batch, held=batch) for batch in batches] and not is_asked
+        return results == [ExportResult(batch, held=batch) for batch in batches] and not is_asked
 
     def statuses(self) -> list[int | None]:
         return [request.status for request in self.collector.requests]
@@ -91,35 +86,35 @@ class TestSuccess:
     def test_every_signal_arrives_at_its_own_path(self, bench: Bench) -> None:
         batches = [batch(METRICS, 2), batch(LOGS, 1), batch(SPANS, 3), batch(LOGS, 4)]
 
-        assert bench.send(*batches) == [Result(batch, delivered=batch.items) for batch in batches]
+        assert bench.send(*batches) == [ExportResult(batch, delivered=batch.items) for batch in batches]
         assert [bench.collector.accepted(PATHS[signal]) for signal in (LOGS, SPANS, METRICS)] == [5, 3, 2]
 
     def test_any_2xx_is_success(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=202, body=b""))
 
-        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
     def test_answer_that_is_garbage_is_success_and_said_at_debug(self, bench: Bench) -> None:
         bench.collector.script(c.Response(body=b"<html>"))
 
-        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
         assert bench.captured.lines == [
-            f"DEBUG {bench.collector.endpoint} (logs) took 3 items, with an answer that is not OTLP"
+            f"DEBUG {bench.collector.endpoint} (logs) accepted 3 items, but its response is not an OTLP message"
         ]
 
     def test_page_at_a_wrong_url_is_success_and_said_once_a_minute(self, bench: Bench) -> None:
         page = {"Content-Type": "text/html; charset=utf-8"}
         bench.collector.script(then=c.Response(status=200, headers=page, body=b"<html>Log in"))
 
-        assert bench.send(LOG, LOG) == [Result(LOG, delivered=3)] * 2
+        assert bench.send(LOG, LOG) == [ExportResult(LOG, delivered=3)] * 2
         assert bench.captured.lines == [
-            f"WARN {bench.collector.endpoint} answered 200 with text/html: is this an OTLP endpoint?"
+            f"WARN {bench.collector.endpoint} responded with 200 and text/html: check that this is an OTLP endpoint"
         ]
 
     def test_rejected_items_are_counted_and_not_sent_again(self, bench: Bench) -> None:
         bench.collector.script(c.Response(rejected=2, message="too old"))
 
-        assert bench.send(LOG) == [Result(LOG, delivered=1, rejected=2)]
+        assert bench.send(LOG) == [ExportResult(LOG, delivered=1, rejected=2)]
         assert len(bench.collector.requests) == 1
         assert bench.captured.lines == [
             f"WARN {bench.collector.endpoint} (logs) rejected 2 of 3 items: too old"
@@ -135,10 +130,13 @@ class TestSuccess:
         assert len(bench.captured.lines) == 2
 
     def test_signal_without_an_endpoint_is_dropped_and_counted(self, bench: Bench) -> None:
-        bench.delivery = bench.make(signals=(LOGS,))
+        bench.exporters = bench.make(signals=(LOGS,))
         spans = batch(SPANS, 2)
 
-        assert bench.send(spans, LOG) == [Result(spans, dropped={NO_ENDPOINT: 2}), Result(LOG, delivered=3)]
+        assert bench.send(spans, LOG) == [
+            ExportResult(spans, dropped={NO_ENDPOINT: 2}),
+            ExportResult(LOG, delivered=3),
+        ]
 
 
 class TestRefusal:
@@ -146,7 +144,7 @@ class TestRefusal:
     def test_it_is_dropped_with_the_servers_message(self, bench: Bench, status: int) -> None:
         bench.collector.script(c.Response(status=status, message="no such tenant"))
 
-        assert bench.send(LOG) == [Result(LOG, dropped={f"status {status}": 3})]
+        assert bench.send(LOG) == [ExportResult(LOG, dropped={f"status {status}": 3})]
         assert len(bench.collector.requests) == 1
         assert bench.captured.lines == [
             f"WARN {bench.collector.endpoint} (logs) refused 3 items: {status}: no such tenant"
@@ -167,7 +165,7 @@ class TestRefusal:
         url = f"{bench.collector.endpoint}/v1/logs{query}"
         endpoint = Endpoint(LOGS, url, {"authorization": "Bearer s3cret"})
         log = bench.captured.diagnostics(bench.clock)
-        bench.delivery = Delivery({LOGS: endpoint}, bench.transport, bench.clock, log, wait=bench.wait)
+        bench.exporters = Exporters({LOGS: endpoint}, bench.transport, bench.clock, log)
         bench.collector.script(then=answer)
 
         bench.send(LOG)
@@ -181,8 +179,8 @@ class TestRefusal:
         bench.collector.script(c.Response(status=400))
 
         assert bench.send(LOG, LOG) == [
-            Result(LOG, dropped={"status 400": 3}),
-            Result(LOG, delivered=3),
+            ExportResult(LOG, dropped={"status 400": 3}),
+            ExportResult(LOG, delivered=3),
         ]
 
     def test_it_is_said_once_a_minute(self, bench: Bench) -> None:
@@ -199,10 +197,10 @@ class TestRefusal:
             c.Response(status=302, headers={"Location": "https://me:SECRET@sso/login?k=SECRET"})
         )
 
-        assert bench.send(LOG) == [Result(LOG, dropped={"status 302": 3})]
+        assert bench.send(LOG) == [ExportResult(LOG, dropped={"status 302": 3})]
         assert bench.captured.lines == [
             f"WARN {bench.collector.endpoint} (logs) refused 3 items: "
-            "302: redirects are not followed, this one leads to https://sso/login"
+            "302: redirects are not followed, this one points to https://sso/login"
         ]
 
 
@@ -211,81 +209,80 @@ class TestTriesAgain:
     def test_after_a_status_that_says_so(self, bench: Bench, status: int) -> None:
         bench.collector.script(c.Response(status=status))
 
-        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
         assert bench.statuses() == [status, 200]
 
     @pytest.mark.parametrize("step", [c.HangUp(), c.HangUp(resets=False), c.Raw(data=b"garbage\r\n\r\n")])
     def test_after_a_connection_that_broke(self, bench: Bench, step: c.Step) -> None:
         bench.collector.script(step)
 
-        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
     def test_with_longer_and_longer_pauses(self, bench: Bench) -> None:
         bench.collector.script(*[BUSY] * 5)
 
         bench.send(LOG)
 
-        assert sum(bench.pauses) == pytest.approx(0.1 + 0.2 + 0.4 + 0.8 + 1.6)
+        assert sum(bench.clock.sleeps) == pytest.approx(0.1 + 0.2 + 0.4 + 0.8 + 1.6)
         assert bench.statuses() == [503] * 5 + [200]
 
     def test_not_more_often_than_it_is_told(self, bench: Bench) -> None:
-        bench.delivery = bench.make(patience=Patience(most_tries=2))
+        bench.exporters = bench.make(retry=RetryPolicy(random=lambda: 1.0, max_attempts=2))
         bench.collector.script(then=BUSY)
 
-        assert bench.send(LOG) == [Result(LOG, held=LOG)]
+        assert bench.send(LOG) == [ExportResult(LOG, held=LOG)]
         assert bench.statuses() == [503, 503]
 
     def test_no_pause_is_longer_than_it_is_told(self, bench: Bench) -> None:
-        bench.delivery = bench.make(patience=Patience(longest_pause_s=0.2))
+        bench.exporters = bench.make(retry=RetryPolicy(random=lambda: 1.0, longest_pause_s=0.2))
         bench.collector.script(*[BUSY] * 3)
 
         bench.send(LOG)
 
-        assert bench.pauses == pytest.approx([0.1, 0.2, 0.2])
+        assert bench.clock.sleeps == pytest.approx([0.1, 0.2, 0.2])
 
     def test_only_while_a_pause_fits_in_the_deadline(self, bench: Bench) -> None:
         bench.collector.script(then=BUSY)
 
-        assert bench.send(LOG, within_s=0.5) == [Result(LOG, held=LOG)]
-        assert bench.pauses == pytest.approx([0.1, 0.2])
+        assert bench.send(LOG, within_s=0.5) == [ExportResult(LOG, held=LOG)]
+        assert bench.clock.sleeps == pytest.approx([0.1, 0.2])
 
     def test_only_within_the_timeout_of_the_endpoint(self, bench: Bench) -> None:
         endpoint = Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs", timeout_s=0.2)
-        bench.delivery = Delivery(
+        bench.exporters = Exporters(
             {LOGS: endpoint},
             bench.transport,
             bench.clock,
             bench.captured.diagnostics(bench.clock),
-            wait=bench.wait,
         )
         bench.collector.script(then=BUSY)
 
         bench.send(LOG)
 
-        assert sum(bench.pauses) < 0.2
+        assert sum(bench.clock.sleeps) < 0.2
 
     @pytest.mark.parametrize("retry_after", ["2", "Mon, 21 Sep 2026 14:13:22 GMT"])
     def test_when_the_server_says(self, bench: Bench, retry_after: str) -> None:
         assert bench.clock.unix_ns() == 1_790_000_000_000_000_000  # 14:13:20
         bench.collector.script(c.Response(status=429, headers={"Retry-After": retry_after}))
 
-        assert bench.send(LOG) == [Result(LOG, delivered=3)]
-        assert sum(bench.pauses) == pytest.approx(2.0)
+        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
+        assert sum(bench.clock.sleeps) == pytest.approx(2.0)
 
     def test_not_now_if_the_server_says_later_than_the_deadline(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=503, headers={"Retry-After": "30"}))
 
-        assert bench.send(LOG) == [Result(LOG, held=LOG)]
-        assert bench.pauses == []
+        assert bench.send(LOG) == [ExportResult(LOG, held=LOG)]
+        assert bench.clock.sleeps == []
         assert bench.is_left_alone_for(30.0, LOG)
-        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
     def test_after_a_freeze_without_a_failure(self, bench: Bench) -> None:
         bench.send(LOG)
         bench.collector.drop_connections()
 
-        assert bench.send(LOG, within_s=0.09) == [Result(LOG, delivered=3)]
-        assert bench.pauses == []
+        assert bench.send(LOG, within_s=0.09) == [ExportResult(LOG, delivered=3)]
+        assert bench.clock.sleeps == []
 
 
 class TestTooLarge:
@@ -293,7 +290,7 @@ class TestTooLarge:
         whole = batch(LOGS, 9, padding="x" * 100)
         bench.collector.limit_bytes = 400
 
-        assert bench.send(whole) == [Result(whole, delivered=9)]
+        assert bench.send(whole) == [ExportResult(whole, delivered=9)]
         assert [record.time_unix_nano for _, _, record in bench.collector.logs()] == list(range(9))
 
     @pytest.mark.parametrize("signal", SIGNALS)
@@ -301,7 +298,7 @@ class TestTooLarge:
         whole = batch(signal, 4)
         bench.collector.script(then=c.Response(status=413))
 
-        assert bench.send(whole) == [Result(whole, dropped={TOO_LARGE: 4})]
+        assert bench.send(whole) == [ExportResult(whole, dropped={TOO_LARGE: 4})]
         assert bench.statuses() == [413] * 7
         assert bench.captured.lines == [
             f"WARN {bench.collector.endpoint} ({signal}) refused 1 items: 413: status 413"
@@ -311,7 +308,7 @@ class TestTooLarge:
         whole = Batch(LOGS, b"\xff", 4)
         bench.collector.script(c.Raw(data=b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"))
 
-        assert bench.send(whole) == [Result(whole, dropped={TOO_LARGE: 4})]
+        assert bench.send(whole) == [ExportResult(whole, dropped={TOO_LARGE: 4})]
 
     def test_the_limit_is_learned(self, bench: Bench) -> None:
         whole = batch(LOGS, 4, padding="x" * 50_000)
@@ -334,7 +331,7 @@ class TestTooLarge:
         whole = batch(LOGS, 1_000)
         bench.collector.script(then=c.Response(status=413))
 
-        assert bench.send(whole) == [Result(whole, dropped={TOO_LARGE: 1_000})]
+        assert bench.send(whole) == [ExportResult(whole, dropped={TOO_LARGE: 1_000})]
         assert len(bench.collector.requests) < 60
 
     def test_pieces_that_could_not_be_sent_are_held_as_one_batch(self, bench: Bench) -> None:
@@ -364,19 +361,19 @@ class TestHolding:
         bench.collector.listen()
 
         assert bench.is_left_alone_for(1.0, LOG, LOG)
-        assert bench.delivery.is_open(LOGS)
+        assert bench.exporters.is_failing(LOGS)
 
-        assert bench.send(LOG, LOG) == [Result(LOG, delivered=3), Result(LOG, delivered=3)]
-        assert not bench.delivery.is_open(LOGS)
+        assert bench.send(LOG, LOG) == [ExportResult(LOG, delivered=3), ExportResult(LOG, delivered=3)]
+        assert not bench.exporters.is_failing(LOGS)
 
     def test_a_probe_is_a_single_try(self, bench: Bench) -> None:
         bench.collector.script(then=BUSY)
         bench.send(LOG)
         bench.clock.advance(1.0)
-        tries, pauses = len(bench.collector.requests), len(bench.pauses)
+        tries, pauses = len(bench.collector.requests), len(bench.clock.sleeps)
 
-        assert bench.send(LOG, LOG) == [Result(LOG, held=LOG), Result(LOG, held=LOG)]
-        assert (len(bench.collector.requests) - tries, len(bench.pauses) - pauses) == (1, 0)
+        assert bench.send(LOG, LOG) == [ExportResult(LOG, held=LOG), ExportResult(LOG, held=LOG)]
+        assert (len(bench.collector.requests) - tries, len(bench.clock.sleeps) - pauses) == (1, 0)
         assert bench.is_left_alone_for(2.0, LOG)
         bench.send(LOG)
         assert len(bench.collector.requests) - tries == 2
@@ -392,9 +389,9 @@ class TestHolding:
             bench.send(LOG, batch(SPANS, 1))
 
         assert bench.captured.lines == [
-            f"WARN {bench.collector.endpoint} does not take telemetry, which is held: Connection refused; "
-            "next try in 1.0 s",
-            f"INFO {bench.collector.endpoint} answers again",
+            f"WARN {bench.collector.endpoint} does not accept telemetry: Connection refused; "
+            "telemetry is held, next attempt in 1.0 s",
+            f"INFO {bench.collector.endpoint} responds again",
         ]
 
     def test_a_server_that_cannot_be_reached_is_left_alone_by_all_signals(self, bench: Bench) -> None:
@@ -403,34 +400,34 @@ class TestHolding:
 
         batches = [LOG, batch(SPANS, 1), batch(METRICS, 1)]
         assert bench.is_left_alone_for(1.0, *batches)
-        assert bench.send(*batches) == [Result(batch, delivered=batch.items) for batch in batches]
+        assert bench.send(*batches) == [ExportResult(batch, delivered=batch.items) for batch in batches]
 
     def test_one_that_answers_only_by_the_signal_that_it_does_not_take(self, bench: Bench) -> None:
         bench.collector.script(then=c.Response(status=503, path="/v1/metrics"))
         bench.send(batch(METRICS, 1), LOG)
 
-        assert [bench.delivery.is_open(signal) for signal in SIGNALS] == [False, False, True]
-        assert bench.send(LOG) == [Result(LOG, delivered=3)]
+        assert [bench.exporters.is_failing(signal) for signal in SIGNALS] == [False, False, True]
+        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
     def test_a_server_that_is_not_trusted_is_not_asked_twice(self, bench: Bench, tmp_path: Path) -> None:
         with FakeCollector(tls=issue_certificates(tmp_path).server) as collector:
             bench.collector = collector
-            bench.delivery = bench.make()
+            bench.exporters = bench.make()
 
-            assert bench.send(LOG) == [Result(LOG, held=LOG)]
-            assert (collector.connections, bench.pauses) == (1, [])
-            assert bench.delivery.is_open(SPANS)
+            assert bench.send(LOG) == [ExportResult(LOG, held=LOG)]
+            assert (collector.connections, bench.clock.sleeps) == (1, [])
+            assert bench.exporters.is_failing(SPANS)
 
     def test_no_time_is_no_failure(self, bench: Bench) -> None:
-        assert bench.send(LOG, within_s=0) == [Result(LOG, held=LOG)]
+        assert bench.send(LOG, within_s=0) == [ExportResult(LOG, held=LOG)]
         assert bench.collector.connections == 0
-        assert not bench.delivery.is_open(LOGS)
+        assert not bench.exporters.is_failing(LOGS)
 
     def test_the_last_chance_is_taken_whatever_was_before(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=503, headers={"Retry-After": "600"}), BUSY)
         bench.send(LOG)
 
-        assert bench.send(LOG, is_last_chance=True) == [Result(LOG, delivered=3)]
+        assert bench.send(LOG, is_last_chance=True) == [ExportResult(LOG, delivered=3)]
         assert bench.statuses() == [503, 503, 200]
 
 
@@ -441,32 +438,32 @@ class TestTime:
         bench.collector.script(then=c.Hang())
         started_s = Clock().monotonic_s()
 
-        result = bench.delivery.send(LOG, Deadline.after(0.1, Clock()))
+        result = bench.exporters.send(LOG, Deadline.after(0.1, Clock()))
 
-        assert result == Result(LOG, held=LOG)
+        assert result == ExportResult(LOG, held=LOG)
         assert 0.1 <= Clock().monotonic_s() - started_s < 0.5
-        assert [bench.delivery.is_open(signal) for signal in SIGNALS] == [True, False, False]
+        assert [bench.exporters.is_failing(signal) for signal in SIGNALS] == [True, False, False]
 
     def test_hurry_ends_a_pause(self, bench: Bench) -> None:
         clock = Clock()
         bench.collector.script(then=c.Response(status=503, headers={"Retry-After": "8"}))
-        delivery = Delivery(
+        exporters = Exporters(
             {LOGS: Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs")},
             bench.transport,
             clock,
             bench.captured.diagnostics(clock),
         )
-        results: list[Result] = []
+        results: list[ExportResult] = []
         sending = threading.Thread(
-            target=lambda: results.append(delivery.send(LOG, Deadline.after(60, clock)))
+            target=lambda: results.append(exporters.send(LOG, Deadline.after(60, clock)))
         )
         sending.start()
         bench.collector.wait_for(lambda: bench.collector.requests, 5)
 
-        delivery.hurry(Deadline.after(0, clock))
+        exporters.hurry(Deadline.after(0, clock))
         sending.join(5)
 
-        assert results == [Result(LOG, held=LOG)]
+        assert results == [ExportResult(LOG, held=LOG)]
 
 
 _STEPS = st.sampled_from(

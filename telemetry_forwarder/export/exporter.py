@@ -1,0 +1,242 @@
+"""Exports batches to the endpoint of their signal, with retries and splitting, and never past a deadline."""
+
+import sys
+from collections.abc import Mapping
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import NamedTuple
+
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.core.batch import Batch
+from telemetry_forwarder.core.frozen import frozen
+from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.export.circuit_breaker import CircuitBreaker
+from telemetry_forwarder.export.responses import PartialSuccess, describe, partial_success, secret_values
+from telemetry_forwarder.export.retry import EndpointHealth, RetryPolicy, is_retryable
+from telemetry_forwarder.export.splitting import halves, joined
+from telemetry_forwarder.transport.attempt import SLICE_S
+from telemetry_forwarder.transport.client import Transport
+from telemetry_forwarder.transport.outcome import Response
+
+NO_ENDPOINT = "no endpoint"
+TOO_LARGE = "too large"
+_NONE: Mapping[str, int] = MappingProxyType({})
+_CONTENT_TOO_LARGE = 413
+# A smaller limit is not remembered: one odd response would have all later batches cut into single items.
+_LEAST_LIMIT_BYTES = 65_536
+_MOST_TOO_LARGE = 16
+
+
+@frozen
+class ExportResult:
+    """The result for each item of a batch: items = delivered + rejected + all dropped + items of *held*."""
+
+    batch: Batch
+    """As it was passed to `send`."""
+    delivered: int = 0
+    rejected: int = 0
+    """By the endpoint, which accepted the others: not to be sent again."""
+    dropped: Mapping[str, int] = _NONE
+    """Items by reason."""
+    held: Batch | None = None
+    """The items that are still to be sent; the batch itself if that is all of them."""
+
+
+class _Refused(NamedTuple):
+    reason: str
+
+
+class _Unsent(Enum):
+    TOO_LARGE = auto()
+    UNAVAILABLE = auto()
+
+
+class Exporters:
+    """The exporter of each signal. `send` is for one thread at a time per signal, all else for any thread.
+
+    An endpoint that failed in all attempts of a request is left alone for 1 s at first, up to 60 s: its
+    batches are held without a request. After that time one request of each signal probes it.
+    """
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        transport: Transport,
+        clock: Clock,
+        log: Diagnostics,
+        *,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        retry = retry or RetryPolicy()
+        servers: dict[str, CircuitBreaker] = {}
+        self._transport = transport
+        self._exporters: dict[str, Exporter] = {}
+        for signal, endpoint in endpoints.items():
+            server = servers.setdefault(endpoint.origin, retry.circuit_breaker(clock))
+            health = EndpointHealth(endpoint, log, server=server, signal=retry.circuit_breaker(clock))
+            self._exporters[signal] = Exporter(endpoint, transport, health, retry=retry, clock=clock, log=log)
+
+    def is_failing(self, signal: str) -> bool:
+        """Return whether the endpoint of *signal* has failed and not accepted anything since."""
+        return self._exporters[signal].is_failing
+
+    def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool = False) -> ExportResult:
+        """Send *batch* and return its result. Blocks until *deadline* at most.
+
+        With *is_last_chance* the endpoint is tried even if it is to be left alone.
+        """
+        exporter = self._exporters.get(batch.signal)
+        if exporter is None:
+            return ExportResult(batch, dropped={NO_ENDPOINT: batch.items})
+        return exporter.send(batch, deadline, is_last_chance=is_last_chance)
+
+    def hurry(self, deadline: Deadline) -> None:
+        """End everything by *deadline* from now on, running requests included. For any thread."""
+        self._transport.hurry(deadline)
+
+    def close(self) -> None:
+        """Close the idle connections. No request may be running."""
+        self._transport.close()
+
+
+class Exporter:
+    """Sends the batches of one signal."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        transport: Transport,
+        health: EndpointHealth,
+        *,
+        retry: RetryPolicy,
+        clock: Clock,
+        log: Diagnostics,
+    ) -> None:
+        self._endpoint = endpoint
+        self._secrets = secret_values(endpoint)
+        self._transport = transport
+        self._health = health
+        self._retry = retry
+        self._clock = clock
+        self._log = log
+        self._name = f"{endpoint.origin} ({endpoint.signal})"
+        self._too_large_bytes = sys.maxsize
+        """The size of the smallest body that was too large: no larger one is tried."""
+
+    @property
+    def is_failing(self) -> bool:
+        return self._health.is_failing
+
+    def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool) -> ExportResult:
+        """As `Exporters.send`."""
+        if self._health.hold_s() and not is_last_chance:
+            return ExportResult(batch, held=batch)
+        is_probe = self._health.is_failing and not is_last_chance
+        attempts = 1 if is_probe else self._retry.max_attempts
+        return self._send_parts(batch, deadline.within(self._endpoint.timeout_s), attempts)
+
+    def _send_parts(self, batch: Batch, deadline: Deadline, attempts: int) -> ExportResult:
+        counts = _Counts()
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            match self._send_request(part, deadline, attempts):
+                case PartialSuccess(rejected):
+                    counts.delivered += part.items - rejected
+                    counts.rejected += rejected
+                case _Refused(reason):
+                    counts.drop(part.items, reason)
+                case _Unsent.TOO_LARGE:
+                    waiting += reversed(_split(part, counts))
+                case _Unsent.UNAVAILABLE:
+                    return counts.result(batch, held=joined([part, *reversed(waiting)]))
+        return counts.result(batch)
+
+    def _send_request(
+        self, batch: Batch, deadline: Deadline, max_attempts: int
+    ) -> PartialSuccess | _Refused | _Unsent:
+        """Send one request, repeated while that may help and time is left."""
+        if len(batch.body) >= self._too_large_bytes and batch.items > 1:
+            return _Unsent.TOO_LARGE
+        if self._transport.left_s(deadline) == 0.0:
+            return _Unsent.UNAVAILABLE
+        packed = self._transport.packed(self._endpoint, batch.body)
+        attempts = 0
+        while True:
+            attempts += 1
+            outcome = self._transport.send(self._endpoint, packed, deadline)
+            if isinstance(outcome, Response) and not is_retryable(outcome):
+                self._health.succeeded()
+                return self._judge(batch, outcome)
+            pause_s = self._retry.pause_s(outcome, attempts, self._clock)
+            if attempts == max_attempts or pause_s >= self._transport.left_s(deadline):
+                self._health.failed(outcome, self._clock.unix_ns(), self._secrets)
+                return _Unsent.UNAVAILABLE
+            self._pause(pause_s, deadline)
+
+    def _pause(self, seconds: float, deadline: Deadline) -> None:
+        end = Deadline.after(seconds, self._clock)
+        # In slices: `hurry` may shorten the time from another thread.
+        while left_s := min(end.left_s(), self._transport.left_s(deadline)):
+            self._clock.sleep(min(left_s, SLICE_S))
+
+    def _judge(self, batch: Batch, response: Response) -> PartialSuccess | _Refused | _Unsent:
+        if 200 <= response.status < 300:
+            success = partial_success(batch, response, self._secrets)
+            self._log_success(batch, success, response.status)
+            return success
+        is_too_large = response.status == _CONTENT_TOO_LARGE
+        if is_too_large:
+            self._too_large_bytes = max(_LEAST_LIMIT_BYTES, min(self._too_large_bytes, len(batch.body)))
+            if batch.items > 1:
+                return _Unsent.TOO_LARGE
+        self._log.warn(
+            f"{self._name} refused {batch.items} items: {describe(response, self._secrets)}",
+            once_a_minute=f"refused {self._endpoint.url} {response.status}",
+        )
+        return _Refused(TOO_LARGE if is_too_large else f"status {response.status}")
+
+    def _log_success(self, batch: Batch, success: PartialSuccess, status: int) -> None:
+        if success.rejected or success.message:
+            self._log.warn(
+                f"{self._name} rejected {success.rejected} of {batch.items} items: {success.message}",
+                once_a_minute=f"rejected {self._endpoint.url}",
+            )
+        elif success.foreign_type:
+            self._log.warn(
+                f"{self._endpoint.origin} responded with {status} and {success.foreign_type}: "
+                "check that this is an OTLP endpoint",
+                once_a_minute=f"foreign {self._endpoint.origin}",
+            )
+        elif not success.is_readable:
+            self._log.debug(
+                lambda: f"{self._name} accepted {batch.items} items, but its response is not an OTLP message"
+            )
+
+
+class _Counts:
+    """The counts of an `ExportResult` while its requests are sent."""
+
+    __slots__ = ("delivered", "dropped", "rejected")
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.rejected = 0
+        self.dropped: dict[str, int] = {}
+
+    def drop(self, items: int, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + items
+
+    def result(self, batch: Batch, held: Batch | None = None) -> ExportResult:
+        return ExportResult(batch, self.delivered, self.rejected, self.dropped, held)
+
+
+def _split(batch: Batch, counts: _Counts) -> tuple[Batch, ...]:
+    """Return the halves of a batch that was too large; none if it is dropped instead."""
+    # An endpoint that accepts not even single items will accept none of a thousand either.
+    is_hopeless = counts.dropped.get(TOO_LARGE, 0) >= _MOST_TOO_LARGE and not counts.delivered
+    parts = None if is_hopeless else halves(batch)
+    if parts is None:
+        counts.drop(batch.items, TOO_LARGE)
+    return parts or ()

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from tests.docs.pages import DOCS, README, links, rows
-from tests.support.paths import PRODUCT, PROJECT
+from tests.support.paths import PRODUCT, PROJECT, TESTS
 
 _PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
@@ -54,6 +54,14 @@ def test_package_table_has_every_package() -> None:
     named = [row[0].strip("`") for row in rows(README, "## How it works")]
 
     assert sorted(named) == sorted(packages)
+
+
+def test_last_line_of_the_demo_is_what_it_prints() -> None:
+    last = re.search(r"^Lambda delivered .*$", README.read_text(), re.MULTILINE)
+
+    assert last
+    for fragment in re.split(r"[0-9]+", last[0]):
+        assert fragment in (TESTS / "demo.py").read_text()
 
 
 def test_every_page_is_linked() -> None:

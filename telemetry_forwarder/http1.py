@@ -1,8 +1,7 @@
-"""HTTP/1.1 framing: bytes in, messages out, whichever way they were cut. Pure; no I/O.
+"""Reads HTTP/1.1 messages from the bytes of a connection, however they were divided. Pure; no I/O.
 
-Serves both doors to Lambda: its answers (`lambda_api`) and its posts (`listener`). Imported before `register`,
-so it leans on nothing. A body is delimited by Content-Length or by chunks, as requests are and as the Runtime
-API's answers are; without either there is none. https://www.rfc-editor.org/rfc/rfc9112
+For Lambda's responses (`lambda_api`) and its posts (`listener`). Imported before `register`: imports next to nothing.
+A body has a Content-Length or comes in chunks, or there is none. https://www.rfc-editor.org/rfc/rfc9112
 """
 
 from telemetry_forwarder.errors import MessageError
@@ -14,12 +13,12 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES = 65_536
 _VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
 _TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~")
-_FIRST = _TOKEN | {"\r", "\n"}
+_FIRST = frozenset("".join(_TOKEN).encode() + b"\r\n")
 _HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 
 
 class Message:
-    """A request or an answer, whole. Header names are in lower case."""
+    """A complete request or response. Header names are in lower case."""
 
     __slots__ = ("body", "headers", "start_line")
 
@@ -30,10 +29,10 @@ class Message:
 
     @property
     def status(self) -> int:
-        """The status of an answer; raises `MessageError` if this is none."""
+        """The status of a response; raises `MessageError` if this is a request."""
         version, _, rest = self.start_line.partition(" ")
         if version not in _VERSIONS:
-            raise MessageError(400, "not the status line of an HTTP answer")
+            raise MessageError(400, "not the status line of an HTTP response")
         return int(rest[:3])
 
     @property
@@ -44,42 +43,109 @@ class Message:
         return "close" in connection or (is_old and "keep-alive" not in connection)
 
 
-class MessageReader:
-    """Takes the bytes of one connection, in any pieces, and gives the messages in them.
+class Buffer:
+    """The bytes that were received and not read yet.
 
-    Holds at most one head and one body of *max_body_bytes*, beside what one `feed` brings.
+    Each step of reading is a generator that yields None as long as bytes are missing, here and in the readers.
+    Raises `MessageError` if the lines of one head are longer than `MAX_HEAD_BYTES`.
     """
 
-    __slots__ = (
-        "_buffer",
-        "_chunks_bytes",
-        "_head_bytes_left",
-        "_max_body_bytes",
-        "_reading",
-        "expects_continue",
-    )
+    __slots__ = ("_bytes", "_line_bytes_left")
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._line_bytes_left = MAX_HEAD_BYTES
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def add(self, received: bytes) -> None:
+        self._bytes += received
+
+    def first_bytes(self, count: int) -> "Generator[None, None, bytearray]":
+        """Wait for at least one byte; return up to *count*, and leave them in the buffer."""
+        while not self._bytes:
+            yield None
+        return self._bytes[:count]
+
+    def take_whole_head(self) -> list[str]:
+        """Take a head that is complete and regular, and return its lines; else take nothing and return []."""
+        end = self._bytes.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
+        if end < 1:
+            return []
+        head = self._bytes[:end].decode("latin-1")
+        lines = head.split("\r\n")
+        is_odd = head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1 or "\0" in head
+        if is_odd or not _is_start_line(lines[0]):
+            return []
+        del self._bytes[: end + 4]
+        return lines
+
+    def begin_lines(self) -> None:
+        """Permit `MAX_HEAD_BYTES` of lines from here on."""
+        self._line_bytes_left = MAX_HEAD_BYTES
+
+    def take_line(self) -> "Generator[None, None, str]":
+        r"""Take the next line; return it without its CRLF. Raises `MessageError` if it contains \r, \n or \0.
+
+        Two readers that disagree on where a line ends make request smuggling possible: RFC 9112, 11.2.
+        """
+        line = yield from self.take_to_newline()
+        if line[-2:] != b"\r\n" or b"\r" in line[:-2] or b"\0" in line:
+            raise MessageError(400, "a line that does not end with CRLF alone")
+        return line[:-2].decode("latin-1")
+
+    def take_to_newline(self) -> "Generator[None, None, bytes]":
+        """Take everything up to the next newline, and that."""
+        searched = 0
+        while (at := self._bytes.find(b"\n", searched)) < 0:
+            searched = len(self._bytes)
+            self._refuse_beyond(searched)
+            yield None
+        self._refuse_beyond(at)
+        self._line_bytes_left -= at + 1
+        return (yield from self.take_exactly(at + 1))
+
+    def take_exactly(self, count: int) -> "Generator[None, None, bytes]":
+        while len(self._bytes) < count:
+            yield None
+        with memoryview(self._bytes) as view:
+            taken = bytes(view[:count])
+        del self._bytes[:count]
+        return taken
+
+    def _refuse_beyond(self, count: int) -> None:
+        if count >= self._line_bytes_left:
+            raise MessageError(431, "the head is too large")
+
+
+class MessageReader:
+    """Reads the messages of one connection. Strict: ambiguous bytes are an error.
+
+    Holds at most one head and one body of *max_body_bytes*, and what one `feed` adds.
+    """
+
+    __slots__ = ("_buffer", "_chunks_bytes", "_max_body_bytes", "_reading", "expects_continue")
 
     def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
-        self._head_bytes_left = 0
-        self._buffer = bytearray()
+        self._buffer = Buffer()
         self._chunks_bytes = 0
         self._reading = self._read_message()
         self.expects_continue = False
-        """Whether the sender waits for `100 Continue` before it sends the body. Whoever answers it resets it."""
+        """Whether the sender waits for `100 Continue` before it sends the body. Reset it when that is sent."""
 
     @property
     def held_bytes(self) -> int:
-        """What has been received of a message that is not whole."""
+        """Bytes received of a message that is not complete."""
         return len(self._buffer) + self._chunks_bytes
 
     def feed(self, received: bytes) -> "Iterator[Message]":
-        """Take what was received; give the messages that it completes, each as soon as it is whole.
+        """Add what was received; return the messages that it completes, each as soon as it is complete.
 
-        Raises `MessageError`, with the status to answer, on what is no message or too large for us. After that
-        the connection is of no use.
+        Raises `MessageError` if it is not HTTP or too large. After that the connection cannot be used.
         """
-        self._buffer += received
+        self._buffer.add(received)
         return self._messages()
 
     def _messages(self) -> "Iterator[Message]":
@@ -87,113 +153,63 @@ class MessageReader:
             self._reading = self._read_message()
             yield message
 
-    # The steps below are generators: each yields None while the bytes it needs are not there yet.
-
     def _read_message(self) -> "Generator[Message | None]":
         start_line, headers = yield from self._read_head()
-        length = _body_length(headers)
-        if length > self._max_body_bytes:
+        if (length := _body_length(headers)) > self._max_body_bytes:
             raise MessageError(413, f"a body of {length} bytes is larger than {self._max_body_bytes}")
         self.expects_continue = headers.get("expect", "").lower() == "100-continue"
-        body = (yield from self._read_chunks()) if length < 0 else (yield from self._exactly(length))
+        body = yield from (self._read_chunks() if length < 0 else self._buffer.take_exactly(length))
         self.expects_continue = False
         yield Message(start_line, headers, body)
 
     def _read_head(self) -> "Generator[None, None, tuple[str, dict[str, str]]]":
-        while not self._buffer:
-            yield None
-        lines = self._whole_head() or (yield from self._head_by_lines())
+        yield from self._expect_message()
+        lines = self._buffer.take_whole_head() or (yield from self._head_by_lines())
         headers: dict[str, str] = {}
         for line in lines[1:]:
             _add_header(headers, line)
         return lines[0], headers
 
-    def _whole_head(self) -> list[str]:
-        """The lines of a head that is there in one piece, with nothing odd about it; else none, and none is taken."""
-        end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
-        if end < 1:
-            return []
-        head = self._buffer[:end].decode("latin-1")
-        lines = head.split("\r\n")
-        is_odd = head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1 or "\0" in head
-        if is_odd or not _is_start_line(lines[0]):
-            return []
-        del self._buffer[: end + 4]
-        return lines
-
     def _head_by_lines(self) -> "Generator[None, None, list[str]]":
-        self._head_bytes_left = MAX_HEAD_BYTES
-        yield from self._refuse_what_cannot_begin_a_message()
-        # Empty lines before a message are forgiven: RFC 9112, 2.2.
-        while not (start_line := (yield from self._line())):
-            yield from self._refuse_what_cannot_begin_a_message()
+        self._buffer.begin_lines()
+        # Empty lines before a message are ignored: RFC 9112, 2.2.
+        while not (start_line := (yield from self._buffer.take_line())):
+            yield from self._expect_message()
         if not _is_start_line(start_line):
             raise MessageError(400, "not HTTP/1.1")
         lines = [start_line]
-        while line := (yield from self._line()):
+        while line := (yield from self._buffer.take_line()):
             lines.append(line)
         return lines
 
-    def _refuse_what_cannot_begin_a_message(self) -> "Generator[None]":
-        # A TLS client says hello and then waits for us: there may never be an end of its first line.
-        while not self._buffer:
-            yield None
-        if chr(self._buffer[0]) not in _FIRST:
+    def _expect_message(self) -> "Generator[None]":
+        # A TLS client sends its hello and then waits for us: its first line may never end.
+        if (yield from self._buffer.first_bytes(1))[0] not in _FIRST:
             raise MessageError(400, "not HTTP")
 
     def _read_chunks(self) -> "Generator[None, None, bytes]":
         body = bytearray()
-        while size := chunk_size((yield from self._chunk_line())):
+        while size := (yield from take_chunk_size(self._buffer)):
             if len(body) + size > self._max_body_bytes:
                 raise MessageError(413, f"the body is larger than {self._max_body_bytes} bytes")
-            body += yield from self._exactly(size)
+            body += yield from self._buffer.take_exactly(size)
             self._chunks_bytes = len(body)
-            if (yield from self._chunk_line()):
-                raise MessageError(400, "a chunk that is longer than it says")
-        self._head_bytes_left = MAX_HEAD_BYTES
-        while (yield from self._line()):
-            pass  # Trailer fields: none of them concerns us.
+            if (yield from self._buffer.take_line()):
+                raise MessageError(400, "a chunk is longer than its size")
+        while (yield from self._buffer.take_line()):
+            pass  # The trailer fields.
         self._chunks_bytes = 0
         return bytes(body)
 
-    def _chunk_line(self) -> "Generator[None, None, str]":
-        self._head_bytes_left = MAX_HEAD_BYTES
-        return (yield from self._line())
 
-    def _line(self) -> "Generator[None, None, str]":
-        """The next line, without its end. A newline alone is no end, nor is anything else of that kind a part.
-
-        Two readers that disagree on where a line ends is how requests are smuggled: RFC 9112, 11.2.
-        """
-        line = yield from self._up_to_newline()
-        if line[-2:] != b"\r\n" or b"\r" in line[:-2] or b"\0" in line:
-            raise MessageError(400, "a line that does not end as HTTP's do")
-        return line[:-2].decode("latin-1")
-
-    def _up_to_newline(self) -> "Generator[None, None, bytes]":
-        searched = 0
-        while (at := self._buffer.find(b"\n", searched)) < 0:
-            searched = len(self._buffer)
-            self._refuse_beyond(searched)
-            yield None
-        self._refuse_beyond(at)
-        self._head_bytes_left -= at + 1
-        return self._take(at + 1)
-
-    def _exactly(self, count: int) -> "Generator[None, None, bytes]":
-        while len(self._buffer) < count:
-            yield None
-        return self._take(count)
-
-    def _take(self, count: int) -> bytes:
-        with memoryview(self._buffer) as view:
-            taken = bytes(view[:count])
-        del self._buffer[:count]
-        return taken
-
-    def _refuse_beyond(self, count: int) -> None:
-        if count >= self._head_bytes_left:
-            raise MessageError(431, "the head is too large")
+def take_chunk_size(buffer: Buffer) -> "Generator[None, None, int]":
+    """Take the line before a chunk and return its size. Permits the lines after the chunk, too."""
+    buffer.begin_lines()
+    digits = (yield from buffer.take_line()).partition(";")[0].strip(" \t")
+    if not digits or len(digits) > 16 or not _HEX_DIGITS.issuperset(digits.encode("latin-1")):
+        raise MessageError(400, "not the size of a chunk")
+    buffer.begin_lines()
+    return int(digits, 16)
 
 
 def _is_start_line(line: str) -> bool:
@@ -207,7 +223,7 @@ def _is_start_line(line: str) -> bool:
 
 def _add_header(headers: dict[str, str], line: str) -> None:
     name, colon, value = line.partition(":")
-    # Also refuses a space before the colon, and a line that continues the one before: RFC 9112, 5.1 and 5.2.
+    # Also refuses a space before the colon, and a folded line: RFC 9112, 5.1 and 5.2.
     if not colon or not name or not _TOKEN.issuperset(name):
         raise MessageError(400, "a header line without a name")
     name, value = name.lower(), value.strip(" \t")
@@ -220,22 +236,15 @@ def _add_header(headers: dict[str, str], line: str) -> None:
 
 
 def _body_length(headers: dict[str, str]) -> int:
-    """Bytes of the body; -1 if it comes in chunks."""
+    """Return the length of the body in bytes; -1 if it comes in chunks."""
     encoding, length = headers.get("transfer-encoding"), headers.get("content-length")
     if encoding is not None:
-        # Both at once is how requests are smuggled: RFC 9112, 6.3.
+        # Both headers at once make request smuggling possible: RFC 9112, 6.3.
         if encoding.lower() != "chunked" or length is not None:
-            raise MessageError(400, "a transfer encoding that we do not take")
+            raise MessageError(400, "a transfer encoding that is not supported")
         return -1
     if length is None:
         return 0
     if not (length.isascii() and length.isdigit() and len(length) < 16):
         raise MessageError(400, "Content-Length is not a number")
     return int(length)
-
-
-def chunk_size(line: str) -> int:
-    digits = line.partition(";")[0].strip(" \t")
-    if not digits or len(digits) > 16 or not _HEX_DIGITS.issuperset(digits.encode("latin-1")):
-        raise MessageError(400, "not the size of a chunk")
-    return int(digits, 16)

@@ -129,12 +129,12 @@ def _read(stream: Stream, attempt: Attempt) -> tuple[Message, bool]:
             received = stream.read(_RECEIVED_BYTES, attempt)
             if not received:
                 raise BrokenError("closed before an answer")
-            answer = next(reader.feed(received), None)
+            answer = reader.feed(received)
     except MessageError as exc:
         failure = BrokenError(str(exc))
     except ForwarderError as exc:
         failure = exc
-    answer = answer or reader.so_far()
+    answer = answer or reader.received_part()
     if answer is None:
         raise failure
     return answer, reader.is_last

@@ -1,127 +1,135 @@
-"""Reads the answer to one request, as far as it comes. Pure; no I/O.
+"""Reads the response to one request, as far as it is received. Pure; no I/O.
 
-As lenient as `http1` is strict: an endpoint that says 200 has taken what it was given, however odd the rest of its
-answer is, and would get all of it again if that counted as no answer. Nobody else reads from the connection, so to read
-an answer wrongly costs at most its body. After anything odd the connection is not used again.
+As lenient as `http1.MessageReader` is strict: an endpoint that responds 200 has accepted the request, however odd the
+rest of its response is, and would receive it again if that counted as no response. Nothing else reads from the
+connection, so a misread response costs at most its body. After anything odd the connection is not used again.
 """
 
 import re
 from collections.abc import Generator
 
 from telemetry_forwarder.errors import MessageError
-from telemetry_forwarder.http1 import MAX_HEAD_BYTES, Message, MessageReader, chunk_size
+from telemetry_forwarder.http1 import Buffer, Message, take_chunk_size
 
 _PREFIX = b"HTTP/"
 _STATUS_LINE = re.compile(r"HTTP/(\d\.\d) +([1-9]\d\d)(?!\d).*", re.ASCII)
 _LENGTH = re.compile(r"(\d{1,15})(?:[ \t]*,[ \t]*\1)*", re.ASCII)
-_SWITCHES = 101
-# They have no body, whatever their head says: RFC 9112, 6.3.
+_SWITCHING_PROTOCOLS = 101
+# These have no body, whatever their head contains: RFC 9112, 6.3.
 _WITHOUT_BODY = frozenset({204, 304})
 
 
-class ResponseReader(MessageReader):
-    """Takes the bytes of one answer, in any pieces. Those before it that only announce it are passed over.
+class ResponseReader:
+    """Reads one response, and skips the interim responses before it.
 
-    Without a length its body ends with the connection. Of a body that is longer than wanted, the beginning is read.
+    Without a length the body ends with the connection. Of a longer body only *max_body_bytes* are read.
     """
 
-    __slots__ = ("_body", "_head", "is_last")
+    __slots__ = ("_body", "_buffer", "_head", "_max_body_bytes", "_reading", "is_last")
 
     def __init__(self, max_body_bytes: int) -> None:
-        super().__init__(max_body_bytes)
+        self._max_body_bytes = max_body_bytes
+        self._buffer = Buffer()
         self._head: Message | None = None
         self._body = bytearray()
+        self._reading = self._read()
         self.is_last = True
-        """Whether the connection is of no use for another request."""
+        """Whether the connection cannot be used for another request."""
 
-    def so_far(self) -> Message | None:
-        """The answer, now that nothing more comes, with as much of it as came; None where there is no status."""
-        return None if self._head is None else self._answer(self._head)
+    def feed(self, received: bytes) -> Message | None:
+        """Add what was received; return the response when it is complete. Raises `MessageError`."""
+        self._buffer.add(received)
+        return next(self._reading)
 
-    def _answer(self, head: Message) -> Message:
-        return Message(head.start_line, head.headers, bytes(self._body))
+    def received_part(self) -> Message | None:
+        """Return the response with as much of it as was received; None if its status was not."""
+        head = self._head
+        return head and Message(head.start_line, head.headers, bytes(self._body))
 
-    def _read_message(self) -> Generator[Message | None]:
-        is_final = False
-        while not is_final:
-            while not self._buffer:
-                yield None
-            # Nearly always it is there in one piece.
-            lines = self._whole_head()
+    def _read(self) -> Generator[Message | None]:
+        head = yield from self._read_head()
+        is_usable = head.status in _WITHOUT_BODY or (yield from self._read_body(head.headers))
+        self.is_last = not is_usable or head.wants_close or len(self._buffer) > 0
+        yield self.received_part()
+
+    def _read_head(self) -> Generator[None, None, Message]:
+        """Read up to the end of the head that is not an interim response's."""
+        while True:
+            yield from self._buffer.first_bytes(1)
+            # Nearly always the head is received as a whole.
+            lines = self._buffer.take_whole_head()
             head = _status(lines[0] if lines else (yield from self._status_line()))
-            is_final = head.status >= 200 or head.status == _SWITCHES
+            is_final = head.status >= 200 or head.status == _SWITCHING_PROTOCOLS
             if is_final:
-                # From here on there is an answer, whatever happens.
+                # Kept before the rest is read: whatever that contains, the status is known.
                 self._head = head
             name = ""
             for line in lines[1:]:
                 name = _add_header(head.headers, line, name)
             while not lines and (line := (yield from self._loose_line())):
                 name = _add_header(head.headers, line, name)
-        goes_on = head.status in _WITHOUT_BODY or (yield from self._read_body(head.headers))
-        self.is_last = not goes_on or head.wants_close or bool(self._buffer)
-        yield self._answer(head)
+            if is_final:
+                return head
 
     def _status_line(self) -> Generator[None, None, str]:
-        self._head_bytes_left = MAX_HEAD_BYTES
+        self._buffer.begin_lines()
         line = ""
         while not line:
-            while not self._buffer:
-                yield None
-            # What is no HTTP may have no end of a line.
-            if self._buffer[0] not in b"\r\n" and not _PREFIX.startswith(self._buffer[: len(_PREFIX)]):
+            first = yield from self._buffer.first_bytes(len(_PREFIX))
+            # Something else than HTTP may have no end of a line.
+            if first[0] not in b"\r\n" and not _PREFIX.startswith(first):
                 raise MessageError(400, "not HTTP")
             line = yield from self._loose_line()
         return line
 
     def _loose_line(self) -> Generator[None, None, str]:
-        """The next line, which a newline ends."""
-        return (yield from self._up_to_newline()).decode("latin-1").rstrip("\r\n")
+        """Read a line that may end without a carriage return."""
+        return (yield from self._buffer.take_to_newline()).decode("latin-1").rstrip("\r\n")
 
     def _read_body(self, headers: dict[str, str]) -> Generator[None, None, bool]:
-        """Read it; gives whether the connection goes on behind it."""
+        """Read the body; return whether the connection can be used again."""
         coding = headers.get("transfer-encoding", "").lower()
         length = _LENGTH.fullmatch(headers.get("content-length", ""))
         if coding.endswith("chunked"):
-            # Both at once is how requests are smuggled: RFC 9112, 6.3.
-            return (
-                (yield from self._read_pieces()) and coding == "chunked" and "content-length" not in headers
-            )
+            is_whole = yield from self._read_chunks()
+            # Both headers at once make request smuggling possible: RFC 9112, 6.3.
+            return is_whole and coding == "chunked" and "content-length" not in headers
         if coding or length is None:
-            yield from self._read_piece(self._max_body_bytes)
+            yield from self._read_block(self._max_body_bytes)
             return False
-        yield from self._read_piece(int(length[1]))
+        yield from self._read_block(int(length[1]))
         return int(length[1]) <= self._max_body_bytes
 
-    def _read_pieces(self) -> Generator[None, None, bool]:
-        while size := chunk_size((yield from self._chunk_line())):
-            yield from self._read_piece(size)
-            if len(self._body) == self._max_body_bytes or (yield from self._chunk_line()):
+    def _read_chunks(self) -> Generator[None, None, bool]:
+        """Read a chunked body; return whether it was read to its end."""
+        while size := (yield from take_chunk_size(self._buffer)):
+            yield from self._read_block(size)
+            if len(self._body) == self._max_body_bytes or (yield from self._buffer.take_line()):
                 return False
-        while (yield from self._line()):
-            pass  # Trailer fields: none of them concerns us.
+        while (yield from self._buffer.take_line()):
+            pass  # The trailer fields.
         return True
 
-    def _read_piece(self, size: int) -> Generator[None]:
+    def _read_block(self, size: int) -> Generator[None]:
         end = min(len(self._body) + size, self._max_body_bytes)
         while len(self._body) < end:
-            while not self._buffer:
-                yield None
-            self._body += self._take(min(end - len(self._body), len(self._buffer)))
+            yield from self._buffer.first_bytes(1)
+            count = min(end - len(self._body), len(self._buffer))
+            self._body += yield from self._buffer.take_exactly(count)
 
 
 def _status(line: str) -> Message:
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise MessageError(400, "not HTTP")
-    # Of any other version we do not know when it closes a connection.
+    # Other versions have other rules on when a connection is closed: 1.0 closes it unless told otherwise.
     return Message(f"HTTP/{'1.1' if match[1] == '1.1' else '1.0'} {match[2]}", {}, b"")
 
 
 def _add_header(headers: dict[str, str], line: str, last_name: str) -> str:
-    """Add what *line* says; gives the name that a line which goes on would go on with."""
+    """Add one header line; return the name that a folded continuation would extend."""
     if line[0] in " \t":
-        # As it was allowed to: RFC 9112, 5.2.
+        # Obsolete, but some servers send it: RFC 9112, 5.2.
         headers[last_name] = f"{headers.get(last_name, '')} {line.strip()}"
         return last_name
     name, _, value = line.partition(":")

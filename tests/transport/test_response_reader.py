@@ -29,8 +29,8 @@ def read(*pieces: bytes) -> Parts | None:
     reader = ResponseReader(LIMIT)
     for piece in pieces:
         if piece == ENDED:
-            return parts(reader.so_far(), reader)
-        if answer := next(reader.feed(piece), None):
+            return parts(reader.received_part(), reader)
+        if answer := reader.feed(piece):
             return parts(answer, reader)
     return None
 
@@ -136,9 +136,9 @@ def test_status_is_known_where_the_head_has_no_end() -> None:
     reader = ResponseReader(LIMIT)
 
     with pytest.raises(MessageError):
-        next(reader.feed(b"HTTP/1.1 429 No\r\nRetry-After: 3\r\nX: " + b"x" * 70_000), None)
+        reader.feed(b"HTTP/1.1 429 No\r\nRetry-After: 3\r\nX: " + b"x" * 70_000)
 
-    answer = reader.so_far()
+    answer = reader.received_part()
     assert answer is not None
     assert (answer.status, answer.headers, reader.is_last) == (429, {"retry-after": "3"}, True)
 
@@ -147,9 +147,9 @@ def test_status_is_known_where_the_body_is_nonsense() -> None:
     reader = ResponseReader(LIMIT)
 
     with pytest.raises(MessageError):
-        next(reader.feed(IN_CHUNKS.replace(b"2;x=y", b"nonsense")), None)
+        reader.feed(IN_CHUNKS.replace(b"2;x=y", b"nonsense"))
 
-    assert parts(reader.so_far(), reader) == (503, b"hel", True)
+    assert parts(reader.received_part(), reader) == (503, b"hel", True)
 
 
 @given(

@@ -46,11 +46,10 @@ class Network:
 class Stream:
     """A connection, plain or with TLS."""
 
-    def __init__(self, connection: socket.socket, *, is_encrypted: bool = False) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         # Whatever waits has an attempt whose time it is.
         connection.setblocking(False)
         self._socket = connection
-        self._is_encrypted = is_encrypted
         self._unsent = bytearray()
         self._has_lost_some = False
         self._timeout_s = 0.0
@@ -88,7 +87,7 @@ class Stream:
     def _send_unsent(self, attempt: Attempt) -> None:
         with memoryview(self._unsent) as unsent:
             try:
-                sent = self._sent_at_once(unsent, attempt)
+                sent = 0
                 while sent < len(unsent):
                     self._limit_wait(attempt)
                     with suppress(TimeoutError):
@@ -97,20 +96,6 @@ class Stream:
                 self._has_lost_some = True
             finally:
                 self._unsent = bytearray()
-
-    def _sent_at_once(self, unsent: memoryview, attempt: Attempt) -> int:
-        """How much of it goes without waiting: nearly always all, so that nobody has to be told of a wait.
-
-        Not past the socket's timeout, for which it would wait before each try; and not with TLS, which may wait for
-        anything.
-        """
-        if self._is_encrypted or not unsent:
-            return 0
-        attempt.left_s()
-        try:
-            return os.write(self._socket.fileno(), unsent)
-        except BlockingIOError:
-            return 0
 
     def _limit_wait(self, attempt: Attempt) -> None:
         timeout_s = attempt.slice_s()
@@ -137,7 +122,7 @@ class Stream:
             # `wrap_socket` has taken the descriptor away, or failed.
             self._socket.close()
         attempt.has_connected = True
-        return Stream(encrypted, is_encrypted=True)
+        return Stream(encrypted)
 
     def close(self) -> None:
         """Close it, once or more often."""

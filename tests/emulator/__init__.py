@@ -1,7 +1,7 @@
 """A local AWS Lambda: real function processes and real extensions, driven by tests."""
 
-from .answers import Response
 from .environment import Lambda
 from .observations import Call, Dropped, Exit, Post
+from .results import InvocationResult
 
-__all__ = ["Call", "Dropped", "Exit", "Lambda", "Post", "Response"]
+__all__ = ["Call", "Dropped", "Exit", "InvocationResult", "Lambda", "Post"]

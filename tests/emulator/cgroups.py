@@ -1,4 +1,4 @@
-"""Control groups of both versions, as far as physics needs them: freeze, CPU quota, memory limit."""
+"""Control groups of both versions: freezer, CPU quota, memory limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import select
 import subprocess
 from pathlib import Path, PurePath
 
-# Short: with a long period a small function would run at full speed for all of a short invocation.
+# With a longer period a short invocation of a small function would run at full speed.
 PERIOD_US = 20_000
 _ROOT = Path("/sys/fs/cgroup")
 _MOUNTS = (_ROOT, _ROOT / "unified")
@@ -24,7 +24,7 @@ class Group:
         self.path, self.kind = path, kind
 
     def write(self, names: tuple[str, str], value: str) -> None:
-        """The first of *names* (version 1, version 2) that exists takes *value*."""
+        """Write *value* to the first existing file of *names* (version 1, version 2)."""
         next(self.path / name for name in names if (self.path / name).exists()).write_text(value)
 
     def freeze(self) -> None:
@@ -51,8 +51,8 @@ class Group:
         return [int(line) for line in (self.path / "cgroup.procs").read_text().split()]
 
     def remove(self) -> None:
-        """The kernel lets go of a group a moment after its last process was reaped."""
-        for _ in range(200):
+        """Remove the group. The kernel frees it a moment after its last process was reaped."""
+        for _ in range(2_000):
             try:
                 self.path.rmdir()
             except FileNotFoundError:
@@ -75,7 +75,7 @@ class Group:
 
 
 def new_group(controller: str, first: str, second: str) -> Group | None:
-    """A new group that has the file *first* (version 1) or *second* (version 2); None without the rights."""
+    """Create a group that has the file *first* (version 1) or *second* (version 2); None without permission."""
     name = f"telemetry-forwarder-emulator-{os.getpid()}-{next(_numbers)}"
     places = [(_ROOT / controller, first, f"cgroup v1 {controller}")]
     places += [(root, second, f"cgroup v2 {controller}") for root in _second_version_roots()]
@@ -87,15 +87,15 @@ def new_group(controller: str, first: str, second: str) -> Group | None:
             if second in _NEEDS_CONTROLLER and wanted == second:
                 (root / "cgroup.subtree_control").write_text(f"+{controller}")
             path.mkdir()
-            if (path / wanted).exists() and _takes_processes(path):
+            if (path / wanted).exists() and _accepts_processes(path):
                 return Group(path, kind)
         with contextlib.suppress(OSError):
             path.rmdir()
     return None
 
 
-def _takes_processes(path: Path) -> bool:
-    """Making a group and moving a process into it are two different rights."""
+def _accepts_processes(path: Path) -> bool:
+    """Whether a process may be moved into the group: creating it requires another permission."""
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as probe:
         try:
             (path / "cgroup.procs").write_text(str(probe.pid))
@@ -105,7 +105,7 @@ def _takes_processes(path: Path) -> bool:
 
 
 def _second_version_roots() -> list[Path]:
-    """Where a group of version 2 may be made: below our own, then further and further up."""
+    """Return where a group of version 2 may be created: below our own, then further and further up."""
     with contextlib.suppress(OSError):
         lines = Path("/proc/self/cgroup").read_text().splitlines()
         own = PurePath(next((line[3:] for line in lines if line.startswith("0::")), "/"))

@@ -1,4 +1,4 @@
-"""How a batch reaches an extension: an HTTP POST of a JSON array, or lines of JSON over TCP."""
+"""Sends batches to an extension: as HTTP POST of a JSON array, or as lines of JSON over TCP."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 
 from .clock import SandboxClock
 
-# Whatever name the extension gave, Lambda's sandbox and this emulator mean the same host.
+# Whichever of its names the extension used: the sandbox is this host.
 _HOST = "127.0.0.1"
 _SLICE_MS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an extension asked its telemetry to be sent."""
+    """Where an extension wants its telemetry sent."""
 
     protocol: str
     port: int
@@ -34,24 +34,24 @@ class Address:
 
 
 class Destination:
-    """One connection, kept alive and opened anew when it is gone. `send` never raises.
+    """One connection, kept alive and reopened when it breaks. `send` never raises.
 
-    Its timeouts are measured on the sandbox's clock: they do not run while it is frozen.
+    Timeouts are measured on the sandbox's clock, so they do not run while it is frozen.
     """
 
     def __init__(
-        self, address: Address, clock: SandboxClock, timeout_s: float, is_given_up: Callable[[], bool]
+        self, address: Address, clock: SandboxClock, timeout_s: float, is_cancelled: Callable[[], bool]
     ) -> None:
         self._address, self._clock, self._timeout_s = address, clock, timeout_s
-        self._is_given_up = is_given_up
+        self._is_cancelled = is_cancelled
         self._socket: socket.socket | None = None
 
     def send(self, payloads: list[bytes]) -> int | None:
-        """The status the extension answered, 0 for TCP, None when nothing came back."""
+        """Send a batch; return the HTTP status, 0 for TCP, None without a response."""
         was_open = self._socket is not None
         status = self._try(payloads)
-        if status is None and was_open and not self._is_given_up():
-            # A pooled connection may have died unnoticed: that is no failure of the batch.
+        if status is None and was_open and not self._is_cancelled():
+            # The kept connection may have been closed meanwhile, which is no failure of the batch.
             status = self._try(payloads)
         return status
 
@@ -82,10 +82,10 @@ class Destination:
             f"Content-Length: {len(body)}\r\nSequence-Id: {sequence_id}\r\n\r\n"
         )
         self._write(head.encode() + body)
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += self._read()
-        head_bytes, _, rest = answer.partition(b"\r\n\r\n")
+        response = b""
+        while b"\r\n\r\n" not in response:
+            response += self._read()
+        head_bytes, _, rest = response.partition(b"\r\n\r\n")
         length = re.search(rb"(?im)^content-length:\s*(\d+)", head_bytes)
         while len(rest) < (int(length[1]) if length else 0):
             rest += self._read()
@@ -112,7 +112,7 @@ class Destination:
         assert self._socket is not None
         poll = select.poll()
         poll.register(self._socket, event)
-        patience_ends = self._clock.now() + self._timeout_s
+        deadline_s = self._clock.now() + self._timeout_s
         while not poll.poll(_SLICE_MS):
-            if self._is_given_up() or self._clock.now() > patience_ends:
-                raise TimeoutError("no answer from the extension")
+            if self._is_cancelled() or self._clock.now() > deadline_s:
+                raise TimeoutError("no response from the extension")

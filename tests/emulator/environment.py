@@ -1,4 +1,4 @@
-"""`Lambda`: one function with its extensions, as a test drives it."""
+"""`Lambda`: one function with its extensions, driven by a test."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ from typing import Any, Self
 import orjson
 
 from . import phases
-from .actors import Fault, Invocation, epoch_ms
-from .answers import Response, answer, new_trace
 from .observations import Exit, Observations
-from .physics import Physics
+from .resource_control import ResourceControl
+from .results import InvocationResult, invocation_result, new_trace
 from .sandbox import Sandbox
 from .settings import SNAP_START, Settings
+from .state import Fault, Invocation, epoch_ms
 
 
 class Lambda:
-    """A context manager: init on entering, shutdown on leaving. Invocations one at a time,
-    but on managed instances. Settings are the fields of `Settings`."""
+    """A context manager that runs init on entering and shutdown on leaving.
+
+    Invocations run one at a time, except on managed instances. *settings* are the fields of `Settings`.
+    """
 
     def __init__(self, *, opt: Path | str, task: Path | str, cut: Any = None, **settings: Any) -> None:
         self.settings = Settings(
             opt=Path(opt), task=Path(task), cut="by-size" if cut is True else cut or None, **settings
         )
-        self.seen = seen = Observations(remember=self.settings.remember)
-        # Live lists, in the order of things; they outlast the environment.
-        self.calls, self.posts = seen.calls, seen.posts
-        self.emitted, self.delivered, self.dropped = seen.emitted, seen.delivered, seen.dropped
-        self.extension_output, self.function_output = seen.extension_output, seen.function_output
-        self.resets = seen.resets
-        self.physics: dict[str, str] = {}
-        """What is really in force of freezing, CPU share and memory limit."""
+        self.observed = observed = Observations(remember=self.settings.remember)
+        # Lists that grow while the environment runs and stay readable after it.
+        self.calls, self.posts = observed.calls, observed.posts
+        self.emitted, self.delivered, self.dropped = observed.emitted, observed.delivered, observed.dropped
+        self.extension_output, self.function_output = observed.extension_output, observed.function_output
+        self.resets = observed.resets
+        self.enforced_by: dict[str, str] = {}
+        """The means by which freezing, CPU share and memory limit are enforced on this machine."""
         self.init_fault: Fault | None = None
         self._sandbox: Sandbox | None = None
         self._tmp: Path | None = None
-        self._physics: Physics | None = None
-        self._has_lived = False
+        self._control: ResourceControl | None = None
+        self._has_run = False
         self._busy = threading.RLock()
         self._background: list[threading.Thread] = []
 
@@ -65,12 +67,12 @@ class Lambda:
             self._abandon()
         self._join()
         self.shutdown()
-        self._leave()
+        self._release()
 
-    # What a test does.
+    # Actions.
 
     def start(self) -> Fault | None:
-        """Begin the environment and run its init phase; what went wrong with it is the answer."""
+        """Create the environment and run its init phase; return its fault, if any."""
         with self._busy:
             if self._sandbox is None:
                 phase = "snap-start" if self.settings.initialization_type == SNAP_START else "init"
@@ -84,21 +86,24 @@ class Lambda:
         trace: str | None = "",
         request_id: str | None = None,
         wait: str = "idle",
-    ) -> Response:
-        """Invoke once; *wait* is "idle" or "response". A *trace* of None sends no trace header."""
+    ) -> InvocationResult:
+        """Invoke once. With *wait* "idle" return when runtime and extensions are idle, with "response" before.
+
+        A *trace* of None sends no trace header, an empty one a new header.
+        """
         if wait == "idle":
             return self._invoke(payload, trace, request_id, None)
-        answers: queue.Queue[Response] = queue.Queue()
+        results: queue.Queue[InvocationResult] = queue.Queue()
         thread = threading.Thread(
-            target=lambda: answers.put(self._invoke(payload, trace, request_id, answers.put)),
+            target=lambda: results.put(self._invoke(payload, trace, request_id, results.put)),
             name="invocation",
         )
         self._background.append(thread)
         thread.start()
-        return answers.get()
+        return results.get()
 
-    def invoke_many(self, payloads: Sequence[Any], at_once: int = 16) -> list[Response]:
-        """Interleaved invocations on managed instances; the answers in the order of the payloads."""
+    def invoke_many(self, payloads: Sequence[Any], at_once: int = 16) -> list[InvocationResult]:
+        """Run concurrent invocations on managed instances; return results in the order of *payloads*."""
         with ThreadPoolExecutor(at_once) as pool:
             return list(pool.map(self.invoke, payloads))
 
@@ -110,12 +115,12 @@ class Lambda:
                 return []
             sandbox, self._sandbox = self._sandbox, None
             exits = phases.shutdown(sandbox, reason)
-            self._has_lived = False
-            self._leave()
+            self._has_run = False
+            self._release()
             return exits
 
     def freeze(self) -> None:
-        """Stop every process and Lambda's own timers, now."""
+        """Stop every process and Lambda's own timers."""
         if self._sandbox:
             self._sandbox.freeze_processes()
 
@@ -124,21 +129,21 @@ class Lambda:
             self._sandbox.thaw()
 
     def kill_out_of_memory(self) -> None:
-        """Kill the runtime as the kernel does when the memory size is reached."""
-        if self._sandbox and self._sandbox.runtime.process and self._physics:
-            self._physics.kill_on_request(self._sandbox.runtime.process)
+        """Kill the runtime as the kernel does at the memory limit."""
+        if self._sandbox and self._sandbox.runtime.process and self._control:
+            self._control.kill_on_request(self._sandbox.runtime.process)
 
-    def wait_until_delivered(self, timeout_s: float = 5.0) -> bool:
-        """True when the extensions have everything that was emitted (managed instances: timers run on)."""
+    def wait_until_delivered(self, timeout_s: float = 30.0) -> bool:
+        """Wait until the extensions received everything; True if they did. On managed instances timers keep running."""
         sandbox = self._sandbox
         return sandbox is not None and sandbox.telemetry.wait_until_idle(timeout_s)
 
-    # What a test asks.
+    # State.
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many of each: calls, emitted, delivered, dropped, posts, ..."""
-        return dict(self.seen.counts)
+        """Return the number of calls, emitted, delivered, dropped events, posts, ..."""
+        return dict(self.observed.counts)
 
     @property
     def tmp(self) -> Path:
@@ -147,26 +152,33 @@ class Lambda:
         return self._tmp
 
     def pids(self) -> dict[str, int]:
-        """The running processes by name: the runtime's is "runtime"."""
-        return {p.who: p.pid for p in self._sandbox.processes()} if self._sandbox else {}
+        """Return the process ids by name; the runtime is called "runtime"."""
+        return {p.name: p.pid for p in self._sandbox.processes()} if self._sandbox else {}
 
-    # Behind it.
+    def run_delay_s(self) -> float:
+        """Return how long threads of this environment and process have waited for a CPU since init."""
+        return self._sandbox.run_delay.total_s() if self._sandbox else 0.0
+
+    # Internals.
 
     def _begin(self, phase: str, timeout_s: float) -> Fault | None:
         if self._tmp is None:
             self._tmp = Path(tempfile.mkdtemp(prefix="lambda-"))
-        if self._physics is None:
-            self._physics = Physics(
+        if self._control is None:
+            self._control = ResourceControl(
                 cpu_share=self.settings.cpu_share,
                 memory_limit=self.settings.memory_limit,
                 memory_mb=self.settings.memory_mb,
                 signals_only=self.settings.freeze == "signals",
             )
-            self.physics = self._physics.in_force
-        self._physics.release()
-        sandbox = self._sandbox = Sandbox(self.settings, self._tmp, self._physics, self.seen, phase)
-        self._has_lived = True
-        fault = phases.init(sandbox, time.monotonic() + timeout_s)
+            self.enforced_by = self._control.enforced_by
+        self._control.release()
+        sandbox = self._sandbox = Sandbox(
+            self.settings, tmp=self._tmp, control=self._control, observed=self.observed, phase=phase
+        )
+        sandbox.init_deadline = sandbox.deadline(timeout_s)
+        self._has_run = True
+        fault = phases.init(sandbox)
         if fault is not None:
             self._reset(sandbox, fault)
         elif not self.settings.is_managed:
@@ -174,36 +186,40 @@ class Lambda:
         return fault
 
     def _reset(self, sandbox: Sandbox, fault: Fault) -> None:
-        """The processes end, /tmp stays."""
+        """End the processes and keep /tmp."""
         self._sandbox = None
-        self.seen.note("resets", (fault.reason, phases.shutdown(sandbox, fault.reason)))
+        self.observed.add("resets", (fault.reason, phases.shutdown(sandbox, fault.reason)))
 
-    def _leave(self) -> None:
-        if self._physics:
-            self._physics.close()
-            self._physics = None
+    def _release(self) -> None:
+        if self._control:
+            self._control.close()
+            self._control = None
         if self._tmp:
             shutil.rmtree(self._tmp, ignore_errors=True)
         self._tmp = None
 
     def _abandon(self) -> None:
-        """A test that failed waits for nobody."""
+        """End everything without SHUTDOWN: the test has failed."""
         if self._sandbox:
             self._sandbox.close()
             self._sandbox = None
-        self._leave()
+        self._release()
 
     def _join(self) -> None:
         while self._background:
             self._background.pop().join()
 
-    def _invoke(self, payload: Any, trace: str | None, request_id: str | None, respond: Any) -> Response:
+    def _invoke(
+        self, payload: Any, trace: str | None, request_id: str | None, respond: Any
+    ) -> InvocationResult:
         if self.settings.is_managed:
             return self._invoke_once(payload, trace, request_id, None)
         with self._busy:
             return self._invoke_once(payload, trace, request_id, respond)
 
-    def _invoke_once(self, payload: Any, trace: str | None, request_id: str | None, respond: Any) -> Response:
+    def _invoke_once(
+        self, payload: Any, trace: str | None, request_id: str | None, respond: Any
+    ) -> InvocationResult:
         timeout_s = self.settings.timeout_s
         invocation = Invocation(
             request_id=request_id or str(uuid.uuid4()),
@@ -213,27 +229,29 @@ class Lambda:
             deadline_ms=epoch_ms(timeout_s),
             started_s=time.monotonic(),
             started_ns=time.time_ns(),
-            on_response=lambda: respond(answer(invocation, None, self.settings)) if respond else None,
+            on_response=lambda: (
+                respond(invocation_result(invocation, None, self.settings)) if respond else None
+            ),
         )
         sandbox, fault = self._ready_sandbox(timeout_s)
         if fault is None:
             assert sandbox is not None
-            fault = phases.invoke(sandbox, invocation, invocation.started_s + timeout_s)
+            fault = phases.invoke(sandbox, invocation, sandbox.invocation_deadline())
             self._after(sandbox, fault)
-        return answer(invocation, fault, self.settings)
+        return invocation_result(invocation, fault, self.settings)
 
     def _ready_sandbox(self, timeout_s: float) -> tuple[Sandbox | None, Fault | None]:
-        """The environment, thawed; begun anew within this invocation when the last one broke."""
+        """Return the thawed environment, created within this invocation if there is none."""
         with self._busy:
             fault = None
             if self._sandbox is None:
-                is_suppressed = self._has_lived and not self.settings.is_managed
+                is_suppressed = self._has_run and not self.settings.is_managed
                 limit_s = timeout_s if is_suppressed else self.settings.init_timeout_s
                 fault = self._begin("invoke" if is_suppressed else "init", limit_s)
             sandbox = self._sandbox
             if sandbox is not None:
                 sandbox.thaw()
-                if sandbox.runtime.restore_asked_s is not None and not sandbox.runtime.may_restore:
+                if sandbox.runtime.restore_requested_s is not None and not sandbox.runtime.may_restore:
                     fault = phases.restore(sandbox)
                     if fault is not None:
                         self._reset(sandbox, fault)

@@ -1,13 +1,13 @@
-"""The records of platform events and the two lifecycle events, in Lambda's own shapes."""
+"""Builds the records of platform events and the two lifecycle events as Lambda does."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-from .actors import Extension, Fault, Invocation
 from .clock import iso, ms
 from .settings import python_version
+from .state import Extension, Fault, Invocation
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
@@ -64,7 +64,7 @@ def extension(extension: Extension, fault: Fault | None) -> Record:
         "events": list(extension.events),
     }
     error_type = extension.error_type
-    if error_type is None and fault is not None and fault.culprit == extension.name:
+    if error_type is None and fault is not None and fault.extension == extension.name:
         error_type = fault.error_type
     if error_type is not None:
         record["errorType"] = error_type
@@ -129,7 +129,7 @@ def report(
 
 
 def managed_report(invocation: Invocation, now_s: float, fault: Fault | None) -> Record:
-    """Managed instances know the duration only."""
+    """Build the report of a managed instance, which has a duration and no other metric."""
     record: Record = {"requestId": invocation.request_id, **status(fault)}
     if fault is not None and fault.status == "timeout":
         record["errorType"] = "Sandbox.Timedout"

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from .actors import Extension, Fault
 from .server import HungUpError, Reply, Request, Route
 from .settings import ACCOUNT_ID
+from .state import Extension, Fault
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
 
 _PREFIX = "/2020-01-01/extension"
-_MOST_EXTENSIONS = 10
+_MAX_EXTENSIONS = 10
 _EVENTS = ("INVOKE", "SHUTDOWN")
 _IDENTIFIER = "Lambda-Extension-Identifier"
 _ERROR_TYPE = "Lambda-Extension-Function-Error-Type"
@@ -24,7 +24,7 @@ _MANAGED_ERROR_TYPE = re.compile(r"Extension\.[A-Z][a-zA-Z]+")
 
 
 class ExtensionsApi:
-    """The routes; all state lives in the sandbox."""
+    """The routes. All state is in the sandbox."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -58,15 +58,15 @@ class ExtensionsApi:
 
     def _registered(self, extension: Extension, features: str) -> Reply:
         settings = self._sandbox.settings
-        answer = {
+        result = {
             "functionName": settings.name,
             "functionVersion": settings.version,
             "handler": settings.handler,
         }
         if "accountId" in [feature.strip() for feature in features.split(",")]:
-            answer["accountId"] = ACCOUNT_ID
+            result["accountId"] = ACCOUNT_ID
         assert extension.id is not None
-        return Reply(200, answer, {_IDENTIFIER: extension.id})
+        return Reply(200, result, {_IDENTIFIER: extension.id})
 
     def _refusal(self, name: str, events: tuple[str, ...]) -> Reply | None:
         known = self._sandbox.extensions.get(name)
@@ -75,7 +75,7 @@ class ExtensionsApi:
             return Reply.error(403, "Extension.RegistrationClosed", "Extension registration closed already")
         if known is not None and known.is_registered:
             return _wrong_state(known, "Registered")
-        if known is None and len(self._sandbox.extensions) >= _MOST_EXTENSIONS:
+        if known is None and len(self._sandbox.extensions) >= _MAX_EXTENSIONS:
             return Reply.error(403, "Extension.TooManyExtensions", "Extension limit (10) reached")
         for event in events:
             is_possible = event in _EVENTS and (is_external or event != "SHUTDOWN")
@@ -93,7 +93,7 @@ class ExtensionsApi:
                 return _wrong_state(extension, "Ready")
             extension.turn += 1
             turn = extension.turn
-            extension.has_asked = extension.is_asking = True
+            extension.has_called_next = extension.is_waiting = True
             extension.state = "Ready"
             sandbox.changed.notify_all()
             while not extension.queue:
@@ -102,11 +102,11 @@ class ExtensionsApi:
                 sandbox.changed.wait()
             if extension.turn != turn:
                 raise HungUpError
-            extension.is_asking = False
+            extension.is_waiting = False
             event = extension.queue.popleft()
         headers = {"Lambda-Extension-Event-Identifier": str(uuid.uuid4())}
         is_invoke = event["eventType"] == "INVOKE"
-        return Reply(200, event, headers if is_invoke else {}, about=event["eventType"])
+        return Reply(200, event, headers if is_invoke else {}, summary=event["eventType"])
 
     def _error(self, request: Request, phase: str) -> Reply:
         sandbox = self._sandbox
@@ -118,20 +118,20 @@ class ExtensionsApi:
             if not error_type:
                 return Reply.error(403, "Extension.MissingHeader", f"{_ERROR_TYPE} not found")
             state, fallback = ("InitError", "Extension.InitError"), ("ExitError", "Extension.ExitError")
-            new_state, ours = state if phase == "init" else fallback
+            new_state, managed_type = state if phase == "init" else fallback
             if extension.state == new_state:
                 return Reply(202, {"status": "OK"})
             if phase == "init" and extension.state != "Registered":
                 return _wrong_state(extension, new_state)
             if sandbox.settings.is_managed and not _MANAGED_ERROR_TYPE.fullmatch(error_type):
-                error_type = ours
+                error_type = managed_type
             extension.state, extension.error_type = new_state, error_type
-            sandbox.fail(Fault("error", ours, f"{extension.name}: {error_type}", extension.name))
-        return Reply(202, {"status": "OK"}, about=error_type)
+            sandbox.fail(Fault("error", managed_type, f"{extension.name}: {error_type}", extension.name))
+        return Reply(202, {"status": "OK"}, summary=error_type)
 
 
 def identified(sandbox: Sandbox, request: Request) -> Extension | Reply:
-    """The extension that asks, or why it is refused."""
+    """Return the extension that sent *request*, or the error response."""
     identifier = request.headers.get(_IDENTIFIER)
     if not identifier:
         return Reply.error(403, "Extension.MissingExtensionIdentifier", f"Missing {_IDENTIFIER} header")

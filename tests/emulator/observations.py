@@ -1,4 +1,4 @@
-"""Everything a test can ask about afterwards: calls, events, posts, lines, exits."""
+"""Everything a test can inspect afterwards: calls, events, posts, lines, exits."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to Lambda's API, in the order they were asked; unanswered while `status` is None."""
+    """One request to Lambda's APIs; `status` is None until it is answered."""
 
-    who: str
+    caller: str
     method: str
     path: str
-    asked_s: float
+    started_s: float
     status: int | None = None
-    answer: str | None = None
-    """The event a `next` got (INVOKE, SHUTDOWN, a request id for the runtime), or the errorType."""
-    answered_s: float | None = None
+    result: str | None = None
+    """The event that `next` returned (INVOKE, SHUTDOWN; for the runtime a request id), or the errorType."""
+    completed_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One attempt to hand a batch to an extension."""
+    """One attempt to send a batch of telemetry to an extension."""
 
-    to: str
+    subscriber: str
     status: int | None
-    """The HTTP status; 0 for bytes given to a TCP socket; None when there was no answer."""
+    """The HTTP status; 0 for bytes written to a TCP socket; None without a response."""
     events: int
     bytes: int
     at_s: float
@@ -39,26 +39,28 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """An event that never reached its subscriber, and why."""
+    """An event that never reached its subscriber, and the reason."""
 
-    to: str
+    subscriber: str
     event: Event
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How one process of an extension ended after SHUTDOWN."""
+    """How the process of an extension ended after SHUTDOWN."""
 
     name: str
     code: int | None
     killed: bool
     seconds: float
+    run_delay_s: float = 0.0
+    """How long threads waited for a CPU meanwhile: what a busy machine adds to `seconds`."""
 
 
 @dataclass
 class Observations:
-    """The record of one `Lambda`. Lists only ever grow; `remember=False` keeps the counts alone."""
+    """The record of one `Lambda`. Lists only ever grow; with `remember=False` only counts are kept."""
 
     remember: bool = True
     calls: list[Call] = field(default_factory=list)
@@ -72,23 +74,24 @@ class Observations:
     counts: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def asked(self, call: Call) -> int:
-        """Note a request; the number is for `answered`."""
+    def request_started(self, call: Call) -> int:
+        """Append *call*; return its number, which `request_completed` needs."""
         with self._lock:
             self.counts["calls"] += 1
             if self.remember:
                 self.calls.append(call)
             return len(self.calls) - 1
 
-    def answered(self, number: int, **answer: Any) -> None:
+    def request_completed(self, number: int, **changes: Any) -> None:
+        """Set fields of the call with that number."""
         if self.remember:
             with self._lock:
-                self.calls[number] = replace(self.calls[number], **answer)
+                self.calls[number] = replace(self.calls[number], **changes)
 
-    def note(self, kind: str, *items: Any) -> None:
+    def add(self, kind: str, *items: Any) -> None:
         """Append *items* to the list called *kind* and count them."""
         with self._lock:
             self.counts[kind] += len(items)
-            # What extensions print is little.
+            # Extensions print little, and every test needs it.
             if self.remember or kind == "extension_output":
                 getattr(self, kind).extend(items)

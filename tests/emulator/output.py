@@ -1,4 +1,4 @@
-"""Reads what processes print: lines of stdout and stderr, frames of Lambda's telemetry log fd."""
+"""Reads the output of processes: lines of stdout and stderr, frames of Lambda's telemetry log fd."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 Sink = Callable[[str, int | None], None]
-"""Takes one log record and its time in ns, None when the moment of reading is the best known."""
+"""Receives one log record and its time in ns, None if only the moment of reading is known."""
 
 _CHUNK_BYTES = 1 << 16
 
@@ -22,7 +22,7 @@ class _Stream(Protocol):
 
 
 class Lines:
-    """Every line is a record, without its newline."""
+    """Splits a stream into lines: each is a record, without its newline."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink, self._rest = sink, b""
@@ -39,7 +39,7 @@ class Lines:
 
 
 class Frames:
-    """Every frame is a record: type 4 B, length 4 B, time in µs 8 B, then the text, newlines and all."""
+    """Splits a stream into frames: type 4 B, length 4 B, time in µs 8 B, then the text with its newlines."""
 
     _HEADER_BYTES = 16
 
@@ -62,7 +62,7 @@ class Frames:
 
 
 class Output:
-    """One thread that reads all streams of a sandbox; `pump` lets others read what is already written."""
+    """One thread that reads all streams of a sandbox; `pump` reads in the calling thread."""
 
     def __init__(self) -> None:
         self._streams: dict[int, _Stream] = {}
@@ -74,14 +74,14 @@ class Output:
         self._thread.start()
 
     def add(self, fd: int, stream: _Stream) -> None:
-        """Read *fd* to its end; it is ours to close from here on."""
+        """Read *fd* to its end, then close it."""
         os.set_blocking(fd, False)
         with self._lock:
             self._streams[fd] = stream
         os.write(self._wake_out, b".")
 
     def listen(self, path: str, stream: Callable[[], _Stream]) -> None:
-        """Take connections at a unix socket; each is a stream of its own."""
+        """Accept connections on a Unix socket; each is a stream of its own."""
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
         listener.listen(256)
@@ -91,7 +91,7 @@ class Output:
         os.write(self._wake_out, b".")
 
     def pump(self) -> None:
-        """Hand over all that has been written up to now."""
+        """Read and deliver everything that has been written so far."""
         with self._lock:
             for fd in list(self._listeners):
                 self._accept(fd)

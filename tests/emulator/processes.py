@@ -1,4 +1,4 @@
-"""Real processes: each in a process group of its own, watched until it exits."""
+"""Real processes: each in a process group of its own, watched until it exits, and never left behind."""
 
 from __future__ import annotations
 
@@ -13,13 +13,43 @@ from pathlib import Path
 
 from .output import Frames, Lines, Output, Sink
 
+# Reads process ids until its input closes, then kills their process groups.
+_REAPER = 'groups=; while read -r pid; do groups="$groups -$pid"; done; kill -KILL -- $groups'
+
+
+class Reaper:
+    """A helper process that kills the processes of a sandbox if this process dies before `close`."""
+
+    def __init__(self) -> None:
+        self._popen = subprocess.Popen(
+            ["/bin/sh", "-c", _REAPER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Out of reach of a Ctrl-C on the terminal.
+            process_group=0,
+        )
+
+    def add(self, pid: int) -> None:
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(b"%d\n" % pid)
+        self._popen.stdin.flush()
+
+    def close(self) -> None:
+        """End the helper without killing anything."""
+        self._popen.kill()
+        # Only afterwards: closing its input is what makes it kill.
+        self._popen.wait()
+        assert self._popen.stdin is not None
+        self._popen.stdin.close()
+
 
 class Process:
-    """One started program. `exited` is set, and *on_exit* called once, when it is gone."""
+    """One started program. When it exits, `exited` is set and *on_exit* is called once."""
 
     def __init__(
         self,
-        who: str,
+        name: str,
         argv: Sequence[str],
         *,
         env: dict[str, str],
@@ -29,7 +59,7 @@ class Process:
         is_framed: bool = False,
         on_exit: Callable[[Process], None],
     ) -> None:
-        self.who = who
+        self.name = name
         self.exited = threading.Event()
         self.exited_s: float | None = None
         self.was_killed = False
@@ -60,10 +90,10 @@ class Process:
             output.add(pipe[0], Lines(sink))
         if frames:
             output.add(frames[0], Frames(sink))
-        self._watcher = threading.Thread(target=self._watch, name=f"watch-{who}")
+        self._watcher = threading.Thread(target=self._watch, name=f"watch-{name}")
 
     def watch(self) -> None:
-        """Begin to report the exit: called once the owner knows this object."""
+        """Begin to report the exit. Call it once the owner has stored this object."""
         self._watcher.start()
 
     @property
@@ -77,14 +107,14 @@ class Process:
 
     @property
     def cause(self) -> str:
-        """How Lambda's messages put the exit: ``exit status 1``, ``signal: killed``."""
+        """The exit in the words of Lambda's messages: ``exit status 1``, ``signal: killed``."""
         code = self._popen.returncode
         if code is None or code >= 0:
             return f"exit status {code}"
         return f"signal: {_SIGNAL_WORDS.get(signal.Signals(-code), signal.Signals(-code).name)}"
 
     def signal(self, number: int) -> None:
-        """Signal the whole process group; one that is gone is left alone."""
+        """Signal the whole process group, if it still exists."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
@@ -93,6 +123,7 @@ class Process:
         self.signal(signal.SIGKILL)
 
     def join(self) -> None:
+        """Wait until the exit was reported."""
         self._watcher.join()
 
     def _watch(self) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from .actors import Fault, Invocation
 from .server import HungUpError, Reply, Request, Route
+from .state import Fault, Invocation
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
@@ -21,7 +21,7 @@ _OK = {"status": "OK"}
 
 
 class RuntimeApi:
-    """The routes; all state lives in the sandbox."""
+    """The routes. All state is in the sandbox."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -29,11 +29,11 @@ class RuntimeApi:
     def routes(self) -> list[Route]:
         return [
             ("GET", re.compile(_PREFIX + "/invocation/next"), self._next),
-            ("POST", re.compile(_PREFIX + "/invocation/([^/]+)/(response|error)"), self._answer),
+            ("POST", re.compile(_PREFIX + "/invocation/([^/]+)/(response|error)"), self._complete),
             ("POST", re.compile(_PREFIX + "/init/error"), self._init_error),
             ("GET", re.compile(_PREFIX + "/restore/next"), self._restore_next),
             ("POST", re.compile(_PREFIX + "/restore/error"), self._init_error),
-            ("GET", re.compile("/2026-01-15/metadata/execution-environment"), _zone),
+            ("GET", re.compile("/2026-01-15/metadata/execution-environment"), _availability_zone),
             ("GET", re.compile("/2021-04-23/credentials"), _credentials),
         ]
 
@@ -44,18 +44,18 @@ class RuntimeApi:
         with sandbox.changed:
             runtime = sandbox.runtime
             runtime.first_next_s = runtime.first_next_s or now
-            runtime.askers += 1
-            runtime.seen_workers = max(runtime.seen_workers, runtime.askers)
+            runtime.waiting_workers += 1
+            runtime.most_waiting_workers = max(runtime.most_waiting_workers, runtime.waiting_workers)
             if not sandbox.settings.is_managed:
-                for invocation in runtime.in_work.values():
+                for invocation in runtime.running.values():
                     if invocation.is_responded:
                         invocation.runtime_done_s = invocation.runtime_done_s or now
             sandbox.changed.notify_all()
             try:
                 invocation = self._wait_for_work(request)
             finally:
-                runtime.askers -= 1
-        return self._work(invocation)
+                runtime.waiting_workers -= 1
+        return self._invocation_reply(invocation)
 
     def _wait_for_work(self, request: Request) -> Invocation:
         sandbox = self._sandbox
@@ -64,12 +64,12 @@ class RuntimeApi:
                 raise HungUpError
             sandbox.changed.wait()
         if not request.is_connected():
-            # A worker that died here must not take the work of the living with it.
+            # A worker that died must not take an invocation from those that live.
             sandbox.changed.notify_all()
             raise HungUpError
         return sandbox.runtime.waiting.popleft()
 
-    def _work(self, invocation: Invocation) -> Reply:
+    def _invocation_reply(self, invocation: Invocation) -> Reply:
         headers = {
             "Content-Type": "application/json",
             "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
@@ -79,13 +79,13 @@ class RuntimeApi:
         }
         if invocation.trace is not None:
             headers["Lambda-Runtime-Trace-Id"] = invocation.trace
-        return Reply(200, invocation.payload, headers, about=invocation.request_id)
+        return Reply(200, invocation.payload, headers, summary=invocation.request_id)
 
-    def _answer(self, request: Request, request_id: str, kind: str) -> Reply:
+    def _complete(self, request: Request, request_id: str, kind: str) -> Reply:
         sandbox = self._sandbox
         sandbox.output.pump()
         with sandbox.changed:
-            invocation = sandbox.runtime.in_work.get(request_id)
+            invocation = sandbox.runtime.running.get(request_id)
             if invocation is None or invocation.is_responded:
                 return Reply.error(400, "InvalidRequestID", "Invalid request ID")
             if kind == "error":
@@ -93,13 +93,13 @@ class RuntimeApi:
                 invocation.error_type = request.headers.get(_ERROR_TYPE) or _error_type(invocation.error)
             else:
                 invocation.response = request.body
-                # A stream that broke says so in a trailer.
+                # A streamed response reports an error in a trailer.
                 invocation.error_type = request.trailers.get(_ERROR_TYPE.lower())
             invocation.first_byte_s, invocation.last_byte_s = request.first_byte_s, request.last_byte_s
             invocation.responded_s = time.monotonic()
             sandbox.changed.notify_all()
         invocation.on_response()
-        return Reply(202, _OK, about=invocation.error_type)
+        return Reply(202, _OK, summary=invocation.error_type)
 
     def _init_error(self, request: Request) -> Reply:
         sandbox = self._sandbox
@@ -110,19 +110,19 @@ class RuntimeApi:
             error = _json(request.body)
             message = error.get("errorMessage", "") if isinstance(error, dict) else ""
             sandbox.fail(Fault("error", error_type, message))
-        return Reply(202, _OK, about=error_type)
+        return Reply(202, _OK, summary=error_type)
 
     def _restore_next(self, request: Request) -> Reply:
         sandbox = self._sandbox
         sandbox.output.pump()
         with sandbox.changed:
-            sandbox.runtime.restore_asked_s = time.monotonic()
+            sandbox.runtime.restore_requested_s = time.monotonic()
             sandbox.changed.notify_all()
             while not sandbox.runtime.may_restore:
                 if sandbox.is_over:
                     raise HungUpError
                 sandbox.changed.wait()
-        return Reply(200, b"", about="restore")
+        return Reply(200, b"", summary="restore")
 
 
 def _json(body: bytes) -> object:
@@ -137,7 +137,7 @@ def _error_type(error: object) -> str:
     return found if isinstance(found, str) else "Function.Unknown"
 
 
-def _zone(request: Request) -> Reply:
+def _availability_zone(request: Request) -> Reply:
     return Reply(200, {"AvailabilityZoneID": "euw1-az2"})
 
 

@@ -1,10 +1,11 @@
-"""One life of an execution environment: its processes, its APIs, and what they wait for.
+"""One execution environment from init to shutdown: its processes, its APIs and its state.
 
-All state of extensions, runtime and invocations is guarded by `changed`.
+`changed` guards all state of extensions, runtime and invocations.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import threading
@@ -12,38 +13,43 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .actors import Extension, Fault, Runtime
 from .clock import SandboxClock
+from .deadlines import Deadline, RunDelay
 from .extensions_api import ExtensionsApi
 from .observations import Call, Exit, Observations
 from .output import Lines, Output
-from .physics import Physics
-from .processes import Process
+from .processes import Process, Reaper
+from .resource_control import ResourceControl
 from .runtime_api import RuntimeApi
 from .server import HungUpError, Reply, Request, Server
 from .settings import Settings
+from .state import Extension, Fault, Runtime
 from .telemetry import Telemetry
 from .telemetry_api import TelemetryApi
 
 
 class Sandbox:
-    """Made anew for every init; `phases` tells what happens in it and in which order."""
+    """A new one is created for every init; `phases` contains what happens in it, in order."""
 
     def __init__(
-        self, settings: Settings, tmp: Path, physics: Physics, seen: Observations, phase: str
+        self, settings: Settings, *, tmp: Path, control: ResourceControl, observed: Observations, phase: str
     ) -> None:
-        self.settings, self.tmp, self.physics, self.seen, self.phase = settings, tmp, physics, seen, phase
+        self.settings, self.tmp, self.control = settings, tmp, control
+        self.observed, self.phase = observed, phase
         self.changed = threading.Condition()
         self.clock = SandboxClock()
-        self.telemetry = Telemetry(settings, self.clock, seen)
+        self.run_delay = RunDelay(self._pids)
+        self._reaper = Reaper()
+        self.telemetry = Telemetry(settings, self.clock, observed)
         self.output = Output()
         self.runtime = Runtime()
         self.extensions: dict[str, Extension] = {}
         self.fault: Fault | None = None
         self.is_init_done = self.is_ending = self.is_over = False
         self.is_frozen = False
+        self.init_deadline: Deadline | None = None
         self.init_s: float | None = None
-        """How long init took; None once it has been billed with an invocation."""
+        """Duration of init; None after it was billed with an invocation."""
         self.restore_s: float | None = None
         self.pending_report: Callable[[], None] | None = None
         self.invocations = 0
@@ -56,33 +62,43 @@ class Sandbox:
 
     # Waiting and failing.
 
-    def wait(self, is_so: Callable[[], bool], deadline_s: float) -> Fault | None:
-        """Block until *is_so*; the fault that came first otherwise. Passing the deadline is one."""
+    def deadline(self, limit_s: float) -> Deadline:
+        """Return Lambda's deadline in *limit_s* from now. A CPU share takes its time from the function, though."""
+        return Deadline(limit_s, None if self.settings.cpu_share else self.run_delay)
+
+    def invocation_deadline(self) -> Deadline:
+        """Return the deadline of an invocation that begins now: a suppressed init is part of its time."""
+        if self.phase == "invoke" and not self.invocations and self.init_deadline:
+            return self.init_deadline
+        return self.deadline(self.settings.timeout_s)
+
+    def wait(self, condition: Callable[[], bool], deadline: Deadline) -> Fault | None:
+        """Block until *condition* holds; return the first fault instead. A passed deadline is a fault."""
         with self.changed:
-            while not is_so():
+            while not condition():
                 if self.fault is not None:
                     return self.fault
                 if self.is_over:
                     return Fault("failure", "Sandbox.Failure", "the environment was abandoned")
-                left_s = deadline_s - time.monotonic()
+                left_s = deadline.left_s()
                 if left_s <= 0:
                     return Fault("timeout", None, "timed out")
                 self.changed.wait(left_s)
         return None
 
     def fail(self, fault: Fault) -> None:
-        """Note what makes this sandbox unusable; the first fault counts, and none while it ends."""
+        """Store what makes this sandbox unusable. Only the first fault counts, and none during shutdown."""
         with self.changed:
             if self.fault is None and not self.is_ending:
                 self.fault = fault
             self.changed.notify_all()
 
-    def all_idle(self) -> bool:
-        """Every extension that is told about invocations asked for its next event."""
+    def are_all_idle(self) -> bool:
+        """Whether every extension that receives INVOKE waits for its next event."""
         return all(e.is_idle for e in self.extensions.values() if "INVOKE" in e.events)
 
-    def is_each_ready(self) -> bool:
-        return all(e.has_asked for e in self.extensions.values())
+    def are_all_ready(self) -> bool:
+        return all(e.has_called_next for e in self.extensions.values())
 
     def external(self) -> list[Extension]:
         return [e for e in self.extensions.values() if e.process is not None]
@@ -90,7 +106,7 @@ class Sandbox:
     # Processes.
 
     def launch_extensions(self) -> None:
-        """Exec every file of opt/extensions; the first that will not start is the fault."""
+        """Execute every file of opt/extensions; the first that cannot be started is the fault."""
         for path in self.settings.extension_files():
             extension = self.extensions[path.name] = Extension(path.name, is_external=True)
             env = self.settings.extension_variables(self.server.address, self.tmp, secrets.token_hex(8))
@@ -105,7 +121,7 @@ class Sandbox:
             extension.process.watch()
 
     def launch_runtime(self) -> None:
-        """Start the function: awslambdaric with the handler, or the bootstrap that was asked for."""
+        """Start the function: awslambdaric with the handler, or the bootstrap of the settings."""
         settings = self.settings
         argv = settings.bootstrap or [sys.executable, "-m", "awslambdaric", settings.handler]
         env = settings.runtime_variables(self.server.address, self.tmp)
@@ -126,17 +142,21 @@ class Sandbox:
         candidates = [self.runtime.process, *(e.process for e in self.extensions.values())]
         return [process for process in candidates if process is not None]
 
+    def _pids(self) -> list[int]:
+        # Lambda's side runs in this process, and a busy machine delays it, too.
+        return [os.getpid(), *(process.pid for process in self.processes())]
+
     def _launch(
         self,
-        who: str,
+        name: str,
         argv: Sequence[str],
         env: dict[str, str],
         sink: Callable[..., None],
         is_framed: bool = False,
     ) -> Process:
-        cwd = self.settings.task if who == "runtime" else self.settings.extension_cwd or self.settings.task
+        cwd = self.settings.task if name == "runtime" else self.settings.extension_cwd or self.settings.task
         process = Process(
-            who,
+            name,
             argv,
             env=env,
             cwd=cwd,
@@ -145,24 +165,25 @@ class Sandbox:
             is_framed=is_framed,
             on_exit=self._exited,
         )
-        self.physics.admit(process.pid)
+        self._reaper.add(process.pid)
+        self.control.admit(process.pid)
         return process
 
     def _exited(self, process: Process) -> None:
         if process is self.runtime.process:
-            is_out_of_memory = self.physics.took_a_life()
+            is_out_of_memory = self.control.has_killed_for_memory()
             error_type = "Runtime.OutOfMemory" if is_out_of_memory else "Runtime.ExitError"
             message = f"Runtime exited with error: {process.cause}"
             if process.code == 0:
                 message = "Runtime exited without providing a reason"
             self.fail(Fault("error", error_type, message))
         else:
-            self.fail(Fault("error", "Extension.Crash", process.cause, process.who))
+            self.fail(Fault("error", "Extension.Crash", process.cause, process.name))
 
     # Time.
 
     def freeze(self) -> None:
-        """Stop Lambda's timers and, when asked for, every process in mid-instruction."""
+        """Stop Lambda's timers and, with the setting `freeze`, every process."""
         self.clock.stop()
         if self.settings.freeze:
             self.freeze_processes()
@@ -170,19 +191,19 @@ class Sandbox:
     def freeze_processes(self) -> None:
         self.clock.stop()
         self.is_frozen = True
-        self.physics.freeze(self.processes())
+        self.control.freeze(self.processes())
 
     def thaw(self) -> None:
         if self.is_frozen:
-            self.physics.thaw(self.processes())
+            self.control.thaw(self.processes())
             self.is_frozen = False
-        self.clock.go_on()
+        self.clock.resume()
         self.telemetry.wake()
 
     # The end.
 
     def close(self) -> list[Exit]:
-        """Kill what still runs and let go of everything; nothing is left behind."""
+        """Kill what still runs and release everything."""
         with self.changed:
             self.is_ending = self.is_over = True
             self.changed.notify_all()
@@ -190,7 +211,8 @@ class Sandbox:
         for process in self.processes():
             process.kill()
             process.join()
-        self.physics.kill_the_rest()
+        self.control.kill_remaining()
+        self._reaper.close()
         self.telemetry.close()
         self.server.close()
         self.output.close()
@@ -201,17 +223,19 @@ class Sandbox:
         ]
 
     def _observe(self, request: Request, dispatch: Callable[[], Reply]) -> Reply:
-        """Note the call at the moment it was asked, and the answer when there is one."""
+        """Record the call when it arrives, and its outcome when there is one."""
         identifier = request.headers.get("Lambda-Extension-Identifier")
         name = request.headers.get("Lambda-Extension-Name")
         with self.changed:
             known = next(
                 (e.name for e in self.extensions.values() if identifier and e.id == identifier), None
             )
-        who = known or name or ("runtime" if "/runtime/" in request.path else "?")
-        number = self.seen.asked(Call(who, request.method, request.path, time.monotonic()))
+        caller = known or name or ("runtime" if "/runtime/" in request.path else "?")
+        number = self.observed.request_started(Call(caller, request.method, request.path, time.monotonic()))
         reply = dispatch()
         if self.is_over:
             raise HungUpError
-        self.seen.answered(number, status=reply.status, answer=reply.about, answered_s=time.monotonic())
+        self.observed.request_completed(
+            number, status=reply.status, result=reply.summary, completed_s=time.monotonic()
+        )
         return reply

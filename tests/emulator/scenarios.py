@@ -1,7 +1,7 @@
 """Short scripts of what can happen to an environment.
 
-Each takes anything that has `invoke(payload)`: those marked `aws` use no more than that, so AWS's own emulator
-can play them too, and both must give the same sequence of API calls. The others need `Lambda`.
+Each drives an object that has `invoke(payload)`. Those marked `aws` need nothing else, so AWS's own emulator can
+run them, too, and must produce the same sequence of API calls. The others need `Lambda`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from .settings import MANAGED, SNAP_START
 
 
 class Driver(Protocol):
-    """What every emulator can do."""
+    """The part of an emulator that a scenario needs."""
 
     def invoke(self, payload: Any = None) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A script, what it does in one line, and the settings it needs."""
+    """A script, its description and the settings it needs."""
 
     name: str
-    says: str
+    description: str
     play: Callable[[Any], list[Any]]
     settings: Mapping[str, Any] = field(default_factory=dict)
     aws: bool = False
-    """AWS's own emulator can play it."""
+    """Whether AWS's own emulator can run it."""
 
 
 def _quiet(lam: Driver) -> list[Any]:
@@ -57,9 +57,9 @@ def _out_of_memory(lam: Any) -> list[Any]:
 
 
 def _burst(lam: Driver) -> list[Any]:
-    answers = [lam.invoke({"log": 10})]
-    answers += [lam.invoke({"flood": 5000}) for _ in range(10)]
-    return [*answers, lam.invoke({"log": 10})]
+    results = [lam.invoke({"log": 10})]
+    results += [lam.invoke({"flood": 5000}) for _ in range(10)]
+    return [*results, lam.invoke({"log": 10})]
 
 
 def _huge(lam: Driver) -> list[Any]:
@@ -78,24 +78,28 @@ SCENARIOS = _table(
     Scenario("quiet", "three invocations that log, then spindown", _quiet, aws=True),
     Scenario("errors", "a handler that raises, and one that does not", _errors, aws=True),
     Scenario(
-        "timeout", "a timeout in the middle: reset, suppressed init", _timeout, {"timeout_s": 1.0}, aws=True
+        "timeout",
+        "a timeout between two successes: reset, suppressed init",
+        _timeout,
+        {"timeout_s": 1.0},
+        aws=True,
     ),
-    Scenario("crash", "the runtime exits in the middle: reset, suppressed init", _crash, aws=True),
-    Scenario("killed", "the runtime is killed in the middle", _killed, aws=True),
-    Scenario("out-of-memory", "the memory limit kills", _out_of_memory, {"memory_limit": True}),
+    Scenario("crash", "the runtime exits between two successes: reset, suppressed init", _crash, aws=True),
+    Scenario("killed", "the runtime is killed between two successes", _killed, aws=True),
+    Scenario("out-of-memory", "the memory limit kills the runtime", _out_of_memory, {"memory_limit": True}),
     Scenario("frozen", "frozen between invocations", _quiet, {"freeze": True}),
     Scenario("slow-cpu", "frozen, with the CPU of 128 MB", _quiet, {"freeze": True, "cpu_share": True}),
     Scenario("report-late", "each report comes after the next INVOKE", _quiet, {"report": "late"}),
     Scenario(
         "report-in-shutdown", "the last report comes after SHUTDOWN", _quiet, {"report": "shutdown-window"}
     ),
-    Scenario("report-never", "no report comes at all", _quiet, {"report": "never"}),
-    Scenario("redelivered", "every second POST comes twice", _burst, {"redeliver_every": 2}),
+    Scenario("report-never", "no report is sent", _quiet, {"report": "never"}),
+    Scenario("redelivered", "every second POST is sent twice", _burst, {"redeliver_every": 2}),
     Scenario("burst", "ten times the usual rate for a while", _burst),
-    Scenario("overflow", "a burst larger than what Lambda holds back", _burst, {"backlog_bytes": 50_000}),
-    Scenario("cut", "records over 256 KiB, cut in mid-value", _huge, {"cut": True, "log_format": "JSON"}),
-    Scenario("unsupported", "no telemetry at all", _quiet, {"telemetry": "unsupported"}),
-    Scenario("old-schema", "the newest schema is not known", _quiet, {"newest_schema": False}),
+    Scenario("overflow", "a burst larger than Lambda's buffer", _burst, {"backlog_bytes": 50_000}),
+    Scenario("cut", "records over 256 KiB, cut within a value", _huge, {"cut": True, "log_format": "JSON"}),
+    Scenario("unsupported", "the Telemetry API is not supported", _quiet, {"telemetry": "unsupported"}),
+    Scenario("old-schema", "the newest schema is unknown", _quiet, {"newest_schema": False}),
     Scenario("json", "the JSON log format", _quiet, {"log_format": "JSON"}),
     Scenario(
         "snapstart", "restored from a snapshot", _quiet, {"initialization_type": SNAP_START, "freeze": True}

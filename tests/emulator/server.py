@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server: one thread per connection, routes from a table, no opinion about Lambda."""
+"""A small HTTP/1.1 server: one thread per connection, routes from a table. Knows nothing about Lambda."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import orjson
 
 
 class HungUpError(Exception):
-    """There is nobody left to answer: the connection is closed without a word."""
+    """The client is gone: the connection is closed without a response."""
 
 
 @dataclass(slots=True)
 class Request:
-    """One request, its body read; the two moments are what Lambda measures of a response."""
+    """One request with its body. Lambda measures responses by the moments of their first and last byte."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Request:
     connection: socket.socket
 
     def is_connected(self) -> bool:
-        """False once the client has hung up: an answer would be lost."""
+        """Whether the client can still receive a response."""
         if not select.select([self.connection], [], [], 0)[0]:
             return True
         with contextlib.suppress(OSError):
@@ -45,24 +45,24 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """What a route answers: a JSON body, or bytes as they are."""
+    """The response of a route. Bytes are sent unchanged, anything else as JSON."""
 
     status: int
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
-    about: str | None = None
-    """What the observer is told of it."""
+    summary: str | None = None
+    """Goes into the record of the call."""
 
     @classmethod
     def error(cls, status: int, error_type: str, message: str) -> Reply:
-        return cls(status, {"errorMessage": message, "errorType": error_type}, about=error_type)
+        return cls(status, {"errorMessage": message, "errorType": error_type}, summary=error_type)
 
 
 Route = tuple[str, re.Pattern[str], Callable[..., Reply]]
 
 
 class Server:
-    """Serves *routes* on a free port of 127.0.0.1 until closed; closing hangs up on everybody."""
+    """Serves *routes* on a free port of 127.0.0.1. Closing it closes all connections."""
 
     def __init__(
         self, routes: Sequence[Route], watch: Callable[[Request, Callable[[], Reply]], Reply]
@@ -88,7 +88,7 @@ class Server:
                     connection.shutdown(socket.SHUT_RDWR)
         self._http.server_close()
 
-    def answer(self, request: Request) -> Reply:
+    def respond(self, request: Request) -> Reply:
         return self._watch(request, lambda: self._dispatch(request))
 
     def _dispatch(self, request: Request) -> Reply:
@@ -114,7 +114,7 @@ class _Http(ThreadingHTTPServer):
     owner: Server
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that died in mid-request is no news here."""
+        """Ignore clients that disconnect during a request."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -151,9 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
             trailers=trailers,
             connection=self.connection,
         )
-        self._send(self.server.owner.answer(request))
+        self._send(self.server.owner.respond(request))
 
-    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - names the library asks for
+    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  # http.server requires these names
 
     def _send(self, reply: Reply) -> None:
         is_raw = isinstance(reply.body, bytes)
@@ -171,15 +171,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> tuple[bytes, dict[str, str]]:
         if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
             return self.rfile.read(int(self.headers.get("Content-Length", 0))), {}
-        pieces = []
+        chunks = []
         while size := int(self.rfile.readline().split(b";")[0], 16):
-            pieces.append(self.rfile.read(size))
+            chunks.append(self.rfile.read(size))
             self.rfile.readline()
         trailers = {}
         while line := self.rfile.readline().strip():
             name, _, value = line.decode("latin-1").partition(":")
             trailers[name.strip().lower()] = value.strip()
-        return b"".join(pieces), trailers
+        return b"".join(chunks), trailers
 
     def log_message(self, *args: Any) -> None:
-        """The observer keeps the calls; stderr stays quiet."""
+        """Print nothing: calls are recorded elsewhere."""

@@ -1,4 +1,4 @@
-"""What a function is configured with, and how this Lambda is to behave while it runs."""
+"""The configuration of a function and the behaviour of the emulated Lambda."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ACCOUNT_ID = "111122223333"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One function's configuration (Lambda's words) and the faults it is to meet (ours)."""
+    """One function's configuration, in Lambda's terms, and the faults to inject, in ours."""
 
     # The function.
     opt: Path
@@ -39,7 +39,7 @@ class Settings:
     log_level: str | None = None
     extension_cwd: Path | None = None
 
-    # The time Lambda gives.
+    # Lambda's deadlines. See `deadlines` for machines that are busy.
     init_timeout_s: float = 10.0
     shutdown_s: float = 2.0
     runtime_shutdown_s: float = 0.6
@@ -57,14 +57,14 @@ class Settings:
     post_timeout_s: float = 5.0
     redeliver_every: int = 0
 
-    # Physics.
+    # Resources.
     freeze: bool | Literal["signals"] = False
-    """"signals" stops with SIGSTOP even where a freezer may be used."""
+    """Freeze the processes between invocations; "signals" uses SIGSTOP even if a freezer is available."""
     cpu_share: bool = False
     memory_limit: bool = False
     snapshot_age_s: float = 3600.0
 
-    # What the observer keeps: without it only the counts, and what extensions print.
+    # Keep all observations, not only their counts and what extensions print.
     remember: bool = True
 
     @property
@@ -73,7 +73,7 @@ class Settings:
 
     @property
     def is_json(self) -> bool:
-        """Managed instances always log JSON."""
+        """Whether records are JSON, as they always are on managed instances."""
         return self.log_format == "JSON" or (self.log_format is None and self.is_managed)
 
     @property
@@ -82,14 +82,14 @@ class Settings:
         return base if self.version == "$LATEST" else f"{base}:{self.version}"
 
     def extension_files(self) -> list[Path]:
-        """Every non-directory entry of opt/extensions, whatever its name, as Lambda lists them."""
+        """Return every entry of opt/extensions that is no folder, as Lambda does."""
         folder = self.opt / "extensions"
         return sorted(p for p in folder.iterdir() if not p.is_dir()) if folder.is_dir() else []
 
     def extension_variables(self, runtime_api: str, tmp: Path, metadata_token: str) -> dict[str, str]:
-        """The environment of an extension: the defaults it may see, then all customer variables."""
+        """Return the environment of an extension: the defaults it may see, then all customer variables."""
         variables = {
-            **self._variables_of_both(runtime_api, tmp),
+            **self._common_variables(runtime_api, tmp),
             "AWS_LAMBDA_METADATA_API": runtime_api,
             "AWS_LAMBDA_METADATA_TOKEN": metadata_token,
         }
@@ -100,9 +100,9 @@ class Settings:
         return variables | self.env
 
     def runtime_variables(self, runtime_api: str, tmp: Path) -> dict[str, str]:
-        """The environment of the function's runtime."""
+        """Return the environment of the function's runtime."""
         variables = {
-            **self._variables_of_both(runtime_api, tmp),
+            **self._common_variables(runtime_api, tmp),
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self.name}",
             "AWS_LAMBDA_LOG_STREAM_NAME": f"2026/09/22/[{self.version}]{secrets.token_hex(16)}",
             "AWS_LAMBDA_LOG_FORMAT": "JSON" if self.is_json else "Text",
@@ -120,7 +120,7 @@ class Settings:
             variables["AWS_LAMBDA_MAX_CONCURRENCY"] = str(self.max_concurrency)
         return variables | self.env
 
-    def _variables_of_both(self, runtime_api: str, tmp: Path) -> dict[str, str]:
+    def _common_variables(self, runtime_api: str, tmp: Path) -> dict[str, str]:
         opt, task = self.opt.resolve(), self.task.resolve()
         variables = {
             "AWS_REGION": REGION,
@@ -151,5 +151,5 @@ class Settings:
 
 
 def python_version() -> str:
-    """The runtime's version as Lambda names it, e.g. ``3.11``."""
+    """Return the runtime's version in Lambda's form, e.g. ``3.11``."""
     return ".".join(platform.python_version_tuple()[:2])

@@ -1,4 +1,4 @@
-"""One extension's subscription: its buffer, its timer, its retries, its losses."""
+"""One extension's subscription: buffer, timer, retries and losses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SLOW = "Some logs were dropped because the downstream consumer is slower than t
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a subscribe request asked for, checked and filled up with Lambda's defaults."""
+    """A validated subscribe request, completed with Lambda's defaults."""
 
     schema: str
     address: Address
@@ -31,8 +31,8 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Bytes of an event as they travel; *event* is None for all pieces of a cut record but the last."""
+class Fragment:
+    """Bytes of an event as they are sent. Of a cut record, only the last fragment has the *event*."""
 
     payload: bytes
     event: Event | None
@@ -40,7 +40,7 @@ class Piece:
 
 
 class Subscriber:
-    """Buffers and delivers on a thread of its own until `close`."""
+    """Buffers events and delivers them on a thread of its own until `close`."""
 
     def __init__(
         self,
@@ -49,17 +49,17 @@ class Subscriber:
         *,
         settings: Settings,
         clock: SandboxClock,
-        seen: Observations,
+        observed: Observations,
         announce: Callable[[str, Event], Event],
     ) -> None:
         self.name, self.subscription = name, subscription
-        self._settings, self._clock, self._seen = settings, clock, seen
+        self._settings, self._clock, self._observed = settings, clock, observed
         self._announce = announce
-        self._pieces: deque[Piece] = deque()
+        self._fragments: deque[Fragment] = deque()
         self._held_bytes = self._buffered_bytes = self._batch_ends = 0
         self._due_s: float | None = None
         self._is_flushing = self._is_closed = self._is_sending = False
-        self._lost: list[int] = []
+        self._lost_bytes: list[int] = []
         self._sent_batches = 0
         self._changed = threading.Condition()
         self._destination = Destination(
@@ -68,64 +68,64 @@ class Subscriber:
         self._thread = threading.Thread(target=self._run, name=f"telemetry-{name}")
         self._thread.start()
 
-    def wants(self, category: str) -> bool:
+    def accepts(self, category: str) -> bool:
         return category in self.subscription.types
 
-    def take(self, pieces: Sequence[Piece]) -> None:
-        """Buffer one event; when the buffer is full it is lost and counted."""
-        size = sum(len(piece.payload) for piece in pieces)
-        event = pieces[-1].event
+    def add(self, fragments: Sequence[Fragment]) -> None:
+        """Buffer one event, or drop and count it if the buffer is full."""
+        size = sum(len(fragment.payload) for fragment in fragments)
+        event = fragments[-1].event
         assert event is not None
         with self._changed:
             if self._is_closed:
-                self._seen.note("dropped", Dropped(self.name, event, "the subscription is over"))
+                self._observed.add("dropped", Dropped(self.name, event, "the subscription has ended"))
             elif self._held_bytes + size > self._settings.backlog_bytes:
-                self._lost.append(size)
-                self._seen.note("dropped", Dropped(self.name, event, "buffer overflow"))
+                self._lost_bytes.append(size)
+                self._observed.add("dropped", Dropped(self.name, event, "buffer overflow"))
             else:
-                self._push(pieces, size)
+                self._push(fragments, size)
 
     def flush(self) -> None:
-        """Send what is buffered without waiting for the timer, as when an input stream closes."""
+        """Send what is buffered without waiting for the timer, as Lambda does when an input stream closes."""
         with self._changed:
-            self._is_flushing = bool(self._pieces)
+            self._is_flushing = bool(self._fragments)
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """The clock goes on: look at the timer again."""
+        """Check the timer again: the clock was resumed."""
         with self._changed:
             self._changed.notify_all()
 
     def wait_until_idle(self, timeout_s: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: not self._pieces and not self._is_sending, timeout_s)
+            return self._changed.wait_for(lambda: not self._fragments and not self._is_sending, timeout_s)
 
     def close(self) -> None:
-        """End it; what was not delivered is lost."""
+        """End the subscription and drop what was not delivered."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
         self._thread.join()
         self._destination.close()
-        left = [Dropped(self.name, p.event, "the environment ended") for p in self._pieces if p.event]
-        self._pieces.clear()
-        self._seen.note("dropped", *left)
+        left = [Dropped(self.name, p.event, "the environment ended") for p in self._fragments if p.event]
+        self._fragments.clear()
+        self._observed.add("dropped", *left)
 
-    def _push(self, pieces: Sequence[Piece], size: int) -> None:
-        if not self._pieces:
+    def _push(self, fragments: Sequence[Fragment], size: int) -> None:
+        if not self._fragments:
             self._due_s = self._clock.now() + self.subscription.timeout_s
-        self._pieces.extend(pieces)
+        self._fragments.extend(fragments)
         self._held_bytes += size
         self._buffered_bytes += size
-        self._batch_ends += sum(piece.ends_batch for piece in pieces)
-        if len(self._pieces) == len(pieces) or self._is_full():
+        self._batch_ends += sum(fragment.ends_batch for fragment in fragments)
+        if len(self._fragments) == len(fragments) or self._is_full():
             self._changed.notify_all()
 
     def _is_full(self) -> bool:
-        wanted = self.subscription
+        limits = self.subscription
         return (
-            len(self._pieces) >= wanted.max_items
-            or self._buffered_bytes >= wanted.max_bytes
+            len(self._fragments) >= limits.max_items
+            or self._buffered_bytes >= limits.max_bytes
             or self._batch_ends > 0
         )
 
@@ -135,16 +135,16 @@ class Subscriber:
                 self._finish(batch)
             else:
                 with self._changed:
-                    self._pieces.extendleft(reversed(batch))
+                    self._fragments.extendleft(reversed(batch))
                     self._is_sending = False
                     return
 
-    def _next_batch(self) -> list[Piece]:
-        """Wait until a batch is due; empty when the subscription is over."""
+    def _next_batch(self) -> list[Fragment]:
+        """Wait until a batch is due and return it; return an empty one when the subscription has ended."""
         with self._changed:
             while not self._is_closed:
                 wait_s = None
-                if self._pieces and not self._clock.is_stopped:
+                if self._fragments and not self._clock.is_stopped:
                     assert self._due_s is not None
                     wait_s = self._due_s - self._clock.now()
                     if wait_s <= 0 or self._is_flushing or self._is_full():
@@ -152,28 +152,30 @@ class Subscriber:
                 self._changed.wait(wait_s)
             return []
 
-    def _take_batch(self) -> list[Piece]:
-        batch: list[Piece] = []
+    def _take_batch(self) -> list[Fragment]:
+        batch: list[Fragment] = []
         size = 0
         while (
-            self._pieces and len(batch) < self.subscription.max_items and size < self.subscription.max_bytes
+            self._fragments
+            and len(batch) < self.subscription.max_items
+            and size < self.subscription.max_bytes
         ):
-            piece = self._pieces.popleft()
-            batch.append(piece)
-            size += len(piece.payload)
-            if piece.ends_batch:
+            fragment = self._fragments.popleft()
+            batch.append(fragment)
+            size += len(fragment.payload)
+            if fragment.ends_batch:
                 self._batch_ends -= 1
                 break
         self._buffered_bytes -= size
         self._is_sending = True
-        if self._pieces:
+        if self._fragments:
             self._due_s = self._clock.now() + self.subscription.timeout_s
         else:
             self._is_flushing = False
         return batch
 
-    def _deliver(self, batch: list[Piece]) -> bool:
-        """POST until it is taken, with back-off; False when the subscription ended before."""
+    def _deliver(self, batch: list[Fragment]) -> bool:
+        """Send until it is accepted, with back-off; return False if the subscription ended before."""
         backoff_s = self._settings.redelivery_first_s
         attempt = 0
         while not self._is_closed:
@@ -188,12 +190,12 @@ class Subscriber:
             backoff_s = min(backoff_s * 2, self._settings.redelivery_most_s)
         return False
 
-    def _send(self, batch: list[Piece], attempt: int) -> bool:
-        payloads = [piece.payload for piece in batch]
+    def _send(self, batch: list[Fragment], attempt: int) -> bool:
+        payloads = [fragment.payload for fragment in batch]
         at_s = time.monotonic()
         status = self._destination.send(payloads)
         size = sum(map(len, payloads)) + len(payloads) + 1
-        self._seen.note("posts", Post(self.name, status, len(batch), size, at_s, attempt))
+        self._observed.add("posts", Post(self.name, status, len(batch), size, at_s, attempt))
         return status is not None and (status == 0 or 200 <= status < 300)
 
     def _pause(self, seconds: float) -> None:
@@ -202,16 +204,16 @@ class Subscriber:
             while not self._is_closed and (self._clock.is_stopped or self._clock.now() < ends_s):
                 self._changed.wait(None if self._clock.is_stopped else ends_s - self._clock.now())
 
-    def _finish(self, batch: list[Piece]) -> None:
-        self._seen.note("delivered", *[piece.event for piece in batch if piece.event is not None])
+    def _finish(self, batch: list[Fragment]) -> None:
+        self._observed.add("delivered", *[fragment.event for fragment in batch if fragment.event is not None])
         with self._changed:
-            self._held_bytes -= sum(len(piece.payload) for piece in batch)
+            self._held_bytes -= sum(len(fragment.payload) for fragment in batch)
             self._is_sending = False
-            lost, self._lost = self._lost, []
+            lost_bytes, self._lost_bytes = self._lost_bytes, []
             self._changed.notify_all()
-        if lost and self.wants("platform"):
-            record = {"droppedBytes": sum(lost), "droppedRecords": len(lost), "reason": _SLOW}
+        if lost_bytes and self.accepts("platform"):
+            record = {"droppedBytes": sum(lost_bytes), "droppedRecords": len(lost_bytes), "reason": _SLOW}
             event = self._announce("platform.logsDropped", record)
             with self._changed:
                 payload = orjson.dumps(event)
-                self._push([Piece(payload, event)], len(payload))
+                self._push([Fragment(payload, event)], len(payload))

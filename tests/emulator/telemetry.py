@@ -1,4 +1,4 @@
-"""Everything that happens becomes an event here and goes to each extension that asked for it."""
+"""Turns what happens into events and sends them to the subscribers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 from .clock import SandboxClock, iso
 from .observations import Event, Observations
 from .settings import Settings
-from .subscriber import Piece, Subscriber, Subscription
+from .subscriber import Fragment, Subscriber, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,32 +20,32 @@ class _Emitted:
     category: str
     event: Event
     line: str | None
-    """What a function or extension really printed: all that the first schema knows."""
+    """The printed line: the record of the first schema."""
 
 
 class Telemetry:
-    """The event bus of one sandbox. Events before the end of init are replayed to new subscribers."""
+    """The event bus of one sandbox. Events of init are replayed to new subscribers."""
 
-    def __init__(self, settings: Settings, clock: SandboxClock, seen: Observations) -> None:
-        self._settings, self._clock, self._seen = settings, clock, seen
+    def __init__(self, settings: Settings, clock: SandboxClock, observed: Observations) -> None:
+        self._settings, self._clock, self._observed = settings, clock, observed
         self._lock = threading.RLock()
         self._replay: list[_Emitted] | None = []
         self._subscribers: dict[str, Subscriber] = {}
         self.shift_ns = 0
-        """Added to the time of every event: how a snapshot's init comes to lie in the past."""
+        """Added to the time of every event: the init of a snapshot is in the past."""
 
     def platform(self, kind: str, record: dict[str, Any], at_ns: int | None = None) -> Event:
-        """A platform event, e.g. ``initStart``."""
+        """Emit a platform event, e.g. ``initStart``."""
         return self._emit("platform", f"platform.{kind}", record, None, at_ns)
 
     def function(self, line: str, at_ns: int | None = None) -> None:
-        """A record that the function printed."""
-        self._seen.note("function_output", line)
+        """Emit a record that the function printed."""
+        self._observed.add("function_output", line)
         self._emit("function", "function", self._parsed(line, at_ns), line, at_ns)
 
     def extension(self, line: str, at_ns: int | None = None) -> None:
-        """A line that an extension printed."""
-        self._seen.note("extension_output", line)
+        """Emit a line that an extension printed."""
+        self._observed.add("extension_output", line)
         self._emit("extension", "extension", self._parsed(line, at_ns), line, at_ns)
 
     def subscribe(self, name: str, subscription: Subscription) -> None:
@@ -55,12 +55,12 @@ class Telemetry:
                 subscription,
                 settings=self._settings,
                 clock=self._clock,
-                seen=self._seen,
+                observed=self._observed,
                 announce=self._announce,
             )
             self._subscribers[name] = subscriber
             for emitted in self._replay or ():
-                self._give(subscriber, emitted)
+                self._offer(subscriber, emitted)
             record = {"name": name, "state": "Subscribed", "types": list(subscription.types)}
             self.platform("telemetrySubscription", record)
 
@@ -68,7 +68,7 @@ class Telemetry:
         return name in self._subscribers
 
     def end_of_init(self) -> None:
-        """No replay any more."""
+        """Stop replaying events to new subscribers."""
         with self._lock:
             self._replay = None
 
@@ -81,13 +81,13 @@ class Telemetry:
             subscriber.wake()
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """True when every subscriber has everything."""
-        ends_s = time.monotonic() + timeout_s
+        """Wait until every subscriber has received everything; return whether it has."""
+        deadline_s = time.monotonic() + timeout_s
         subscribers = list(self._subscribers.values())
-        return all(subscriber.wait_until_idle(ends_s - time.monotonic()) for subscriber in subscribers)
+        return all(subscriber.wait_until_idle(deadline_s - time.monotonic()) for subscriber in subscribers)
 
     def close(self, name: str | None = None) -> None:
-        """End the subscription of *name*, or of all."""
+        """End the subscription of *name*, or all."""
         for subscriber in list(self._subscribers.values()):
             if name in (None, subscriber.name):
                 subscriber.close()
@@ -96,27 +96,27 @@ class Telemetry:
         with self._lock:
             at_ns = (time.time_ns() if at_ns is None else at_ns) + self.shift_ns
             emitted = _Emitted(category, {"time": iso(at_ns), "type": kind, "record": record}, line)
-            self._seen.note("emitted", emitted.event)
+            self._observed.add("emitted", emitted.event)
             if self._replay is not None:
                 self._replay.append(emitted)
             for subscriber in self._subscribers.values():
-                self._give(subscriber, emitted)
+                self._offer(subscriber, emitted)
             return emitted.event
 
     def _announce(self, kind: str, record: Event) -> Event:
         event = {"time": iso(time.time_ns() + self.shift_ns), "type": kind, "record": record}
-        self._seen.note("emitted", event)
+        self._observed.add("emitted", event)
         return event
 
-    def _give(self, subscriber: Subscriber, emitted: _Emitted) -> None:
-        if subscriber.wants(emitted.category):
+    def _offer(self, subscriber: Subscriber, emitted: _Emitted) -> None:
+        if subscriber.accepts(emitted.category):
             event = emitted.event
             if emitted.line is not None and subscriber.subscription.schema == "2022-07-01":
                 event = {**event, "record": emitted.line}
-            subscriber.take(pieces_of(event, self._settings))
+            subscriber.add(fragments_of(event, self._settings))
 
     def _parsed(self, line: str, at_ns: int | None) -> Any:
-        """The record of a printed line: with the JSON log format an object, whatever was printed."""
+        """Return the record of a printed line: with the JSON log format always an object."""
         if not self._settings.is_json:
             return line
         try:
@@ -129,28 +129,28 @@ class Telemetry:
         return {"timestamp": at, "level": "INFO", "message": line}
 
 
-def pieces_of(event: Event, settings: Settings) -> list[Piece]:
-    """The event as it travels: whole, or cut in mid-value the way Lambda cuts long records.
+def fragments_of(event: Event, settings: Settings) -> list[Fragment]:
+    """Return the event as it is sent: whole, or cut within a value as Lambda cuts long records.
 
     Every piece repeats the envelope and holds raw bytes of the record where a value should be.
     """
     record = orjson.dumps(event["record"])
     limit = settings.cut_bytes
     if settings.cut is None or len(record) <= limit or event["type"] not in ("function", "extension"):
-        return [Piece(orjson.dumps(event), event)]
+        return [Fragment(orjson.dumps(event), event)]
     envelope = b'{"time":"%b","type":"%b","record":' % (event["time"].encode(), event["type"].encode())
-    pieces = []
+    fragments = []
     while record:
         end = min(limit, len(record))
         while end < len(record) and record[end] & 0xC0 == 0x80:
             end -= 1
         part, record = record[:end], record[end:]
         is_last = not record
-        pieces.append(
-            Piece(
+        fragments.append(
+            Fragment(
                 envelope + part + b"}",
                 event if is_last else None,
                 ends_batch=settings.cut == "across" and not is_last,
             )
         )
-    return pieces
+    return fragments

@@ -1,4 +1,4 @@
-"""The subscribe request of the Telemetry API, checked as AWS checks it."""
+"""The subscribe request of the Telemetry API, validated as AWS does."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _BUFFERING = {
 
 
 class _InvalidError(Exception):
-    """A field of the request is not what AWS takes."""
+    """A field of the request that AWS rejects."""
 
 
 class TelemetryApi:
-    """The one route; a subscription ends up in the sandbox's telemetry."""
+    """The one route. Subscriptions are stored in the sandbox's telemetry."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -49,7 +49,7 @@ class TelemetryApi:
                 return extension
             if sandbox.settings.telemetry == "unsupported":
                 return Reply.error(202, "Telemetry.NotSupported", "Telemetry API is not supported")
-            if extension.has_asked or sandbox.is_init_done:
+            if extension.has_called_next or sandbox.is_init_done:
                 return Reply.error(
                     403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed already"
                 )
@@ -121,9 +121,9 @@ def _http_address(uri: Any) -> Address:
         raise _InvalidError("destination.URI: is required")
     try:
         parts = urlsplit(uri)
-        is_ours = parts.scheme == "http" and parts.hostname in _HOSTS and parts.port not in (None, 0, 9001)
+        is_sandbox = parts.scheme == "http" and parts.hostname in _HOSTS and parts.port not in (None, 0, 9001)
     except ValueError:
-        is_ours = False
-    if not is_ours:
+        is_sandbox = False
+    if not is_sandbox:
         raise _InvalidError(f"destination.URI: {uri!r} is not http://sandbox.localdomain:PORT")
     return Address.of_uri(uri)

@@ -1,4 +1,4 @@
-"""The emulator against toy extensions: real processes, real sockets, AWS's order and statuses."""
+"""The emulator with scripted extensions: real processes, real sockets, AWS's order and statuses."""
 
 import json
 import re
@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import pytest
 
 from tests.emulator import Lambda
 from tests.emulator.scenarios import SCENARIOS
-from tests.emulator.toy import toy_extension
-from tests.support.paths import FUNCTIONS
+from tests.emulator.scripted_extension import write_extension
+from tests.support.paths import FUNCTIONS, PROJECT
+from tests.support.waiting import is_dead, wait_until
 
-TASK = FUNCTIONS
 FOLLOW = "register(); subscribe(); follow()"
+UNTIL_RELEASED = "follow(wait_for_release)"
 
 Start = Callable[..., Lambda]
 
@@ -32,17 +34,24 @@ def opt(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bodies(tmp_path: Path) -> Path:
+    """The file to which the extension appends the telemetry it accepted."""
     return tmp_path / "bodies"
 
 
 @pytest.fixture
-def start(opt: Path, bodies: Path) -> Start:
-    """A Lambda with one toy extension; the script is what it does."""
+def release(tmp_path: Path) -> Path:
+    """The file whose creation ends `wait_for_release` in the extension."""
+    return tmp_path / "release"
+
+
+@pytest.fixture
+def start(opt: Path, bodies: Path, release: Path) -> Start:
+    """Return a function that creates a Lambda with one extension, which runs *script*."""
 
     def start(script: str = FOLLOW, **settings: Any) -> Lambda:
-        toy_extension(opt, "toy", script)
-        env = {"TOY_BODIES": str(bodies), **settings.pop("env", {})}
-        return Lambda(opt=opt, task=TASK, env=env, **settings)
+        write_extension(opt, "tester", script)
+        env = {"BODIES_FILE": str(bodies), "RELEASE_FILE": str(release), **settings.pop("env", {})}
+        return Lambda(opt=opt, task=FUNCTIONS, env=env, **settings)
 
     return start
 
@@ -55,15 +64,15 @@ def records(events: list[dict[str, Any]], kind: str) -> list[Any]:
     return [event["record"] for event in events if event["type"].removeprefix("platform.") == kind]
 
 
-def said(lam: Lambda) -> list[Any]:
-    """What the toy printed, as JSON."""
+def printed(lam: Lambda) -> list[Any]:
+    """Parse the JSON that the extension printed."""
     return [json.loads(line) for line in lam.extension_output]
 
 
 # The order of things.
 
 
-def test_a_life_is_told_in_lambdas_order(start: Start) -> None:
+def test_events_are_emitted_in_lambdas_order(start: Start) -> None:
     with start() as lam:
         lam.invoke({"log": 1})
         lam.invoke({"print": 1})
@@ -76,48 +85,40 @@ def test_a_life_is_told_in_lambdas_order(start: Start) -> None:
     ]  # fmt: skip
     assert lam.delivered == lam.emitted
     assert lam.dropped == []
-    assert [(e.name, e.code, e.killed) for e in exits] == [("toy", 0, False)]
+    assert [(e.name, e.code, e.killed) for e in exits] == [("tester", 0, False)]
 
 
 def test_extensions_register_before_the_runtime_starts(start: Start) -> None:
     with start() as lam:
         lam.invoke()
 
-    asked = [(call.who, call.path.rsplit("/", 1)[-1], call.answer) for call in lam.calls[:4]]
-    assert asked[:2] == [("toy", "register", None), ("toy", "telemetry", None)]
-    assert {who for who, path, _ in asked[2:]} == {"toy", "runtime"}
-    assert {path for _, path, _ in asked[2:]} == {"next"}
+    request_started = [(call.caller, call.path.rsplit("/", 1)[-1], call.result) for call in lam.calls[:4]]
+    assert request_started[:2] == [("tester", "register", None), ("tester", "telemetry", None)]
+    assert {caller for caller, path, _ in request_started[2:]} == {"tester", "runtime"}
+    assert {path for _, path, _ in request_started[2:]} == {"next"}
 
 
-def test_the_response_comes_before_the_extension_is_done(start: Start) -> None:
-    script = "register(); follow(lambda event: threading.Event().wait(0.15))"
+def test_the_response_comes_before_the_extension_is_idle(start: Start, release: Path) -> None:
+    with start(f"register(); {UNTIL_RELEASED}") as lam:
+        result = lam.invoke(wait="response")
+        wait_until(lambda: "runtimeDone" in types(lam.emitted))
+        at_response = types(lam.emitted)
+        time.sleep(0.05)  # Time has to pass: it is what the report counts.
+        release.touch()
 
-    with start(script) as lam:
-        answer = lam.invoke()
-
-    assert answer.response_s is not None
-    assert answer.response_s < 0.1 < 0.15 <= answer.total_s
+    assert result.is_success
+    assert "report" not in at_response
     [report] = records(lam.emitted, "report")
     [overhead] = report["spans"]
     assert overhead["name"] == "extensionOverhead"
-    assert overhead["durationMs"] > 100
+    assert overhead["durationMs"] >= 50
 
 
-def test_a_caller_need_not_wait_for_the_extension(start: Start) -> None:
-    script = "register(); follow(lambda event: threading.Event().wait(0.15))"
-
-    with start(script) as lam:
-        answer = lam.invoke(wait="response")
-
-    assert answer.total_s < 0.1
-    assert len(records(lam.emitted, "report")) == 1
-
-
-def test_handler_exceptions_are_a_success_of_lambda(start: Start) -> None:
+def test_a_handler_exception_is_a_success_for_lambda(start: Start) -> None:
     with start() as lam:
-        answer = lam.invoke({"raise": "no luck"})
+        result = lam.invoke({"raise": "no luck"})
 
-    assert (answer.status, answer.error_type, answer.payload["errorMessage"]) == (
+    assert (result.status, result.error_type, result.payload["errorMessage"]) == (
         "success",
         "DemoError",
         "no luck",
@@ -126,7 +127,7 @@ def test_handler_exceptions_are_a_success_of_lambda(start: Start) -> None:
 
 
 def test_without_extensions_the_function_runs_alone(tmp_path: Path) -> None:
-    with Lambda(opt=tmp_path, task=TASK) as lam:
+    with Lambda(opt=tmp_path, task=FUNCTIONS) as lam:
         assert lam.invoke({"n": 1}).is_success
         assert lam.shutdown() == []
 
@@ -134,18 +135,18 @@ def test_without_extensions_the_function_runs_alone(tmp_path: Path) -> None:
 # What each process sees.
 
 
-def test_extensions_see_what_lambda_shows_them(start: Start) -> None:
-    script = "register(); say(json.dumps([sorted(os.environ), os.environ['TMPDIR']])); follow(linger_s=0)"
+def test_extensions_have_the_environment_that_lambda_sets(start: Start) -> None:
+    script = "register(); log(json.dumps([sorted(os.environ), os.environ['TMPDIR']])); follow(linger_s=0)"
 
     with start(script, env={"CUSTOMER": "1"}) as lam:
-        [[names, tmp]] = said(lam)
+        [[names, tmp]] = printed(lam)
         assert Path(tmp) == lam.tmp
 
     assert set(names) >= {
         "AWS_REGION", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_RUNTIME_API",
         "AWS_ACCESS_KEY_ID", "PATH", "LD_LIBRARY_PATH", "TZ", "CUSTOMER",
     }  # fmt: skip
-    hidden = {"AWS_EXECUTION_ENV", "LAMBDA_TASK_ROOT", "AWS_LAMBDA_LOG_GROUP_NAME", "PYTHONPATH"}
+    hidden = {"AWS_EXECUTION_ENV", "LAMBDA_FUNCTIONS_ROOT", "AWS_LAMBDA_LOG_GROUP_NAME", "PYTHONPATH"}
     assert not hidden & set(names)
     assert not [name for name in names if name.startswith("_")]
 
@@ -184,8 +185,8 @@ def test_json_logs_are_objects_from_the_second_schema_on(
     assert found == expected
 
 
-def test_what_extensions_print_comes_back(start: Start) -> None:
-    with start("register(); subscribe(); say('hello'); follow()") as lam:
+def test_lines_of_extensions_are_delivered(start: Start) -> None:
+    with start("register(); subscribe(); log('hello'); follow()") as lam:
         lam.invoke()
 
     assert [event["record"] for event in lam.delivered if event["type"] == "extension"] == ["hello"]
@@ -194,15 +195,15 @@ def test_what_extensions_print_comes_back(start: Start) -> None:
 # The Extensions API.
 
 
-def test_register_answers_as_lambda_does(start: Start) -> None:
+def test_register_responds_as_lambda_does(start: Start) -> None:
     script = """
-say(json.dumps(register(Lambda_Extension_Accept_Feature="accountId, other")))
+log(json.dumps(register(Lambda_Extension_Accept_Feature="accountId, other")))
 follow(linger_s=0)
 """
     with start(script, version="7") as lam:
         lam.invoke()
 
-    assert said(lam) == [
+    assert printed(lam) == [
         [
             200,
             {
@@ -215,26 +216,26 @@ follow(linger_s=0)
     ]
 
 
-def test_calls_that_lambda_refuses(start: Start) -> None:
+def test_invalid_calls_are_rejected_as_lambda_does(start: Start) -> None:
     script = """
 refused = [
     register(name=""),
-    register(name="toy.sh"),
+    register(name="tester.sh"),
     register(events=["DEPLOY"]),
-    call("POST", "/2020-01-01/extension/register", b"{", Lambda_Extension_Name="toy"),
+    call("POST", "/2020-01-01/extension/register", b"{", Lambda_Extension_Name="tester"),
     call("GET", "/2020-01-01/extension/event/next"),
-    call("GET", "/2020-01-01/extension/event/next", Lambda_Extension_Identifier="toy"),
+    call("GET", "/2020-01-01/extension/event/next", Lambda_Extension_Identifier="tester"),
     call("GET", "/2020-01-01/extension/event/next", Lambda_Extension_Identifier="0" * 32),
 ]
 register()
 refused += [register(), call("POST", "/2020-01-01/extension/init/error")]
-say(json.dumps([[status, answer["errorType"]] for status, answer, *_ in refused]))
+log(json.dumps([[status, answer["errorType"]] for status, answer, *_ in refused]))
 follow(linger_s=0)
 """
     with start(script) as lam:
         lam.invoke()
 
-    assert said(lam)[0] == [
+    assert printed(lam)[0] == [
         [403, "Extension.InvalidExtensionName"],
         [403, "Extension.InvalidEventType"],
         [403, "Extension.InvalidEventType"],
@@ -250,18 +251,18 @@ follow(linger_s=0)
 def test_an_extension_that_never_registers_makes_init_time_out(start: Start) -> None:
     with start("threading.Event().wait(60)", init_timeout_s=0.1, timeout_s=0.1, shutdown_s=0.1) as lam:
         assert lam.init_fault is not None
-        answer = lam.invoke()
+        result = lam.invoke()
 
-    assert lam.init_fault.status == answer.status == "timeout"
+    assert lam.init_fault.status == result.status == "timeout"
     assert [r["phase"] for r in records(lam.emitted, "initReport")] == ["init", "invoke"]
-    assert not [call for call in lam.calls if call.who == "runtime"]
+    assert not [call for call in lam.calls if call.caller == "runtime"]
 
 
 def test_a_file_that_cannot_be_executed_fails_the_function(opt: Path) -> None:
     (opt / "extensions").mkdir(parents=True)
     (opt / "extensions" / "README").write_text("not a program")
 
-    with Lambda(opt=opt, task=TASK) as lam:
+    with Lambda(opt=opt, task=FUNCTIONS) as lam:
         assert lam.invoke().error_type == "Extension.LaunchError"
 
 
@@ -272,30 +273,34 @@ def test_a_file_that_cannot_be_executed_fails_the_function(opt: Path) -> None:
         ("register(); error('init'); next_event()", "Extension.InitError"),
     ],
 )
-def test_leaving_in_init_fails_the_function(start: Start, script: str, error_type: str) -> None:
+def test_an_extension_that_ends_during_init_fails_the_function(
+    start: Start, script: str, error_type: str
+) -> None:
     with start(script) as lam:
-        answer = lam.invoke()
+        result = lam.invoke()
 
-    assert (answer.status, answer.error_type) == ("error", error_type)
+    assert (result.status, result.error_type) == ("error", error_type)
     assert records(lam.emitted, "initReport")[0]["errorType"] == error_type
 
 
 @pytest.mark.parametrize(
-    ("deed", "error_type"),
+    ("action", "error_type"),
     [("os._exit(0)", "Extension.Crash"), ("error('exit')", "Extension.ExitError")],
 )
-def test_leaving_in_an_invocation_fails_it(start: Start, deed: str, error_type: str) -> None:
-    with start(f"register(); follow(lambda event: {deed}, linger_s=0)") as lam:
-        answer = lam.invoke()
+def test_an_extension_that_ends_during_an_invocation_fails_it(
+    start: Start, action: str, error_type: str
+) -> None:
+    with start(f"register(); follow(lambda event: {action}, linger_s=0)") as lam:
+        result = lam.invoke()
 
-    assert (answer.status, answer.error_type) == ("error", error_type)
+    assert (result.status, result.error_type) == ("error", error_type)
     assert [reason for reason, _ in lam.resets] == ["failure"]
 
 
 # The Telemetry API.
 
 
-def test_subscriptions_are_checked_as_aws_checks_them(start: Start) -> None:
+def test_subscriptions_are_validated_as_aws_does(start: Start) -> None:
     script = """
 port = listen()
 good = {
@@ -320,68 +325,68 @@ register()
 for change in bad:
     status, answer, _ = call("PUT", "/2022-07-01/telemetry", {**good, **change})
     if (status, answer["errorType"]) != (400, "ValidationError"):
-        say(json.dumps([change, status, answer]))
-say(json.dumps(call("PUT", "/2022-07-01/telemetry", b"[")[0]))
-say(json.dumps(call("PUT", "/2022-07-01/telemetry", good)[:2]))
+        log(json.dumps([change, status, answer]))
+log(json.dumps(call("PUT", "/2022-07-01/telemetry", b"[")[0]))
+log(json.dumps(call("PUT", "/2022-07-01/telemetry", good)[:2]))
 follow(linger_s=0)
 """
     with start(script) as lam:
         lam.invoke()
 
-    assert said(lam) == [400, [200, "OK"]]
+    assert printed(lam) == [400, [200, "OK"]]
 
 
-def test_the_newest_schema_may_be_unknown(start: Start) -> None:
+def test_the_newest_schema_can_be_unknown(start: Start) -> None:
     script = """
 register()
-say(json.dumps([subscribe(schema="2025-01-29")[0], subscribe(schema="2022-12-13")[0]]))
+log(json.dumps([subscribe(schema="2025-01-29")[0], subscribe(schema="2022-12-13")[0]]))
 follow()
 """
     with start(script, newest_schema=False) as lam:
         lam.invoke()
 
-    assert said(lam) == [[400, 200]]
+    assert printed(lam) == [[400, 200]]
 
 
-def test_it_is_too_late_to_subscribe_after_the_first_next(start: Start) -> None:
-    with start("register(); next_event(); say(json.dumps(subscribe())); follow(linger_s=0)") as lam:
+def test_subscribing_after_the_first_next_is_rejected(start: Start) -> None:
+    with start("register(); next_event(); log(json.dumps(subscribe())); follow(linger_s=0)") as lam:
         lam.invoke()
 
-    assert [(status, answer["errorType"]) for status, answer in said(lam)] == [
+    assert [(status, result["errorType"]) for status, result in printed(lam)] == [
         (403, "Telemetry.SubscriptionClosed")
     ]
 
 
-def test_telemetry_may_not_be_supported(start: Start) -> None:
-    script = "register(); say(json.dumps(subscribe())); follow(linger_s=0)"
+def test_telemetry_can_be_unsupported(start: Start) -> None:
+    script = "register(); log(json.dumps(subscribe())); follow(linger_s=0)"
 
     with start(script, telemetry="unsupported") as lam:
         assert lam.invoke({"log": 1}).is_success
 
-    [[status, answer]] = said(lam)
-    assert (status, answer["errorType"]) == (202, "Telemetry.NotSupported")
+    [[status, result]] = printed(lam)
+    assert (status, result["errorType"]) == (202, "Telemetry.NotSupported")
     assert lam.posts == []
 
 
-def test_only_the_wanted_types_are_sent(start: Start) -> None:
-    with start("register(); subscribe(types=['function']); say('hello'); follow()") as lam:
+def test_only_subscribed_types_are_sent(start: Start) -> None:
+    with start("register(); subscribe(types=['function']); log('hello'); follow()") as lam:
         lam.invoke({"log": 2})
 
     assert set(types(lam.delivered)) == {"function"}
 
 
-def test_a_full_buffer_is_sent_before_its_time(start: Start) -> None:
-    script = "register(); subscribe(types=['function'], maxItems=1000, timeoutMs=30000); follow()"
+def test_a_full_buffer_is_sent_before_its_timeout(start: Start, release: Path) -> None:
+    subscription = "subscribe(types=['function'], maxItems=1000, timeoutMs=30000)"
 
-    with start(script) as lam:
-        lam.invoke({"flood": 2500, "sleep": 0.1})
-        shutdown_s = time.monotonic()
+    with start(f"register(); {subscription}; {UNTIL_RELEASED}") as lam:
+        lam.invoke({"flood": 2500}, wait="response")
+        wait_until(lambda: len(lam.posts) == 2)
+        release.touch()
 
     assert [post.events for post in lam.posts] == [1000, 1000, 500]
-    assert lam.posts[0].at_s < shutdown_s < lam.posts[2].at_s
 
 
-def test_refused_posts_come_again_and_in_order(start: Start, bodies: Path) -> None:
+def test_rejected_posts_are_retried_in_order(start: Start, bodies: Path) -> None:
     with start("register(); subscribe(statuses=[503, 500]); follow()") as lam:
         lam.invoke({"log": 3, "sleep": 0.3})
         lam.invoke({"log": 3})
@@ -390,7 +395,7 @@ def test_refused_posts_come_again_and_in_order(start: Start, bodies: Path) -> No
     assert [event for line in bodies.read_text().splitlines() for event in json.loads(line)] == lam.emitted
 
 
-def test_a_listener_that_is_late_loses_nothing(start: Start) -> None:
+def test_a_listener_that_starts_late_loses_nothing(start: Start) -> None:
     script = """
 register()
 spare = socket.create_server(("127.0.0.1", 0))
@@ -399,7 +404,7 @@ spare.close()
 subscribe(port=port)
 next_event()
 listen(port=port)
-follow(linger_s=0.3)
+follow()
 """
     with start(script) as lam:
         lam.invoke({"sleep": 0.1})
@@ -408,19 +413,21 @@ follow(linger_s=0.3)
     assert lam.delivered == lam.emitted
 
 
-def test_overflow_is_dropped_and_announced(start: Start) -> None:
-    script = "register(); subscribe(statuses=[503] * 4); follow()"
+def test_overflow_is_dropped_and_reported(start: Start, release: Path) -> None:
+    script = f"register(); subscribe(statuses=[503] * 4); {UNTIL_RELEASED}"
 
     with start(script, backlog_bytes=20_000, redelivery_first_s=0.01) as lam:
-        lam.invoke({"flood": 1000, "sleep": 0.6})
+        lam.invoke({"flood": 1000}, wait="response")
+        wait_until(lambda: bool(records(lam.delivered, "logsDropped")))
+        release.touch()
 
-    [dropped] = records(lam.delivered, "logsDropped")
-    assert dropped["droppedRecords"] == len(lam.dropped) > 0
+    reported = sum(record["droppedRecords"] for record in records(lam.delivered, "logsDropped"))
+    assert reported == len(lam.dropped) > 0
     assert len(lam.delivered) + len(lam.dropped) == len(lam.emitted)
 
 
-def test_an_acknowledged_post_may_come_twice(start: Start, bodies: Path) -> None:
-    with start("register(); subscribe(); follow(linger_s=0.2)", redeliver_every=1) as lam:
+def test_an_acknowledged_post_can_be_sent_twice(start: Start, bodies: Path) -> None:
+    with start("register(); subscribe(); follow(copies=2)", redeliver_every=1) as lam:
         lam.invoke({"log": 1})
 
     lines = bodies.read_text().splitlines()
@@ -436,22 +443,22 @@ def test_tcp_carries_one_event_per_line(start: Start, bodies: Path) -> None:
 
 
 @pytest.mark.parametrize(("cut", "posts"), [("within", 1), ("across", 3)])
-def test_long_records_are_cut_in_mid_value(start: Start, bodies: Path, cut: str, posts: int) -> None:
+def test_long_records_are_cut_within_a_value(start: Start, bodies: Path, cut: str, posts: int) -> None:
     script = "register(); subscribe(types=['function'], timeoutMs=30000); follow()"
 
     with start(script, log_format="JSON", cut=cut, cut_bytes=1000) as lam:
         lam.invoke({"huge": 2500})
 
-    pieces = re.findall(
+    fragments = re.findall(
         rb'\{"time":"[^"]+","type":"function","record":(.*?)\}(?=,\{"time|\]$)', bodies.read_bytes(), re.M
     )
     assert len(lam.posts) == posts
-    assert len(pieces) == 3
-    assert pieces[0].startswith(b'{"level":"INFO"')
-    assert [json.loads(b"".join(pieces))] == records(lam.delivered, "function")
+    assert len(fragments) == 3
+    assert fragments[0].startswith(b'{"level":"INFO"')
+    assert [json.loads(b"".join(fragments))] == records(lam.delivered, "function")
 
 
-# Failing invocations and new lives.
+# Failing invocations and resets.
 
 
 def test_a_timeout_resets_everything_but_tmp(start: Start) -> None:
@@ -464,8 +471,8 @@ def test_a_timeout_resets_everything_but_tmp(start: Start) -> None:
     assert second.is_success
     assert second.payload["invocation"] == 1
     assert notes == [first.request_id, second.request_id]
-    [(reason, [leave])] = lam.resets
-    assert (reason, leave.code) == ("timeout", 0)
+    [(reason, [exit_])] = lam.resets
+    assert (reason, exit_.code) == ("timeout", 0)
     assert [r["phase"] for r in records(lam.emitted, "initStart")] == ["init", "invoke"]
     assert [r["status"] for r in records(lam.emitted, "report")] == ["timeout", "success"]
     assert lam.delivered == lam.emitted
@@ -477,40 +484,40 @@ def test_a_timeout_resets_everything_but_tmp(start: Start) -> None:
 )
 def test_a_runtime_that_dies_fails_the_invocation(start: Start, event: dict[str, Any], message: str) -> None:
     with start() as lam:
-        answer = lam.invoke({"log": 1, **event})
+        result = lam.invoke({"log": 1, **event})
         assert lam.invoke().is_success
 
-    assert (answer.status, answer.error_type) == ("error", "Runtime.ExitError")
-    assert message in answer.payload["errorMessage"]
+    assert (result.status, result.error_type) == ("error", "Runtime.ExitError")
+    assert message in result.payload["errorMessage"]
     assert [reason for reason, _ in lam.resets] == ["failure"]
     assert records(lam.delivered, "runtimeDone")[0]["errorType"] == "Runtime.ExitError"
 
 
-def test_out_of_memory_may_be_asked_for(start: Start) -> None:
-    script = "register(); follow(lambda event: say('now'))"
+def test_an_out_of_memory_kill_can_be_requested(start: Start) -> None:
+    script = "register(); follow(lambda event: log('now'))"
 
     with start(script) as lam:
         killer = _when(lambda: "now" in lam.extension_output, lam.kill_out_of_memory)
-        answer = lam.invoke({"sleep": 5})
+        result = lam.invoke({"sleep": 5})
         killer.join()
 
-    assert answer.error_type == "Runtime.OutOfMemory"
+    assert result.error_type == "Runtime.OutOfMemory"
     assert records(lam.emitted, "report")[0]["metrics"]["maxMemoryUsedMB"] == 128
 
 
 def test_the_memory_limit_kills(start: Start) -> None:
     with start(memory_limit=True, memory_mb=128) as lam:
-        _needs(lam, "memory")
-        answer = lam.invoke({"memory": 400})
+        _require(lam, "memory")
+        result = lam.invoke({"memory": 400})
 
-    assert answer.error_type == "Runtime.OutOfMemory"
+    assert result.error_type == "Runtime.OutOfMemory"
 
 
 def test_a_handler_that_cannot_be_imported_fails_init(start: Start) -> None:
     with start(handler="nowhere.handler") as lam:
-        answer = lam.invoke()
+        result = lam.invoke()
 
-    assert answer.error_type == "Runtime.ImportModuleError"
+    assert result.error_type == "Runtime.ImportModuleError"
 
 
 def test_a_new_environment_has_a_new_tmp(start: Start) -> None:
@@ -528,34 +535,35 @@ def test_a_new_environment_has_a_new_tmp(start: Start) -> None:
 # Shutdown.
 
 
-def test_whoever_outstays_the_deadline_is_killed(start: Start) -> None:
+def test_an_extension_that_misses_the_deadline_is_killed(start: Start) -> None:
     with start("register(); follow(); threading.Event().wait(60)", shutdown_s=0.5) as lam:
         lam.invoke()
-        [leave] = lam.shutdown()
+        [exit_] = lam.shutdown()
 
-    assert (leave.code, leave.killed) == (-signal.SIGKILL, True)
-    assert 0.4 < leave.seconds < 0.8
+    assert (exit_.code, exit_.killed) == (-signal.SIGKILL, True)
+    assert exit_.seconds > 0.4
 
 
-def test_without_shutdown_registered_the_end_is_immediate(start: Start) -> None:
-    with start("register(['INVOKE']); follow()") as lam:
+def test_an_extension_without_shutdown_is_killed_at_once(start: Start) -> None:
+    with start("register(['INVOKE']); follow()", shutdown_s=60.0) as lam:
         lam.invoke()
-        [leave] = lam.shutdown()
+        [exit_] = lam.shutdown()
 
-    assert leave.killed
-    assert leave.seconds < 0.4
+    assert exit_.killed
+    assert exit_.seconds < 30
 
 
-def test_shutdown_names_reason_and_deadline(start: Start) -> None:
-    script = "register(); say(json.dumps([follow(linger_s=0), __import__('time').time()]))"
-
-    with start(script) as lam:
+def test_shutdown_contains_reason_and_deadline(start: Start) -> None:
+    with start("register(); log(json.dumps(follow()))") as lam:
+        before_ms = time.time() * 1000
         lam.shutdown()
+        after_ms = time.time() * 1000
 
-    [[event, now]] = said(lam)
-    left_ms = event.pop("deadlineMs") - now * 1000
+    [event] = printed(lam)
+    deadline_ms = event.pop("deadlineMs")
     assert event == {"eventType": "SHUTDOWN", "shutdownReason": "spindown"}
-    assert 1000 < left_ms <= 2000
+    # The clocks are read one after the other, hence the millisecond.
+    assert before_ms + 2000 - 1 <= deadline_ms <= after_ms + 2000 + 1
 
 
 @pytest.mark.parametrize(
@@ -567,7 +575,7 @@ def test_shutdown_names_reason_and_deadline(start: Start) -> None:
         ("never", ["start", "runtimeDone", "start", "runtimeDone"]),
     ],
 )
-def test_the_report_comes_when_the_scenario_says(start: Start, report: str, order: list[str]) -> None:
+def test_the_report_is_emitted_when_the_settings_say(start: Start, report: str, order: list[str]) -> None:
     with start(report=report) as lam:
         lam.invoke()
         lam.invoke()
@@ -576,24 +584,24 @@ def test_the_report_comes_when_the_scenario_says(start: Start, report: str, orde
 
 
 def test_nothing_is_left_behind(start: Start) -> None:
-    script = "register(); say(os.spawnv(os.P_NOWAIT, '/bin/sleep', ['sleep', '60'])); follow()"
+    script = "register(); log(os.spawnv(os.P_NOWAIT, '/bin/sleep', ['sleep', '60'])); follow()"
 
     with start(script) as lam:
-        [child] = said(lam)
+        [child] = printed(lam)
         pids = [*lam.pids().values(), child]
         tmp = lam.tmp
 
     assert not tmp.exists()
     for pid in pids:
-        _until(lambda pid=pid: _is_dead(pid))
+        wait_until(partial(is_dead, pid))
 
 
-# Physics.
+# Resources.
 
 COUNTER = """
 def count():
     while not threading.Event().wait(0.01):
-        keep(b"tick\\n")
+        append(b"tick\\n")
 
 threading.Thread(target=count, daemon=True).start()
 register()
@@ -606,7 +614,7 @@ def test_frozen_processes_stand_still_between_invocations(start: Start, bodies: 
     with start(COUNTER, freeze=freeze) as lam:
         lam.invoke()
         frozen = bodies.stat().st_size
-        time.sleep(0.1)  # The only way to see that nothing happens.
+        time.sleep(0.1)  # Nothing must happen meanwhile.
         still = bodies.stat().st_size
         lam.invoke()
         thawed = bodies.stat().st_size
@@ -615,32 +623,33 @@ def test_frozen_processes_stand_still_between_invocations(start: Start, bodies: 
 
 
 def test_lambdas_own_timers_stop_with_the_environment(start: Start) -> None:
-    with start("register(); subscribe(types=['function'], timeoutMs=250); follow()") as lam:
+    """Takes the second by which the timeout is longer than an invocation on a busy machine."""
+    with start("register(); subscribe(types=['function'], timeoutMs=1000); follow()") as lam:
         lam.invoke({"log": 1})
-        time.sleep(0.3)  # The only way to see that nothing happens.
+        time.sleep(1.1)  # Nothing must happen meanwhile.
         while_idle = len(lam.posts)
-        lam.invoke({"sleep": 0.4})
+        lam.invoke({"sleep": 1.1})
 
         assert (while_idle, len(lam.posts)) == (0, 1)
 
 
-def test_an_environment_may_freeze_in_mid_export(start: Start, bodies: Path) -> None:
+def test_an_environment_can_freeze_during_an_export(start: Start, bodies: Path) -> None:
     with start(COUNTER) as lam:
         lam.invoke()
         lam.freeze()
         frozen = bodies.stat().st_size
-        time.sleep(0.05)  # The only way to see that nothing happens.
+        time.sleep(0.05)  # Nothing must happen meanwhile.
         assert bodies.stat().st_size == frozen
         lam.thaw()
-        _until(lambda: bodies.stat().st_size > frozen)
+        wait_until(lambda: bodies.stat().st_size > frozen)
 
 
 def test_the_memory_size_is_a_share_of_the_cpu(start: Start) -> None:
     with start(cpu_share=True, memory_mb=128) as lam:
-        _needs(lam, "cpu")
-        answer = lam.invoke({"spin": 0.04})
+        _require(lam, "cpu")
+        result = lam.invoke({"spin": 0.04})
 
-    assert answer.total_s > 0.4
+    assert result.total_s > 0.4
 
 
 # SnapStart, managed instances, streaming.
@@ -649,10 +658,10 @@ def test_the_memory_size_is_a_share_of_the_cpu(start: Start) -> None:
 def test_snapstart_restores_the_same_processes(start: Start) -> None:
     with start(initialization_type="snap-start", freeze=True) as lam:
         before = lam.pids()
-        answer = lam.invoke({"log": 1})
+        result = lam.invoke({"log": 1})
         assert lam.pids() == before
 
-    assert answer.is_success
+    assert result.is_success
     assert types(lam.delivered)[:8] == [
         "initStart", "telemetrySubscription", "initRuntimeDone", "extension", "initReport",
         "restoreStart", "restoreRuntimeDone", "restoreReport",
@@ -664,7 +673,7 @@ def test_snapstart_restores_the_same_processes(start: Start) -> None:
 
 
 MANAGED = """
-say(json.dumps(register()[1]["errorType"]))
+log(json.dumps(register()[1]["errorType"]))
 register(["SHUTDOWN"])
 subscribe(schema="2025-01-29")
 follow()
@@ -673,24 +682,24 @@ follow()
 
 def test_managed_instances_interleave_invocations(start: Start) -> None:
     with start(MANAGED, initialization_type="lambda-managed-instances", max_concurrency=4) as lam:
-        answers = lam.invoke_many([{"log": 2, "sleep": 0.1}] * 8, at_once=8)
+        results = lam.invoke_many([{"log": 2, "sleep": 0.3}] * 8, at_once=8)
 
-    assert {answer.status for answer in answers} == {"success"}
-    assert len({answer.payload["pid"] for answer in answers}) == 4
-    assert said(lam)[0] == "Extension.InvalidEventType"
+    assert {result.status for result in results} == {"success"}
+    assert len({result.payload["pid"] for result in results}) == 4
+    assert printed(lam)[0] == "Extension.InvalidEventType"
     kinds = types(lam.delivered)
     assert "runtimeDone" not in kinds
     assert kinds.index("report") > kinds.index("start") + 4
     assert [set(r["metrics"]) for r in records(lam.delivered, "report")] == [{"durationMs"}] * 8
     logged = Counter(r["requestId"] for r in records(lam.delivered, "function") if "requestId" in r)
-    assert logged == {answer.request_id: 2 for answer in answers}
+    assert logged == {result.request_id: 2 for result in results}
 
 
 def test_a_managed_timeout_leaves_the_environment_alone(start: Start) -> None:
     managed = {"initialization_type": "lambda-managed-instances", "max_concurrency": 2}
 
-    with start(MANAGED, timeout_s=0.1, **managed) as lam:
-        slow, quick = lam.invoke_many([{"sleep": 0.4}, {}], at_once=2)
+    with start(MANAGED, timeout_s=1.0, **managed) as lam:
+        slow, quick = lam.invoke_many([{"sleep": 60}, {}], at_once=2)
 
     assert (slow.status, quick.status) == ("timeout", "success")
     assert lam.resets == []
@@ -720,23 +729,23 @@ while True:
 
 def test_streamed_responses_have_a_duration(start: Start) -> None:
     with start(bootstrap=[sys.executable, "-c", STREAMING_RUNTIME]) as lam:
-        answer = lam.invoke()
+        result = lam.invoke()
 
-    assert answer.payload == [1, 2]
+    assert result.payload == [1, 2]
     [done] = records(lam.delivered, "runtimeDone")
     spans = {span["name"]: span["durationMs"] for span in done["spans"]}
     assert spans["responseDuration"] > 150
     assert done["metrics"]["producedBytes"] == 5
 
 
-# All together.
+# Whole environments.
 
 
 def test_two_hundred_invocations_deliver_everything_once(start: Start, bodies: Path) -> None:
     with start(report="next") as lam:
-        answers = [lam.invoke({"log": 3}) for _ in range(200)]
+        results = [lam.invoke({"log": 3}) for _ in range(200)]
 
-    assert all(answer.is_success for answer in answers)
+    assert all(result.is_success for result in results)
     assert [event for line in bodies.read_text().splitlines() for event in json.loads(line)] == lam.emitted
     assert Counter(types(lam.delivered))["function"] == 600
 
@@ -746,50 +755,35 @@ def test_scenarios_play(start: Start, name: str) -> None:
     scenario = SCENARIOS[name]
 
     with start(**scenario.settings) as lam:
-        answers = scenario.play(lam)
+        results = scenario.play(lam)
 
-    assert len(records(lam.delivered, "start")) == len(answers)
+    assert len(records(lam.delivered, "start")) == len(results)
     assert lam.delivered == lam.emitted
 
 
 def test_the_command_shows_what_happened(opt: Path) -> None:
-    toy_extension(opt, "toy", FOLLOW)
+    write_extension(opt, "tester", FOLLOW)
 
     shown = subprocess.run(
-        [sys.executable, "-m", "tests.emulator", "--opt", opt, "--task", TASK, "-n", "2"],
+        [sys.executable, "-m", "tests.emulator", "--opt", opt, "--task", FUNCTIONS, "-n", "2"],
         capture_output=True,
         text=True,
         check=True,
-        cwd=TASK.parent.parent,
+        cwd=PROJECT,
     ).stdout
 
     assert shown.count("success") >= 2
-    assert "toy" in shown
+    assert "tester" in shown
 
 
-def _is_dead(pid: int) -> bool:
-    """Gone, or waiting for whoever adopted it to notice."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+def _require(lam: Lambda, limit: str) -> None:
+    if lam.enforced_by[limit].startswith("nothing"):
+        pytest.skip(f"{limit} is enforced by {lam.enforced_by[limit]}")
 
 
-def _needs(lam: Lambda, force: str) -> None:
-    if lam.physics[force].startswith("not"):
-        pytest.skip(f"{force}: {lam.physics[force]}")
-
-
-def _until(is_so: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    ends_s = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < ends_s
-        time.sleep(0.002)
-
-
-def _when(is_so: Callable[[], bool], then: Callable[[], None]) -> threading.Thread:
+def _when(condition: Callable[[], bool], then: Callable[[], None]) -> threading.Thread:
     def wait() -> None:
-        _until(is_so)
+        wait_until(condition)
         then()
 
     thread = threading.Thread(target=wait)

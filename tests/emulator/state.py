@@ -1,4 +1,4 @@
-"""What Lambda knows of each extension, of the runtime and of the invocations in its hands."""
+"""What Lambda knows of each extension, of the runtime and of its invocations."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from .processes import Process
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why an init or an invocation cannot go on; the first one counts."""
+    """Why an init or an invocation cannot continue."""
 
     status: str
     error_type: str | None
     message: str
-    culprit: str | None = None
+    extension: str | None = None
+    """The extension that caused it."""
 
     @property
     def reason(self) -> str:
-        """The shutdownReason that follows from it."""
+        """The shutdownReason of the SHUTDOWN that follows."""
         return "timeout" if self.status == "timeout" else "failure"
 
 
 @dataclass
 class Extension:
-    """An extension that was started (external) or that registered from within the runtime (internal)."""
+    """An extension that Lambda started (external) or that registered from within the runtime (internal)."""
 
     name: str
     is_external: bool = False
-    """Lambda started it. It may register before its process is known here."""
+    """Lambda started it. It may register before `process` is set."""
     process: Process | None = None
     id: str | None = None
     state: str = "Started"
     events: tuple[str, ...] = ()
     queue: deque[dict[str, Any]] = field(default_factory=deque)
-    has_asked: bool = False
-    """It asked for its first event: its init is over."""
-    is_asking: bool = False
-    """It waits in `next` right now."""
+    has_called_next: bool = False
+    """It called `next` once: its init is done."""
+    is_waiting: bool = False
+    """Its call of `next` is unanswered."""
     turn: int = 0
     error_type: str | None = None
 
@@ -51,13 +52,13 @@ class Extension:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing is left for it to do: it asked for an event and there is none."""
-        return self.is_asking and not self.queue
+        """Whether it waits for an event and none is queued."""
+        return self.is_waiting and not self.queue
 
 
 @dataclass
 class Invocation:
-    """One request, from the caller to the runtime and back. Moments are monotonic seconds."""
+    """One request from the caller to the runtime and back. Moments are monotonic seconds."""
 
     request_id: str
     payload: bytes
@@ -69,7 +70,7 @@ class Invocation:
     response: bytes | None = None
     error: Any = None
     error_type: str | None = None
-    """Of the function's own error (a handler exception), not of Lambda."""
+    """Of an error that the function itself reported, e.g. a handler exception."""
     first_byte_s: float = 0.0
     last_byte_s: float = 0.0
     responded_s: float | None = None
@@ -88,30 +89,30 @@ class Invocation:
         return {"spanId": self.span_id, "type": "X-Amzn-Trace-Id", "value": self.trace}
 
     def ns(self, moment_s: float) -> int:
-        """A monotonic moment of this invocation as wall time."""
+        """Convert a monotonic moment of this invocation to Unix nanoseconds."""
         return self.started_ns + int((moment_s - self.started_s) * 1e9)
 
 
 @dataclass
 class Runtime:
-    """The function's runtime: the invocations it may take and the ones it has in work."""
+    """The function's runtime, its queued and its running invocations."""
 
     process: Process | None = None
     waiting: deque[Invocation] = field(default_factory=deque)
-    in_work: dict[str, Invocation] = field(default_factory=dict)
-    askers: int = 0
-    """How many workers wait in `next` right now: at most one, except on managed instances."""
+    running: dict[str, Invocation] = field(default_factory=dict)
+    waiting_workers: int = 0
+    """Number of unanswered calls of `next`: at most one, except on managed instances."""
     first_next_s: float | None = None
-    restore_asked_s: float | None = None
+    restore_requested_s: float | None = None
     may_restore: bool = False
-    seen_workers: int = 0
+    most_waiting_workers: int = 0
 
     def begin(self, invocation: Invocation) -> None:
-        self.in_work[invocation.request_id] = invocation
+        self.running[invocation.request_id] = invocation
         self.waiting.append(invocation)
 
     def forget(self, invocation: Invocation) -> None:
-        self.in_work.pop(invocation.request_id, None)
+        self.running.pop(invocation.request_id, None)
 
 
 def epoch_ms(seconds_from_now: float) -> int:

@@ -1,4 +1,4 @@
-"""The real process, between a local Lambda that drives a real function and a receiver: whole lives."""
+"""The real extension process between the Lambda emulator, a real function and an OTLP receiver."""
 
 import re
 from collections import Counter
@@ -12,21 +12,20 @@ from tests.emulator import Lambda
 from tests.support.collector import FakeCollector
 from tests.support.paths import FUNCTIONS
 
-TASK = FUNCTIONS
 Environment = Callable[..., Lambda]
 
 
 @pytest.fixture
 def environment(opt: Path, collector: FakeCollector, tmp_path: Path) -> Environment:
-    """Makes a Lambda whose extension sends to the collector."""
+    """Return a function that creates a Lambda whose extension sends to the collector."""
 
     def make(env: dict[str, str] | None = None, **settings: Any) -> Lambda:
-        ours = {
+        variables = {
             "TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint,
             "TELEMETRY_FORWARDER_SPOOL_DIR": str(tmp_path / "spool"),
             "TELEMETRY_FORWARDER_PLATFORM_LOGS": "all",
         }
-        return Lambda(opt=opt, task=TASK, env=ours | (env or {}), **settings)
+        return Lambda(opt=opt, task=FUNCTIONS, env=variables | (env or {}), **settings)
 
     return make
 
@@ -36,7 +35,7 @@ def bodies(collector: FakeCollector) -> list[str]:
 
 
 def ledger(function: Lambda) -> dict[str, dict[str, int]]:
-    """The books that the extension closed with, by signal."""
+    """Parse the ledger that the extension logged at the end, by signal."""
     (line,) = [line for line in function.extension_output if "records received" in line]
     return {
         part.split()[0]: {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", part)}
@@ -44,28 +43,28 @@ def ledger(function: Lambda) -> dict[str, dict[str, int]]:
     }
 
 
-def is_exact(books: dict[str, int]) -> bool:
-    there = sum(books[place] for place in ("delivered", "dropped", "held", "spooled"))
-    return books["received"] + books.get("restored", 0) == there + books.get("rejected", 0)
+def is_exact(counts: dict[str, int]) -> bool:
+    accounted = sum(counts[place] for place in ("delivered", "dropped", "held", "spooled"))
+    return counts["received"] + counts.get("restored", 0) == accounted + counts.get("rejected", 0)
 
 
 def test_two_hundred_invocations_deliver_every_record_exactly_once(
     environment: Environment, collector: FakeCollector
 ) -> None:
     with environment() as function:
-        answers = [function.invoke({"say": f"invocation {number}"}) for number in range(200)]
+        results = [function.invoke({"say": f"invocation {number}"}) for number in range(200)]
         (exit_,) = function.shutdown()
 
-    assert {answer.status for answer in answers} == {"success"}
+    assert {result.status for result in results} == {"success"}
     assert (exit_.code, exit_.killed) == (0, False)
-    said = Counter(body for body in bodies(collector) if body.startswith("invocation"))
-    assert said == Counter(f"invocation {number}" for number in range(200))
-    books = ledger(function)
-    assert all(map(is_exact, books.values()))
-    assert books["logs"]["received"] == books["logs"]["delivered"] == len(function.delivered)
+    received = Counter(body for body in bodies(collector) if body.startswith("invocation"))
+    assert received == Counter(f"invocation {number}" for number in range(200))
+    counts = ledger(function)
+    assert all(map(is_exact, counts.values()))
+    assert counts["logs"]["received"] == counts["logs"]["delivered"] == len(function.delivered)
 
 
-def test_end_of_an_invocation_is_delivered_before_next_is_asked_for(
+def test_flush_end_delivers_an_invocation_before_the_next_one(
     environment: Environment, collector: FakeCollector
 ) -> None:
     with environment({"TELEMETRY_FORWARDER_FLUSH": "end"}) as function:
@@ -81,19 +80,17 @@ def test_end_of_an_invocation_is_delivered_before_next_is_asked_for(
         pytest.param({"TELEMETRY_FORWARDER_ENDPOINT": "no url at all"}, id="endpoint-is-no-url"),
     ],
 )
-def test_endpoint_that_is_not_there_fails_no_invocation(
-    environment: Environment, fault: dict[str, str]
-) -> None:
+def test_an_unreachable_endpoint_fails_no_invocation(environment: Environment, fault: dict[str, str]) -> None:
     with environment(fault) as function:
-        answers = [function.invoke({"log": 1}) for _ in range(5)]
+        results = [function.invoke({"log": 1}) for _ in range(5)]
         (exit_,) = function.shutdown()
 
-    assert {answer.status for answer in answers} == {"success"}
+    assert {result.status for result in results} == {"success"}
     assert (exit_.code, exit_.killed) == (0, False)
     assert all(map(is_exact, ledger(function).values()))
 
 
-OF_THE_FUNCTION = {
+SETTINGS_OF_THE_FUNCTION = {
     "OTEL_SDK_DISABLED": "true",
     "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "x",
     "OTEL_PYTHON_CONTEXT": "nonsense",
@@ -103,20 +100,20 @@ OF_THE_FUNCTION = {
 }
 
 
-def test_what_the_function_sets_for_its_own_sdk_is_not_for_ours(
+def test_settings_of_the_functions_sdk_do_not_affect_the_extension(
     environment: Environment, collector: FakeCollector
 ) -> None:
-    with environment(OF_THE_FUNCTION) as function:
-        answer = function.invoke({"log": 1})
+    with environment(SETTINGS_OF_THE_FUNCTION) as function:
+        result = function.invoke({"log": 1})
         (exit_,) = function.shutdown()
 
-    assert (answer.status, exit_.code) == ("success", 0)
+    assert (result.status, exit_.code) == ("success", 0)
     assert all("[telemetry-forwarder]" in line for line in function.extension_output)
-    assert all(books["delivered"] > 0 for books in ledger(function).values())
+    assert all(counts["delivered"] > 0 for counts in ledger(function).values())
     assert {resource["service.name"] for resource, _, _ in collector.logs()} == {"checkout"}
 
 
-NONSENSE = dict.fromkeys(
+INVALID = dict.fromkeys(
     (
         "TELEMETRY_FORWARDER_TYPES",
         "TELEMETRY_FORWARDER_SIGNALS",
@@ -150,19 +147,21 @@ NONSENSE = dict.fromkeys(
 )
 
 
-def test_nonsense_in_every_setting_costs_one_line_each_and_no_invocation(environment: Environment) -> None:
-    with environment(NONSENSE) as function:
-        answers = [function.invoke({"log": 1}) for _ in range(3)]
+def test_every_invalid_setting_causes_one_warning_and_no_failed_invocation(environment: Environment) -> None:
+    with environment(INVALID) as function:
+        results = [function.invoke({"log": 1}) for _ in range(3)]
         (exit_,) = function.shutdown()
 
-    assert {answer.status for answer in answers} == {"success"}
+    assert {result.status for result in results} == {"success"}
     assert (exit_.code, exit_.killed) == (0, False)
     lines = [line for line in function.extension_output if "WARN" in line]
-    named = {name: sum(f" {name}:" in line for line in lines) for name in NONSENSE}
-    assert named == dict.fromkeys(NONSENSE, 1)
+    named = {name: sum(f" {name}:" in line for line in lines) for name in INVALID}
+    assert named == dict.fromkeys(INVALID, 1)
 
 
-def test_own_lines_never_come_back(environment: Environment, collector: FakeCollector) -> None:
+def test_log_lines_of_the_extension_are_not_exported(
+    environment: Environment, collector: FakeCollector
+) -> None:
     with environment({"TELEMETRY_FORWARDER_LOG_LEVEL": "debug"}) as function:
         function.invoke({"log": 1})
         function.invoke({"log": 1})
@@ -171,25 +170,25 @@ def test_own_lines_never_come_back(environment: Environment, collector: FakeColl
     assert not [body for body in bodies(collector) if "[telemetry-forwarder]" in body]
 
 
-def test_function_s_python_settings_and_working_directory_do_not_reach_us(
+def test_pythonpath_and_working_directory_of_the_function_do_not_affect_the_extension(
     environment: Environment, collector: FakeCollector, tmp_path: Path
 ) -> None:
-    poison = tmp_path / "poison"
-    (poison / "opentelemetry").mkdir(parents=True)
-    (poison / "opentelemetry" / "__init__.py").write_text("raise ImportError('broken on purpose')\n")
+    broken = tmp_path / "broken"
+    (broken / "opentelemetry").mkdir(parents=True)
+    (broken / "opentelemetry" / "__init__.py").write_text("raise ImportError('broken on purpose')\n")
     for module in ("json", "orjson", "socket", "httpx"):
         (tmp_path / f"{module}.py").write_text("raise ImportError('shadowed on purpose')\n")
 
-    with environment({"PYTHONPATH": str(poison)}, extension_cwd=tmp_path) as function:
-        answer = function.invoke({"say": "hello"})
+    with environment({"PYTHONPATH": str(broken)}, extension_cwd=tmp_path) as function:
+        result = function.invoke({"say": "hello"})
 
-    assert answer.status == "success"
+    assert result.status == "success"
     assert "hello" in bodies(collector)
 
 
 @pytest.mark.parametrize("listener", ["http", "tcp"])
 @pytest.mark.parametrize("warm_up", ["init", "background"])
-def test_every_record_arrives_whichever_way_it_comes(
+def test_every_record_arrives_over_http_and_tcp(
     environment: Environment, collector: FakeCollector, listener: str, warm_up: str
 ) -> None:
     env = {"TELEMETRY_FORWARDER_LISTENER": listener, "TELEMETRY_FORWARDER_WARM_UP": warm_up}
@@ -204,17 +203,17 @@ def test_every_record_arrives_whichever_way_it_comes(
     ]
 
 
-def test_word_shutdown_in_a_trace_header_ends_nothing(environment: Environment) -> None:
+def test_the_word_shutdown_in_a_trace_header_is_no_shutdown(environment: Environment) -> None:
     with environment() as function:
-        answers = [function.invoke({"log": 1}, trace="SHUTDOWN") for _ in range(2)]
+        results = [function.invoke({"log": 1}, trace="SHUTDOWN") for _ in range(2)]
         (exit_,) = function.shutdown()
 
-    assert {answer.status for answer in answers} == {"success"}
+    assert {result.status for result in results} == {"success"}
     assert (exit_.code, exit_.killed) == (0, False)
 
 
 @pytest.mark.parametrize("cut", ["across", "by-size"])
-def test_record_that_is_cut_into_equal_pieces_arrives_whole(
+def test_a_record_that_lambda_cuts_arrives_whole(
     environment: Environment, collector: FakeCollector, cut: str
 ) -> None:
     with environment(cut=cut) as function:
@@ -223,7 +222,7 @@ def test_record_that_is_cut_into_equal_pieces_arrives_whole(
     assert max(map(len, bodies(collector))) == 1_000_000
 
 
-def test_files_of_the_user_in_the_spool_s_folder_are_left_alone(
+def test_files_of_the_user_in_the_spool_folder_are_not_touched(
     environment: Environment, tmp_path: Path
 ) -> None:
     folder = tmp_path / "the user's"
@@ -245,15 +244,15 @@ def test_files_of_the_user_in_the_spool_s_folder_are_left_alone(
     assert list((folder / "telemetry-forwarder").iterdir())
 
 
-def test_flood_that_a_timeout_leaves_no_time_for_arrives_in_the_next_life(
+def test_a_flood_before_a_timeout_arrives_after_the_reset(
     environment: Environment, collector: FakeCollector, tmp_path: Path
 ) -> None:
-    """Takes the seconds that Lambda gives, at the CPU share of 128 MB: far too few to convert this in one life."""
+    """At the CPU share of 128 MB, SHUTDOWN leaves far too little time to convert this: it takes these seconds."""
     lines = 40_000
     small: dict[str, Any] = {"memory_mb": 128, "cpu_share": True, "timeout_s": 2.5}
     with environment({"TELEMETRY_FORWARDER_FLUSH": "end"}, **small) as function:
-        if "cpu" not in function.physics:
-            pytest.skip("no CPU quota may be set here")
+        if function.enforced_by["cpu"].startswith("nothing"):
+            pytest.skip("no CPU quota can be set on this machine")
         lost = function.invoke({"flood": lines, "sleep": 60})
         while [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]:
             function.invoke({"sleep": 0.2})
@@ -261,5 +260,5 @@ def test_flood_that_a_timeout_leaves_no_time_for_arrives_in_the_next_life(
 
     [(reason, exits)] = function.resets
     assert (lost.status, reason, [exit_.killed for exit_ in exits]) == ("timeout", "timeout", [False])
-    said = [body for body in bodies(collector) if body.startswith("flood")]
-    assert Counter(said) == Counter(f"flood {number} {lost.request_id}" for number in range(lines))
+    received = [body for body in bodies(collector) if body.startswith("flood")]
+    assert Counter(received) == Counter(f"flood {number} {lost.request_id}" for number in range(lines))

@@ -1,7 +1,7 @@
-"""The forces of a real sandbox: the freezer, the CPU share of the memory size, the memory limit.
+"""Freezes processes and limits their CPU and memory, as a real sandbox does.
 
-Control groups of both versions are used where they may be made. Where not, freezing falls back to
-SIGSTOP and SIGCONT, and the other two are left out; `in_force` says what is really there.
+Uses control groups of either version. If none may be created, freezing falls back to SIGSTOP and SIGCONT, and CPU
+and memory are not limited; `enforced_by` contains what is used.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .processes import Process
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html: 1,769 MB are one vCPU.
 _MB_PER_VCPU = 1769
-_LEAST_QUOTA_US = 1_000  # The kernel takes no less.
+_LOWEST_QUOTA_US = 1_000  # The kernel rejects less.
 
 
-class Physics:
-    """Holds the control groups of one `Lambda`; processes are admitted right after they were started."""
+class ResourceControl:
+    """Owns the control groups of one `Lambda`. Processes join them right after their start."""
 
     def __init__(
         self, *, cpu_share: bool, memory_limit: bool, memory_mb: int, signals_only: bool = False
@@ -35,13 +35,13 @@ class Physics:
         self._is_kill_requested = False
         if self._memory:
             self._limit_memory(self._memory)
-        self.in_force = {"freeze": self._freezer.kind if self._freezer else "SIGSTOP"}
+        self.enforced_by = {"freeze": self._freezer.kind if self._freezer else "SIGSTOP"}
         for name, wanted, group in (("cpu", cpu_share, self._cpu), ("memory", memory_limit, self._memory)):
             if group:
-                self.in_force[name] = group.kind
+                self.enforced_by[name] = group.kind
             elif wanted:
-                self.in_force[name] = "not in force: no control group may be made here"
-                print(f"emulator: {name} limit is {self.in_force[name]}; going on without")
+                self.enforced_by[name] = "nothing: no control group may be created here"
+                print(f"emulator: the {name} limit is enforced by {self.enforced_by[name]}")
 
     def admit(self, pid: int) -> None:
         for path in self._paths():
@@ -51,11 +51,11 @@ class Physics:
     # Freezing.
 
     def freeze(self, processes: Sequence[Process]) -> None:
-        """Stop all processes; returns when they stand still."""
+        """Stop all processes and wait until they have stopped."""
         if self._freezer is None:
             for process in processes:
                 process.signal(signal.SIGSTOP)
-            while any(_is_moving(process.pid) for process in processes):
+            while any(_is_running(process.pid) for process in processes):
                 select.select([], [], [], 0.001)
         else:
             self._freezer.freeze()
@@ -70,20 +70,20 @@ class Physics:
     # CPU.
 
     def throttle(self) -> None:
-        """From the end of init on, the CPU share of the memory size is all there is."""
+        """Limit the CPU to the share of the memory size, as Lambda does after init."""
         if self._cpu and self._memory_mb < _MB_PER_VCPU * (os.cpu_count() or 1):
-            quota = max(PERIOD_US * self._memory_mb // _MB_PER_VCPU, _LEAST_QUOTA_US)
+            quota = max(PERIOD_US * self._memory_mb // _MB_PER_VCPU, _LOWEST_QUOTA_US)
             self._cpu.limit_cpu(quota)
 
     def release(self) -> None:
-        """Init has all of the CPU, whatever the memory size."""
+        """Remove the CPU limit, as Lambda does during init."""
         if self._cpu:
             self._cpu.limit_cpu(None)
 
     # Memory.
 
-    def took_a_life(self) -> bool:
-        """True once after the memory limit killed somebody, or `kill_on_request` did in its place."""
+    def has_killed_for_memory(self) -> bool:
+        """Return True once after the memory limit, or `kill_on_request` in its place, killed a process."""
         if self._is_kill_requested:
             self._is_kill_requested = False
             return True
@@ -93,21 +93,21 @@ class Physics:
         return is_new
 
     def kill_on_request(self, process: Process) -> None:
-        """What the kernel does to a process that took too much."""
+        """Kill *process* as the kernel does at the memory limit."""
         self._is_kill_requested = True
         process.signal(signal.SIGKILL)
 
     def memory_used_mb(self, processes: Sequence[Process]) -> int:
-        """The high-water mark, as the kernel keeps it per process."""
+        """Return the sum of the peaks that the kernel keeps for each process."""
         return sum(map(_peak_kb, (process.pid for process in processes))) // 1024
 
     def _limit_memory(self, group: Group) -> None:
         group.write(("memory.limit_in_bytes", "memory.max"), str(self._memory_mb * 1024 * 1024))
 
-    # The end.
+    # End.
 
-    def kill_the_rest(self) -> None:
-        """Whoever left its process group is still in the control group."""
+    def kill_remaining(self) -> None:
+        """Kill processes that left their process group: they are still in the control group."""
         if self._freezer:
             for pid in self._freezer.pids():
                 with contextlib.suppress(ProcessLookupError):
@@ -123,8 +123,8 @@ class Physics:
         return list(dict.fromkeys(group.path for group in groups if group))
 
 
-def _is_moving(pid: int) -> bool:
-    """Some thread of the process has not come to the stop that was signalled."""
+def _is_running(pid: int) -> bool:
+    """Whether a thread of the process has not stopped yet."""
     with contextlib.suppress(OSError):
         tasks = [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
         return any(stat.read_text().rpartition(")")[2].split()[0] not in "TtZX" for stat in tasks)

@@ -1,4 +1,4 @@
-"""What the caller of an invocation is answered."""
+"""What an invocation returned to its caller."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from typing import Any
 
 import orjson
 
-from .actors import Fault, Invocation
 from .settings import Settings
+from .state import Fault, Invocation
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """What the caller of an invocation got, and how long it took."""
+class InvocationResult:
+    """What the caller of an invocation received, and how long it took."""
 
     request_id: str
     status: str
-    """Lambda's word: success (a handler's exception included), error, timeout, failure."""
+    """Lambda's word: success (also when the handler raised), error, timeout, failure."""
     payload: Any
     error_type: str | None
     response_s: float | None
-    """From the call to the runtime's response; None when there was none."""
+    """From the call to the runtime's response; None without a response."""
     total_s: float
     """From the call until runtime and extensions were idle."""
 
     @property
     def is_success(self) -> bool:
-        """The function returned, and nothing broke around it."""
+        """Whether the handler returned and Lambda reported no error."""
         return self.status == "success" and self.error_type is None
 
 
-def answer(invocation: Invocation, fault: Fault | None, settings: Settings) -> Response:
+def invocation_result(invocation: Invocation, fault: Fault | None, settings: Settings) -> InvocationResult:
+    """Build the result of *invocation*, which ended now."""
     payload: Any = invocation.error
     if invocation.error is None and invocation.response is not None:
         try:
@@ -46,7 +47,7 @@ def answer(invocation: Invocation, fault: Fault | None, settings: Settings) -> R
         error_type = failure["errorType"]
         payload = failure if payload is None else payload
     responded_s = invocation.responded_s
-    return Response(
+    return InvocationResult(
         request_id=invocation.request_id,
         status=fault.status if fault else "success",
         payload=payload,
@@ -57,12 +58,11 @@ def answer(invocation: Invocation, fault: Fault | None, settings: Settings) -> R
 
 
 def new_trace() -> str:
-    """The trace header that Lambda makes when nobody sent one and tracing is off."""
+    """Return the trace header that Lambda generates if the caller sent none and tracing is off."""
     return f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
 
 
 def _failure(fault: Fault, settings: Settings, request_id: str) -> dict[str, str]:
-    """What the caller of a failed invocation is answered."""
     if fault.status == "timeout":
         message = f"RequestId: {request_id} Error: Task timed out after {settings.timeout_s:.2f} seconds"
         return {"errorType": "Sandbox.Timedout", "errorMessage": message}

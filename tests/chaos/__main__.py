@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: the table, one row per scenario."""
+"""`python -m tests.chaos`: run the scenarios and print one row for each."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from tests.chaos.endpoint import ENDPOINT
 from tests.chaos.machine import MACHINE
 from tests.chaos.sandbox import LAMBDA
 from tests.chaos.scenario import Scenario
-from tests.chaos.soak import soak
+from tests.chaos.soak import run_soak
 from tests.chaos.verdict import Verdict
 from tests.support.opt_tree import assemble
 
@@ -20,30 +20,32 @@ _ROW = "{:<22} {:>4} {:>7} {:>5} {:>11} {:>9} {:>7} {:>13}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; 1 where something is lost, failed or not in the books."""
+    """Print the table; return 1 if something failed, was lost or is missing from a ledger."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, help="of each scenario, with seeds from 0 on")
-    parser.add_argument("--at-once", type=int, default=2, help="so many runs beside each other")
-    parser.add_argument("--soak", type=int, nargs="?", const=1_000_000, help="so many records instead")
     parser.add_argument(
-        "--figures", action="store_true", help="the end with much to deliver, a dead endpoint"
+        "--runs", type=int, default=3, help="number of runs of each scenario, with seeds from 0"
     )
-    parser.add_argument("names", nargs="*", help="scenarios whose names begin so; all, if none is given")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--at-once", type=int, default=2, help="number of concurrent runs")
+    parser.add_argument(
+        "--soak", type=int, nargs="?", const=1_000_000, help="send this number of records instead"
+    )
+    parser.add_argument("--figures", action="store_true", help="measure SHUTDOWN and a dead endpoint instead")
+    parser.add_argument("names", nargs="*", help="scenarios whose names begin with this; without any, all")
+    options = parser.parse_args(arguments)
     opt = assemble()
-    if given.soak:
-        soaked = soak(opt, given.soak)
-        print(soaked)
-        return 0 if soaked.is_exact and not soaked.failed else 1
-    if given.figures:
-        print(figures.shutdown(opt, given.runs))
-        print(figures.dead_endpoint(opt, given.runs))
+    if options.soak:
+        result = run_soak(opt, options.soak)
+        print(result)
+        return 0 if result.is_exact and not result.failed else 1
+    if options.figures:
+        print(figures.shutdown(opt, options.runs))
+        print(figures.dead_endpoint(opt, options.runs))
         return 0
     print(
         _ROW.format("scenario", "runs", "failed", "lost", "duplicates", "needless", "ledger", "slowest next")
     )
-    wanted = [each for each in SCENARIOS if not given.names or each.name.startswith(tuple(given.names))]
-    verdicts = [_row(scenario, opt, given.runs, given.at_once) for scenario in wanted]
+    chosen = [each for each in SCENARIOS if not options.names or each.name.startswith(tuple(options.names))]
+    verdicts = [_row(scenario, opt, options.runs, options.at_once) for scenario in chosen]
     return 0 if all(verdict.is_good for verdict in verdicts) else 1
 
 

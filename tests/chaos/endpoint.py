@@ -1,4 +1,4 @@
-"""Scenarios of the endpoint."""
+"""Scenarios in which the endpoint fails."""
 
 from tests.chaos.run import Run
 from tests.chaos.scenario import Scenario
@@ -8,14 +8,14 @@ from tests.support.otlp_messages import LOGS
 
 def _down(run: Run) -> None:
     run.collector.refuse()
-    with run.life():
+    with run.environment():
         for _ in range(run.random.randint(2, 6)):
             run.invoke()
 
 
 def _down_then_up(run: Run) -> None:
     run.collector.refuse()
-    with run.life():
+    with run.environment():
         for _ in range(run.random.randint(1, 4)):
             run.invoke()
         run.collector.listen()
@@ -26,14 +26,14 @@ def _down_then_up(run: Run) -> None:
 def _hangs(run: Run) -> None:
     when = run.random.choice([When.BEFORE_BODY, When.AFTER_BODY])
     run.collector.script(then=Hang(when=when, accepts=False))
-    with run.life():
+    with run.environment():
         for _ in range(3):
             run.invoke()
 
 
 def _hangs_for_a_while(run: Run) -> None:
     run.collector.script(*[Hang(accepts=run.random.random() < 0.5)] * run.random.randint(1, 4))
-    with run.life():
+    with run.environment():
         for _ in range(4):
             run.invoke(sleep=0.1)
 
@@ -48,7 +48,7 @@ def _resets(run: Run) -> None:
         for _ in range(run.random.randint(3, 10))
     ]
     run.collector.script(*faults)
-    with run.life():
+    with run.environment():
         for _ in range(5):
             run.invoke(sleep=0.05)
 
@@ -56,14 +56,14 @@ def _resets(run: Run) -> None:
 def _busy(run: Run) -> None:
     busy = Response(status=503, headers={"Retry-After": "1"})
     run.collector.script(*[busy] * run.random.randint(1, 8))
-    with run.life():
+    with run.environment():
         for _ in range(3):
             run.invoke(sleep=0.4)
 
 
 def _slow(after_s: float, run: Run) -> None:
     run.collector.script(then=Response(after_s=after_s))
-    with run.life():
+    with run.environment():
         for _ in range(4):
             run.invoke(sleep=run.random.random() * 0.3)
 
@@ -73,42 +73,50 @@ def _partial(run: Run) -> None:
         Response(rejected=run.random.randint(0, 3), message="no room for all", path=LOGS) for _ in range(5)
     ]
     run.collector.script(*rejecting)
-    with run.life():
+    with run.environment():
         for _ in range(4):
             run.invoke(lines=run.random.randint(4, 20))
 
 
 def _too_large(run: Run) -> None:
     run.collector.limit_bytes = run.random.randint(2_000, 20_000)
-    with run.life():
+    with run.environment():
         for _ in range(3):
             run.invoke(lines=run.random.randint(50, 300))
 
 
-def _dropped_in_freeze(run: Run) -> None:
-    with run.life():
+def _closed_in_freeze(run: Run) -> None:
+    with run.environment():
         for _ in range(6):
             run.invoke()
             run.collector.drop_connections()
 
 
 ENDPOINT = (
-    Scenario("down", "the endpoint refuses connections for the whole life", _down),
-    Scenario("down then up", "the endpoint refuses connections, then is back", _down_then_up),
-    Scenario("hangs", "the endpoint takes requests and never answers", _hangs),
+    Scenario("down", "the endpoint refuses all connections", _down),
+    Scenario("down then up", "the endpoint refuses connections, then accepts them again", _down_then_up),
+    Scenario("hangs", "the endpoint accepts requests and never responds", _hangs),
     Scenario(
-        "hangs for a while", "some requests are never answered, some of them were taken", _hangs_for_a_while
+        "hangs for a while",
+        "some requests get no response, although some of them are accepted",
+        _hangs_for_a_while,
     ),
-    Scenario("resets", "connections break before, in and after requests, some of them taken", _resets),
+    Scenario(
+        "resets", "connections break before, during and after requests, some of which are accepted", _resets
+    ),
     Scenario("503", "the endpoint is busy, Retry-After 1 s", _busy),
-    Scenario("slow 300 ms", "every answer takes 300 ms", lambda run: _slow(0.3, run)),
+    Scenario("slow 300 ms", "every response takes 300 ms", lambda run: _slow(0.3, run)),
     Scenario(
         "slow 1 s",
-        "every answer takes 1 s, longer than the budget",
+        "every response takes 1 s, longer than the budget",
         lambda run: _slow(1.0, run),
         is_cut_at_the_end=True,
     ),
     Scenario("partial success", "some log records are rejected", _partial, frozenset({"rejected"})),
-    Scenario("413", "the endpoint takes small requests only", _too_large),
-    Scenario("closed in freeze", "every kept connection is dead after the thaw", _dropped_in_freeze),
+    Scenario("413", "the endpoint accepts only small requests", _too_large),
+    Scenario(
+        "closed in freeze",
+        "every kept connection is closed while the environment is frozen",
+        _closed_in_freeze,
+    ),
 )

@@ -1,4 +1,4 @@
-"""Two figures that no table shows: the end with much to deliver, and what a dead endpoint costs an invocation."""
+"""Measures SHUTDOWN with many held records and the cost of a dead endpoint for an invocation."""
 
 import statistics
 from pathlib import Path
@@ -15,7 +15,7 @@ _EXTENSION = "telemetry-forwarder"
 
 
 def shutdown(opt: Path, runs: int, **settings: Any) -> str:
-    """5,000 records held at SHUTDOWN, the endpoint at 20 ms: when is the last of them delivered?"""
+    """Measure when the last of 5,000 held records is delivered after SHUTDOWN. Responses take 20 ms."""
     seconds = sorted(drained_s(opt, seed, **settings) for seed in range(runs))
     return (
         f"{_HELD} records held at SHUTDOWN, all delivered after {statistics.median(seconds) * 1000:.0f} ms "
@@ -24,7 +24,7 @@ def shutdown(opt: Path, runs: int, **settings: Any) -> str:
 
 
 def dead_endpoint(opt: Path, runs: int) -> str:
-    """A refusing endpoint against a good one: what it adds to an invocation after the response."""
+    """Compare an endpoint that refuses connections with a working one: how long `next` is delayed."""
     good = [_held_s(opt, seed, is_dead=False) for seed in range(runs)]
     dead = [_held_s(opt, seed, is_dead=True) for seed in range(runs)]
     firsts, laters = [run[0] for run in dead], [held for run in dead for held in run[1:]]
@@ -40,30 +40,34 @@ def _ms(seconds: list[float]) -> str:
 
 
 def drained_s(opt: Path, seed: int, **settings: Any) -> float:
-    """From SHUTDOWN to the last of all records."""
+    """Return the time from SHUTDOWN to the last record, without delays of this machine."""
     with Run("drain", seed, opt) as run:
         run.collector.script(then=Response(after_s=0.02))
-        with run.life({"TELEMETRY_FORWARDER_FLUSH": "shutdown"}, **settings) as function:
+        with run.environment({"TELEMETRY_FORWARDER_FLUSH": "shutdown"}, **settings) as function:
             run.invoke(lines=_HELD)
-        (told,) = [call.answered_s for call in _nexts(function) if call.answer == "SHUTDOWN"]
-        assert told is not None
+        (shutdown_s,) = [call.completed_s for call in _nexts(function) if call.result == "SHUTDOWN"]
+        assert shutdown_s is not None
         assert sum(run.arrived().values()) >= _HELD
-        # What is noted is when a request came: its answer goes out 20 ms later.
-        return max(each.at_monotonic for each in run.collector.requests if each.path == LOGS) + 0.02 - told
+        # The receiver records when a request arrived; the response follows 20 ms later.
+        last_s = max(each.at_monotonic for each in run.collector.requests if each.path == LOGS) + 0.02
+        (exit_,) = run.exits
+        return last_s - shutdown_s - exit_.run_delay_s
 
 
 def _held_s(opt: Path, seed: int, *, is_dead: bool) -> list[float]:
-    """For each invocation how long after its response the extension asked for the next."""
+    """Return for each invocation the time from its response until the extension called `next`."""
     with Run("dead endpoint", seed, opt) as run:
         if is_dead:
             run.collector.refuse()
-        with run.life({"TELEMETRY_FORWARDER_FLUSH": "end"}) as function:
+        with run.environment({"TELEMETRY_FORWARDER_FLUSH": "end"}) as function:
             for _ in range(20):
                 run.invoke(lines=1)
-    responses = [call.asked_s for call in function.calls if call.path.endswith("/response")]
-    asked = [call.asked_s for call in _nexts(function)][1:]
-    return [asked_s - response_s for asked_s, response_s in zip(asked, responses, strict=True)]
+    responses = [call.started_s for call in function.calls if call.path.endswith("/response")]
+    nexts = [call.started_s for call in _nexts(function)][1:]
+    return [next_s - response_s for next_s, response_s in zip(nexts, responses, strict=True)]
 
 
 def _nexts(function: Lambda) -> list[Call]:
-    return [call for call in function.calls if call.who == _EXTENSION and call.path.endswith("/event/next")]
+    return [
+        call for call in function.calls if call.caller == _EXTENSION and call.path.endswith("/event/next")
+    ]

@@ -1,4 +1,4 @@
-"""What a record is recognised by, on both ends: in what Lambda says, and in what arrives as OTLP."""
+"""Keys that identify a record in Lambda's events and in the OTLP that arrives."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from typing import Any
 from tests.emulator.observations import Event
 from tests.support.otlp_messages import LOGS, REQUESTS, Flat, attributes, log_records
 
-_OWN = "[telemetry-forwarder]"
+_OWN_LINE = "[telemetry-forwarder]"
 
 
 def keys_of_events(events: Iterable[Event]) -> Counter[str]:
-    """Of all records but our own lines."""
+    """Return the keys of all records except the extension's own log lines."""
     return Counter(key for event in events if (key := _key_of_event(event)))
 
 
@@ -28,7 +28,7 @@ def _key_of_event(event: Event) -> str:
     if event["type"].startswith("platform."):
         return f"{event['type']} {record.get('requestId', '')}"
     text = record.get("message", record) if isinstance(record, dict) else record
-    return "" if event["type"] == "extension" and str(text).startswith(_OWN) else str(text)
+    return "" if event["type"] == "extension" and str(text).startswith(_OWN_LINE) else str(text)
 
 
 def _key_of_log(record: Any) -> str:

@@ -1,4 +1,4 @@
-"""Scenarios of the machine: the disk."""
+"""Scenarios in which the disk fails."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ NO_ROOM = frozenset({"not spooled"})
 
 @contextmanager
 def _disk(folder: Path, options: str) -> Iterator[bool]:
-    """A file system of its own at *folder*; False where none may be mounted."""
+    """Mount a separate file system at *folder*; yield False if that is not permitted."""
     folder.mkdir(parents=True)
     is_mounted = (
         os.geteuid() == 0
@@ -44,19 +44,20 @@ def _without_a_spool(run: Run, options: str) -> None:
             disk.chmod(0o500)
         run.spool_dir = disk / "telemetry-forwarder"
         run.collector.refuse()
-        with run.life():
+        with run.environment():
             run.invoke()
             if is_up_again := run.random.random() < 0.6:
                 run.collector.listen()
             run.invoke(sleep=0.1)
-        # With the endpoint back, memory is enough.
+        # If the endpoint is back, nothing needs the disk.
         assert is_up_again or not run.on_disk()
-        disk.chmod(0o700) if not is_mounted else None
+        if not is_mounted:
+            disk.chmod(0o700)
 
 
 def _damaged(run: Run) -> None:
     run.collector.refuse()
-    with run.life():
+    with run.environment():
         for _ in range(3):
             run.invoke()
     files = sorted(run.spool_dir.iterdir())
@@ -64,9 +65,9 @@ def _damaged(run: Run) -> None:
     before = run.on_disk()
     _damage(run, logs[0])
     run.excused = before - run.on_disk()
-    (run.spool_dir / "something else").write_text("of somebody else")
+    (run.spool_dir / "something else").write_text("not ours")
     run.collector.listen()
-    with run.life():
+    with run.environment():
         run.invoke()
         run.invoke()
 
@@ -90,7 +91,11 @@ def _damage(run: Run, path: Path) -> None:
 
 
 MACHINE = (
-    Scenario("/tmp full", "no room on disk, the endpoint down for a while or for ever", _full, NO_ROOM),
+    Scenario(
+        "/tmp full", "the disk is full and the endpoint down, for a while or throughout", _full, NO_ROOM
+    ),
     Scenario("/tmp read-only", "nothing can be written", _read_only, NO_ROOM),
-    Scenario("spool damaged", "a file of the spool is cut, changed, empty, a folder", _damaged, frozenset()),
+    Scenario(
+        "spool damaged", "a file of the spool is cut, changed, empty or a folder", _damaged, frozenset()
+    ),
 )

@@ -1,4 +1,4 @@
-"""One run of a scenario: lives of an environment, a receiver, and all that is needed to judge them."""
+"""One run of a scenario: one or more environments, a receiver, and what is needed to judge them."""
 
 import random
 import shutil
@@ -12,45 +12,47 @@ from typing import Any, Self
 
 from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from tests.chaos.keys import keys_of_events, keys_of_logs, keys_of_request
-from tests.emulator import Lambda
-from tests.emulator.answers import Response
+from tests.emulator import InvocationResult, Lambda
 from tests.emulator.observations import Exit
 from tests.support.collector import FakeCollector
+from tests.support.paths import FUNCTIONS
 
-TASK = Path(__file__).parent.parent / "functions"
 _FORMAT = SpoolFormat(function="orders", version="$LATEST", life=b"")
 _MODES = ("auto", "end", "every 1 s")
 BUDGET_S = 0.3
 
 
 @dataclass(frozen=True)
-class Said:
-    """An invocation as the scenario wanted it, and what became of it."""
+class PlayedInvocation:
+    """An invocation with the status that the scenario expects."""
 
-    answer: Response
+    result: InvocationResult
     expected: str
+    run_delay_s: float = 0.0
 
     @property
     def is_failed(self) -> bool:
-        return self.answer.status != self.expected
+        return self.result.status != self.expected
 
     @property
     def held_s(self) -> float:
-        """From the response until all were idle: that is how long the extension kept the environment busy."""
-        return self.answer.total_s - self.answer.response_s if self.answer.response_s is not None else 0.0
+        """How long the extension kept the environment busy after the response, without delays of this machine."""
+        if self.result.response_s is None:
+            return 0.0
+        return self.result.total_s - self.result.response_s - self.run_delay_s
 
 
 class Run:
-    """Plays one scenario once. What it draws, it draws from the seed."""
+    """Runs one scenario once. All random choices follow from the seed."""
 
     def __init__(self, name: str, seed: int, opt: Path) -> None:
         self.random = random.Random(f"{name} {seed}")
         self.collector = FakeCollector()
-        self.said: list[Said] = []
-        self.lives: list[Lambda] = []
+        self.invocations: list[PlayedInvocation] = []
+        self.environments: list[Lambda] = []
         self.exits: list[Exit] = []
         self.excused: Counter[str] = Counter()
-        """What the scenario itself takes away, where nobody could have kept it."""
+        """Records that the scenario itself destroys."""
         self._id = f"{name.replace(' ', '-')}/{seed}"
         self._mode = _MODES[seed % len(_MODES)]
         self._opt = opt
@@ -66,9 +68,9 @@ class Run:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextmanager
-    def life(self, env: dict[str, str] | None = None, **settings: Any) -> Iterator[Lambda]:
-        """An environment with the extension in it, until SHUTDOWN. The spool is the same for all of them."""
-        ours = {
+    def environment(self, env: dict[str, str] | None = None, **settings: Any) -> Iterator[Lambda]:
+        """Run an environment with the extension until SHUTDOWN. All environments of a run share the spool."""
+        variables = {
             "TELEMETRY_FORWARDER_ENDPOINT": self.collector.endpoint,
             "TELEMETRY_FORWARDER_SPOOL_DIR": str(self.spool_dir),
             "TELEMETRY_FORWARDER_PLATFORM_LOGS": "all",
@@ -77,31 +79,36 @@ class Run:
         }
         function = Lambda(
             opt=self._opt,
-            task=TASK,
-            **{"freeze": True, "timeout_s": 10.0, "env": ours | (env or {}), **settings},
+            task=FUNCTIONS,
+            **{"freeze": True, "timeout_s": 10.0, "env": variables | (env or {}), **settings},
         )
-        self.lives.append(function)
+        self.environments.append(function)
         with function:
             yield function
             self.exits += function.shutdown()
 
     def invoke(
-        self, lines: int | None = None, *, expect: str = "success", wait: str = "idle", **deeds: Any
-    ) -> Response:
-        """One invocation that says so many lines, each of them once in the world."""
-        answer = self.lives[-1].invoke(self.event(lines, **deeds), wait=wait)
-        self.said.append(Said(answer, expect))
-        return answer
+        self, lines: int | None = None, *, expect: str = "success", wait: str = "idle", **actions: Any
+    ) -> InvocationResult:
+        """Invoke the function, which prints *lines* unique lines."""
+        environment = self.environments[-1]
+        before_s = environment.run_delay_s()
+        result = environment.invoke(self.event(lines, **actions), wait=wait)
+        delay_s = max(0.0, environment.run_delay_s() - before_s)
+        self.invocations.append(PlayedInvocation(result, expect, delay_s))
+        return result
 
     def invoke_many(self, events: Sequence[dict[str, Any]]) -> None:
-        self.said += [Said(answer, "success") for answer in self.lives[-1].invoke_many(events)]
+        self.invocations += [
+            PlayedInvocation(result, "success") for result in self.environments[-1].invoke_many(events)
+        ]
 
-    def event(self, lines: int | None = None, **deeds: Any) -> dict[str, Any]:
+    def event(self, lines: int | None = None, **actions: Any) -> dict[str, Any]:
         lines = self.random.randint(1, 20) if lines is None else lines
         mark = f"{self._id}/{self.random.getrandbits(48):x}"
-        return {"say": "\n".join(f"{mark}/{line}" for line in range(lines)), **deeds}
+        return {"say": "\n".join(f"{mark}/{line}" for line in range(lines)), **actions}
 
-    # What is where now
+    # Where records are.
 
     def emitted(self) -> Counter[str]:
         return self._keys("emitted")
@@ -113,7 +120,7 @@ class Run:
         return keys_of_logs(self.collector.logs())
 
     def on_disk(self) -> Counter[str]:
-        """What lies in the spool, as the next life would find it."""
+        """Return the records in the spool that the next process can read."""
         found: Counter[str] = Counter()
         for path in sorted(self.spool_dir.iterdir()) if self.spool_dir.is_dir() else ():
             file = _FORMAT.file(path.name)
@@ -127,4 +134,6 @@ class Run:
         return found
 
     def _keys(self, what: str) -> Counter[str]:
-        return sum((keys_of_events(getattr(life, what)) for life in self.lives), Counter[str]())
+        return sum(
+            (keys_of_events(getattr(environment, what)) for environment in self.environments), Counter[str]()
+        )

@@ -1,4 +1,4 @@
-"""A scenario: what happens, and which losses nobody could have helped."""
+"""A scenario: the fault it injects, and the losses that cannot be avoided."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,22 +11,21 @@ from tests.chaos.verdict import Verdict, judge
 @dataclass(frozen=True)
 class Scenario:
     name: str
-    says: str
-    """In one line."""
+    description: str
     play: Callable[[Run], None]
-    unavoidable: frozenset[str] = frozenset()
-    """Reasons, as the books name them, for which records may be dropped here."""
+    excused_reasons: frozenset[str] = frozenset()
+    """Reasons, as the ledger names them, for which records may be dropped here."""
     kills: int = 0
-    """How often the scenario ends the extension itself."""
+    """How often the scenario itself ends the extension."""
     is_cut_at_the_end: bool = False
-    """The endpoint takes longer than Lambda leaves for the last request."""
+    """Whether the endpoint takes longer for the last request than Lambda leaves time."""
 
     def run(self, seed: int, opt: Path) -> Verdict:
         with Run(self.name, seed, opt) as run:
             self.play(run)
             return judge(
                 run,
-                unavoidable=self.unavoidable,
+                excused_reasons=self.excused_reasons,
                 kills=self.kills,
                 is_cut_at_the_end=self.is_cut_at_the_end,
             )

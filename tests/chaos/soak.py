@@ -1,4 +1,4 @@
-"""A million records through the real process: does its memory stay flat, are the books exact?"""
+"""Sends a million records through one process to check that memory stays flat and the ledger is exact."""
 
 import re
 import statistics
@@ -7,25 +7,25 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.books import is_books, read
-from tests.chaos.run import TASK
+from tests.chaos.ledger_line import is_ledger_line, parse
 from tests.emulator import Lambda
 from tests.support.collector import FakeCollector
 from tests.support.otlp_messages import LOGS
+from tests.support.paths import FUNCTIONS
 
 _LINES = 5_000
 _EXTENSION = "telemetry-forwarder"
 
 
 @dataclass(frozen=True)
-class Soak:
-    """What came of it."""
+class SoakResult:
+    """The result of a soak run."""
 
     lines: int
-    """That the function said."""
+    """Printed by the function."""
     failed: int
     arrived: int
-    """Log records; beside the lines those of the extensions' states."""
+    """Log records, which include those of platform events."""
     is_exact: bool
     seconds: float
     rss_kb: tuple[int, ...]
@@ -38,7 +38,7 @@ class Soak:
 
     @property
     def slope_kb(self) -> float:
-        """By which the memory grows with 100,000 records, after the first tenth."""
+        """Growth of the memory with 100,000 records, after the first tenth."""
         slope, _ = statistics.linear_regression(range(len(self.later_kb)), self.later_kb)
         return slope * 100_000 / _LINES
 
@@ -53,7 +53,7 @@ class Soak:
         )
 
 
-def soak(opt: Path, lines: int) -> Soak:
+def run_soak(opt: Path, lines: int) -> SoakResult:
     started_s = time.monotonic()
     rss_kb = []
     with FakeCollector(remember=False) as collector, tempfile.TemporaryDirectory() as spool:
@@ -61,22 +61,22 @@ def soak(opt: Path, lines: int) -> Soak:
             "TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint,
             "TELEMETRY_FORWARDER_SPOOL_DIR": spool,
         }
-        function = Lambda(opt=opt, task=TASK, env=env, remember=False, timeout_s=30.0)
+        function = Lambda(opt=opt, task=FUNCTIONS, env=env, remember=False, timeout_s=30.0)
         failed = 0
         with function:
             for _ in range(lines // _LINES):
                 failed += not function.invoke({"flood": _LINES}).is_success
                 rss_kb.append(_rss_kb(function.pids()[_EXTENSION]))
             function.shutdown()
-        (books,) = [read(line) for line in function.extension_output if is_books(line)]
+        (ledgers,) = [parse(line) for line in function.extension_output if is_ledger_line(line)]
         arrived = collector.accepted(LOGS)
-    return Soak(
+    return SoakResult(
         lines=len(rss_kb) * _LINES,
         failed=failed,
         arrived=arrived,
-        is_exact=all(each.is_exact for each in books.values())
-        and books["logs"]["delivered"] == arrived
-        and arrived + books["logs"]["filtered"] == function.counts["delivered"],
+        is_exact=all(each.is_exact for each in ledgers.values())
+        and ledgers["logs"]["delivered"] == arrived
+        and arrived + ledgers["logs"]["filtered"] == function.counts["delivered"],
         seconds=time.monotonic() - started_s,
         rss_kb=tuple(rss_kb),
     )

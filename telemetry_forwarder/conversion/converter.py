@@ -16,7 +16,7 @@ from telemetry_forwarder.otlp.metrics import MetricEncoder
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.otlp.spans import SpanEncoder
 from telemetry_forwarder.settings import Settings
-from telemetry_forwarder.telemetry.decoder import Decoder, record_of
+from telemetry_forwarder.telemetry.decoder import Decoder, read_record
 from telemetry_forwarder.telemetry.records import (
     Event,
     InitStart,
@@ -70,17 +70,17 @@ class Converter:
 
     def take_in(self, body: bytes, observed_ns: int) -> list[Batch]:
         """Convert a post and return its log batches. Spans and metrics wait for `take`."""
-        events = self._decoder.plain_events(body)
+        events = self._decoder.load_events(body)
         if events is not None:
             self._add_events(events, observed_ns)
         else:
-            self._add_all(self._decoder.walk(body, observed_ns))
+            self._add_all(self._decoder.decode_stepwise(body, observed_ns))
         return self._logs.take()
 
     def take_in_past(self, body: bytes, observed_ns: int) -> list[Batch]:
         """Convert a post that an earlier life had no time for: to logs alone, for it has given spans and metrics."""
         decoder = Decoder()
-        records = [*decoder.decode(body, observed_ns), *decoder.give_up()]
+        records = [*decoder.decode(body, observed_ns), *decoder.release()]
         self._ledger.records_received(len(records))
         if not self._has_logs:
             self._ledger.filtered(LOGS, len(records), NOT_WANTED)
@@ -100,7 +100,7 @@ class Converter:
 
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> None:
         self._lines.forget()
-        self._invocations.invoked(request_id, arn, trace_header, at_ns)
+        self._invocations.observe_invoke(request_id, arn=arn, trace_header=trace_header, at_ns=at_ns)
 
     def has_ended(self, request_id: str) -> bool:
         """Whether Lambda has said that the runtime is done with this invocation."""
@@ -119,7 +119,7 @@ class Converter:
     @property
     def holds_piece(self) -> bool:
         """Whether a record that Lambda has cut waits for its rest."""
-        return self._decoder.held > 0
+        return self._decoder.incomplete_count > 0
 
     @property
     def has_something(self) -> bool:
@@ -135,11 +135,11 @@ class Converter:
         """Nothing more will come: what is open ends, what is held is let out."""
         self._lines.forget()
         self._invocations.shut_down(reason, at_ns)
-        self._add_all(self._decoder.give_up())
+        self._add_all(self._decoder.release())
 
     def take(self, now_ns: int, own: list[Measurement]) -> list[Batch]:
         """What there is to deliver beside what `take_in` gave: spans, metrics, fragments that waited in vain."""
-        self._add_all(self._decoder.give_up(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS))
+        self._add_all(self._decoder.release(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS))
         self._lines.forget()
         finished = self._invocations.take_completed()
         has_metrics = self._has_metrics and (self._news or own)
@@ -162,7 +162,7 @@ class Converter:
             # Popped, so that a converted event is freed while the others are converted.
             event = events.pop()
             if not self._lines.add_usual(event, observed):
-                self._add(record_of(event, observed_ns))
+                self._add(read_record(event, observed_ns))
 
     def _add_all(self, records: Iterable[Record]) -> None:
         count = 0
@@ -205,7 +205,7 @@ class Converter:
         if self._platform_logs.are_to_have(event):
             request_id = getattr(event, "request_id", "")
             self._logs.add_event(
-                event, self._invocations.of_line(request_id, event.time_ns) if request_id else None
+                event, self._invocations.find(request_id, event.time_ns) if request_id else None
             )
         else:
             self._ledger.filtered(LOGS, 1, "said by spans and metrics")

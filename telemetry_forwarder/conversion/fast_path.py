@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.log_formats import severity
 from telemetry_forwarder.log_formats.json_keys import Plan, plan_of
-from telemetry_forwarder.log_formats.parsed_line import ParsedLine, believed_moment
+from telemetry_forwarder.log_formats.parsed_line import ParsedLine, reconcile_time
 from telemetry_forwarder.otlp.log_encoding import ATTRIBUTES
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.telemetry.records import LogLine
-from telemetry_forwarder.telemetry.timestamps import time_ns
+from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
 # Levels of the invocations of one post; and loggers, in each of which these are known.
 _MOST_KNOWN = 256
@@ -105,8 +105,8 @@ class FastPath:
         if read is None:
             return False
         (fixed, invocation), moment, text, attributes = read
-        event_ns = time_ns(time)
-        moment_ns = event_ns if moment == time else believed_moment(time_ns(moment), event_ns)
+        event_ns = parse_time_ns(time)
+        moment_ns = event_ns if moment == time else reconcile_time(parse_time_ns(moment), event_ns=event_ns)
         if not event_ns or not moment_ns:
             return False
         if event_ns > invocation.last_line_ns:

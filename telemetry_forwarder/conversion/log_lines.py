@@ -6,7 +6,7 @@ from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.diagnostics import is_own_line
 from telemetry_forwarder.invocations.tracker import Invocation, InvocationTracker
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine
-from telemetry_forwarder.log_formats.parser import read_line, tells_out_of_memory
+from telemetry_forwarder.log_formats.parser import read_line, reports_out_of_memory
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.settings import Settings
 from telemetry_forwarder.telemetry.records import LogLine
@@ -40,7 +40,7 @@ class LogLines:
             self.add_alone(record)
             return
         line = read_line(record.record, keep_raw=self._keep_raw)
-        invocation = self._invocations.of_line(line.request_id, record.time_ns)
+        invocation = self._invocations.find(line.request_id, record.time_ns)
         if invocation is None and line.request_id:
             invocation = self._owner_of_stranger(line, record.time_ns)
         if invocation is not None:
@@ -68,7 +68,7 @@ class LogLines:
 
     def _owner_of_stranger(self, line: ParsedLine, time_ns: int) -> Invocation | None:
         """The invocation of a line whose id nobody knows: it is the user's, and tells nothing."""
-        latest = self._invocations.of_line("", time_ns)
+        latest = self._invocations.find("", time_ns)
         if latest and latest.done and latest.done.time_ns < time_ns and line.has_likely_request_id:
             # It may be of the next one, of which Lambda has not told us yet.
             return None
@@ -82,5 +82,5 @@ def _note(invocation: Invocation, time_ns: int, line: ParsedLine) -> None:
     is_its_own = line.request_id in ("", invocation.request_id)
     if line.is_exception and is_its_own and not invocation.exception_type:
         invocation.exception_type = line.exception_type or "exception"
-    if tells_out_of_memory(line):
+    if reports_out_of_memory(line):
         invocation.has_run_out_of_memory = True

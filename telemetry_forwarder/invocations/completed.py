@@ -1,15 +1,15 @@
-"""What is over, and how it went: what spans and metrics are made of. Pure data."""
+"""Completed invocations and phases, from which spans and metrics are made. Pure data."""
 
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.telemetry.records import PhaseSpan, Tracing
 
-SUCCESS, TIMEOUT, FAILURE, ERROR = "success", "timeout", "failure", "error"
+SUCCESS, TIMEOUT, ERROR = "success", "timeout", "error"
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
 
 
 @frozen
 class CompletedInvocation:
-    """An invocation that is over."""
+    """An invocation that has ended."""
 
     request_id: str
     trace_id: str
@@ -21,9 +21,9 @@ class CompletedInvocation:
     end_ns: int
     is_cold: bool
     status: str
-    """Lambda's word; empty if Lambda never said how it ended."""
+    """Lambda's status; empty if Lambda never reported one."""
     error_type: str
-    """Empty if it went well, as far as is known. A handler's exception counts, though Lambda's status is success."""
+    """Empty if no failure is known. A handler's exception is one, although Lambda's status is success."""
     has_run_out_of_memory: bool
     duration_s: float | None
     produced_bytes: int | None
@@ -32,22 +32,22 @@ class CompletedInvocation:
 
 @frozen
 class CompletedPhase:
-    """An init or a restore that is over."""
+    """An init or a restore that has ended."""
 
     kind: str
     """`init` or `restore`."""
     phase: str
-    """Of an init: `init`, `invoke` (suppressed: done once more inside an invocation), `snap-start`."""
+    """Of an init: `init`, `invoke` (suppressed: repeated inside an invocation), `snap-start`."""
     initialization_type: str
     trace_id: str
     span_id: str
     parent_span_id: str
-    """The invocation's that it was made for; empty if it was made for none."""
+    """The span of the invocation that it preceded; empty if there is none."""
     is_sampled: bool | None
     start_ns: int
     end_ns: int
     runtime_done_ns: int
-    """0 if Lambda did not say."""
+    """0 if Lambda did not report it."""
     duration_s: float | None
     status: str
     error_type: str
@@ -56,7 +56,7 @@ class CompletedPhase:
 
 @frozen
 class LateSpans:
-    """Phases of an invocation that Lambda reported when the invocation itself had been given out."""
+    """Phases of an invocation that Lambda reported after the invocation itself was taken."""
 
     request_id: str
     trace_id: str

@@ -1,117 +1,126 @@
-"""Reads the objects of JSON loggers: of Lambda's runtimes, Powertools, and the usual libraries.
+"""Parses the objects of JSON loggers: Lambda's runtimes, Powertools, and common libraries.
 
-Pure; never raises; loses nothing. What is understood leaves the attributes for
-the line's own fields; what is understood in part, or not at all, stays an attribute under its own name, with
-its type.
+Pure; never raises; loses nothing. Values that are understood become fields of the line; values that are understood only
+in part, or not at all, stay attributes under their own keys, with their types.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from telemetry_forwarder.log_formats import exceptions
-from telemetry_forwarder.log_formats.json_keys import FIELD_OF, KINDS, shape_of
+from telemetry_forwarder.log_formats.json_keys import FIELD_OF, KINDS, find_shape
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    # A key that was understood: its place in the order of precedence, itself, its value, what it was read as.
-    _Taken = tuple[int, str, Any, Any]
-
-# Where the runtimes themselves write the request id.
-_RUNTIMES_ID = frozenset({"requestId", "AWSRequestId", "AWSrequestId"})
+# The keys under which the runtimes themselves write the request id.
+_RUNTIME_KEYS = frozenset({"requestId", "AWSRequestId", "AWSrequestId"})
 _EXCEPTION = (exceptions.TYPE, exceptions.MESSAGE, exceptions.STACKTRACE)
 
 
+class _Field(NamedTuple):
+    """A known key whose value could be read."""
+
+    rank: int
+    """In the order of precedence."""
+    key: str
+    value: Any
+    read: Any
+    """The result of the key's reader."""
+
+
 def read_object(record: dict[str, Any]) -> ParsedLine:
-    """What a JSON object says, but whether it tells of a failure. Does not change *record*, but shares its values."""
+    """Parse a JSON object; does not decide whether it reports a failure.
+
+    Does not change *record*, but the line shares its values.
+    """
     try:
-        shape = shape_of(tuple(record))
+        shape = find_shape(tuple(record))
     except ValueError:
         shape = None
     if shape is None:
         return read_key_by_key(record)
-    taken: list[_Taken | None] = [None] * KINDS
-    for key, place, kind, read in shape.fields:
+    found: list[_Field | None] = [None] * KINDS
+    for key, rank, kind, read in shape.fields:
         value = record[key]
-        if value is None or (reading := read(value)) is None:
-            # It stays an attribute, in its place among the others.
+        if value is None or (result := read(value)) is None:
+            # It stays an attribute, at its place among the others.
             return read_key_by_key(record)
-        taken[kind] = (place, key, value, reading)
-    return _line(record, {key: record[key] for key in shape.others}, taken)
+        found[kind] = _Field(rank, key, value, result)
+    return _line(record, {key: record[key] for key in shape.others}, found)
 
 
 def read_key_by_key(record: dict[str, Any]) -> ParsedLine:
-    """What `read_object` says, of any object, in half as much time again."""
+    """Return the same as `read_object` for any object, more slowly."""
     attributes: dict[str, Any] = {}
-    taken: list[_Taken | None] = [None] * KINDS
+    found: list[_Field | None] = [None] * KINDS
     for key, value in record.items():
-        field = FIELD_OF.get(key) or FIELD_OF.get(key.lower())
-        if field is None or value is None:
+        known = FIELD_OF.get(key) or FIELD_OF.get(key.lower())
+        if known is None or value is None:
             attributes[key] = value
             continue
-        place, kind, read = field
-        rival = taken[kind]
-        reading = read(value)
-        if reading is None or (rival and rival[0] <= place):
+        rank, kind, read = known
+        rival = found[kind]
+        result = read(value)
+        if result is None or (rival and rival.rank <= rank):
             attributes[key] = value
             continue
         if rival:
-            attributes[rival[1]] = rival[2]
-        taken[kind] = (place, key, value, reading)
-    return _line(record, attributes, taken)
+            attributes[rival.key] = rival.value
+        found[kind] = _Field(rank, key, value, result)
+    return _line(record, attributes, found)
 
 
-def _line(record: dict[str, Any], attributes: dict[str, Any], taken: "list[_Taken | None]") -> ParsedLine:
-    message, level, moment, request, trace, span, name, cause, stack = taken
-    body = message[3] if message else None
-    number, level_text = level[3] if level else (0, "")
+def _line(record: dict[str, Any], attributes: dict[str, Any], found: list[_Field | None]) -> ParsedLine:
+    message, level, timestamp, request, trace, span, *error = found
+    body = message.read if message else None
+    severity_number, severity_text = level.read if level else (0, "")
     if trace or span:
-        _give_back_ids(trace, span, attributes)
-    exception = _name_exception((name, cause, stack), attributes) if name or cause or stack else {}
+        _keep_unused_ids(trace, span, attributes)
+    exception = _name_exception(error, attributes) if any(error) else {}
     if body is None:
         body, attributes = _body_without_message(record, attributes, exception)
-    # Where the whole object is the body, nothing that is not believed has to be kept beside it.
-    has_rest = body is not record
-    request_key = request[1] if request else ""
+    # If the body is the whole object, it contains the request id and the time anyway.
+    is_part = body is not record
+    request_key = request.key if request else ""
     has_runtime_format = (
-        request_key in _RUNTIMES_ID and "timestamp" in record and ("level" in record or "log_level" in record)
+        request_key in _RUNTIME_KEYS
+        and "timestamp" in record
+        and ("level" in record or "log_level" in record)
     )
     return ParsedLine(
         body,
-        number,
-        level_text,
-        moment[3] if moment else 0,
-        request[3] if request else "",
-        attributes,
-        trace[3] if trace else "",
-        span[3] if span and trace else "",
-        False,
-        request_key if has_rest else "",
-        has_runtime_format,
-        (moment[1], moment[2]) if moment and has_rest else None,
+        severity_number=severity_number,
+        severity_text=severity_text,
+        time_ns=timestamp.read if timestamp else 0,
+        request_id=request.read if request else "",
+        attributes=attributes,
+        trace_id=trace.read if trace else "",
+        span_id=span.read if span and trace else "",
+        request_id_key=request_key if is_part else "",
+        has_runtime_format=has_runtime_format,
+        own_time=(timestamp.key, timestamp.value) if timestamp and is_part else None,
     )
 
 
-def _give_back_ids(trace: "_Taken | None", span: "_Taken | None", attributes: dict[str, Any]) -> None:
-    """Keep what an id in its own field does not say: the rest of a header, or a span of no trace."""
-    if trace and "=" in trace[2]:
-        attributes[trace[1]] = trace[2]
+def _keep_unused_ids(trace: _Field | None, span: _Field | None, attributes: dict[str, Any]) -> None:
+    """Keep as attributes what the line's ids do not contain: the rest of a header, a span id without a trace id."""
+    if trace and "=" in trace.value:
+        attributes[trace.key] = trace.value
     if span and not trace:
-        attributes[span[1]] = span[2]
+        attributes[span.key] = span.value
 
 
-def _name_exception(error: "tuple[_Taken | None, ...]", attributes: dict[str, Any]) -> dict[str, str]:
-    """Give the parts of an exception their conventional names.
+def _name_exception(error: list[_Field | None], attributes: dict[str, Any]) -> dict[str, str]:
+    """Add the parts of an exception to *attributes* under their conventional names, and return those.
 
-    One alone is none, unless it is a stack trace: an `errorType` may be anybody's word for anything.
+    One part alone is not an exception, unless it is a stack trace: an `errorType` may mean anything.
     """
     parts = [(name, part) for name, part in zip(_EXCEPTION, error, strict=True) if part]
     is_exception = len(parts) > 1 or error[2] is not None
     exception = {}
-    for name, (_, key, value, reading) in parts:
+    for name, part in parts:
         if is_exception and name not in attributes:
-            exception[name] = attributes[name] = reading
+            exception[name] = attributes[name] = part.read
         else:
-            attributes[key] = value
+            attributes[part.key] = part.value
     return exception
 
 
@@ -120,7 +129,7 @@ def _body_without_message(
 ) -> tuple[Any, dict[str, Any]]:
     if exceptions.MESSAGE in exception:
         return exception[exceptions.MESSAGE], attributes
-    # Rust's tracing has its message among the fields.
+    # Rust's tracing writes its message among the fields.
     fields = attributes.get("fields")
     if isinstance(fields, dict) and fields.get("message") is not None:
         others = {key: value for key, value in fields.items() if key != "message"}

@@ -1,6 +1,6 @@
-"""Knows under which keys JSON loggers write what, and how to read it. Pure; never raises.
+"""The keys of JSON loggers: which key holds what, and how its value is read. Pure; never raises.
 
-Names are found in any case. A reader gives None for a value that is not what its key promises.
+Keys are matched in any case. A reader returns None for a value that is not what its key promises.
 """
 
 from functools import lru_cache
@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 from telemetry_forwarder.log_formats import exceptions, severity
 from telemetry_forwarder.log_formats.parsed_line import UUID
 from telemetry_forwarder.telemetry import trace_context
-from telemetry_forwarder.telemetry.timestamps import time_ns
+from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Objects with more keys, or more characters in them, are nothing that a logger writes again and again.
-_MOST_KEYS = 32
-_LONGEST_KEYS = 512
+# Objects with more keys, or with more characters in them, are not written again and again by a logger.
+_MAX_KEYS = 32
+_MAX_KEYS_LENGTH = 512
 
 
-def _message(value: Any) -> Any:
+def _any(value: Any) -> Any:
     return value
 
 
@@ -30,33 +30,33 @@ def _text(value: Any) -> str | None:
 
 def _level(value: Any) -> tuple[int, str] | None:
     if isinstance(value, str):
-        number = severity.of_name(value)
+        number = severity.from_name(value)
         return (number, value) if number else None
-    # bool is an int to Python, but no level to anybody.
-    number = severity.of_pino(value) if type(value) is int else 0
+    # In Python, bool is an int.
+    number = severity.from_pino(value) if type(value) is int else 0
     return (number, str(value)) if number else None
 
 
 def _python_level(value: Any) -> tuple[int, str] | None:
-    number = severity.of_python(value) if type(value) is int else 0
+    number = severity.from_python(value) if type(value) is int else 0
     return (number, str(value)) if number else None
 
 
-def _time(value: Any) -> int | None:
-    return time_ns(value) or None
+def read_time(value: Any) -> int | None:
+    return parse_time_ns(value) or None
 
 
 def _instant(value: Any) -> int | None:
-    """log4j2's two numbers; with more than those two in it, it is somebody else's."""
+    """Read log4j2's two numbers; an object with other members is not log4j2's."""
     if not isinstance(value, dict) or set(value) != {"epochSecond", "nanoOfSecond"}:
         return None
     nanos = value["nanoOfSecond"]
-    whole = time_ns(value["epochSecond"])
+    whole = parse_time_ns(value["epochSecond"])
     return whole + nanos if whole and type(nanos) is int and 0 <= nanos < 1_000_000_000 else None
 
 
 def _request_id(value: Any) -> str | None:
-    """Any id under Lambda's own names: emulators do not make UUIDs. Empty outside of invocations."""
+    """Read any id under Lambda's own names: emulators do not use UUIDs, and outside of invocations it is empty."""
     return value if isinstance(value, str) and len(value) <= 64 and " " not in value else None
 
 
@@ -65,96 +65,96 @@ def _likely_request_id(value: Any) -> str | None:
 
 
 def _trace_id(value: Any) -> str | None:
-    return trace_context.trace_id(value) or trace_context.root_of(value) or None
+    return trace_context.parse_trace_id(value) or trace_context.parse_root(value) or None
 
 
 def _span_id(value: Any) -> str | None:
-    return trace_context.span_id(value) or None
+    return trace_context.parse_span_id(value) or None
 
 
-def _trace(value: Any) -> str | None:
-    return exceptions.joined(value) or None
+def _stack_trace(value: Any) -> str | None:
+    return exceptions.join_stack_trace(value) or None
 
 
-# The kinds: what a key can be for.
-_BODY, _SEVERITY, _MOMENT, _REQUEST, _TRACE, _SPAN, _ERROR_TYPE, _ERROR_MESSAGE, _STACK = range(9)
+# The kinds of value that a key can hold.
+BODY, SEVERITY, TIME, REQUEST_ID, TRACE_ID, SPAN_ID, ERROR_TYPE, ERROR_MESSAGE, STACK_TRACE = range(9)
 KINDS = 9
 
-# In order of precedence: of several keys for one thing the first that can be read is taken, the others stay.
+# In order of precedence: of several keys of one kind, the first that can be read is used, the others stay attributes.
 _FIELDS: "tuple[tuple[str, int, Callable[[Any], Any]], ...]" = (
-    ("message", _BODY, _message),
-    ("msg", _BODY, _message),
-    ("@m", _BODY, _message),
-    ("renderedmessage", _BODY, _message),
-    ("@mt", _BODY, _text),
-    ("messagetemplate", _BODY, _text),
-    ("short_message", _BODY, _text),
-    ("event", _BODY, _text),
-    ("level", _SEVERITY, _level),
-    ("log_level", _SEVERITY, _level),
-    ("severity", _SEVERITY, _level),
-    ("@l", _SEVERITY, _level),
-    ("levelname", _SEVERITY, _level),
-    ("loglevel", _SEVERITY, _level),
-    ("log.level", _SEVERITY, _level),
-    ("lvl", _SEVERITY, _level),
-    ("levelno", _SEVERITY, _python_level),
-    ("instant", _MOMENT, _instant),
-    ("timestamp", _MOMENT, _time),
-    ("@timestamp", _MOMENT, _time),
-    ("time", _MOMENT, _time),
-    ("@t", _MOMENT, _time),
-    ("ts", _MOMENT, _time),
-    ("timemillis", _MOMENT, _time),
-    ("asctime", _MOMENT, _time),
-    ("awsrequestid", _REQUEST, _request_id),
-    ("function_request_id", _REQUEST, _request_id),
-    ("functionrequestid", _REQUEST, _request_id),
-    ("requestid", _REQUEST, _request_id),
-    ("aws_request_id", _REQUEST, _request_id),
-    ("faas.invocation_id", _REQUEST, _request_id),
-    ("request_id", _REQUEST, _likely_request_id),
-    ("trace_id", _TRACE, _trace_id),
-    ("traceid", _TRACE, _trace_id),
-    ("trace.id", _TRACE, _trace_id),
-    ("oteltraceid", _TRACE, _trace_id),
-    ("xray_trace_id", _TRACE, _trace_id),
-    ("xraytraceid", _TRACE, _trace_id),
-    ("x-amzn-trace-id", _TRACE, _trace_id),
-    ("span_id", _SPAN, _span_id),
-    ("spanid", _SPAN, _span_id),
-    ("span.id", _SPAN, _span_id),
-    ("otelspanid", _SPAN, _span_id),
-    ("errortype", _ERROR_TYPE, _text),
-    ("exception_name", _ERROR_TYPE, _text),
-    ("errormessage", _ERROR_MESSAGE, _text),
-    ("stacktrace", _STACK, _trace),
-    ("stack_trace", _STACK, _trace),
-    ("@x", _STACK, _trace),
-    ("exception", _STACK, _trace),
-    ("exc_info", _STACK, _trace),
-    ("stack", _STACK, _trace),
+    ("message", BODY, _any),
+    ("msg", BODY, _any),
+    ("@m", BODY, _any),
+    ("renderedmessage", BODY, _any),
+    ("@mt", BODY, _text),
+    ("messagetemplate", BODY, _text),
+    ("short_message", BODY, _text),
+    ("event", BODY, _text),
+    ("level", SEVERITY, _level),
+    ("log_level", SEVERITY, _level),
+    ("severity", SEVERITY, _level),
+    ("@l", SEVERITY, _level),
+    ("levelname", SEVERITY, _level),
+    ("loglevel", SEVERITY, _level),
+    ("log.level", SEVERITY, _level),
+    ("lvl", SEVERITY, _level),
+    ("levelno", SEVERITY, _python_level),
+    ("instant", TIME, _instant),
+    ("timestamp", TIME, read_time),
+    ("@timestamp", TIME, read_time),
+    ("time", TIME, read_time),
+    ("@t", TIME, read_time),
+    ("ts", TIME, read_time),
+    ("timemillis", TIME, read_time),
+    ("asctime", TIME, read_time),
+    ("awsrequestid", REQUEST_ID, _request_id),
+    ("function_request_id", REQUEST_ID, _request_id),
+    ("functionrequestid", REQUEST_ID, _request_id),
+    ("requestid", REQUEST_ID, _request_id),
+    ("aws_request_id", REQUEST_ID, _request_id),
+    ("faas.invocation_id", REQUEST_ID, _request_id),
+    ("request_id", REQUEST_ID, _likely_request_id),
+    ("trace_id", TRACE_ID, _trace_id),
+    ("traceid", TRACE_ID, _trace_id),
+    ("trace.id", TRACE_ID, _trace_id),
+    ("oteltraceid", TRACE_ID, _trace_id),
+    ("xray_trace_id", TRACE_ID, _trace_id),
+    ("xraytraceid", TRACE_ID, _trace_id),
+    ("x-amzn-trace-id", TRACE_ID, _trace_id),
+    ("span_id", SPAN_ID, _span_id),
+    ("spanid", SPAN_ID, _span_id),
+    ("span.id", SPAN_ID, _span_id),
+    ("otelspanid", SPAN_ID, _span_id),
+    ("errortype", ERROR_TYPE, _text),
+    ("exception_name", ERROR_TYPE, _text),
+    ("errormessage", ERROR_MESSAGE, _text),
+    ("stacktrace", STACK_TRACE, _stack_trace),
+    ("stack_trace", STACK_TRACE, _stack_trace),
+    ("@x", STACK_TRACE, _stack_trace),
+    ("exception", STACK_TRACE, _stack_trace),
+    ("exc_info", STACK_TRACE, _stack_trace),
+    ("stack", STACK_TRACE, _stack_trace),
 )
-FIELD_OF = {name: (place, kind, read) for place, (name, kind, read) in enumerate(_FIELDS)}
+FIELD_OF = {name: (rank, kind, read) for rank, (name, kind, read) in enumerate(_FIELDS)}
 
 
 class Shape(NamedTuple):
-    """What is known of every object with certain keys, if no two of them are for one thing."""
+    """The meaning of every object with certain keys, if no two of them are of one kind."""
 
     fields: "tuple[tuple[str, int, int, Callable[[Any], Any]], ...]"
-    """Of each key that is understood: itself, its place in the order of precedence, its kind, its reader."""
+    """Of each known key: itself, its rank in the order of precedence, its kind, its reader."""
     others: tuple[str, ...]
 
 
-# A logger's lines have the same keys in the same order: what they mean is found out once.
+# A logger's lines have the same keys in the same order: their meaning is determined once.
 @lru_cache(maxsize=256)
-def shape_of(keys: tuple[str, ...]) -> Shape | None:
-    """The shape of an object with *keys*; None where two of them are for one thing.
+def find_shape(keys: tuple[str, ...]) -> Shape | None:
+    """Return the shape of an object with *keys*; None if two of them are of one kind.
 
-    Raises `ValueError` on keys that are not to be kept: what raises is in no cache.
+    Raises `ValueError` for keys that must not be cached: an exception is not cached.
     """
-    if len(keys) > _MOST_KEYS or sum(map(len, keys)) > _LONGEST_KEYS:
-        raise ValueError("not the keys of a logger")
+    if len(keys) > _MAX_KEYS or sum(map(len, keys)) > _MAX_KEYS_LENGTH:
+        raise ValueError("too many keys, or too long ones")
     found = [(key, FIELD_OF.get(key) or FIELD_OF.get(key.lower())) for key in keys]
     fields = tuple([(key, *field) for key, field in found if field])
     if len({kind for _, _, kind, _ in fields}) < len(fields):
@@ -163,7 +163,7 @@ def shape_of(keys: tuple[str, ...]) -> Shape | None:
 
 
 class Plan(NamedTuple):
-    """The keys of an object that says the four things that runtimes write, each once, and nothing else we know."""
+    """The keys of an object with the four values that runtimes write, each once, and no other known key."""
 
     message: str
     level: str
@@ -173,15 +173,15 @@ class Plan(NamedTuple):
 
 
 def plan_of(keys: tuple[str, ...]) -> Plan | None:
-    """The plan of objects with *keys*; None where they say more, less, or too much to be kept."""
+    """Return the plan of objects with *keys*; None if they are not exactly those, or too many to keep."""
     try:
-        shape = shape_of(keys)
+        shape = find_shape(keys)
     except ValueError:
         return None
-    if shape is None or {kind for _, _, kind, _ in shape.fields} != {_BODY, _SEVERITY, _MOMENT, _REQUEST}:
+    if shape is None or {kind for _, _, kind, _ in shape.fields} != {BODY, SEVERITY, TIME, REQUEST_ID}:
         return None
-    # The others are no moments where they are texts.
-    if any(kind == _MOMENT and read is not _time for _, _, kind, read in shape.fields):
+    # Other readers do not accept text.
+    if any(kind == TIME and read is not read_time for _, _, kind, read in shape.fields):
         return None
     named = {kind: key for key, _, kind, _ in shape.fields}
-    return Plan(named[_BODY], named[_SEVERITY], named[_MOMENT], named[_REQUEST], shape.others)
+    return Plan(named[BODY], named[SEVERITY], named[TIME], named[REQUEST_ID], shape.others)

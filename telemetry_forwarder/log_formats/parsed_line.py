@@ -1,4 +1,4 @@
-"""What one log line says, whoever wrote it: the answer of `formats`. And how much of it is believed. Pure."""
+"""A parsed log line, and how its own time and request id are reconciled with Lambda's. Pure."""
 
 import re
 from typing import Any, Final
@@ -9,106 +9,107 @@ REQUEST_ID = "faas.invocation_id"
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 _SECOND_NS = 1_000_000_000
-# A line is written at most one invocation's life before Lambda hears of it; and clocks differ a little.
+# A line is written at most one invocation's duration before Lambda receives it; and clocks differ a little.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
-_MOST_BEFORE_NS = 900 * _SECOND_NS
-_MOST_AFTER_NS = 60 * _SECOND_NS
+_MAX_BEFORE_NS = 900 * _SECOND_NS
+_MAX_AFTER_NS = 60 * _SECOND_NS
 
 
 @comparable
 class ParsedLine:
-    """A log line, understood."""
+    """The content of one log line, whatever its format."""
 
-    __slots__ = (  # noqa: RUF023  # their order is their place
+    __slots__ = (
+        "attributes",
         "body",
+        "has_runtime_format",
+        "is_exception",
+        "own_time",
+        "request_id",
+        "request_id_key",
         "severity_number",
         "severity_text",
-        "time_ns",
-        "request_id",
-        "attributes",
-        "trace_id",
         "span_id",
-        "is_exception",
-        "request_id_key",
-        "has_runtime_format",
-        "own_time",
+        "time_ns",
+        "trace_id",
     )
 
     def __init__(
         self,
         body: Any,
-        severity_number: int,
-        severity_text: str,
-        time_ns: int,
-        request_id: str,
-        attributes: dict[str, Any],
-        trace_id: str,
-        span_id: str,
-        is_exception: bool,
+        *,
+        severity_number: int = 0,
+        severity_text: str = "",
+        time_ns: int = 0,
+        request_id: str = "",
+        attributes: dict[str, Any] | None = None,
+        trace_id: str = "",
+        span_id: str = "",
+        is_exception: bool = False,
         request_id_key: str = "",
         has_runtime_format: bool = False,
         own_time: tuple[str, Any] | None = None,
     ) -> None:
         self.body: Final = body
-        """The message: any JSON value; the whole object if there is no message in it."""
+        """The message: any JSON value; the whole object if it has no message."""
         self.severity_number: Final = severity_number
-        """OTLP's, 1 to 24; 0 unknown."""
+        """OTLP's, 1 to 24; 0 if unknown."""
         self.severity_text: Final = severity_text
-        """The level as the line spells it."""
+        """The level as written in the line."""
         self.time_ns: Final = time_ns
-        """The line's own timestamp; 0 if it has none that makes sense."""
+        """The line's own timestamp; 0 if it has no valid one."""
         self.request_id: Final = request_id
-        self.attributes: Final = attributes
-        """JSON values; what is nested stays nested. Belongs to whoever asked."""
+        self.attributes: Final = {} if attributes is None else attributes
+        """JSON values, nested ones included. The caller may change the dict."""
         self.trace_id: Final = trace_id
         self.span_id: Final = span_id
         self.is_exception: Final = is_exception
-        """Whether this is how a runtime reports an exception that the handler did not catch, or its own crash."""
+        """Whether a runtime reports an exception that the handler did not catch, or its own crash."""
         self.request_id_key: Final = request_id_key
-        """Where the request id goes that is none of Lambda's; empty where the body says it anyway."""
+        """The attribute for a request id that is not Lambda's; empty if the body contains it anyway."""
         self.has_runtime_format: Final = has_runtime_format
-        """Whether the request id stands where a runtime writes it."""
+        """Whether the request id is where a runtime writes it."""
         self.own_time: Final = own_time
-        """The timestamp as it was, and its key, for when it is not believed; None where the body says it anyway."""
+        """Key and value of the timestamp, kept if it is not believed; None if the body contains it anyway."""
 
-    def replaced(self, **changes: Any) -> "ParsedLine":
-        """The same, but for *changes*."""
+    def replace(self, **changes: Any) -> "ParsedLine":
+        """Return a copy with *changes*."""
         return ParsedLine(**{name: getattr(self, name) for name in self.__slots__} | changes)
 
     @property
     def exception_type(self) -> str:
-        """Of the exception that the line tells of; empty if it tells of none."""
+        """The type of the exception that the line reports; empty if it reports none."""
         return str(self.attributes.get("exception.type") or "")
 
     @property
     def has_likely_request_id(self) -> bool:
-        """Whether the request id is Lambda's by its look, though nobody may know it."""
+        """Whether the request id looks like Lambda's, even if no invocation has it."""
         return self.has_runtime_format and UUID.fullmatch(self.request_id) is not None
 
 
-def believed_moment(time_ns: int, event_ns: int) -> int:
-    """When a line was written that says *time_ns* of itself; 0 where it is not believed, or says nothing.
+def reconcile_time(time_ns: int, *, event_ns: int) -> int:
+    """Return when a line with its own *time_ns* was written; 0 if that is unknown or not believed.
 
-    *event_ns* is when Lambda heard of it, or 0.
+    *event_ns* is when Lambda received it, or 0.
     """
     if time_ns == event_ns or not event_ns or not time_ns:
         return time_ns
     ago_ns = event_ns - time_ns
-    if not -_MOST_AFTER_NS <= ago_ns <= _MOST_BEFORE_NS:
+    if not -_MAX_AFTER_NS <= ago_ns <= _MAX_BEFORE_NS:
         return 0
     if 0 <= ago_ns < _SECOND_NS and not time_ns % _SECOND_NS:
-        # Python's runtime writes no fraction in its JSON lines: literally, they would lie before their span.
+        # Python's runtime writes no fraction in its JSON lines, so they would precede their own span.
         return event_ns
     return time_ns
 
 
-def believed(line: ParsedLine, *, event_ns: int, owner_id: str) -> tuple[int, str, dict[str, Any]]:
-    """Time, request id and attributes of *line*, as Lambda's word makes them: nothing is lost of its own.
+def reconcile(line: ParsedLine, *, event_ns: int, owner_id: str) -> tuple[int, str, dict[str, Any]]:
+    """Return time, request id and attributes of *line*; Lambda's values win, the line's become attributes.
 
-    *event_ns* is when Lambda heard of it, or 0; *owner_id* the request id of its invocation, or empty.
+    *event_ns* is when Lambda received it, or 0; *owner_id* is the request id of its invocation, or empty.
     """
     request_id, attributes = line.request_id, line.attributes
-    time_ns = believed_moment(line.time_ns, event_ns)
+    time_ns = reconcile_time(line.time_ns, event_ns=event_ns)
     if not time_ns:
         time_ns = event_ns
         if line.time_ns and line.own_time:

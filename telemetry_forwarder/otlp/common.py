@@ -16,7 +16,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMes
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from telemetry_forwarder.otlp.protobuf import MAX_DEPTH, MAX_INT, MIN_INT, field
-from telemetry_forwarder.telemetry.json_values import json_text
+from telemetry_forwarder.telemetry.json_values import write_json
 
 _MB = 1_048_576
 _MEMORY_MB = re.compile("[0-9]{1,9}")
@@ -103,7 +103,7 @@ def any_value(value: Any, depth: int = 0) -> AnyValue:
     if value is None:
         return AnyValue()
     if depth >= MAX_DEPTH:
-        return text_value(json_text(value))
+        return text_value(write_json(value))
     if isinstance(value, Mapping):
         pairs = [KeyValue(key=clean(key), value=any_value(inner, depth + 1)) for key, inner in value.items()]
         return AnyValue(kvlist_value=KeyValueList(values=pairs))

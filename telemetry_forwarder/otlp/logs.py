@@ -13,7 +13,7 @@ from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.core.batch import LOGS, Batch
 from telemetry_forwarder.invocations.invocation import Invocation
-from telemetry_forwarder.log_formats.parsed_line import REQUEST_ID, ParsedLine, believed
+from telemetry_forwarder.log_formats.parsed_line import REQUEST_ID, ParsedLine, reconcile
 from telemetry_forwarder.otlp.common import OfResource, clean, key_values, scope_field
 from telemetry_forwarder.otlp.log_encoding import ATTRIBUTES, ScopeRecords, body_field, observed_fields
 from telemetry_forwarder.otlp.platform_attributes import (
@@ -89,7 +89,7 @@ class LogEncoder(OfResource):
             owner_id, tenant_id = invocation.request_id, invocation.tenant_id
             if not span_id and trace_id in ("", invocation.trace_id):
                 trace_id, span_id = invocation.context
-        time_ns, request_id, attributes = believed(line, event_ns=record.time_ns, owner_id=owner_id)
+        time_ns, request_id, attributes = reconcile(line, event_ns=record.time_ns, owner_id=owner_id)
         if record.extra:
             attributes = attributes | envelope_attributes(record.extra)
         # As a plain tuple, which is equal and a third of the time to make.

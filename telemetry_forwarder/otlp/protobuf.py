@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from telemetry_forwarder.core.cache import BoundedCache
-from telemetry_forwarder.telemetry.json_values import json_text
+from telemetry_forwarder.telemetry.json_values import write_json
 
 # Receivers refuse messages nested deeper than 100 (protobuf's own limit), and a JSON level is three of them.
 # What is nested deeper is kept as JSON text. https://protobuf.dev/programming-guides/proto-limits/
@@ -89,7 +89,7 @@ def _int(value: int) -> bytes:
 
 def _nested(value: Any, depth: int) -> bytes:
     if depth >= MAX_DEPTH:
-        return _text(json_text(value))
+        return _text(write_json(value))
     if isinstance(value, Mapping):
         pairs = b"".join(
             [field(b"\x0a", key_value(str(key), inner, depth + 1)) for key, inner in value.items()]

@@ -1,7 +1,7 @@
-"""Bytes of a post -> records. Takes anything, never raises; one bad record costs only itself.
+"""Decodes the body of a post into records. Accepts any bytes, never raises; a malformed record costs only itself.
 
-A post is a JSON array of events, or by TCP one event a line. What orjson does not take is walked through event by
-event, and what Lambda has cut is stitched.
+A post is a JSON array of events or, by TCP, one event per line. A body that orjson rejects is decoded event by event,
+and records that Lambda has cut are joined.
 """
 
 import re
@@ -12,148 +12,146 @@ import orjson
 
 from telemetry_forwarder.telemetry.envelopes import (
     Envelope,
-    end_of_garbage,
-    envelope_at,
+    find_end_of_garbage,
+    find_next_envelope,
     is_boundary,
-    may_hide_a_cut,
-    next_envelope,
-    pieces_within,
+    match_envelope,
+    may_contain_cut_record,
     skip_separators,
-    unframed,
+    split_cut_record,
+    strip_frame,
 )
-from telemetry_forwarder.telemetry.json_scanner import Shape, measure
-from telemetry_forwarder.telemetry.json_values import json_text, read_json, text_of
+from telemetry_forwarder.telemetry.json_scanner import Status, scan
+from telemetry_forwarder.telemetry.json_values import decode_text, read_json, write_json
 from telemetry_forwarder.telemetry.platform_events import read_event
-from telemetry_forwarder.telemetry.reassembly import Piece, Reassembler
+from telemetry_forwarder.telemetry.reassembly import Fragment, Reassembler
 from telemetry_forwarder.telemetry.records import LogLine, Malformed, Record
-from telemetry_forwarder.telemetry.timestamps import time_ns
+from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
 _LOG_TYPES = frozenset({"function", "extension"})
 _MEMBERS = 3
 _KNOWN_MEMBERS = frozenset({"time", "type", "record"})
-# Seen in the wild: a report whose `tracing` has a name and no value.
+# Lambda has sent reports whose `tracing` has no value.
 _MISSING_VALUE = re.compile(rb'("tracing"\s*+:)(\s*+[},])')
 
 
 class Decoder:
-    """Remembers only what is needed to join cut records."""
+    """Decodes posts one after the other; between them it holds only incomplete records."""
 
     def __init__(self) -> None:
         self._reassembler = Reassembler()
 
     def decode(self, body: bytes, observed_ns: int) -> list[Record]:
-        """The records of *body*, in the order in which Lambda sent them.
+        """Return the records of *body* in the order in which Lambda sent them.
 
-        Whatever is no record is a `Malformed`, in its place. A record whose rest has not come is held.
+        What is not a record becomes a `Malformed` in its place. A record whose rest has not arrived is held.
         """
-        events = self.plain_events(body)
-        return list(self.walk(body, observed_ns)) if events is None else _records(events, observed_ns)
+        events = self.load_events(body)
+        if events is None:
+            return list(self.decode_stepwise(body, observed_ns))
+        return [read_record(event, observed_ns) for event in events]
 
-    def plain_events(self, body: bytes) -> list[Any] | None:
-        """What *body* holds, for `record_of`; None where it is no JSON or may hide a cut: then it wants a `walk`."""
+    def load_events(self, body: bytes) -> list[Any] | None:
+        """Return the events of *body* for `read_record`; None if only `decode_stepwise` can decode it.
+
+        That is the case for a body that is not JSON, or that may contain a part of a cut record.
+        """
         try:
             events = orjson.loads(body)
         except ValueError:
             return None
         events = events if isinstance(events, list) else [events]
-        return None if self._reassembler.held or may_hide_a_cut(body, len(events)) else events
+        return None if self._reassembler.count or may_contain_cut_record(body, len(events)) else events
 
-    def walk(self, body: bytes, observed_ns: int) -> Iterator[Record]:
-        """What `decode` says, of any post, at many times the price.
-
-        Event by event: what is JSON is read, what Lambda has cut is stitched, the rest is kept as text.
-        """
+    def decode_stepwise(self, body: bytes, observed_ns: int) -> Iterator[Record]:
+        """Decode any post event by event, many times slower: read JSON, join fragments, keep the rest as text."""
         at = 0
         while (at := skip_separators(body, at)) < len(body):
-            shape, end = measure(body, at)
-            envelope = envelope_at(body, at)
-            if envelope is not None and (shape is not Shape.WHOLE or self._may_be_piece(body, envelope, end)):
-                piece, end_of_piece = _piece(body, envelope, observed_ns)
-                if shape is not Shape.WHOLE or self._is_piece(piece, is_event=is_boundary(body, end)):
-                    yield from map(_record_of, self._reassembler.add(piece))
-                    at = end_of_piece
+            status, end = scan(body, at)
+            is_json = status is Status.COMPLETE
+            envelope = match_envelope(body, at)
+            if envelope is not None and (not is_json or self._may_be_fragment(body, envelope, end)):
+                fragment, end_of_fragment = _fragment(body, envelope, observed_ns)
+                if not is_json or self._is_fragment(fragment, is_event=is_boundary(body, end)):
+                    yield from map(_read_fragment, self._reassembler.add(fragment))
+                    at = end_of_fragment
                     continue
-            if shape is Shape.WHOLE and body[at : at + 1] == b"{":
-                yield from _records_of_json(body[at:end], observed_ns)
+            if is_json and body[at : at + 1] == b"{":
+                yield _read_event_text(body[at:end], observed_ns)
             else:
-                end = min(end_of_garbage(body, at), end if shape is Shape.WHOLE else len(body))
-                yield Malformed(observed_ns, text_of(body[at:end]))
+                end = min(find_end_of_garbage(body, at), end if is_json else len(body))
+                yield Malformed(observed_ns, decode_text(body[at:end]))
             at = end
 
     @property
-    def held(self) -> int:
-        """Cut records whose rest has not come."""
-        return self._reassembler.held
+    def incomplete_count(self) -> int:
+        """The number of cut records whose rest has not arrived."""
+        return self._reassembler.count
 
-    def give_up(self, *, observed_before_ns: int | None = None) -> list[Record]:
-        """The held fragments as text: all, or those that have waited since before a moment."""
-        pieces = self._reassembler.give_up(observed_before_ns=observed_before_ns)
-        return [_record_of(piece) for piece in pieces]
+    def release(self, *, observed_before_ns: int | None = None) -> list[Record]:
+        """Return the held fragments as text: all, or those first observed before a time."""
+        return list(map(_read_fragment, self._reassembler.release(observed_before_ns=observed_before_ns)))
 
-    def _may_be_piece(self, body: bytes, envelope: Envelope, end: int) -> bool:
-        """Whether what is JSON up to *end* needs a second look: a cut record's piece may happen to be JSON."""
-        return self._reassembler.holds(text_of(envelope[2])) or not is_boundary(body, end)
+    def _may_be_fragment(self, body: bytes, envelope: Envelope, end: int) -> bool:
+        """Return whether JSON that ends at *end* needs a second look: a fragment may happen to be valid JSON."""
+        return self._reassembler.holds(decode_text(envelope[2])) or not is_boundary(body, end)
 
-    def _is_piece(self, piece: Piece, *, is_event: bool) -> bool:
-        if not self._reassembler.fits(piece):
+    def _is_fragment(self, fragment: Fragment, *, is_event: bool) -> bool:
+        if not self._reassembler.accepts(fragment):
             return False
-        # Lambda's records are strings and objects, and nothing stands behind them in their envelope.
-        is_record = piece.raw[:1] in (b'"', b"{") and measure(piece.raw).end == len(piece.raw)
-        return not (is_event and is_record) or self._reassembler.needs_next(piece.type)
+        # Lambda's records are strings and objects, and nothing follows them in their envelope.
+        is_record = fragment.raw[:1] in (b'"', b"{") and scan(fragment.raw).end == len(fragment.raw)
+        return not (is_event and is_record) or self._reassembler.ends_in_escape(fragment.type)
 
 
-def _records(events: list[Any], observed_ns: int) -> list[Record]:
-    return [record_of(event, observed_ns) for event in events]
-
-
-def record_of(event: Any, observed_ns: int) -> Record:
-    """What a member of a post says: an event, or anything else."""
+def read_record(event: Any, observed_ns: int) -> Record:
+    """Return the record of one member of a post, which may be any JSON value."""
     try:
         type_ = event["type"]
-        if type_ in _LOG_TYPES and len(event) == _MEMBERS and (at_ns := time_ns(event["time"])):
-            return LogLine(type_, at_ns, observed_ns, event["record"])
+        if type_ in _LOG_TYPES and len(event) == _MEMBERS and (time_ns := parse_time_ns(event["time"])):
+            return LogLine(type_, event["record"], time_ns=time_ns, observed_ns=observed_ns)
     except (KeyError, TypeError):
-        pass  # Something is missing, or it is no object at all: read below with more patience.
-    return _other_record(event, observed_ns)
+        pass  # A member is missing, or it is not an object: read below.
+    return _read_unusual(event, observed_ns)
 
 
-def _other_record(event: Any, observed_ns: int) -> Record:
-    """Platform events, and what has not the shape of an event."""
+def _read_unusual(event: Any, observed_ns: int) -> Record:
+    """Read a platform event, or a value that is not a valid event."""
     if not isinstance(event, dict):
-        return Malformed(observed_ns, json_text(event))
+        return Malformed(observed_ns, write_json(event))
     type_, time = event.get("type"), event.get("time")
-    at_ns = time_ns(time)
+    time_ns = parse_time_ns(time)
     if not isinstance(type_, str) or not type_:
-        return read_event("", at_ns, observed_ns, event)
+        return read_event("", event, time_ns=time_ns, observed_ns=observed_ns)
     extra = {key: value for key, value in event.items() if key not in _KNOWN_MEMBERS}
-    if time and not at_ns:
+    if time and not time_ns:
         extra["time"] = time
-    if type_ in _LOG_TYPES:
-        return LogLine(type_, at_ns, observed_ns, event.get("record"), extra or None)
-    return read_event(type_, at_ns, observed_ns, event.get("record"), extra or None)
+    read = LogLine if type_ in _LOG_TYPES else read_event
+    return read(type_, event.get("record"), time_ns=time_ns, observed_ns=observed_ns, extra=extra or None)
 
 
-def _piece(body: bytes, envelope: Envelope, observed_ns: int) -> tuple[Piece, int]:
-    """What is in *envelope* up to the next one, and where that begins."""
+def _fragment(body: bytes, envelope: Envelope, observed_ns: int) -> tuple[Fragment, int]:
+    """Return what is between *envelope* and the next one, and where that begins."""
     begin = envelope.end()
-    end_and_next = next_envelope(body, begin)
-    raw = body[begin : end_and_next[0]] if end_and_next else unframed(body[begin:])
-    time, type_ = text_of(envelope[1]), text_of(envelope[2])
+    end_and_next = find_next_envelope(body, begin)
+    raw = body[begin : end_and_next[0]] if end_and_next else strip_frame(body[begin:])
+    time, type_ = decode_text(envelope[1]), decode_text(envelope[2])
     if type_.startswith("platform."):
         raw = _MISSING_VALUE.sub(rb"\1null\2", raw)
-    return Piece(type_, time, raw, observed_ns), end_and_next[1] if end_and_next else len(body)
+    fragment = Fragment(type=type_, time=time, raw=raw, observed_ns=observed_ns)
+    return fragment, end_and_next[1] if end_and_next else len(body)
 
 
-def _record_of(piece: Piece) -> Record:
-    record = read_json(piece.raw) if piece.is_whole else text_of(piece.raw)
-    return record_of({"time": piece.time, "type": piece.type, "record": record}, piece.observed_ns)
+def _read_fragment(fragment: Fragment) -> Record:
+    record = read_json(fragment.raw) if fragment.is_complete else decode_text(fragment.raw)
+    return read_record({"time": fragment.time, "type": fragment.type, "record": record}, fragment.observed_ns)
 
 
-def _records_of_json(text: bytes, observed_ns: int) -> list[Record]:
-    """The record of an event that is JSON, at least as far as brackets and quotes go."""
+def _read_event_text(text: bytes, observed_ns: int) -> Record:
+    """Read the text of an event, which is JSON at least in its brackets and quotes."""
     event = read_json(text)
     if isinstance(event, str):
-        return [Malformed(observed_ns, text_of(text))]
-    if cut := pieces_within(text):
-        event["record"] = read_json(b"".join(cut))
-    return _records([event], observed_ns)
+        return Malformed(observed_ns, decode_text(text))
+    if fragments := split_cut_record(text):
+        event["record"] = read_json(b"".join(fragments))
+    return read_record(event, observed_ns)

@@ -1,76 +1,76 @@
-"""Finds the envelopes in a post that is no JSON: `{"time":…,"type":…,"record":`, as Lambda writes them. Pure."""
+"""Finds envelopes in a post that is not JSON: `{"time":…,"type":…,"record":` as Lambda writes them. Pure."""
 
 import re
 
-from telemetry_forwarder.telemetry.json_scanner import Shape, measure
+from telemetry_forwarder.telemetry.json_scanner import Status, scan
 
-# No further than the colon: behind it, a space may be the first byte of a piece.
+# Up to the colon only: a space after it may be the first byte of a fragment.
 _ENVELOPE = re.compile(
     rb'\{\s*+"time"\s*+:\s*+"([^"]*+)"\s*+,\s*+"type"\s*+:\s*+"([^"]*+)"\s*+,\s*+"record"\s*+:'
 )
 _NEXT = re.compile(rb"\}\s*+(?:,\s*+)?+(?=%s)" % _ENVELOPE.pattern)
-_BETWEEN = re.compile(rb"[ \t\r\n,\[\]]*+")
+_SEPARATORS = re.compile(rb"[ \t\r\n,\[\]]*+")
 _RECORD = b'","record":'
 
 Envelope = re.Match[bytes]
 """Its groups are the time and the type; its end is where the record begins."""
 
 
-def envelope_at(body: bytes, at: int) -> Envelope | None:
+def match_envelope(body: bytes, at: int) -> Envelope | None:
     return _ENVELOPE.match(body, at)
 
 
-def next_envelope(body: bytes, start: int) -> tuple[int, int] | None:
-    """Where the record before the next envelope ends, and where that envelope begins."""
+def find_next_envelope(body: bytes, start: int) -> tuple[int, int] | None:
+    """Return where the record before the next envelope ends, and where that envelope begins."""
     match = _NEXT.search(body, start)
     return match.span() if match else None
 
 
-def end_of_garbage(body: bytes, at: int) -> int:
-    """Where the next envelope begins, if what is at *at* is none; the end of *body* if there is none."""
+def find_end_of_garbage(body: bytes, at: int) -> int:
+    """Return where the next envelope after *at* begins; the end of *body* if there is none."""
     match = _ENVELOPE.search(body, at + 1)
     return match.start() if match else len(body)
 
 
 def skip_separators(body: bytes, at: int) -> int:
-    return _BETWEEN.match(body, at).end()  # type: ignore[union-attr]  # matches anywhere
+    return _SEPARATORS.match(body, at).end()  # type: ignore[union-attr]  # matches anywhere
 
 
 def is_boundary(body: bytes, at: int) -> bool:
-    """Whether an event ends at *at*: behind it there is only another one, or nothing."""
+    """Return whether an event ends at *at*, so that only another event follows, or nothing."""
     at = skip_separators(body, at)
-    return at == len(body) or envelope_at(body, at) is not None
+    return at == len(body) or match_envelope(body, at) is not None
 
 
-def unframed(rest: bytes) -> bytes:
-    """The *rest* of a body without the end of the envelope and of the array."""
+def strip_frame(rest: bytes) -> bytes:
+    """Remove the end of the array and of the last envelope from the *rest* of a body."""
     rest = rest.rstrip(b" \t\r\n").removesuffix(b"]")
     return rest.rstrip(b" \t\r\n").removesuffix(b"}")
 
 
-def may_hide_a_cut(body: bytes, events: int) -> bool:
-    """Whether *body*, which is JSON with so many events, has more envelopes than that.
+def may_contain_cut_record(body: bytes, events: int) -> bool:
+    """Return whether *body*, valid JSON with this number of events, contains more envelopes than events.
 
-    A list of objects that was cut within a number is such: `[{"a":1},{"time":…,"type":…,"record":2}]`, in the
-    envelope of its first piece, is the second piece in its own envelope, and all of it is JSON.
+    A list of objects that was cut within a number is valid JSON: in `[{"a":1},{"time":…,"type":…,"record":2}]`, the
+    record of the first fragment's envelope, the second fragment is in an envelope of its own.
     """
     return body.count(_RECORD) > events
 
 
-def pieces_within(event: bytes) -> list[bytes]:
-    """The pieces of the record, if *event*, which is JSON, is in truth a record that was cut; else none."""
-    envelope = envelope_at(event, 0)
+def split_cut_record(event: bytes) -> list[bytes]:
+    """Return the fragments of the record if *event*, which is valid JSON, is a record that was cut; else none."""
+    envelope = match_envelope(event, 0)
     if envelope is None:
         return []
-    pieces, begin = [], envelope.end()
-    while (found := next_envelope(event, begin)) is not None:
-        inner = envelope_at(event, found[1])
+    fragments, begin = [], envelope.end()
+    while (found := find_next_envelope(event, begin)) is not None:
+        inner = match_envelope(event, found[1])
         if inner is None or inner[2] != envelope[2]:
             return []
-        pieces.append(event[begin : found[0]])
+        fragments.append(event[begin : found[0]])
         begin = inner.end()
-    if not pieces:
+    if not fragments:
         return []
-    pieces.append(event[begin:].removesuffix(b"}"))
-    joined = b"".join(pieces)
-    return pieces if measure(joined) == (Shape.WHOLE, len(joined)) else []
+    fragments.append(event[begin:].removesuffix(b"}"))
+    joined = b"".join(fragments)
+    return fragments if scan(joined) == (Status.COMPLETE, len(joined)) else []

@@ -8,35 +8,34 @@ from typing import Any
 import orjson
 
 _INVALID_BYTE = re.compile("[\udc80-\udcff]")
-# Python refuses to read longer ones, or takes very long. https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
-_MOST_DIGITS = 4_000
+# Python refuses to convert longer integers. https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
+_MAX_DIGITS = 4_000
 
 
 def read_json(text: bytes) -> Any:
-    """The value at the beginning of *text*; *text* itself, as a str, if nobody can say what it means.
+    """Return the value at the beginning of *text*, or *text* as a str if it cannot be read.
 
-    Beside what the standard allows: NaN and infinities, lone surrogates, control characters in strings, and bytes
-    that are no UTF-8. A number that no float can hold is kept as its text,
-    and what follows the value is not looked at.
+    Accepted beyond the standard: NaN and infinities, lone surrogates, control characters in strings, and bytes that are
+    not UTF-8. A number too large for a float is kept as text. What follows the value is ignored.
     """
     try:
         return orjson.loads(text)
     except ValueError:
         pass
     try:
-        value, _ = _LENIENT.raw_decode(_characters(text.lstrip(b" \t\r\n")))
+        value, _ = _TOLERANT.raw_decode(_characters(text.lstrip(b" \t\r\n")))
     except (ValueError, RecursionError):
-        return text_of(text)
+        return decode_text(text)
     return value
 
 
-def text_of(raw: bytes) -> str:
-    """*raw* as text: an invalid byte is kept as \\xNN rather than lost."""
+def decode_text(raw: bytes) -> str:
+    """Decode UTF-8; an invalid byte is kept as \\xNN."""
     return raw.decode("utf-8", "backslashreplace")
 
 
 def _characters(text: bytes) -> str:
-    """As `text_of`, but in a JSON string the backslash has to be escaped itself."""
+    """Decode JSON as `decode_text` does, with the backslash of \\xNN escaped as JSON strings require."""
     characters = text.decode("utf-8", "surrogateescape")
     return _INVALID_BYTE.sub(lambda match: rf"\\x{ord(match[0]) - 0xDC00:02x}", characters)
 
@@ -47,46 +46,46 @@ def _float(digits: str) -> float | str:
 
 
 def _int(digits: str) -> int | str:
-    return int(digits) if len(digits) < _MOST_DIGITS else digits
+    return int(digits) if len(digits) < _MAX_DIGITS else digits
 
 
-_LENIENT = json.JSONDecoder(strict=False, parse_float=_float, parse_int=_int)
+_TOLERANT = json.JSONDecoder(strict=False, parse_float=_float, parse_int=_int)
 
 
-def json_text(value: Any) -> str:
-    """*value* as JSON; what JSON has no spelling for (NaN, infinities) as Python and JavaScript spell it."""
+def write_json(value: Any) -> str:
+    """Return *value* as JSON; NaN and infinities are written as Python and JavaScript write them."""
     try:
         return _encode(value)
     except RecursionError:
-        # orjson reads a nesting of 1,024, at which every recursive writer gives up.
-        return _unrolled(value)
+        # orjson reads 1,024 levels of nesting, more than a recursive writer can write.
+        return _encode_iteratively(value)
 
 
-# `default`: a value that is no JSON at all is still worth its name.
+# `default`: of a value that is not JSON at all, at least the representation is kept.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
 
 
-def _unrolled(value: Any) -> str:
-    pieces: list[str] = []
-    # Values still to be written, last one first; a tuple holds text that is written already.
-    todo: list[Any] = [value]
-    while todo:
-        match todo.pop():
-            case tuple(written):
-                pieces += written
+def _encode_iteratively(value: Any) -> str:
+    written: list[str] = []
+    # Values still to be written, the last one first; a tuple holds text that is already encoded.
+    pending: list[Any] = [value]
+    while pending:
+        match pending.pop():
+            case tuple(encoded):
+                written += encoded
             case dict() as inner:
                 pairs = [((f"{_encode(str(key))}:",), item) for key, item in inner.items()]
-                todo += _enclosed("{", pairs, "}")
+                pending += _enclosed("{", pairs, "}")
             case list() as inner:
-                todo += _enclosed("[", [(item,) for item in inner], "]")
+                pending += _enclosed("[", [(item,) for item in inner], "]")
             case scalar:
-                pieces.append(_encode(scalar))
-    return "".join(pieces)
+                written.append(_encode(scalar))
+    return "".join(written)
 
 
 def _enclosed(opening: str, members: list[tuple[Any, ...]], closing: str) -> list[Any]:
     parts: list[Any] = [(opening,)]
-    for place, member in enumerate(members):
-        parts += [(",",), *member] if place else member
+    for index, member in enumerate(members):
+        parts += [(",",), *member] if index else member
     parts.append((closing,))
     return parts[::-1]

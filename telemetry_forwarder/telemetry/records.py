@@ -1,7 +1,7 @@
-"""What Lambda tells us: one class per shape of telemetry record.
+"""Telemetry records: one class for each record type of the Telemetry API.
 
-Moments are int nanoseconds since the epoch, 0 where Lambda gave none that makes sense; durations are float
-seconds and sizes are bytes: Lambda's milliseconds and MB end where a record is read.
+Times are int nanoseconds since the epoch, 0 if Lambda sent no valid time; durations are float seconds and sizes are
+bytes. Lambda's milliseconds and MB are converted where a record is read.
 https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 """
 
@@ -13,31 +13,32 @@ from telemetry_forwarder.core.frozen import comparable, frozen
 
 @comparable
 class LogLine:
-    """A line of the function or of an extension."""
+    """A log line of the function or of an extension."""
 
-    __slots__ = ("origin", "time_ns", "observed_ns", "record", "extra")  # noqa: RUF023  # their order is their place
+    __slots__ = ("extra", "observed_ns", "origin", "record", "time_ns")
 
     def __init__(
         self,
         origin: str,
+        record: Any,
+        *,
         time_ns: int,
         observed_ns: int,
-        record: Any,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.origin: Final = origin
         """`function` or `extension`."""
+        self.record: Final = record
+        """Any JSON value, as received; a str in the text log format."""
         self.time_ns: Final = time_ns
         self.observed_ns: Final = observed_ns
-        self.record: Final = record
-        """Any JSON value, as Lambda gave it; a str in the text log format."""
         self.extra: Final = extra
-        """What else the envelope says: members that we do not know, and a `time` that is no moment."""
+        """The other members of the envelope: unknown ones, and a `time` that is not a valid time."""
 
 
 @frozen
 class Malformed:
-    """Bytes that are no record. Kept as text, so that nothing is lost."""
+    """Bytes that are not a record, kept as text so that nothing is lost."""
 
     observed_ns: int
     text: str
@@ -45,7 +46,7 @@ class Malformed:
 
 @frozen
 class Tracing:
-    """The X-Ray header of an invocation, taken apart. Empty strings where a part is absent or invalid."""
+    """A parsed X-Ray tracing header. A part that is absent or invalid is an empty string."""
 
     trace_id: str = ""
     """32 hex digits, from `Root`."""
@@ -59,7 +60,7 @@ class Tracing:
 
 @frozen
 class PhaseSpan:
-    """One of the `spans` of a record: a phase that Lambda measured."""
+    """An element of a record's `spans`: a phase that Lambda measured."""
 
     name: str
     start_ns: int
@@ -68,19 +69,19 @@ class PhaseSpan:
 
 @frozen
 class Event:
-    """What all platform events have; by itself, an event of a type that we do not know."""
+    """The members that all platform events have; by itself, an event of an unknown type."""
 
     type: str
     time_ns: int
     observed_ns: int
     fields: Any
-    """`record` as Lambda gave it, whole: nothing that we fail to understand is lost."""
+    """`record` as received, complete: what is not understood is not lost."""
     extra: Mapping[str, Any] | None = None
-    """What else the envelope says, as for `LogLine`."""
+    """The other members of the envelope, as for `LogLine`."""
 
     @property
     def moment_ns(self) -> int:
-        """When it happened, or at least when we heard of it."""
+        """When it happened or, if that is unknown, when it was received."""
         return self.time_ns or self.observed_ns
 
 

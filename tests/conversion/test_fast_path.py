@@ -14,7 +14,7 @@ from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.log_formats.parser import read_line
 from telemetry_forwarder.otlp.log_encoding import observed_field
 from telemetry_forwarder.otlp.logs import LogEncoder
-from telemetry_forwarder.telemetry.decoder import record_of
+from telemetry_forwarder.telemetry.decoder import read_record
 from telemetry_forwarder.telemetry.records import LogLine, Tracing
 from tests.support.posts import MOMENT, MOMENT_NS, MS, OBSERVED_NS
 
@@ -28,9 +28,8 @@ class Logs:
     def __init__(self, *, takes_short_way: bool) -> None:
         self._encoder = LogEncoder(Resource({}), "1", batch_bytes=1 << 20, batch_items=1 << 20)
         self._usual = FastPath(self._encoder) if takes_short_way else None
-        self.invocation = Invocation(
-            ID, trace_id="ab" * 16, span_id="cd" * 8, tracing=Tracing(), start_ns=1, has_start=True
-        )
+        self.invocation = Invocation(ID, trace_id="ab" * 16, span_id="cd" * 8, tracing=Tracing(), start_ns=1)
+        self.invocation.has_start = True
         self.short = 0
 
     def add(self, said: Any, time_ns: int = MOMENT_NS) -> None:
@@ -40,7 +39,7 @@ class Logs:
         if self.is_usual(event):
             self.short += 1
             return
-        record = record_of(event, OBSERVED_NS)
+        record = read_record(event, OBSERVED_NS)
         assert isinstance(record, LogLine)
         line = read_line(record.record)
         self.invocation.last_line_ns = max(self.invocation.last_line_ns, record.time_ns)
@@ -130,9 +129,9 @@ def test_short_way_says_the_same(seed: int) -> None:
 
     for _ in range(500):
         line, time_ns = some_line(random), random.choice(TIMES)
-        is_news = random.random() < 0.01
+        is_new = random.random() < 0.01
         for logs in both:
-            if is_news:
+            if is_new:
                 logs.forget()
             logs.add(line, time_ns)
             assert logs.invocation.last_line_ns == both[0].invocation.last_line_ns

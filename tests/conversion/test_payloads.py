@@ -24,7 +24,7 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
 from telemetry_forwarder.settings import Settings
-from telemetry_forwarder.telemetry.timestamps import time_ns
+from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 from tests.support.otlp_messages import attributes, log_records, plain, spans
 from tests.support.paths import PROJECT, RECORDS
 from tests.support.posts import OBSERVED_NS
@@ -142,7 +142,7 @@ class Said:
 
     def _is_time(self, text: str) -> bool:
         """Whether *text* is the record's time, but for the index that keeps the order, or its whole second."""
-        moment_ns = time_ns(text)
+        moment_ns = parse_time_ns(text)
         return moment_ns != 0 and (
             0 <= self.time_ns - moment_ns < 1_000_000 or self.time_ns // 10**9 * 10**9 == moment_ns
         )

@@ -7,7 +7,7 @@ from telemetry_forwarder.telemetry.records import Event
 
 
 def said(type_: str, **fields: str) -> Event:
-    return read_event(type_, 1, 1, fields)
+    return read_event(type_, fields, time_ns=1, observed_ns=1)
 
 
 REPORT = said("platform.report", requestId="id")

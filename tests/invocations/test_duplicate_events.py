@@ -10,13 +10,13 @@ def test_what_is_told_twice_is_no_news() -> None:
     redelivery = DuplicateEvents()
     events = [done("a", 5), done("b", 5), done("a", 6), done("a", 5, status="error"), told("runtimeDone", 5)]
 
-    assert [redelivery.is_news(event) for event in [*events, *events]] == [True] * 5 + [False] * 5
+    assert [redelivery.is_new(event) for event in [*events, *events]] == [True] * 5 + [False] * 5
 
 
 def test_when_it_reached_us_makes_no_difference() -> None:
     redelivery = DuplicateEvents()
 
-    news = [redelivery.is_news(Event("x", MOMENT_NS, observed_ns, {"a": 1})) for observed_ns in (1, 2)]
+    news = [redelivery.is_new(Event("x", MOMENT_NS, observed_ns, {"a": 1})) for observed_ns in (1, 2)]
 
     assert news == [True, False]
 
@@ -24,9 +24,9 @@ def test_when_it_reached_us_makes_no_difference() -> None:
 def test_only_the_latest_are_remembered() -> None:
     redelivery = DuplicateEvents()
     events = [Event("x", MOMENT_NS + number * MS, 0, None) for number in range(2_049)]
-    assert all(map(redelivery.is_news, events))
+    assert all(map(redelivery.is_new, events))
 
-    assert [redelivery.is_news(events[number]) for number in (1, 2_048, 0)] == [False, False, True]
+    assert [redelivery.is_new(events[number]) for number in (1, 2_048, 0)] == [False, False, True]
 
 
 def test_what_is_nested_deeper_than_python_recurses_is_recognised_too() -> None:
@@ -35,6 +35,6 @@ def test_what_is_nested_deeper_than_python_recurses_is_recognised_too() -> None:
     for _ in range(5_000):
         deep = [deep]
 
-    news = [redelivery.is_news(Event("x", MOMENT_NS, 0, fields)) for fields in (deep, [deep], deep)]
+    news = [redelivery.is_new(Event("x", MOMENT_NS, 0, fields)) for fields in (deep, [deep], deep)]
 
     assert news == [True, True, False]

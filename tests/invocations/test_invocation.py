@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from telemetry_forwarder.invocations.completed import OUT_OF_MEMORY, CompletedInvocation
-from telemetry_forwarder.invocations.invocation import Invocation, PresumedEnd, finished, spans_of_report
+from telemetry_forwarder.invocations.invocation import Invocation, PresumedEnd, complete, select_report_spans
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Report, RuntimeDone, Start, Tracing
-from telemetry_forwarder.telemetry.trace_context import read_tracing
+from telemetry_forwarder.telemetry.trace_context import parse_tracing
 from tests.support.posts import OBSERVED_NS
 from tests.support.stories import HEADER, SPAN_ID, TRACE_ID, UPSTREAM, at, done, report, span, start, tracing
 
@@ -16,11 +16,11 @@ OWN_TRACE, OWN_SPAN = "a" * 32, "b" * 16
 
 
 def invocation(*events: Event, **known: Any) -> Invocation:
-    one = Invocation("a", OWN_TRACE, OWN_SPAN, Tracing(), at(0))
+    one = Invocation("a", trace_id=OWN_TRACE, span_id=OWN_SPAN, tracing=Tracing(), start_ns=at(0))
     for event in events:
         match event:
             case Start():
-                one.begin(event)
+                one.observe_start(event)
             case RuntimeDone():
                 one.done = event
             case Report():
@@ -59,12 +59,12 @@ REPORT = report("a", 260, duration_ms=258.12)
 def test_what_the_runtime_says_comes_before_the_report() -> None:
     one = invocation(start("a", 1, functionArn="arn:f", tenantId="t"), DONE, REPORT, is_cold=True)
 
-    assert finished(one) == judged(start_ns=at(1), arn="arn:f", tenant_id="t", is_cold=True)
+    assert complete(one) == judged(start_ns=at(1), arn="arn:f", tenant_id="t", is_cold=True)
 
 
 def test_what_the_runtime_does_not_say_the_report_does() -> None:
-    assert finished(invocation(REPORT)) == judged(end_ns=at(260), duration_s=0.25812, produced_bytes=None)
-    assert finished(
+    assert complete(invocation(REPORT)) == judged(end_ns=at(260), duration_s=0.25812, produced_bytes=None)
+    assert complete(
         invocation(done("a", 210, status=""), report("a", 260, status="timeout", duration_ms=5))
     ) == judged(status="timeout", error_type="timeout", duration_s=0.005, produced_bytes=None)
 
@@ -73,37 +73,37 @@ def test_spans_of_both_are_joined_and_none_is_told_twice() -> None:
     latency, overhead = span("responseLatency", 0, 200), span("extensionOverhead", 210, 48.4)
     one = invocation(done("a", 210, spans=[latency]), report("a", 260, spans=[latency, overhead]))
 
-    assert finished(one).spans == (
+    assert complete(one).spans == (
         PhaseSpan("responseLatency", at(0), 0.2),
         PhaseSpan("extensionOverhead", at(210), 0.0484),
     )
-    assert spans_of_report(one) == (PhaseSpan("extensionOverhead", at(210), 0.0484),)
-    assert spans_of_report(invocation(DONE)) == ()
+    assert select_report_spans(one) == (PhaseSpan("extensionOverhead", at(210), 0.0484),)
+    assert select_report_spans(invocation(DONE)) == ()
 
 
 def test_an_end_never_told_is_that_of_the_last_line() -> None:
     nothing = {"status": "", "duration_s": None, "produced_bytes": None}
 
-    assert finished(invocation(last_line_ns=at(7))) == judged(end_ns=at(7), **nothing)
-    assert finished(invocation()) == judged(end_ns=at(0), **nothing)
+    assert complete(invocation(last_line_ns=at(7))) == judged(end_ns=at(7), **nothing)
+    assert complete(invocation()) == judged(end_ns=at(0), **nothing)
 
 
 def test_an_end_without_a_time_is_when_we_heard_of_it() -> None:
-    assert finished(invocation(done("a", None, duration_ms=209.5))) == judged(end_ns=OBSERVED_NS)
+    assert complete(invocation(done("a", None, duration_ms=209.5))) == judged(end_ns=OBSERVED_NS)
 
 
 def test_an_end_is_never_before_the_start() -> None:
-    assert finished(invocation(done("a", -5, duration_ms=209.5))) == judged(end_ns=at(0))
+    assert complete(invocation(done("a", -5, duration_ms=209.5))) == judged(end_ns=at(0))
 
 
 @pytest.mark.parametrize(("status", "error_type"), [("timeout", "timeout"), ("error", "failure")])
 def test_a_shutdown_says_what_nobody_else_said(status: str, error_type: str) -> None:
     presumed = PresumedEnd(at(3_000), status, error_type)
 
-    assert finished(invocation(presumed_end=presumed)) == judged(
+    assert complete(invocation(presumed_end=presumed)) == judged(
         end_ns=at(3_000), status=status, error_type=error_type, duration_s=None, produced_bytes=None
     )
-    assert finished(invocation(DONE, presumed_end=presumed)) == judged()
+    assert complete(invocation(DONE, presumed_end=presumed)) == judged()
 
 
 FULL = {"used_mb": 128}
@@ -124,7 +124,7 @@ def test_each_sign_alone_tells_that_memory_had_run_out(
         done("a", 210, status=status, **of_done), report("a", 260, status=status, **of_report), **known
     )
 
-    assert finished(one) == judged(
+    assert complete(one) == judged(
         status=status,
         error_type=OUT_OF_MEMORY,
         has_run_out_of_memory=True,
@@ -139,7 +139,7 @@ def test_a_timeout_stays_one_though_memory_had_run_out(
 ) -> None:
     one = invocation(done("a", 210, status="timeout", **of_done), report("a", 260, **of_report), **known)
 
-    judgement = finished(one)
+    judgement = complete(one)
 
     assert (judgement.status, judgement.has_run_out_of_memory) == ("timeout", True)
     assert judgement.error_type == of_done.get("errorType", "timeout")
@@ -159,13 +159,18 @@ def test_a_timeout_stays_one_though_memory_had_run_out(
         ([done("a", 5, status="error")], {"exception_type": "KeyError"}, "KeyError", False),
         ([done("a", 5, status="failure")], {}, "failure", False),
         ([done("a", 5, status="timeout", errorType="Sandbox.Timedout")], {}, "Sandbox.Timedout", False),
-        ([read_event("platform.report", at(5), 0, {"status": "error"})], {}, "error", False),
+        (
+            [read_event("platform.report", {"status": "error"}, time_ns=at(5), observed_ns=0)],
+            {},
+            "error",
+            False,
+        ),
     ],
 )
 def test_why_it_failed(
     events: list[Event], known: dict[str, Any], error_type: str, has_run_out_of_memory: bool
 ) -> None:
-    judgement = finished(invocation(*events, **known))
+    judgement = complete(invocation(*events, **known))
 
     assert (judgement.error_type, judgement.has_run_out_of_memory) == (error_type, has_run_out_of_memory)
 
@@ -186,11 +191,11 @@ def test_a_failure_is_settled_by_its_report(events: list[Event], is_settled: boo
 
 
 def test_ids_are_certain_from_the_start_on() -> None:
-    read = read_tracing(HEADER)
-    one = Invocation("a", TRACE_ID, OWN_SPAN, read, at(0))
+    read = parse_tracing(HEADER)
+    one = Invocation("a", trace_id=TRACE_ID, span_id=OWN_SPAN, tracing=read, start_ns=at(0))
     before = one.context
 
-    one.begin(start("a", 1, tracing=tracing()))
+    one.observe_start(start("a", 1, tracing=tracing()))
 
     assert (before, one.context) == ((TRACE_ID, ""), (TRACE_ID, SPAN_ID))
     assert one.tracing == Tracing(TRACE_ID, UPSTREAM, SPAN_ID, True)
@@ -203,8 +208,8 @@ def test_ids_of_our_own_are_told_only_when_they_are_certain() -> None:
 
 
 def test_what_was_given_out_is_not_changed_by_a_late_start() -> None:
-    one = invocation(DONE, is_given=True)
+    one = invocation(DONE, is_taken=True)
 
-    one.begin(start("a", 1, tracing=tracing()))
+    one.observe_start(start("a", 1, tracing=tracing()))
 
     assert (one.has_start, one.start_ns, one.context) == (True, at(0), (OWN_TRACE, OWN_SPAN))

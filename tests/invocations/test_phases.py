@@ -28,7 +28,13 @@ def nobody(phase: Phase) -> None:
 
 
 def somebody() -> Invocation:
-    return Invocation("a", TRACE_ID, SPAN_ID, Tracing(TRACE_ID, is_sampled=False), at(100))
+    return Invocation(
+        "a",
+        trace_id=TRACE_ID,
+        span_id=SPAN_ID,
+        tracing=Tracing(TRACE_ID, is_sampled=False),
+        start_ns=at(100),
+    )
 
 
 def observed(*events: Event) -> Phases:

@@ -112,7 +112,7 @@ def test_what_differs_in_anything_is_news_but_ends_nothing_again() -> None:
 
 def test_invoke_before_start_gives_what_only_it_knows() -> None:
     invocations = listening()
-    invocations.invoked("a", f"{ARN}:live", HEADER, at(1))
+    invocations.observe_invoke("a", arn=f"{ARN}:live", trace_header=HEADER, at_ns=at(1))
     for event in (start("a", 0, tracing=tracing(), functionArn=ARN, tenantId="t"), done("a", 10)):
         invocations.observe(event)
 
@@ -141,7 +141,7 @@ def test_invoke_before_start_gives_what_only_it_knows() -> None:
 def test_invoke_may_come_after_all_the_rest(told_before: int) -> None:
     story = (start("a", 0), done("a", 1), report("a", 2))
     invocations = listening(*story[:told_before])
-    invocations.invoked("a", ARN, HEADER, at(3))
+    invocations.observe_invoke("a", arn=ARN, trace_header=HEADER, at_ns=at(3))
     for event in story[told_before:]:
         invocations.observe(event)
     invocations.shut_down("spindown", at(99))
@@ -199,7 +199,7 @@ def test_a_failure_waits_no_longer_than_for_a_later_end() -> None:
 
 def test_a_lost_end_still_ends() -> None:
     invocations = listening(start("a", 0), start("b", 20))
-    line = invocations.of_line("", at(7))
+    line = invocations.find("", at(7))
     assert line is not None
     line.last_line_ns = at(7)
     assert invocations.take_completed() == []
@@ -263,7 +263,7 @@ class TestRetries:
     def test_each_attempt_is_an_invocation(self) -> None:
         invocations = listening()
         for ms in (0, 100):
-            invocations.invoked("a", ARN, "", at(ms))
+            invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(ms))
             for event in (
                 start("a", ms),
                 done("a", ms + 10, status="error"),
@@ -278,10 +278,10 @@ class TestRetries:
 
     def test_invoke_of_the_second_may_come_before_the_report_of_the_first(self) -> None:
         invocations = listening()
-        invocations.invoked("a", ARN, "", at(0))
+        invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(0))
         for event in (start("a", 0), done("a", 10, status="error")):
             invocations.observe(event)
-        invocations.invoked("a", ARN, "", at(100))
+        invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(100))
         assert not invocations.has_ended("a")
 
         story = (
@@ -311,14 +311,14 @@ class TestRetries:
     def test_lines_belong_to_the_attempt_of_their_time(self) -> None:
         invocations = listening(start("a", 0), done("a", 10), start("a", 100))
 
-        starts = [line.start_ns for ms in (5, 50, 105) if (line := invocations.of_line("a", at(ms)))]
+        starts = [line.start_ns for ms in (5, 50, 105) if (line := invocations.find("a", at(ms)))]
 
         assert starts == [at(0), at(0), at(100)]
 
     def test_only_the_last_two_attempts_are_told_apart(self) -> None:
         invocations = listening(start("a", 0), start("a", 100), start("a", 200))
 
-        starts = [line.start_ns for ms in (5, 105, 205) if (line := invocations.of_line("a", at(ms)))]
+        starts = [line.start_ns for ms in (5, 105, 205) if (line := invocations.find("a", at(ms)))]
 
         assert starts == [at(100), at(100), at(200)]
 
@@ -443,7 +443,7 @@ class TestPhases:
 
     def test_an_init_waits_until_the_ids_of_its_invocation_are_certain(self) -> None:
         invocations = listening(*INIT)
-        invocations.invoked("a", ARN, HEADER, at(1))
+        invocations.observe_invoke("a", arn=ARN, trace_header=HEADER, at_ns=at(1))
         assert invocations.take_completed() == []
 
         invocations.observe(start("a", 0, tracing=tracing()))
@@ -487,52 +487,52 @@ class TestLines:
     def test_a_line_belongs_to_what_was_open_at_its_moment(self) -> None:
         invocations = listening(*INIT, start("a", 0), done("a", 10), start("b", 20))
 
-        owners = [owner(invocations.of_line("", at(ms))) for ms in (-60, -1, 0, 9, 11, 20, 25)]
+        owners = [owner(invocations.find("", at(ms))) for ms in (-60, -1, 0, 9, 11, 20, 25)]
 
         assert owners == ["", "", "a", "a", "a", "b", "b"]
 
     def test_a_line_without_a_time_belongs_to_the_latest(self) -> None:
-        assert owner(listening(start("a", 0), start("b", 20)).of_line("", 0)) == "b"
+        assert owner(listening(start("a", 0), start("b", 20)).find("", 0)) == "b"
 
     def test_a_line_that_names_its_request_belongs_to_it(self) -> None:
         invocations = listening(start("a", 0), start("b", 20))
 
-        assert [owner(invocations.of_line(name, at(25))) for name in ("a", "b", "c")] == ["a", "b", ""]
+        assert [owner(invocations.find(name, at(25))) for name in ("a", "b", "c")] == ["a", "b", ""]
 
     def test_an_id_that_is_no_text_is_nobodys(self) -> None:
         odd: Any = ["a"]
 
-        assert listening(start("a", 0)).of_line(odd, at(25)) is None
+        assert listening(start("a", 0)).find(odd, at(25)) is None
 
     def test_invoke_alone_opens_an_invocation_once_all_before_is_over(self) -> None:
         """A line may be older than the moment at which INVOKE reached us."""
         invocations = listening(*INIT)
-        invocations.invoked("a", ARN, "", at(3))
-        first = [owner(invocations.of_line("", at(ms))) for ms in (-60, 1, 5)]
+        invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(3))
+        first = [owner(invocations.find("", at(ms))) for ms in (-60, 1, 5)]
         for event in (start("a", 0), done("a", 10)):
             invocations.observe(event)
-        invocations.invoked("b", ARN, "", at(33))
-        second = [owner(invocations.of_line("", at(ms))) for ms in (5, 15, 35)]
+        invocations.observe_invoke("b", arn=ARN, trace_header="", at_ns=at(33))
+        second = [owner(invocations.find("", at(ms))) for ms in (5, 15, 35)]
 
         assert first == ["", "a", "a"]
         assert second == ["a", "b", "b"]
-        assert owner(invocations.of_line("", 0)) == "b"
+        assert owner(invocations.find("", 0)) == "b"
 
     def test_lines_of_an_init_belong_to_no_invocation(self) -> None:
         invocations = listening(init_start(-100))
-        invocations.invoked("a", ARN, "", at(3))
+        invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(3))
 
-        assert [owner(invocations.of_line("", ns)) for ns in (at(-60), at(5), 0)] == ["", "", ""]
+        assert [owner(invocations.find("", ns)) for ns in (at(-60), at(5), 0)] == ["", "", ""]
 
     def test_a_late_end_of_an_earlier_one_does_not_take_the_lines_of_the_open_one(self) -> None:
         invocations = listening(start("b", 20), report("a", 12, duration_ms=10))
 
-        assert [owner(invocations.of_line("", at(ms))) for ms in (5, 25)] == ["a", "b"]
+        assert [owner(invocations.find("", at(ms))) for ms in (5, 25)] == ["a", "b"]
 
     def test_nothing_is_guessed_on_managed_instances(self) -> None:
         invocations = listening(start("a", 0), is_managed=True)
 
-        assert [owner(invocations.of_line(name, at(5))) for name in ("", "a", "b")] == ["", "a", ""]
+        assert [owner(invocations.find(name, at(5))) for name in ("", "a", "b")] == ["", "a", ""]
 
 
 def owner(invocation: Invocation | None) -> str:
@@ -562,7 +562,7 @@ def test_sixteen_at_once_in_any_order_are_kept_apart(seed: int) -> None:
     finished: list[Completed] = []
     for number, (ms, part) in enumerate(story):
         if isinstance(part, str):
-            owners.add((part, owner(invocations.of_line(part, at(ms)))))
+            owners.add((part, owner(invocations.find(part, at(ms)))))
         else:
             assert invocations.observe(part)
         if number % 100 == 0:
@@ -611,7 +611,7 @@ def test_the_oldest_of_too_many_is_finished_with_what_is_known() -> None:
         invocations.observe(start(f"{number}", number))
 
     assert in_short(invocations.take_completed()) == [("0", at(0), at(0), ""), ("1", at(1), at(1), "")]
-    assert [owner(invocations.of_line(name, 0)) for name in ("0", "1", "2")] == ["", "", "2"]
+    assert [owner(invocations.find(name, 0)) for name in ("0", "1", "2")] == ["", "", "2"]
 
 
 def test_one_that_was_given_is_not_given_again_when_it_is_the_oldest() -> None:
@@ -645,8 +645,8 @@ def test_any_story_ends_once_and_validly(
     for event, name, is_invoked, is_taken in story:
         invocations.observe(event)
         if is_invoked:
-            invocations.invoked(name, "", HEADER, at(0))
-        invocations.of_line(name, event.time_ns)
+            invocations.observe_invoke(name, arn="", trace_header=HEADER, at_ns=at(0))
+        invocations.find(name, event.time_ns)
         if is_taken:
             finished += invocations.take_completed()
     invocations.shut_down("timeout", at(60))

@@ -566,7 +566,7 @@ def test_object_in_text(record: dict[str, Any], expected: ParsedLine) -> None:
     text = json.dumps(record)
 
     assert read(f"{text}\n") == expected
-    assert read(f"  {text} \r\n", keep_raw=True) == expected.replaced(body=f"  {text} ")
+    assert read(f"  {text} \r\n", keep_raw=True) == expected.replace(body=f"  {text} ")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine
-from telemetry_forwarder.log_formats.parser import out_of_memory, read_line, tells_out_of_memory
-from telemetry_forwarder.telemetry.timestamps import time_ns
+from telemetry_forwarder.log_formats.parser import is_out_of_memory, read_line, reports_out_of_memory
+from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 from tests.log_formats.test_json_formats import TABLE as JSON_TABLE
 from tests.log_formats.test_text_formats import TABLE as TEXT_TABLE
 from tests.support.lines import ID, ISO, line
@@ -136,7 +136,7 @@ def test_longest_line_takes_no_more_than_its_length(start: str, repeated: str) -
     text = start + repeated * (262_144 // len(repeated)) + "!"
 
     assert read_line(text, keep_raw=True).body == text
-    assert not out_of_memory(text)
+    assert not is_out_of_memory(text)
 
 
 @given(st.text())
@@ -172,7 +172,7 @@ ENDS_OF_MEMORY = [
 
 @pytest.mark.parametrize("text", ENDS_OF_MEMORY)
 def test_end_of_memory_is_noticed(text: str) -> None:
-    assert out_of_memory(text)
+    assert is_out_of_memory(text)
 
 
 @pytest.mark.parametrize("text", ENDS_OF_MEMORY)
@@ -180,7 +180,7 @@ def test_it_is_not_told_by_what_is_less_than_an_error(text: str) -> None:
     def said(level: str) -> ParsedLine:
         return read_line({"level": level, "message": text})
 
-    assert [tells_out_of_memory(said(level)) for level in ("WARN", "INFO", "ERROR", "nobody's")] == [
+    assert [reports_out_of_memory(said(level)) for level in ("WARN", "INFO", "ERROR", "nobody's")] == [
         False,
         False,
         True,
@@ -192,7 +192,7 @@ def test_it_is_not_told_by_what_is_less_than_an_error(text: str) -> None:
     "text", ["", "hello", "Memory Size: 128 MB", "I caught a MemoryError, all is well", "signal: killed"]
 )
 def test_talk_of_memory_is_no_end_of_it(text: str) -> None:
-    assert not out_of_memory(text)
+    assert not is_out_of_memory(text)
 
 
 def assert_is_valid(said: ParsedLine) -> None:
@@ -224,4 +224,4 @@ def is_kept(key: str, value: Any, said: ParsedLine, record: dict[str, Any]) -> b
         case str() if value.lower().replace("-", "") in (said.trace_id, f"1{said.trace_id}", said.span_id):
             return True
     fields = (said.body, said.severity_text, said.request_id, *said.attributes.values())
-    return str(value) in fields or (said.time_ns > 0 and time_ns(value) == said.time_ns)
+    return str(value) in fields or (said.time_ns > 0 and parse_time_ns(value) == said.time_ns)

@@ -54,7 +54,7 @@ from telemetry_forwarder.log_formats import severity
     ],
 )
 def test_name(level: str, number: int) -> None:
-    assert severity.of_name(level) == number
+    assert severity.from_name(level) == number
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_name(level: str, number: int) -> None:
     ],
 )
 def test_number_of_pino(level: int, number: int) -> None:
-    assert severity.of_pino(level) == number
+    assert severity.from_pino(level) == number
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_number_of_pino(level: int, number: int) -> None:
     [(10, 5), (20, 9), (25, 12), (30, 13), (40, 17), (50, 21), (53, 24), (60, 24), (9, 0), (0, 0), (-1, 0)],
 )
 def test_number_of_python(level: int, number: int) -> None:
-    assert severity.of_python(level) == number
+    assert severity.from_python(level) == number
 
 
 @given(st.text(), st.integers())
 def test_anything_gives_a_number_that_otlp_knows(level: str, number: int) -> None:
-    assert severity.of_name(level) in range(25)
-    assert severity.of_pino(number) in range(25)
-    assert severity.of_python(number) in range(25)
+    assert severity.from_name(level) in range(25)
+    assert severity.from_pino(number) in range(25)
+    assert severity.from_python(number) in range(25)

@@ -362,7 +362,7 @@ def test_line_of_text(text: str, expected: ParsedLine) -> None:
 def test_raw_line_is_kept_and_the_rest_still_read(text: str, expected: ParsedLine) -> None:
     raw = text[:-1].removesuffix("\r") if text.endswith("\n") else text
 
-    assert read(text, keep_raw=True) == expected.replaced(body=raw)
+    assert read(text, keep_raw=True) == expected.replace(body=raw)
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,12 @@ def encoder(*, batch_bytes: int = 1_000_000, batch_items: int = 10_000) -> LogEn
 
 
 def function_line(record: Any = "hello", time_ns: int = MOMENT_NS, **envelope: Any) -> LogLine:
-    return LogLine("function", time_ns, OBSERVED_NS, record, envelope or None)
+    return LogLine("function", record, time_ns=time_ns, observed_ns=OBSERVED_NS, extra=envelope or None)
 
 
 def invocation(*, is_certain: bool = True, **known: Any) -> Invocation:
-    one = Invocation("a", TRACE_ID, SPAN_ID, Tracing(TRACE_ID), at(0), has_start=is_certain)
-    for name, value in known.items():
+    one = Invocation("a", trace_id=TRACE_ID, span_id=SPAN_ID, tracing=Tracing(TRACE_ID), start_ns=at(0))
+    for name, value in {"has_start": is_certain, **known}.items():
         setattr(one, name, value)
     return one
 
@@ -104,13 +104,13 @@ def test_null_is_a_body_without_a_value() -> None:
 
 
 def test_a_line_of_an_extension_has_its_own_scope() -> None:
-    logged = LogLine("extension", MOMENT_NS, OBSERVED_NS, "x")
+    logged = LogLine("extension", "x", time_ns=MOMENT_NS, observed_ns=OBSERVED_NS)
 
     assert encoded_line(logged, line("x")) == record("x")
 
 
 def test_a_line_of_no_known_invocation_keeps_its_request_id() -> None:
-    said = line("x", request_id=ID).replaced(request_id_key="requestId", has_runtime_format=True)
+    said = line("x", request_id=ID).replace(request_id_key="requestId", has_runtime_format=True)
 
     assert encoded_line(function_line(), said) == record("x", {"faas.invocation_id": ID})
 
@@ -119,7 +119,7 @@ def test_a_line_of_no_known_invocation_keeps_its_request_id() -> None:
     ("request_id", "has_runtime_format"), [("down-42", True), (ID, False), (f"{ID}0", True)]
 )
 def test_an_id_that_is_hardly_lambda_s_stays_what_it_was(request_id: str, has_runtime_format: bool) -> None:
-    said = line("x", request_id=request_id, attributes={"a": 1}).replaced(
+    said = line("x", request_id=request_id, attributes={"a": 1}).replace(
         request_id_key="requestId", has_runtime_format=has_runtime_format
     )
 
@@ -131,7 +131,7 @@ def test_an_id_that_is_hardly_lambda_s_stays_what_it_was(request_id: str, has_ru
     [("requestId", "requestId"), ("faas.invocation_id", "lambda.line.faas.invocation_id"), ("", "")],
 )
 def test_an_id_of_the_user_s_stays_beside_that_of_the_invocation(key: str, kept_as: str) -> None:
-    said = line("x", request_id=ID).replaced(request_id_key=key, has_runtime_format=True)
+    said = line("x", request_id=ID).replace(request_id_key=key, has_runtime_format=True)
 
     assert encoded_line(function_line(), said, invocation()) == record(
         "x", {"faas.invocation_id": "a"} | ({kept_as: ID} if kept_as else {}), **ids(TRACE_ID, SPAN_ID)
@@ -204,7 +204,7 @@ def test_a_lines_own_time_comes_first_but_where_it_only_says_less(
 
 @pytest.mark.parametrize(("own_ns", "is_kept"), [(MOMENT_NS - 1_000 * S, True), (MOMENT_NS - 1, False)])
 def test_a_time_that_is_not_believed_stays_what_it_was(own_ns: int, is_kept: bool) -> None:
-    said = line("x", time_ns=own_ns, attributes={"a": 1}).replaced(own_time=("time", "noon"))
+    said = line("x", time_ns=own_ns, attributes={"a": 1}).replace(own_time=("time", "noon"))
 
     found = encoded_line(function_line(), said)
 
@@ -266,7 +266,9 @@ def test_an_event_becomes_a_record_with_a_name() -> None:
 
 @pytest.mark.parametrize("fields", [None, "text", 5, [1, {"a": 2}]])
 def test_an_event_without_fields_is_its_own_body(fields: Any) -> None:
-    event = read_event("platform.logsDropped", MOMENT_NS, OBSERVED_NS, fields, {"new": 1})
+    event = read_event(
+        "platform.logsDropped", fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS, extra={"new": 1}
+    )
 
     assert encoded_event(event) == record(
         fields,
@@ -278,7 +280,7 @@ def test_an_event_without_fields_is_its_own_body(fields: Any) -> None:
 
 
 def test_what_has_no_type_is_kept_whole() -> None:
-    event = read_event("", 0, OBSERVED_NS, {"record": [1], "x": None})
+    event = read_event("", {"record": [1], "x": None}, time_ns=0, observed_ns=OBSERVED_NS)
 
     assert encoded_event(event) == record(
         "",
@@ -312,7 +314,7 @@ def test_records_are_gathered_by_scope_under_one_resource() -> None:
     logs = encoder()
     logs.add_malformed(Malformed(1, "m"))
     logs.add_line(function_line(), line("f"), None)
-    logs.add_line(LogLine("extension", 0, 0, "e"), line("e"), None)
+    logs.add_line(LogLine("extension", "e", time_ns=0, observed_ns=0), line("e"), None)
     assert logs.count == 3
 
     (batch,) = logs.take()
@@ -380,7 +382,7 @@ def test_any_line_is_a_valid_record(
 @FAST
 @given(st.text(st.characters(exclude_categories=())), JSON | st.dictionaries(st.text(), JSON), JSON)
 def test_any_event_is_a_valid_record(type_: str, fields: Any, extra: Any) -> None:
-    event = read_event(type_, MOMENT_NS, OBSERVED_NS, fields, {"x": extra})
+    event = read_event(type_, fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS, extra={"x": extra})
 
     found = encoded_event(event)
 

@@ -398,7 +398,7 @@ def lived(environment: list[Event], reason: str, one: MetricEncoder) -> Iterable
         invocations.observe(event)
         one.observe(event)
         if event.type == "platform.exceptionInTheLog":
-            known = invocations.of_line(event.fields["requestId"], event.time_ns)
+            known = invocations.find(event.fields["requestId"], event.time_ns)
             assert known is not None
             known.exception_type = "ValueError"
         if number % 7 == 0:

@@ -135,7 +135,7 @@ SEVERITIES = [
 
 @pytest.mark.parametrize(("number", "name", "fields"), SEVERITIES)
 def test_severity_is_lambdas_own_level(number: int, name: str, fields: dict[str, Any]) -> None:
-    assert severity(read_event(f"platform.{name}", 0, 0, fields)) == number
+    assert severity(read_event(f"platform.{name}", fields, time_ns=0, observed_ns=0)) == number
 
 
 @FAST

@@ -26,7 +26,15 @@ def line(
     is_exception: bool = False,
 ) -> ParsedLine:
     return ParsedLine(
-        body, number, text, time_ns, request_id, attributes or {}, trace_id, span_id, is_exception
+        body,
+        severity_number=number,
+        severity_text=text,
+        time_ns=time_ns,
+        request_id=request_id,
+        attributes=attributes,
+        trace_id=trace_id,
+        span_id=span_id,
+        is_exception=is_exception,
     )
 
 
@@ -37,6 +45,6 @@ def exception(name: str, message: str, trace: str = "") -> dict[str, str]:
 
 def read(record: Any, *, keep_raw: bool = False) -> ParsedLine:
     """What `formats` reads, but how it came by it."""
-    return read_line(record, keep_raw=keep_raw).replaced(
+    return read_line(record, keep_raw=keep_raw).replace(
         request_id_key="", has_runtime_format=False, own_time=None
     )

@@ -32,7 +32,9 @@ def counted_ids() -> Callable[[int], str]:
 
 def told(type_: str, ms: float | None, **fields: Any) -> Event:
     """An event; without *ms* its time made no sense."""
-    return read_event(f"platform.{type_}", 0 if ms is None else at(ms), OBSERVED_NS, fields)
+    return read_event(
+        f"platform.{type_}", fields, time_ns=0 if ms is None else at(ms), observed_ns=OBSERVED_NS
+    )
 
 
 def span(name: str, ms: int, duration_ms: float) -> dict[str, Any]:

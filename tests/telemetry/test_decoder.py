@@ -28,11 +28,11 @@ STRING = '[INFO]\t12 }],{ é\n{"x": "34,5\\"}"}, "y"'
 
 
 def line(record: Any, origin: str = "function", time_ns: int = MOMENT_NS, **extra: Any) -> LogLine:
-    return LogLine(origin, time_ns, OBSERVED_NS, record, extra or None)
+    return LogLine(origin, record, time_ns=time_ns, observed_ns=OBSERVED_NS, extra=extra or None)
 
 
 def known(type_: str, record: Any, time_ns: int = MOMENT_NS, **extra: Any) -> Event:
-    return read_event(type_, time_ns, OBSERVED_NS, record, extra or None)
+    return read_event(type_, record, time_ns=time_ns, observed_ns=OBSERVED_NS, extra=extra or None)
 
 
 def garbage(text: str) -> Malformed:
@@ -46,7 +46,7 @@ def decoded(*bodies: bytes, decoder: Decoder | None = None) -> list[Record]:
     """All that comes out, a fragment at the very end included."""
     decoder = decoder or Decoder()
     records = [record for body in bodies for record in decoder.decode(body, OBSERVED_NS)]
-    return records + decoder.give_up()
+    return records + decoder.release()
 
 
 def test_events_are_read_in_their_order() -> None:
@@ -246,10 +246,10 @@ def test_a_head_whose_rest_never_comes_is_kept_as_text() -> None:
     decoder = Decoder()
     records = decoder.decode(raw_post(DONE_RAW, raw_event(b'{"m":"A\\n')), OBSERVED_NS)
 
-    assert (records, decoder.held) == ([DONE_RECORD], 1)
-    assert decoder.give_up(observed_before_ns=OBSERVED_NS) == []
-    assert decoder.give_up(observed_before_ns=OBSERVED_NS + 1) == [line('{"m":"A\\n')]
-    assert decoder.held == 0
+    assert (records, decoder.incomplete_count) == ([DONE_RECORD], 1)
+    assert decoder.release(observed_before_ns=OBSERVED_NS) == []
+    assert decoder.release(observed_before_ns=OBSERVED_NS + 1) == [line('{"m":"A\\n')]
+    assert decoder.incomplete_count == 0
 
 
 def test_a_tail_whose_head_never_came_is_kept_as_text() -> None:

@@ -1,14 +1,14 @@
 import pytest
 
 from telemetry_forwarder.telemetry.envelopes import (
-    end_of_garbage,
-    envelope_at,
+    find_end_of_garbage,
+    find_next_envelope,
     is_boundary,
-    may_hide_a_cut,
-    next_envelope,
-    pieces_within,
+    match_envelope,
+    may_contain_cut_record,
     skip_separators,
-    unframed,
+    split_cut_record,
+    strip_frame,
 )
 from tests.support.posts import MOMENT, raw_event, raw_post
 
@@ -19,7 +19,7 @@ ONE = raw_event(b'"a"')
     "body", [ONE, b'{ "time" : "%s",\n"type": "function", "record": 5' % MOMENT.encode()]
 )
 def test_an_envelope_is_found_with_or_without_spaces(body: bytes) -> None:
-    envelope = envelope_at(b"xx" + body, 2)
+    envelope = match_envelope(b"xx" + body, 2)
 
     assert envelope is not None
     assert envelope.groups() == (MOMENT.encode(), b"function")
@@ -28,24 +28,24 @@ def test_an_envelope_is_found_with_or_without_spaces(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"type":"function","record":', b"x" + ONE])
 def test_what_is_no_envelope_is_none(body: bytes) -> None:
-    assert envelope_at(body, 0) is None
+    assert match_envelope(body, 0) is None
 
 
 @pytest.mark.parametrize("between", [b"", b",", b" , ", b"\n"])
 def test_next_envelope_begins_behind_the_separator(between: bytes) -> None:
     body = b'AA"}' + b"}" + between + ONE
 
-    assert next_envelope(body, 0) == (4, 5 + len(between))
-    assert next_envelope(body, 5) is None
+    assert find_next_envelope(body, 0) == (4, 5 + len(between))
+    assert find_next_envelope(body, 5) is None
 
 
 def test_spaces_without_end_take_time_in_proportion() -> None:
-    assert next_envelope(b"}" + b" " * 200_000 + b"}", 0) is None
+    assert find_next_envelope(b"}" + b" " * 200_000 + b"}", 0) is None
 
 
 def test_garbage_ends_where_an_envelope_begins() -> None:
-    assert end_of_garbage(b"{xx" + ONE, 0) == 3
-    assert end_of_garbage(b"{xx", 0) == 3
+    assert find_end_of_garbage(b"{xx" + ONE, 0) == 3
+    assert find_end_of_garbage(b"{xx", 0) == 3
 
 
 @pytest.mark.parametrize("rest", [b"", b"]", b" ]\n", b"," + ONE, b"\n" + ONE])
@@ -64,7 +64,7 @@ def test_separators_are_what_holds_no_value() -> None:
 
 @pytest.mark.parametrize("frame", [b"}]", b"} ]\n", b"}", b"}\n", b""])
 def test_the_end_of_the_array_is_no_part_of_the_piece(frame: bytes) -> None:
-    assert unframed(b"AAA " + frame) == (b"AAA " if frame else b"AAA")
+    assert strip_frame(b"AAA " + frame) == (b"AAA " if frame else b"AAA")
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_the_end_of_the_array_is_no_part_of_the_piece(frame: bytes) -> None:
 def test_an_envelope_within_a_record_betrays_a_cut(pieces: list[bytes]) -> None:
     event = b",".join(map(raw_event, pieces))
 
-    assert may_hide_a_cut(raw_post(event), 1)
-    assert pieces_within(event) == pieces
+    assert may_contain_cut_record(raw_post(event), 1)
+    assert split_cut_record(event) == pieces
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_an_envelope_within_a_record_betrays_a_cut(pieces: list[bytes]) -> None:
     ],
 )
 def test_what_only_looks_like_it_is_no_cut(event: bytes) -> None:
-    assert pieces_within(event) == []
+    assert split_cut_record(event) == []

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.telemetry.json_scanner import Measure, Shape, measure
+from telemetry_forwarder.telemetry.json_scanner import Scan, Status, scan
 from tests.support.properties import FAST
 from tests.support.strategies import JSON
 
@@ -32,12 +32,12 @@ DEEP = (
 def test_whole_values_end_where_they_end(text: str) -> None:
     behind = text.rstrip() + " ,behind"
 
-    assert measure(behind.encode()) == (Shape.WHOLE, len(text.rstrip()))
+    assert scan(behind.encode()) == (Status.COMPLETE, len(text.rstrip()))
 
 
 @pytest.mark.parametrize("text", ["true,", "null]", "-0.5e+3 ", "10}", "NaN,", '"a" '])
 def test_scalars_are_whole_once_something_follows(text: str) -> None:
-    assert measure(text.encode()) == (Shape.WHOLE, len(text) - 1)
+    assert scan(text.encode()) == (Status.COMPLETE, len(text) - 1)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_scalars_are_whole_once_something_follows(text: str) -> None:
     ["", " ", "1", "-", "1.", "1e", "1E+", "0.0", "tr", "true", "Na", "-Inf", '"a', '"\\', '"\\"', '"\\u00'],
 )
 def test_scalars_may_go_on(text: str) -> None:
-    assert measure(text.encode()) == (Shape.BEGUN, len(text))
+    assert scan(text.encode()) == (Status.INCOMPLETE, len(text))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_scalars_may_go_on(text: str) -> None:
     ],
 )  # fmt: skip
 def test_what_no_bytes_could_complete_is_wrong(text: str) -> None:
-    assert measure(text.encode()).shape is Shape.WRONG
+    assert scan(text.encode()).status is Status.INVALID
 
 
 @FAST
@@ -70,29 +70,31 @@ def test_every_beginning_of_a_value_is_begun(value: Any, data: st.DataObject) ->
 
     cut = data.draw(st.integers(0, len(raw) - 1))
 
-    assert measure(raw[:cut]) == (Shape.BEGUN, cut)
-    assert measure(b"[[" + raw, 2) == (Shape.WHOLE, len(raw) + 2)
+    assert scan(raw[:cut]) == (Status.INCOMPLETE, cut)
+    assert scan(b"[[" + raw, 2) == (Status.COMPLETE, len(raw) + 2)
 
 
 def test_every_beginning_of_a_deep_value_is_begun() -> None:
     raw = DEEP.encode()
 
-    assert [measure(raw[:cut]) for cut in range(len(raw))] == [(Shape.BEGUN, cut) for cut in range(len(raw))]
+    assert [scan(raw[:cut]) for cut in range(len(raw))] == [
+        (Status.INCOMPLETE, cut) for cut in range(len(raw))
+    ]
 
 
 @FAST
 @given(st.binary() | st.text(alphabet='[]{}",:\\ 10.e-tNaI').map(str.encode))
 def test_any_bytes_have_a_measure(raw: bytes) -> None:
-    found = measure(raw)
+    found = scan(raw)
 
-    assert isinstance(found, Measure)
+    assert isinstance(found, Scan)
     assert 0 <= found.end <= len(raw)
     if reads(raw):
-        assert found.shape is not Shape.WRONG
+        assert found.status is not Status.INVALID
 
 
 def test_nesting_without_end_takes_time_in_proportion() -> None:
-    assert measure(b"[" * 10_000 + b"]" * 10_000) == (Shape.WHOLE, 20_000)
+    assert scan(b"[" * 10_000 + b"]" * 10_000) == (Status.COMPLETE, 20_000)
 
 
 def reads(raw: bytes) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.telemetry.json_values import json_text, read_json, text_of
+from telemetry_forwarder.telemetry.json_values import decode_text, read_json, write_json
 from tests.support.properties import FAST
 from tests.support.strategies import JSON, json_values
 
@@ -49,13 +49,13 @@ def test_not_a_number_is_read() -> None:
 def test_any_bytes_are_read_and_become_text(raw: bytes) -> None:
     read_json(raw)
 
-    assert text_of(raw).encode().decode() == text_of(raw)
+    assert decode_text(raw).encode().decode() == decode_text(raw)
 
 
 @FAST
 @given(JSON)
 def test_any_json_reads_back(value: Any) -> None:
-    assert json.loads(json_text(value)) == value
+    assert json.loads(write_json(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_any_json_reads_back(value: Any) -> None:
     ],
 )
 def test_what_json_has_no_spelling_for_is_spelled(value: Any, text: str) -> None:
-    assert json_text(value) == text
+    assert write_json(value) == text
 
 
 def test_what_is_nested_deeper_than_python_can_recurse_is_written() -> None:
@@ -77,4 +77,4 @@ def test_what_is_nested_deeper_than_python_can_recurse_is_written() -> None:
     for _ in range(1_000):
         deep = [1, {"é": deep, "b": []}, {}]
 
-    assert json_text(deep) == '[1,{"é":' * 1_000 + '"core"' + ',"b":[]},{}]' * 1_000
+    assert write_json(deep) == '[1,{"é":' * 1_000 + '"core"' + ',"b":[]},{}]' * 1_000

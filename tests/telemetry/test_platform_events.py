@@ -194,7 +194,7 @@ EVENTS: list[tuple[str, dict[str, Any], type[Event], dict[str, Any]]] = [
 def test_events_are_read_in_our_units(
     type_: str, fields: dict[str, Any], kind: type[Event], read: dict[str, Any]
 ) -> None:
-    assert read_event(type_, MOMENT_NS, OBSERVED_NS, fields) == kind(
+    assert read_event(type_, fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS) == kind(
         type_, MOMENT_NS, OBSERVED_NS, fields, **read
     )
 
@@ -212,13 +212,15 @@ def test_a_field_of_the_wrong_kind_counts_as_absent(
         if not (is_text and isinstance(value, str))
     }
 
-    assert read_event(type_, MOMENT_NS, OBSERVED_NS, mutated) == kind(type_, MOMENT_NS, OBSERVED_NS, mutated)
+    assert read_event(type_, mutated, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS) == kind(
+        type_, MOMENT_NS, OBSERVED_NS, mutated
+    )
 
 
 @pytest.mark.parametrize("type_", ["", "platform.unheardOf", "platform.end", "function"])
 @pytest.mark.parametrize("fields", [None, {"requestId": "a"}, "text", 5])
 def test_an_unknown_event_is_kept_whole(type_: str, fields: Any) -> None:
-    event = read_event(type_, MOMENT_NS, OBSERVED_NS, fields, {"more": 1})
+    event = read_event(type_, fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS, extra={"more": 1})
 
     assert event == Event(type_, MOMENT_NS, OBSERVED_NS, fields, {"more": 1})
 
@@ -226,9 +228,11 @@ def test_an_unknown_event_is_kept_whole(type_: str, fields: Any) -> None:
 @pytest.mark.parametrize("fields", [None, [1], "text", 5, {}])
 @pytest.mark.parametrize("type_", [type_ for type_, *_ in EVENTS])
 def test_a_known_event_may_hold_nothing(type_: str, fields: Any) -> None:
-    kind = type(read_event(type_, 0, OBSERVED_NS, fields))
+    kind = type(read_event(type_, fields, time_ns=0, observed_ns=OBSERVED_NS))
 
-    assert read_event(type_, 0, OBSERVED_NS, fields) == kind(type_, 0, OBSERVED_NS, fields)
+    assert read_event(type_, fields, time_ns=0, observed_ns=OBSERVED_NS) == kind(
+        type_, 0, OBSERVED_NS, fields
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,7 +248,7 @@ def test_a_known_event_may_hold_nothing(type_: str, fields: Any) -> None:
     ],
 )
 def test_a_span_that_lacks_something_costs_only_itself(span: Any) -> None:
-    event = read_event("platform.restoreRuntimeDone", 0, 0, {"spans": [span, *SPANS]})
+    event = read_event("platform.restoreRuntimeDone", {"spans": [span, *SPANS]}, time_ns=0, observed_ns=0)
 
     assert event == RestoreRuntimeDone(event.type, 0, 0, event.fields, spans=READ_SPANS)
 
@@ -252,7 +256,9 @@ def test_a_span_that_lacks_something_costs_only_itself(span: Any) -> None:
 def test_a_colon_before_the_milliseconds_is_understood() -> None:
     """AWS's own sample has it."""
     start = MOMENT.replace(".", ":")
-    event = read_event("platform.restoreRuntimeDone", 0, 0, {"spans": [{**SPANS[0], "start": start}]})
+    event = read_event(
+        "platform.restoreRuntimeDone", {"spans": [{**SPANS[0], "start": start}]}, time_ns=0, observed_ns=0
+    )
 
     assert event == RestoreRuntimeDone(event.type, 0, 0, event.fields, spans=READ_SPANS)
 
@@ -274,7 +280,7 @@ def test_moment_is_when_we_heard_of_it_if_lambda_gave_none() -> None:
     ),
 )
 def test_any_fields_are_read(type_: str, fields: Any) -> None:
-    event = read_event(type_, MOMENT_NS, OBSERVED_NS, fields)
+    event = read_event(type_, fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS)
 
     assert (event.type, event.time_ns, event.observed_ns) == (type_, MOMENT_NS, OBSERVED_NS)
     assert event.fields is fields

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.telemetry.reassembly import Piece, Reassembler
+from telemetry_forwarder.telemetry.reassembly import Fragment, Reassembler
 from tests.support.properties import FAST
 
 
-def piece(raw: bytes, type_: str = "function", *, at: int = 1, is_whole: bool = False) -> Piece:
-    return Piece(type_, f"time {at}", raw, at, is_whole)
+def piece(raw: bytes, type_: str = "function", *, at: int = 1, is_complete: bool = False) -> Fragment:
+    return Fragment(type=type_, time=f"time {at}", raw=raw, observed_ns=at, is_complete=is_complete)
 
 
-def added(stitcher: Reassembler, pieces: Iterable[Piece]) -> list[list[Piece]]:
+def added(stitcher: Reassembler, pieces: Iterable[Fragment]) -> list[list[Fragment]]:
     return [stitcher.add(one) for one in pieces]
 
 
@@ -21,13 +21,13 @@ def test_pieces_are_joined_in_the_envelope_of_the_first() -> None:
 
     given_out = added(stitcher, [piece(b'{"m":"AA'), piece(b"BB", at=2), piece(b'CC"}', at=3)])
 
-    assert given_out == [[], [], [piece(b'{"m":"AABBCC"}', is_whole=True)]]
-    assert stitcher.held == 0
+    assert given_out == [[], [], [piece(b'{"m":"AABBCC"}', is_complete=True)]]
+    assert stitcher.count == 0
 
 
 @pytest.mark.parametrize("raw", [b'{"a":1}', b'"a"', b"[1,2]", b'{"a":1}}', b'{"a":1} }\n'])
 def test_a_whole_record_passes_closing_brackets_too_many_forgiven(raw: bytes) -> None:
-    assert Reassembler().add(piece(raw)) == [piece(raw, is_whole=True)]
+    assert Reassembler().add(piece(raw)) == [piece(raw, is_complete=True)]
 
 
 @pytest.mark.parametrize("raw", [b'BB"}', b'{"a":1}]', b'{"a":1}{', b'"a""b"', b"}", b"x"])
@@ -40,7 +40,7 @@ def test_what_cannot_follow_what_is_held_makes_it_a_fragment() -> None:
 
     given_out = added(stitcher, [piece(b'{"m":"AA'), piece(b'{"m":"BB', at=2), piece(b'"}', at=3)])
 
-    assert given_out == [[], [piece(b'{"m":"AA')], [piece(b'{"m":"BB"}', at=2, is_whole=True)]]
+    assert given_out == [[], [piece(b'{"m":"AA')], [piece(b'{"m":"BB"}', at=2, is_complete=True)]]
 
 
 def test_types_are_stitched_apart() -> None:
@@ -53,8 +53,8 @@ def test_types_are_stitched_apart() -> None:
     assert given_out == [
         [],
         [],
-        [piece(b'"Aa"', is_whole=True)],
-        [piece(b'"Bb"', "extension", is_whole=True)],
+        [piece(b'"Aa"', is_complete=True)],
+        [piece(b'"Bb"', "extension", is_complete=True)],
     ]
 
 
@@ -63,7 +63,7 @@ def test_a_beginning_that_is_posted_again_is_not_joined_with_itself() -> None:
 
     given_out = added(stitcher, [piece(b"[[1,"), piece(b"[[1,"), piece(b"2],3]", at=2)])
 
-    assert given_out == [[], [], [piece(b"[[1,2],3]", is_whole=True)]]
+    assert given_out == [[], [], [piece(b"[[1,2],3]", is_complete=True)]]
 
 
 def test_pieces_from_the_middle_may_be_alike() -> None:
@@ -71,39 +71,42 @@ def test_pieces_from_the_middle_may_be_alike() -> None:
 
     given_out = added(stitcher, [piece(b'"A'), piece(b"AA"), piece(b"AA"), piece(b'A"')])
 
-    assert given_out[-1] == [piece(b'"AAAAAA"', is_whole=True)]
+    assert given_out[-1] == [piece(b'"AAAAAA"', is_complete=True)]
 
 
 def test_what_is_held_can_be_given_up() -> None:
     stitcher = Reassembler()
     added(stitcher, [piece(b'"A', at=1), piece(b'"B', "extension", at=5)])
 
-    assert stitcher.give_up(observed_before_ns=5) == [piece(b'"A', at=1)]
+    assert stitcher.release(observed_before_ns=5) == [piece(b'"A', at=1)]
     assert stitcher.holds("extension")
-    assert stitcher.give_up() == [piece(b'"B', "extension", at=5)]
-    assert stitcher.held == 0
+    assert stitcher.release() == [piece(b'"B', "extension", at=5)]
+    assert stitcher.count == 0
 
 
 @pytest.mark.parametrize(
-    ("raw", "needs_next"),
+    ("raw", "ends_in_escape"),
     [(b'"a\\', True), (b'"a\\\\', False), (b'"a\\\\\\', True), (b'"a\\"', False), (b'"a', False)],
 )
-def test_an_escape_that_was_cut_needs_what_comes_next(raw: bytes, needs_next: bool) -> None:
+def test_an_escape_that_was_cut_needs_what_comes_next(raw: bytes, ends_in_escape: bool) -> None:
     stitcher = Reassembler()
     stitcher.add(piece(raw))
 
-    assert (stitcher.needs_next("function"), stitcher.needs_next("extension")) == (needs_next, False)
+    assert (stitcher.ends_in_escape("function"), stitcher.ends_in_escape("extension")) == (
+        ends_in_escape,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
-    ("held", "raw", "fits"),
+    ("count", "raw", "accepts"),
     [(b"", b'{"a"', True), (b"", b'a"}', False), (b'{"m":"', b'a"}', True), (b'{"m":"', b'"a', False)],
 )
-def test_a_piece_fits_if_it_could_go_on(held: bytes, raw: bytes, fits: bool) -> None:
+def test_a_piece_fits_if_it_could_go_on(count: bytes, raw: bytes, accepts: bool) -> None:
     stitcher = Reassembler()
-    stitcher.add(piece(held))
+    stitcher.add(piece(count))
 
-    assert stitcher.fits(piece(raw, at=2)) is fits
+    assert stitcher.accepts(piece(raw, at=2)) is accepts
 
 
 def test_a_record_that_grows_without_end_is_let_go() -> None:
@@ -121,7 +124,7 @@ def test_no_more_than_a_few_types_are_held() -> None:
     given_out = added(stitcher, [piece(b'"', f"type {number}") for number in range(18)])
 
     assert given_out == [[]] * 16 + [[piece(b'"', "type 16")], [piece(b'"', "type 17")]]
-    assert stitcher.held == 16
+    assert stitcher.count == 16
 
 
 @FAST
@@ -130,7 +133,7 @@ def test_no_byte_is_lost(pieces: list[tuple[str, bytes]]) -> None:
     stitcher = Reassembler()
     # No two alike in time, or one of them could pass for a redelivery.
     out = [one for at, (type_, raw) in enumerate(pieces) for one in stitcher.add(piece(raw, type_, at=at))]
-    out += stitcher.give_up()
+    out += stitcher.release()
 
     for type_ in ("function", "extension"):
         sent = b"".join(raw for of, raw in pieces if of == type_)

@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.telemetry.records import Tracing
-from telemetry_forwarder.telemetry.trace_context import read_tracing, root_of, span_id, trace_id
+from telemetry_forwarder.telemetry.trace_context import (
+    parse_root,
+    parse_span_id,
+    parse_trace_id,
+    parse_tracing,
+)
 from tests.support.properties import FAST
 
 ROOT, PARENT, OWN = "1-5759E988-bd862e3fe1be46a994272793", "53995c3f42cd8ad8", "54565fb41ac79632"
@@ -30,13 +35,13 @@ TRACE_ID = "5759e988bd862e3fe1be46a994272793"
 def test_parts_are_read_in_any_order_and_only_if_valid(
     header: Any, own_span_id: Any, tracing: Tracing
 ) -> None:
-    assert read_tracing(header, own_span_id) == tracing
+    assert parse_tracing(header, own_span_id=own_span_id) == tracing
 
 
 @FAST
 @given(st.text() | st.text(alphabet="Root=1-5;Parent ").map(lambda text: f"Root={ROOT}{text}"), st.text())
 def test_any_header_is_read(header: str, own_span_id: str) -> None:
-    tracing = read_tracing(header, own_span_id)
+    tracing = parse_tracing(header, own_span_id=own_span_id)
 
     assert (len(tracing.trace_id), len(tracing.parent_id), len(tracing.span_id)) in {
         (trace, parent, own) for trace in (0, 32) for parent in (0, 16) for own in (0, 16)
@@ -62,7 +67,7 @@ def test_any_header_is_read(header: str, own_span_id: str) -> None:
     ],
 )
 def test_trace_id(value: Any, expected: str) -> None:
-    assert trace_id(value) == expected
+    assert parse_trace_id(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_trace_id(value: Any, expected: str) -> None:
     ],
 )
 def test_span_id(value: Any, expected: str) -> None:
-    assert span_id(value) == expected
+    assert parse_span_id(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,4 +96,4 @@ def test_span_id(value: Any, expected: str) -> None:
     ],
 )
 def test_root_of_a_header(header: Any, expected: str) -> None:
-    assert root_of(header) == expected
+    assert parse_root(header) == expected

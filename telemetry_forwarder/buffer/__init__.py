@@ -1,1 +1,1 @@
-"""Holds batches until they are delivered, in memory and on disk, and counts every item."""
+"""Keeps batches until they are delivered, in memory and on disk, and counts every item."""

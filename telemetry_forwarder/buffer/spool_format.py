@@ -1,8 +1,7 @@
-"""How a batch looks on disk: its file's name and its contents. Pure; any bytes can be judged.
+"""Defines how a batch is stored on disk: the name and the contents of its file. Pure; accepts any bytes.
 
-The name says all that is needed to keep books without opening the file; the head repeats it, and its
-checksum covers itself and the body. Nothing is parsed on the way back: the head is made anew from the
-name and the body, and has to be equal.
+The name is enough to count the items without opening the file. The head repeats it, and its checksum covers the
+head and the body. Reading parses nothing: the head is built again from name and body, and has to be equal.
 """
 
 import re
@@ -22,7 +21,7 @@ _NAME = re.compile(
 
 @frozen
 class SpoolFile:
-    """What a file's name says."""
+    """What the name of a file contains."""
 
     name: str
     ordinal: int
@@ -32,11 +31,11 @@ class SpoolFile:
     size_bytes: int
     """Of the whole file."""
     is_part: bool
-    """Whether its writer has not, or never, given the file its final name."""
+    """Whether the file was not renamed to its final name after it was written."""
 
     @property
     def part_name(self) -> str:
-        """What the file is called while it is being written."""
+        """The name of the file while it is being written."""
         return self.name + _PART
 
 
@@ -51,21 +50,22 @@ class Contents:
 
 
 class SpoolFormat:
-    """The format of the files of one function version. *life* keeps two processes' names apart."""
+    """Encodes and decodes the files of one function version."""
 
-    __slots__ = ("_identity", "_life", "_owner")
+    __slots__ = ("_identity", "_owner", "_process")
 
-    def __init__(self, *, function: str, version: str, life: bytes) -> None:
+    def __init__(self, *, function: str, version: str, process: bytes) -> None:
+        """*process*: random bytes that keep the names of two processes apart."""
         self._identity = f"{function}:{version}"
         self._owner = f"{zlib.crc32(f'{_VERSION} {self._identity}'.encode()):08x}"
-        self._life = life[:4].hex()
+        self._process = process[:4].hex()
 
     def new_file(self, ordinal: int, batch: Batch, size_bytes: int) -> SpoolFile:
-        name = f"{ordinal:020d}-{self._owner}-{self._life}-{batch.signal}-{batch.items}-{size_bytes}.batch"
+        name = f"{ordinal:020d}-{self._owner}-{self._process}-{batch.signal}-{batch.items}-{size_bytes}.batch"
         return SpoolFile(name, ordinal, batch.signal, batch.items, size_bytes, is_part=False)
 
-    def file(self, name: str) -> SpoolFile | None:
-        """What *name* says; None where it is not a name of this function version and of this format."""
+    def parse_name(self, name: str) -> SpoolFile | None:
+        """Parse a file name; return None if it is not of this function version and format."""
         parts = _NAME.fullmatch(name)
         if parts is None or parts["owner"] != self._owner:
             return None
@@ -78,7 +78,7 @@ class SpoolFormat:
             is_part=parts["part"] is not None,
         )
 
-    def contents(self, batch: Batch) -> Contents:
+    def encode(self, batch: Batch) -> Contents:
         fields = (
             f" telemetry-forwarder {_VERSION} {self._identity}"
             f" {batch.signal} {batch.items} {len(batch.body)}\n"
@@ -86,9 +86,9 @@ class SpoolFormat:
         checksum = zlib.crc32(batch.body, zlib.crc32(fields))
         return Contents(f"{checksum:08x}".encode() + fields, batch.body)
 
-    def batch(self, file: SpoolFile, contents: bytes) -> Batch | None:
-        """The batch in *contents*; None where a single bit differs from what was written."""
-        # The head ends with the first line, unless it is damaged: then it is not equal either.
+    def decode(self, file: SpoolFile, contents: bytes) -> Batch | None:
+        """Return the batch in *contents*, or None if a single bit differs from what was written."""
+        # The head ends with the first line. If that is damaged, the heads differ anyway.
         at = contents.find(b"\n") + 1
         batch = Batch(file.signal, contents[at:], file.items)
-        return batch if self.contents(batch).head == contents[:at] else None
+        return batch if self.encode(batch).head == contents[:at] else None

@@ -1,4 +1,4 @@
-"""Where batches wait for delivery: in the outbox, and on disk what it has no room or no time for."""
+"""Stores batches until they are sent: in the outbox, and in the spool if the outbox lacks room or time runs out."""
 
 from collections.abc import Iterable
 
@@ -9,12 +9,12 @@ from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import Batch
 
 NOT_SPOOLED = "not spooled"
-# Left of the shutdown for writing to disk what no endpoint has taken; and no single write takes longer.
-SPOOL_S = 0.3
+# Time left of the shutdown for spooling what no endpoint has accepted. A single write takes no longer, either.
+SPOOL_RESERVE_S = 0.3
 
 
 class Store:
-    """The outbox and the spool behind it. To write to disk blocks until it is done or the deadline is over."""
+    """The outbox with the spool behind it. Spooling blocks until it is done or the deadline is over."""
 
     def __init__(self, outbox: Outbox, spool: Spool, ledger: Ledger, clock: Clock) -> None:
         self._outbox = outbox
@@ -23,9 +23,9 @@ class Store:
         self._clock = clock
 
     @property
-    def waiting(self) -> int:
-        """More than nothing where there is something to send."""
-        return self._outbox.held_bytes + self._spool.waiting
+    def has_batches(self) -> bool:
+        """Whether there is something to send."""
+        return self._outbox.held_bytes > 0 or self._spool.waiting > 0
 
     @property
     def is_nearly_full(self) -> bool:
@@ -33,30 +33,30 @@ class Store:
         return self._outbox.is_nearly_full
 
     def put(self, batches: Iterable[Batch]) -> None:
-        """Take in new batches. Where memory is full, what is in it goes to disk."""
+        """Store new batches. If memory is full, everything in it is spooled first."""
         for batch in batches:
             if not self._outbox.has_room_for(batch):
-                self.spool_all(self._soon())
+                self.spool_all(self._write_deadline())
             if not self._outbox.put(batch):
-                self._put_on_disk(batch)
+                self._spool_large(batch)
 
     def put_back(self, batches: Iterable[Batch], deadline: Deadline) -> None:
-        """Take back what was taken, to disk; to memory, where there is no room or no time for it there."""
+        """Spool batches that were taken; what the disk has no room or time for goes back to memory."""
         self._outbox.put_back(self._spool.write(list(batches), deadline))
 
     def spool_all(self, deadline: Deadline) -> None:
-        """Write everything to disk, as far as there is room and time."""
+        """Write everything in memory to disk, as far as room and time allow."""
         self.put_back(self._outbox.take_all(), deadline)
 
-    def drop(self) -> None:
-        """Nobody will take what is still in memory: count it."""
+    def drop_all(self) -> None:
+        """Drop and count what is still in memory, because the process ends."""
         for batch in self._outbox.take_all():
             self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
 
-    def _put_on_disk(self, batch: Batch) -> None:
-        """*batch* is larger than all of the outbox: it goes to disk by itself, or nowhere."""
-        for left in self._spool.write([batch], self._soon()):
+    def _spool_large(self, batch: Batch) -> None:
+        """Spool *batch*, which is larger than the whole outbox, or drop it."""
+        for left in self._spool.write([batch], self._write_deadline()):
             self._ledger.dropped(left.signal, left.items, LARGER_THAN_OUTBOX)
 
-    def _soon(self) -> Deadline:
-        return Deadline.after(SPOOL_S, self._clock)
+    def _write_deadline(self) -> Deadline:
+        return Deadline.after(SPOOL_RESERVE_S, self._clock)

@@ -7,7 +7,7 @@ So an endpoint may be slow, and no request is broken off only because the functi
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
 from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
-from telemetry_forwarder.buffer.store import SPOOL_S
+from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import SIGNALS, Batch
 from telemetry_forwarder.export.exporter import Exporters, ExportResult
@@ -109,7 +109,7 @@ class Flusher:
             self._ledger.dropped(signal, count, reason)
         if spooled is not None:
             # What is still held goes to memory: from disk, all would be sent again.
-            self._spool.done(spooled)
+            self._spool.remove(spooled)
         if held is not None:
             self._keep(held)
         return held is None
@@ -118,7 +118,7 @@ class Flusher:
         """Put *batch* back into memory, or on disk if memory has filled up since it was taken."""
         left = [batch]
         if not self._outbox.has_room_for(batch) and self._deadline is not None:
-            left = self._spool.write(left, self._deadline.not_before(SPOOL_S))
+            left = self._spool.write(left, self._deadline.not_before(SPOOL_RESERVE_S))
         self._outbox.put_back(left)
 
 

@@ -7,7 +7,7 @@ from collections import deque
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool
-from telemetry_forwarder.buffer.store import NOT_SPOOLED, SPOOL_S
+from telemetry_forwarder.buffer.store import NOT_SPOOLED, SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import POSTS, Batch
@@ -59,7 +59,7 @@ class Backlog:
     def add(self, body: Body) -> None:
         """Let *body* wait; where too much waits already, it goes to disk at once."""
         if self._waiting_bytes + len(body.content) > _MOST_BYTES:
-            self.keep(body, Deadline.after(SPOOL_S, self._clock))
+            self.keep(body, Deadline.after(SPOOL_RESERVE_S, self._clock))
             return
         self._waiting.append(body)
         self._waiting_bytes += len(body.content)
@@ -75,7 +75,7 @@ class Backlog:
         The first call counts.
         """
         # Lambda may leave less than that, and most posts take milliseconds.
-        self._end = self._end or deadline.less(min(SPOOL_S + _SENDING_S, deadline.left_s() / 2))
+        self._end = self._end or deadline.less(min(SPOOL_RESERVE_S + _SENDING_S, deadline.left_s() / 2))
 
     def end_for_good(self) -> None:
         """No other life is to come: what an earlier one has left on disk has its last chance."""
@@ -88,7 +88,7 @@ class Backlog:
     def convert(self, body: Body) -> list[Batch]:
         """Convert *body*, or spool it raw if there is not enough time left to convert it."""
         if not self._is_time_for(len(body.content)):
-            self.keep(body, Deadline.after(SPOOL_S, self._clock))
+            self.keep(body, Deadline.after(SPOOL_RESERVE_S, self._clock))
             return []
         return self._conversion.take_in(body.content, body.observed_ns)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
 from telemetry_forwarder.buffer.spool import Spool
-from telemetry_forwarder.buffer.store import SPOOL_S, Store
+from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.diagnostics import Diagnostics
@@ -82,7 +82,7 @@ class Forwarder:
 
     def _rescue(self) -> None:
         """Something of ours has broken: what is held goes to disk, and the books are closed."""
-        deadline = Deadline.after(SPOOL_S, self._clock)
+        deadline = Deadline.after(SPOOL_RESERVE_S, self._clock)
         self._holding.put_back(self._flush.abandon(), deadline)
         self._backlog.keep_rest(deadline)
         self._close_books(deadline)
@@ -96,7 +96,7 @@ class Forwarder:
                 self._has_flushed = False
                 self._free_memory.give_back()
             if step.should_spool:
-                self._holding.spool_all(Deadline.after(SPOOL_S, self._clock))
+                self._holding.spool_all(Deadline.after(SPOOL_RESERVE_S, self._clock))
             if step.flush is not None:
                 self._begin_flush(step.flush)
                 # To begin it has taken its time: how long to wait is another step's.
@@ -108,7 +108,7 @@ class Forwarder:
 
     def hurry(self, deadline: Deadline) -> None:
         """SHUTDOWN has come: whatever is going on must end in time to spool the rest. From any thread."""
-        self._exporters.hurry(deadline.less(SPOOL_S))
+        self._exporters.hurry(deadline.less(SPOOL_RESERVE_S))
         self._backlog.end(deadline)
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class Forwarder:
 
     def _next_step(self) -> Step:
         observation = Observation(
-            has_unsent=bool(self._holding.waiting or self._conversion.has_something),
+            has_unsent=self._holding.has_batches or self._conversion.has_something,
             is_nearly_full=self._holding.is_nearly_full,
             is_circuit_open=all(map(self._exporters.is_failing, self._signals)),
         )
@@ -241,7 +241,7 @@ class Forwarder:
             self._log.debug(self._ledger.summary)
 
     def _finish(self, shut_down: ShutdownEvent) -> None:
-        deadline = shut_down.deadline.less(min(SPOOL_S / 2, shut_down.deadline.left_s() / 4))
+        deadline = shut_down.deadline.less(min(SPOOL_RESERVE_S / 2, shut_down.deadline.left_s() / 4))
         self._holding.put_back(self._flush.abandon(), deadline)
         self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
         self._holding.spool_all(deadline)
@@ -259,6 +259,6 @@ class Forwarder:
 
     def _close_books(self, deadline: Deadline) -> None:
         self._holding.spool_all(deadline)
-        self._holding.drop()
+        self._holding.drop_all()
         self._ledger.posts_refused(self._inbox.take_refusals())
         self._log.info(self._ledger.summary())

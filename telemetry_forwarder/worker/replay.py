@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
-from telemetry_forwarder.buffer.store import SPOOL_S
+from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import POSTS, Batch
@@ -48,7 +48,7 @@ class Replay:
         batches = self._convert(entry)
         if not is_last_chance and self._spool.has_room_for(batches):
             batches = self._write(batches)
-        self._spool.done(entry)
+        self._spool.remove(entry)
         return batches
 
     def _convert(self, entry: SpooledBatch) -> list[Batch]:
@@ -65,7 +65,7 @@ class Replay:
         """Spool *batches*; return those that the disk does not accept."""
         for batch in batches:
             self._ledger.received(batch.signal, batch.items)
-        unwritten = self._spool.write(batches, Deadline.after(SPOOL_S, self._clock))
+        unwritten = self._spool.write(batches, Deadline.after(SPOOL_RESERVE_S, self._clock))
         for batch in unwritten:
             # The store counts them when it accepts them.
             self._ledger.received(batch.signal, -batch.items)

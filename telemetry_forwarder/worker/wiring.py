@@ -11,7 +11,7 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
 from telemetry_forwarder.buffer.spool import Spool
 from telemetry_forwarder.buffer.spool_format import SpoolFormat
-from telemetry_forwarder.buffer.store import SPOOL_S
+from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import SIGNALS
@@ -124,7 +124,7 @@ def _spool(
     file_format = SpoolFormat(
         function=environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
         version=environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
-        life=os.urandom(4),
+        process=os.urandom(4),
     )
     return Spool(
         _own_folder(settings.spool_dir),
@@ -147,7 +147,7 @@ def _policy(settings: Settings, environ: Mapping[str, str], clock: Clock) -> Flu
         interval_s=settings.flush_every_s or _EVERY_S,
         budget_s=settings.flush_budget_ms / 1_000,
         flush_limit_s=_LONGEST_S,
-        spool_reserve_s=SPOOL_S,
+        spool_reserve_s=SPOOL_RESERVE_S,
     )
     return FlushPolicy(
         terms, clock, has_runtime_done="platform" in settings.types, is_managed=_is_managed(environ)

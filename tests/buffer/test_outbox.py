@@ -40,19 +40,19 @@ def test_signals_are_never_joined_with_each_other() -> None:
     ]
 
 
-def test_request_has_at_most_as_many_bytes_as_the_endpoint_takes() -> None:
+def test_request_stays_within_the_endpoints_limit_of_bytes() -> None:
     outbox = outbox_of(batch(b"aaa"), batch(b"bbb"), batch(b"c"), batch(b"dd"), request_bytes=7)
 
     assert [each.body for each in outbox.take_all()] == [b"aaabbbc", b"dd"]
 
 
-def test_request_has_at_most_as_many_items_as_the_endpoint_takes() -> None:
+def test_request_stays_within_the_endpoints_limit_of_items() -> None:
     outbox = outbox_of(batch(b"a", items=4), batch(b"b", items=3), batch(b"c", items=3), items=7)
 
     assert outbox.take_all() == [Batch(LOGS, b"ab", 7), Batch(LOGS, b"c", 3)]
 
 
-def test_batch_beyond_the_endpoints_limits_comes_alone() -> None:
+def test_batch_beyond_the_endpoints_limits_is_taken_alone() -> None:
     outbox = outbox_of(batch(b"a"), batch(b"b" * 20), batch(b"c"), request_bytes=10)
 
     assert [each.body for each in outbox.take_all()] == [b"a", b"b" * 20, b"c"]
@@ -65,7 +65,7 @@ def test_large_batches_are_joined_when_they_are_taken() -> None:
     assert [each.body for each in outbox.take_all()] == [large[0].body + large[1].body, large[2].body]
 
 
-def test_taking_from_an_empty_outbox_gives_nothing() -> None:
+def test_taking_from_an_empty_outbox_returns_nothing() -> None:
     assert outbox_of().take(LOGS) is None
     assert outbox_of().take_all() == []
 
@@ -73,16 +73,15 @@ def test_taking_from_an_empty_outbox_gives_nothing() -> None:
 def test_batch_without_items_is_not_held() -> None:
     outbox = outbox_of(batch(b"resource", items=0))
 
-    assert outbox.is_empty
+    assert outbox.held_bytes == 0
     assert outbox.take_all() == []
 
 
-def test_held_is_counted_in_bytes_and_items() -> None:
+def test_held_bytes_and_items_are_counted() -> None:
     outbox = outbox_of(batch(b"abc", items=2), batch(b"de", items=5, signal=SPANS))
 
     assert outbox.held_bytes == 5
     assert [outbox.held_items(signal) for signal in SIGNALS] == [2, 5, 0]
-    assert not outbox.is_empty
 
 
 def test_taken_batches_are_no_longer_in_the_outbox() -> None:
@@ -90,7 +89,7 @@ def test_taken_batches_are_no_longer_in_the_outbox() -> None:
 
     outbox.take_all()
 
-    assert (outbox.held_bytes, outbox.held_items(LOGS), outbox.is_empty) == (0, 0, True)
+    assert (outbox.held_bytes, outbox.held_items(LOGS)) == (0, 0)
 
 
 @pytest.mark.parametrize(("held", "is_nearly_full"), [(0, False), (74, False), (75, True), (100, True)])
@@ -98,7 +97,7 @@ def test_outbox_is_nearly_full_from_three_quarters_on(held: int, is_nearly_full:
     assert outbox_of(batch(b"x" * held, items=held)).is_nearly_full is is_nearly_full
 
 
-def test_oldest_of_all_signals_make_room_for_the_newest() -> None:
+def test_oldest_batch_of_all_signals_is_dropped_to_make_room() -> None:
     ledger = Ledger()
     outbox = Outbox(ledger, limit_bytes=10)
     outbox.put(batch(b"span", signal=SPANS, items=3))
@@ -110,7 +109,7 @@ def test_oldest_of_all_signals_make_room_for_the_newest() -> None:
     assert ledger.snapshot().of(SPANS) == Tally(SPANS, received=3, dropped={OUTBOX_FULL: 3})
 
 
-def test_batch_larger_than_the_outbox_stays_the_caller_s_and_costs_no_other() -> None:
+def test_batch_larger_than_the_outbox_is_refused_and_no_other_dropped() -> None:
     ledger = Ledger()
     outbox = Outbox(ledger, limit_bytes=10)
     outbox.put(batch(b"small"))
@@ -122,7 +121,7 @@ def test_batch_larger_than_the_outbox_stays_the_caller_s_and_costs_no_other() ->
     assert ledger.snapshot().of(LOGS) == Tally(LOGS, received=8, held=8)
 
 
-def test_what_is_put_back_is_taken_first_and_in_its_order() -> None:
+def test_batches_that_are_put_back_are_taken_first_in_their_order() -> None:
     outbox = outbox_of(batch(b"first"), batch(b"second"), request_bytes=6)
     taken = outbox.take_all()
     outbox.put(batch(b"third"))
@@ -132,7 +131,7 @@ def test_what_is_put_back_is_taken_first_and_in_its_order() -> None:
     assert [each.body for each in outbox.take_all()] == [b"first", b"second", b"third"]
 
 
-def test_what_is_put_back_is_not_received_again() -> None:
+def test_batches_that_are_put_back_are_not_counted_as_received_again() -> None:
     ledger = Ledger()
     outbox = Outbox(ledger)
     outbox.put(batch(b"x", items=4))
@@ -142,7 +141,7 @@ def test_what_is_put_back_is_not_received_again() -> None:
     assert ledger.snapshot().of(LOGS) == Tally(LOGS, received=4, held=4)
 
 
-def test_what_comes_back_to_a_full_outbox_is_the_oldest_and_goes() -> None:
+def test_batch_that_is_put_back_into_a_full_outbox_is_dropped_as_the_oldest() -> None:
     ledger = Ledger()
     outbox = Outbox(ledger, limit_bytes=10)
     outbox.put(batch(b"first"))
@@ -155,7 +154,7 @@ def test_what_comes_back_to_a_full_outbox_is_the_oldest_and_goes() -> None:
     assert ledger.snapshot().of(LOGS).dropped == {OUTBOX_FULL: 1}
 
 
-def test_what_came_back_is_the_first_to_make_room() -> None:
+def test_batch_that_was_put_back_is_dropped_first_to_make_room() -> None:
     outbox = outbox_of(batch(b"first"), batch(b"second", signal=SPANS), limit_bytes=16)
     taken = [outbox.take(LOGS)]
     outbox.put_back(each for each in taken if each)
@@ -165,8 +164,8 @@ def test_what_came_back_is_the_first_to_make_room() -> None:
     assert [each.body for each in outbox.take_all()] == [b"second", b"third."]
 
 
-def test_many_small_batches_are_not_kept_one_by_one() -> None:
-    """What keeping a batch costs beside its body is not in the bound: it has to stay small beside it."""
+def test_many_small_batches_need_little_memory_beyond_their_bodies() -> None:
+    """The overhead of a batch does not count against the limit, so it has to be small compared with the body."""
     outbox = Outbox(Ledger())
     tracemalloc.start()
 
@@ -182,7 +181,7 @@ _ITEM_BYTES = 8
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """Any calls in any order. Every item carries its number, so that no loss and no swap goes unseen."""
+    """Call the methods in any order. Every item carries its number, so that each loss and swap is detected."""
 
     limit_bytes = 400
 
@@ -190,51 +189,51 @@ class OutboxMachine(RuleBasedStateMachine):
         super().__init__()
         self.ledger = Ledger()
         self.outbox = Outbox(self.ledger, limit_bytes=self.limit_bytes, request_bytes=160, request_items=15)
-        self.made = 0
-        self.under_way: list[Batch] = []
-        self.last_out = dict.fromkeys(SIGNALS, -1)
+        self.received = 0
+        self.taken: list[Batch] = []
+        self.last_delivered = dict.fromkeys(SIGNALS, -1)
 
     @rule(signal=st.sampled_from(SIGNALS), items=st.integers(0, 60))
     def put(self, signal: str, items: int) -> None:
-        if not self.outbox.put(Batch(signal, _numbered(range(self.made, self.made + items)), items)):
+        if not self.outbox.put(Batch(signal, _numbered(range(self.received, self.received + items)), items)):
             self.ledger.dropped(signal, items, "larger than the outbox")
-        self.made += items
+        self.received += items
 
     @rule(signal=st.sampled_from(SIGNALS))
     def take(self, signal: str) -> None:
-        if taken := self.outbox.take(signal):
-            self.under_way.append(taken)
+        if batch := self.outbox.take(signal):
+            self.taken.append(batch)
 
     @rule()
     def take_all(self) -> None:
-        self.under_way += self.outbox.take_all()
+        self.taken += self.outbox.take_all()
 
     @rule()
     def put_back(self) -> None:
-        self.outbox.put_back(self.under_way)
-        self.under_way = []
+        self.outbox.put_back(self.taken)
+        self.taken = []
 
     @rule()
     def deliver(self) -> None:
-        for each in self.under_way:
+        for each in self.taken:
             self.ledger.delivered(each.signal, each.items)
             for number in _numbers(each.body):
-                assert number > self.last_out[each.signal]
-                self.last_out[each.signal] = number
-        self.under_way = []
+                assert number > self.last_delivered[each.signal]
+                self.last_delivered[each.signal] = number
+        self.taken = []
 
     @invariant()
-    def bound_holds(self) -> None:
+    def held_bytes_are_bounded(self) -> None:
         assert 0 <= self.outbox.held_bytes <= self.limit_bytes
 
     @invariant()
-    def in_is_out_plus_dropped_plus_held(self) -> None:
+    def every_item_is_accounted_for(self) -> None:
         snapshot = self.ledger.snapshot()
         assert snapshot.is_exact
-        assert sum(tally.received for tally in snapshot.tallies) == self.made
+        assert sum(tally.received for tally in snapshot.tallies) == self.received
         for signal in SIGNALS:
-            under_way = sum(each.items for each in self.under_way if each.signal == signal)
-            assert snapshot.of(signal).held == self.outbox.held_items(signal) + under_way
+            taken = sum(each.items for each in self.taken if each.signal == signal)
+            assert snapshot.of(signal).held == self.outbox.held_items(signal) + taken
 
 
 def _numbered(numbers: Iterable[int]) -> bytes:

@@ -8,20 +8,19 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.buffer.spool_files import (
-    MOST_SET_ASIDE,
-    Aside,
+    SET_ASIDE_LIMIT,
+    SetAsideFiles,
     free_bytes,
-    on_disk,
-    opened,
+    open_folder,
     read_whole,
     remove,
     write_whole,
 )
-from telemetry_forwarder.buffer.spool_format import SpoolFile, SpoolFormat
+from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from telemetry_forwarder.core.batch import LOGS, Batch
 
-FORMAT = SpoolFormat(function="orders", version="7", life=b"\0\0\0\0")
-CONTENTS = FORMAT.contents(Batch(LOGS, b"body", 1))
+FORMAT = SpoolFormat(function="orders", version="7", process=b"\0\0\0\0")
+CONTENTS = FORMAT.encode(Batch(LOGS, b"body", 1))
 FILE = FORMAT.new_file(1, Batch(LOGS, b"body", 1), CONTENTS.size_bytes)
 
 
@@ -34,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextmanager
 def files_of_at_most(size_bytes: int) -> Iterator[None]:
-    """The kernel's limit on the size of a file, which fails a write half way like a full disk."""
+    """Limit the size of files, which makes a write fail in the middle, like a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:
@@ -43,24 +42,24 @@ def files_of_at_most(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_file_comes_back_as_it_was_written(path: Path) -> None:
-    with opened(str(path)) as folder:
+def test_file_is_read_as_it_was_written(path: Path) -> None:
+    with open_folder(str(path)) as folder:
         write_whole(folder, FILE, CONTENTS)
 
         assert read_whole(folder, FILE) == CONTENTS.head + CONTENTS.body
 
 
-def test_only_we_can_read_a_file(path: Path) -> None:
-    with opened(str(path)) as folder:
+def test_only_the_owner_can_read_a_file(path: Path) -> None:
+    with open_folder(str(path)) as folder:
         write_whole(folder, FILE, CONTENTS)
 
     assert [(file.name, stat.S_IMODE(file.stat().st_mode)) for file in path.iterdir()] == [(FILE.name, 0o600)]
 
 
-def test_folder_that_others_could_enter_is_closed_to_them(path: Path) -> None:
+def test_folder_is_made_private(path: Path) -> None:
     path.chmod(0o777)
 
-    with opened(str(path)):
+    with open_folder(str(path)):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
@@ -69,40 +68,40 @@ def test_folder_that_is_a_link_is_refused(path: Path, tmp_path: Path, slash: str
     link = tmp_path / "link"
     link.symlink_to(path)
 
-    with pytest.raises(OSError, match=r"Not a directory|Too many levels"), opened(f"{link}{slash}"):
+    with pytest.raises(OSError, match=r"Not a directory|Too many levels"), open_folder(f"{link}{slash}"):
         pass
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change a folder's owner")
 def test_folder_of_another_user_is_refused(path: Path) -> None:
     os.chown(path, 12_345, -1)
 
-    with pytest.raises(PermissionError, match="another user"), opened(str(path)):
+    with pytest.raises(PermissionError, match="another user"), open_folder(str(path)):
         pass
 
 
-def test_write_that_fails_half_way_leaves_nothing(path: Path) -> None:
-    with opened(str(path)) as folder, files_of_at_most(CONTENTS.size_bytes - 1):
+def test_failed_write_leaves_no_file(path: Path) -> None:
+    with open_folder(str(path)) as folder, files_of_at_most(CONTENTS.size_bytes - 1):
         with pytest.raises(OSError, match="File too large"):
             write_whole(folder, FILE, CONTENTS)
 
         assert os.listdir(folder) == []
 
 
-def test_unfinished_file_of_the_same_name_is_not_written_over(path: Path) -> None:
-    (path / FILE.part_name).write_bytes(b"somebody's")
+def test_existing_unfinished_file_is_not_overwritten(path: Path) -> None:
+    (path / FILE.part_name).write_bytes(b"other")
 
-    with opened(str(path)) as folder, pytest.raises(FileExistsError):
+    with open_folder(str(path)) as folder, pytest.raises(FileExistsError):
         write_whole(folder, FILE, CONTENTS)
 
-    assert (path / FILE.part_name).read_bytes() == b"somebody's"
+    assert (path / FILE.part_name).read_bytes() == b"other"
 
 
 @pytest.mark.parametrize("size_bytes", [0, CONTENTS.size_bytes - 1, CONTENTS.size_bytes + 1])
-def test_file_of_another_length_than_its_name_says_is_not_read(path: Path, size_bytes: int) -> None:
+def test_file_whose_size_differs_from_its_name_is_not_read(path: Path, size_bytes: int) -> None:
     (path / FILE.name).write_bytes(b"x" * size_bytes)
 
-    with opened(str(path)) as folder:
+    with open_folder(str(path)) as folder:
         assert read_whole(folder, FILE) == b""
 
 
@@ -111,21 +110,21 @@ def test_link_is_not_followed(path: Path, tmp_path: Path) -> None:
     secret.write_bytes(CONTENTS.head + CONTENTS.body)
     (path / FILE.name).symlink_to(secret)
 
-    with opened(str(path)) as folder, pytest.raises(OSError, match="Too many levels"):
+    with open_folder(str(path)) as folder, pytest.raises(OSError, match="Too many levels"):
         read_whole(folder, FILE)
 
 
-def test_pipe_is_not_waited_for(path: Path) -> None:
+def test_pipe_does_not_block_reading(path: Path) -> None:
     os.mkfifo(path / FILE.name)
 
-    with opened(str(path)) as folder:
+    with open_folder(str(path)) as folder:
         assert read_whole(folder, FILE) == b""
 
 
-def test_removing_what_is_gone_is_no_failure(path: Path) -> None:
+def test_removing_a_missing_file_succeeds(path: Path) -> None:
     (path / FILE.name).touch()
 
-    with opened(str(path)) as folder:
+    with open_folder(str(path)) as folder:
         remove(folder, FILE.name)
         remove(folder, FILE.name)
 
@@ -133,72 +132,59 @@ def test_removing_what_is_gone_is_no_failure(path: Path) -> None:
         assert free_bytes(folder) > 0
 
 
-@pytest.mark.parametrize(("size_bytes", "used_bytes"), [(0, 0), (1, 4_096), (4_096, 4_096), (4_097, 8_192)])
-def test_disk_gives_whole_blocks(size_bytes: int, used_bytes: int) -> None:
-    assert on_disk(size_bytes) == used_bytes
-
-
 def test_file_set_aside_is_renamed_and_counted(path: Path) -> None:
-    aside = Aside(100_000)
+    aside = SetAsideFiles(100_000)
     (path / "odd").write_bytes(b"x" * 5_000)
 
-    with opened(str(path)) as folder:
-        aside.put(folder, "odd", "foreign")
+    with open_folder(str(path)) as folder:
+        aside.rename(folder, "odd")
 
     assert os.listdir(path) == ["odd.set-aside"]
-    assert (len(aside), aside.used_bytes, aside.counts) == (1, 8_192, {"foreign": 1})
+    assert (len(aside), aside.used_bytes) == (1, 8_192)
 
 
 def test_files_set_aside_are_bounded_in_number(path: Path) -> None:
-    aside = Aside(1_000_000)
-    names = [f"{number:02d}" for number in range(MOST_SET_ASIDE + 3)]
+    aside = SetAsideFiles(1_000_000)
+    names = [f"{number:02d}" for number in range(SET_ASIDE_LIMIT + 3)]
 
-    with opened(str(path)) as folder:
+    with open_folder(str(path)) as folder:
         for name in names:
             (path / name).touch()
-            aside.put(folder, name, "foreign")
+            aside.rename(folder, name)
 
     assert sorted(os.listdir(path)) == [f"{name}.set-aside" for name in names[3:]]
-    assert aside.counts == {"foreign": MOST_SET_ASIDE + 3}
+    assert len(aside) == SET_ASIDE_LIMIT
 
 
 def test_files_set_aside_are_bounded_in_bytes(path: Path) -> None:
-    aside = Aside(9_000)
+    aside = SetAsideFiles(9_000)
 
-    with opened(str(path)) as folder:
+    with open_folder(str(path)) as folder:
         for name in ("a", "b", "c"):
             (path / name).write_bytes(b"x")
-            aside.put(folder, name, "damaged")
+            aside.rename(folder, name)
 
     assert sorted(os.listdir(path)) == ["b.set-aside", "c.set-aside"]
     assert aside.used_bytes == 8_192
 
 
-def test_what_cannot_be_set_aside_is_left_and_counted(path: Path) -> None:
-    aside = Aside(100_000)
+def test_file_that_cannot_be_set_aside_is_left_in_place(path: Path) -> None:
+    aside = SetAsideFiles(100_000)
 
-    with opened(str(path)) as folder:
-        aside.put(folder, "gone", "damaged")
-        aside.keep(folder, "gone.set-aside")
+    with open_folder(str(path)) as folder:
+        aside.rename(folder, "gone")
+        aside.add(folder, "gone.set-aside")
 
-    assert (len(aside), aside.used_bytes, aside.counts) == (0, 0, {"damaged": 1})
+    assert (len(aside), aside.used_bytes) == (0, 0)
 
 
-def test_what_cannot_be_removed_is_forgotten(path: Path) -> None:
-    aside = Aside(100_000)
+def test_file_that_cannot_be_removed_is_forgotten(path: Path) -> None:
+    aside = SetAsideFiles(100_000)
     (path / "folder").mkdir()
 
-    with opened(str(path)) as folder:
-        aside.put(folder, "folder", "foreign")
+    with open_folder(str(path)) as folder:
+        aside.rename(folder, "folder")
         aside.remove_oldest(folder)
 
     assert (len(aside), aside.used_bytes) == (0, 0)
     assert os.listdir(path) == ["folder.set-aside"]
-
-
-def test_file_name_is_the_whole_of_what_is_known(path: Path) -> None:
-    with opened(str(path)) as folder:
-        write_whole(folder, FILE, CONTENTS)
-        (name,) = os.listdir(folder)
-
-    assert FORMAT.file(name) == SpoolFile(FILE.name, 1, LOGS, 1, CONTENTS.size_bytes, is_part=False)

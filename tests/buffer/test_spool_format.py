@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from telemetry_forwarder.buffer.spool_format import SpoolFile, SpoolFormat
 from telemetry_forwarder.core.batch import LOGS, POSTS, SIGNALS, SPANS, Batch
 
-FORMAT = SpoolFormat(function="orders", version="7", life=b"\x01\x02\x03\x04")
+FORMAT = SpoolFormat(function="orders", version="7", process=b"\x01\x02\x03\x04")
 BATCH = Batch(LOGS, b"first\nsecond", 2)
 
 
 def written(batch: Batch, file_format: SpoolFormat = FORMAT) -> tuple[SpoolFile, bytes]:
-    contents = file_format.contents(batch)
+    contents = file_format.encode(batch)
     return file_format.new_file(1, batch, contents.size_bytes), contents.head + contents.body
 
 
-def test_file_is_readable_by_people_and_by_us() -> None:
+def test_name_and_head_are_readable() -> None:
     file, contents = written(BATCH)
 
     assert contents == b"a36ad99c telemetry-forwarder 1 orders:7 logs 2 12\nfirst\nsecond"
@@ -24,11 +24,11 @@ def test_file_is_readable_by_people_and_by_us() -> None:
 
 
 @given(st.sampled_from((*SIGNALS, POSTS)), st.binary(max_size=200), st.integers(1, 10_000))
-def test_batch_comes_back_as_it_was(signal: str, body: bytes, items: int) -> None:
+def test_batch_is_decoded_as_it_was_encoded(signal: str, body: bytes, items: int) -> None:
     file, contents = written(Batch(signal, body, items))
 
-    assert FORMAT.file(file.name) == file
-    assert FORMAT.batch(file, contents) == Batch(signal, body, items)
+    assert FORMAT.parse_name(file.name) == file
+    assert FORMAT.decode(file, contents) == Batch(signal, body, items)
 
 
 def changed(file: SpoolFile, **changes: Any) -> SpoolFile:
@@ -43,63 +43,63 @@ def test_names_sort_by_age() -> None:
     assert names == sorted(names)
 
 
-def test_file_that_never_got_its_name_is_known_as_such() -> None:
+def test_unfinished_file_is_recognised_by_its_name() -> None:
     file, contents = written(BATCH)
 
-    part = FORMAT.file(file.part_name)
+    part = FORMAT.parse_name(file.part_name)
 
     assert part == changed(file, name=file.part_name, is_part=True)
-    assert FORMAT.batch(part, contents) == BATCH
+    assert FORMAT.decode(part, contents) == BATCH
 
 
 @given(st.data())
-def test_single_flipped_bit_is_seen(data: st.DataObject) -> None:
+def test_single_flipped_bit_is_detected(data: st.DataObject) -> None:
     file, contents = written(BATCH)
     at = data.draw(st.integers(0, len(contents) * 8 - 1))
     damaged = bytearray(contents)
     damaged[at // 8] ^= 1 << at % 8
 
-    assert FORMAT.batch(file, bytes(damaged)) is None
+    assert FORMAT.decode(file, bytes(damaged)) is None
 
 
-def test_contents_cut_at_any_length_are_seen() -> None:
+def test_contents_cut_at_any_length_are_detected() -> None:
     file, contents = written(BATCH)
 
-    assert [FORMAT.batch(file, contents[:length]) for length in range(len(contents))] == [None] * len(
+    assert [FORMAT.decode(file, contents[:length]) for length in range(len(contents))] == [None] * len(
         contents
     )
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_can_be_judged(contents: bytes) -> None:
-    assert FORMAT.batch(written(BATCH)[0], contents) is None
+def test_arbitrary_bytes_are_no_batch(contents: bytes) -> None:
+    assert FORMAT.decode(written(BATCH)[0], contents) is None
 
 
 @given(st.text(max_size=80))
-def test_any_name_can_be_judged(name: str) -> None:
-    assert FORMAT.file(name) is None
+def test_arbitrary_names_are_no_spool_file(name: str) -> None:
+    assert FORMAT.parse_name(name) is None
 
 
 @pytest.mark.parametrize("change", [{"signal": SPANS}, {"items": 3}])
 def test_name_that_contradicts_the_contents_is_damage(change: dict[str, object]) -> None:
     file, contents = written(BATCH)
 
-    assert FORMAT.batch(changed(file, **change), contents) is None
+    assert FORMAT.decode(changed(file, **change), contents) is None
 
 
 @pytest.mark.parametrize(("function", "version"), [("orders", "8"), ("order", "7")])
-def test_file_of_another_function_version_is_not_ours(function: str, version: str) -> None:
-    other = SpoolFormat(function=function, version=version, life=b"\x01\x02\x03\x04")
+def test_file_of_another_function_version_is_not_read(function: str, version: str) -> None:
+    other = SpoolFormat(function=function, version=version, process=b"\x01\x02\x03\x04")
     file, contents = written(BATCH, other)
 
-    assert FORMAT.file(file.name) is None
-    assert FORMAT.batch(file, contents) is None
+    assert FORMAT.parse_name(file.name) is None
+    assert FORMAT.decode(file, contents) is None
 
 
-def test_file_of_another_process_of_the_same_function_version_is_ours() -> None:
-    other = SpoolFormat(function="orders", version="7", life=b"\x0a\x0b\x0c\x0d")
+def test_file_of_another_process_of_the_same_function_version_is_read() -> None:
+    other = SpoolFormat(function="orders", version="7", process=b"\x0a\x0b\x0c\x0d")
     file, contents = written(BATCH, other)
 
     assert file.name != written(BATCH)[0].name
-    assert FORMAT.file(file.name) == file
-    assert FORMAT.batch(file, contents) == BATCH
+    assert FORMAT.parse_name(file.name) == file
+    assert FORMAT.decode(file, contents) == BATCH

@@ -15,15 +15,15 @@ from tests.support.fake_clock import FakeClock
 OUTBOX_BYTES = 100
 
 
-class Held:
-    """A `Holding` and what it is made of."""
+class Bench:
+    """A `Store` and its parts."""
 
     def __init__(self, folder: Path, captured: CapturedLog, spool_bytes: int) -> None:
         self.clock = FakeClock()
         self.ledger = Ledger()
         self.outbox = Outbox(self.ledger, limit_bytes=OUTBOX_BYTES)
         self.spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes)
-        self.holding = Store(self.outbox, self.spool, self.ledger, self.clock)
+        self.store = Store(self.outbox, self.spool, self.ledger, self.clock)
 
     def in_s(self, seconds: float) -> Deadline:
         return Deadline.after(seconds, self.clock)
@@ -34,88 +34,89 @@ class Held:
         return next(tally for tally in snapshot.tallies if tally.signal == signal)
 
 
-Make = Callable[..., Held]
+Make = Callable[..., Bench]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     with CapturedLog() as captured:
-        yield lambda spool_bytes=10_000: Held(tmp_path, captured, spool_bytes)
+        yield lambda spool_bytes=10_000: Bench(tmp_path, captured, spool_bytes)
 
 
-def test_what_there_is_room_for_waits_in_memory(make: Make) -> None:
-    held = make()
-    before = held.holding.waiting
+def test_batches_stay_in_memory_while_there_is_room(make: Make) -> None:
+    bench = make()
+    before = bench.store.has_batches
 
-    held.holding.put([Batch(LOGS, b"x" * 70, 3), Batch(SPANS, b"y" * 30, 1)])
+    bench.store.put([Batch(LOGS, b"x" * 70, 3), Batch(SPANS, b"y" * 30, 1)])
 
-    assert (before, held.holding.waiting, held.holding.is_nearly_full) == (0, OUTBOX_BYTES, True)
-    assert held.of(LOGS) == Tally(LOGS, received=3, held=3)
-    assert held.spool.waiting == 0
-
-
-def test_what_is_in_memory_makes_room_by_going_to_disk(make: Make) -> None:
-    held = make()
-
-    held.holding.put([Batch(LOGS, b"x" * 70, 3), Batch(LOGS, b"y" * 70, 1)])
-
-    assert held.of(LOGS) == Tally(LOGS, received=4, held=1, spooled=3)
-    assert held.holding.waiting > held.outbox.held_bytes == 70
+    assert (before, bench.store.has_batches, bench.store.is_nearly_full) == (False, True, True)
+    assert bench.of(LOGS) == Tally(LOGS, received=3, held=3)
+    assert bench.spool.waiting == 0
 
 
-def test_where_the_disk_takes_nothing_the_oldest_goes(make: Make) -> None:
-    held = make(spool_bytes=0)
+def test_full_memory_is_spooled_to_make_room(make: Make) -> None:
+    bench = make()
 
-    held.holding.put([Batch(LOGS, b"x" * 70, 3), Batch(LOGS, b"y" * 70, 1)])
+    bench.store.put([Batch(LOGS, b"x" * 70, 3), Batch(LOGS, b"y" * 70, 1)])
 
-    assert held.of(LOGS) == Tally(LOGS, received=4, held=1, dropped={OUTBOX_FULL: 3})
-
-
-def test_what_is_larger_than_the_memory_goes_to_disk_by_itself(make: Make) -> None:
-    held = make()
-
-    held.holding.put([Batch(LOGS, b"x" * (OUTBOX_BYTES + 1), 3)])
-
-    assert held.of(LOGS) == Tally(LOGS, received=3, spooled=3)
+    assert bench.of(LOGS) == Tally(LOGS, received=4, held=1, spooled=3)
+    assert (bench.spool.waiting, bench.outbox.held_bytes) == (1, 70)
 
 
-def test_what_is_larger_than_memory_and_disk_is_counted(make: Make) -> None:
-    held = make(spool_bytes=0)
+def test_oldest_batch_is_dropped_if_it_cannot_be_spooled(make: Make) -> None:
+    bench = make(spool_bytes=0)
 
-    held.holding.put([Batch(LOGS, b"x" * (OUTBOX_BYTES + 1), 3)])
+    bench.store.put([Batch(LOGS, b"x" * 70, 3), Batch(LOGS, b"y" * 70, 1)])
 
-    assert held.of(LOGS) == Tally(LOGS, received=3, dropped={LARGER_THAN_OUTBOX: 3})
-
-
-def test_everything_is_written_down(make: Make) -> None:
-    held = make()
-    held.holding.put([Batch(LOGS, b"x", 3), Batch(SPANS, b"y", 1)])
-
-    held.holding.spool_all(held.in_s(1.0))
-
-    assert held.of(LOGS) == Tally(LOGS, received=3, spooled=3)
-    assert held.of(SPANS) == Tally(SPANS, received=1, spooled=1)
-    assert held.outbox.is_empty
+    assert bench.of(LOGS) == Tally(LOGS, received=4, held=1, dropped={OUTBOX_FULL: 3})
 
 
-def test_what_there_is_no_time_to_write_down_stays_in_memory_until_it_is_dropped(make: Make) -> None:
-    held = make()
-    held.holding.put([Batch(LOGS, b"x", 3)])
+def test_batch_larger_than_memory_is_spooled_alone(make: Make) -> None:
+    bench = make()
 
-    held.holding.spool_all(held.in_s(0.0))
-    before = held.of(LOGS)
-    held.holding.drop()
+    bench.store.put([Batch(LOGS, b"x" * (OUTBOX_BYTES + 1), 3)])
+
+    assert bench.of(LOGS) == Tally(LOGS, received=3, spooled=3)
+
+
+def test_batch_larger_than_memory_and_disk_is_dropped(make: Make) -> None:
+    bench = make(spool_bytes=0)
+
+    bench.store.put([Batch(LOGS, b"x" * (OUTBOX_BYTES + 1), 3)])
+
+    assert bench.of(LOGS) == Tally(LOGS, received=3, dropped={LARGER_THAN_OUTBOX: 3})
+
+
+def test_everything_in_memory_is_spooled(make: Make) -> None:
+    bench = make()
+    bench.store.put([Batch(LOGS, b"x", 3), Batch(SPANS, b"y", 1)])
+
+    bench.store.spool_all(bench.in_s(1.0))
+
+    assert bench.of(LOGS) == Tally(LOGS, received=3, spooled=3)
+    assert bench.of(SPANS) == Tally(SPANS, received=1, spooled=1)
+    assert bench.outbox.held_bytes == 0
+    assert bench.store.has_batches
+
+
+def test_batch_that_there_is_no_time_to_spool_stays_in_memory_until_it_is_dropped(make: Make) -> None:
+    bench = make()
+    bench.store.put([Batch(LOGS, b"x", 3)])
+
+    bench.store.spool_all(bench.in_s(0.0))
+    before = bench.of(LOGS)
+    bench.store.drop_all()
 
     assert before == Tally(LOGS, received=3, held=3)
-    assert held.of(LOGS) == Tally(LOGS, received=3, dropped={NOT_SPOOLED: 3})
+    assert bench.of(LOGS) == Tally(LOGS, received=3, dropped={NOT_SPOOLED: 3})
 
 
-def test_what_was_taken_comes_back_on_disk(make: Make) -> None:
-    held = make()
-    held.holding.put([Batch(LOGS, b"x", 3)])
-    taken = held.outbox.take(LOGS)
+def test_batch_that_is_put_back_is_spooled(make: Make) -> None:
+    bench = make()
+    bench.store.put([Batch(LOGS, b"x", 3)])
+    taken = bench.outbox.take(LOGS)
     assert taken
 
-    held.holding.put_back([taken], held.in_s(1.0))
+    bench.store.put_back([taken], bench.in_s(1.0))
 
-    assert held.of(LOGS) == Tally(LOGS, received=3, spooled=3)
+    assert bench.of(LOGS) == Tally(LOGS, received=3, spooled=3)

@@ -17,7 +17,7 @@ from tests.emulator.observations import Exit
 from tests.support.collector import FakeCollector
 from tests.support.paths import FUNCTIONS
 
-_FORMAT = SpoolFormat(function="orders", version="$LATEST", life=b"")
+_FORMAT = SpoolFormat(function="orders", version="$LATEST", process=b"")
 _MODES = ("auto", "end", "every 1 s")
 BUDGET_S = 0.3
 
@@ -123,12 +123,12 @@ class Run:
         """Return the records in the spool that the next process can read."""
         found: Counter[str] = Counter()
         for path in sorted(self.spool_dir.iterdir()) if self.spool_dir.is_dir() else ():
-            file = _FORMAT.file(path.name)
+            file = _FORMAT.parse_name(path.name)
             if (
                 file
                 and file.signal == "logs"
                 and path.is_file()
-                and (batch := _FORMAT.batch(file, path.read_bytes()))
+                and (batch := _FORMAT.decode(file, path.read_bytes()))
             ):
                 found += keys_of_request(batch.body)
         return found

@@ -39,7 +39,7 @@ class Bench:
         self.ledger = Ledger()
         self.outbox = Outbox(self.ledger, limit_bytes=LIMIT_BYTES)
         log = captured.diagnostics(self.clock)
-        form = SpoolFormat(function="orders", version="7", life=b"\0\0\0\0")
+        form = SpoolFormat(function="orders", version="7", process=b"\0\0\0\0")
         self.spool = Spool(
             str(folder), form, ledger=self.ledger, clock=self.clock, diagnostics=log, left_free_bytes=0
         )
@@ -110,7 +110,7 @@ def test_every_signal_goes_out_first_from_disk_then_from_memory(bench: Bench) ->
 
     assert {signal: bench.sizes(signal) for signal in SIGNALS} == {LOGS: [3, 4, 5], SPANS: [1], METRICS: [2]}
     assert bench.books(LOGS) == Tally(LOGS, received=12, delivered=12)
-    assert (bench.spool.waiting, bench.outbox.is_empty) == (0, True)
+    assert (bench.spool.waiting, bench.outbox.held_bytes) == (0, 0)
 
 
 def test_signal_that_fails_holds_up_no_other_on_disk_or_in_memory(bench: Bench) -> None:

@@ -37,7 +37,7 @@ def spool_in(
 ) -> Spool:
     return Spool(
         str(folder),
-        SpoolFormat(function="orders", version="7", life=b"\0\0\0\0"),
+        SpoolFormat(function="orders", version="7", process=b"\0\0\0\0"),
         ledger=ledger,
         clock=clock,
         diagnostics=captured.diagnostics(clock),
@@ -94,7 +94,7 @@ class Life:
         batches = []
         while entry := self.spool.take(LOGS):
             batches.append(entry.batch)
-            self.spool.done(entry)
+            self.spool.remove(entry)
         return bodies(batches)
 
 

@@ -47,7 +47,7 @@ def test_batches_keep_within_the_limits_of_a_request(lives: Lives) -> None:
     items = []
     while entry := life.spool.take(LOGS):
         items.append(entry.batch.items)
-        life.spool.done(entry)
+        life.spool.remove(entry)
     assert items == [700, 700, 600]
 
 

@@ -1,1 +1,1 @@
-"""Delivers what AWS Lambda's Telemetry API says as OpenTelemetry logs, spans and metrics."""
+"""Exports what AWS Lambda's Telemetry API delivers as OpenTelemetry logs, spans and metrics."""

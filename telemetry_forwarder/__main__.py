@@ -1,35 +1,35 @@
-"""Where the process begins and ends. Everything imported from here until `register` is latency for the user."""
+"""Starts and ends the process. Everything imported from here until `register` is latency for the user."""
 
-# `os` without what Python adds to it, which would be a third of a bare interpreter's start.
+# The C module behind `os`: `os` itself would add a third to the start of a bare interpreter.
 import posix
 
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.lambda_api import LambdaApi
 from telemetry_forwarder.lifecycle import Lifecycle
 
-# What the function's SDK and its gRPC read is not for those that we use. A limit that is no number would end the
-# forwarding, `OTEL_SDK_DISABLED` silence the metrics, and an unknown `GRPC_POLL_STRATEGY` abort the process.
-_OF_THE_FUNCTION = (b"OTEL_", b"GRPC_")
-_OURS_AS_WELL = frozenset({b"OTEL_RESOURCE_ATTRIBUTES", b"OTEL_SERVICE_NAME"})
+# The function's `OTEL_*` and `GRPC_*` settings are meant for its own SDK, not ours: an invalid limit would raise,
+# `OTEL_SDK_DISABLED` disable the metrics, and an unknown `GRPC_POLL_STRATEGY` abort the process.
+_FUNCTION_PREFIXES = (b"OTEL_", b"GRPC_")
+_SHARED_VARIABLES = frozenset({b"OTEL_RESOURCE_ATTRIBUTES", b"OTEL_SERVICE_NAME"})
 
 
 def main(name: str) -> None:
-    """Be the extension *name*, the basename of the file that Lambda started. Does not return: the process ends.
+    """Run as the extension *name*, the base name of the file that Lambda started. Ends the process, never returns.
 
-    The exit code is 0 after SHUTDOWN, 1 if Lambda would not have us.
+    The exit code is 0 after SHUTDOWN, 1 if Lambda refused the extension.
     """
     environ = {_text(variable): _text(value) for variable, value in posix.environ.items()}
-    _hide_what_is_of_the_function()
+    _remove_function_variables()
     api = LambdaApi(environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"), name)
     code = Lifecycle(api, environ, Clock()).run()
-    # Not sys.exit: tearing the interpreter down takes longer than many a flush, and Lambda waits for our end.
+    # Not sys.exit: finalising the interpreter takes longer than most flushes, and Lambda waits for the process to end.
     posix._exit(code)
 
 
-def _hide_what_is_of_the_function() -> None:
+def _remove_function_variables() -> None:
     for variable in list(posix.environ):
-        if variable.startswith(_OF_THE_FUNCTION) and variable not in _OURS_AS_WELL:
-            # From what `os.environ` is made of, and from what libraries in C are given.
+        if variable.startswith(_FUNCTION_PREFIXES) and variable not in _SHARED_VARIABLES:
+            # Remove it from the dict behind `os.environ` and from the C environment.
             del posix.environ[variable]
             posix.unsetenv(variable)
 

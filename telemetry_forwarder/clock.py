@@ -1,29 +1,29 @@
-"""Knows what time it is, and how much of it is left. Nobody else reads the clock.
+"""Reads the clocks and computes deadlines. No other module reads a clock.
 
-Imported before `register`: standard library's C modules only.
+Imported before `register`: only C modules of the standard library.
 """
 
 import time
 
 
 class Clock:
-    """The machine's two clocks. Tests move a fake one by hand."""
+    """The machine's two clocks. Tests replace it by one that they advance."""
 
     __slots__ = ()
 
-    # Not in methods of ours: a warm invocation asks them a hundred times.
+    # Assigned, not wrapped in methods: a warm invocation calls them a hundred times.
     unix_ns = staticmethod(time.time_ns)
-    """Wall time, for timestamps and for Lambda's `deadlineMs`. May jump on thaw."""
+    """Return the wall time, for timestamps and Lambda's `deadlineMs`. May jump on thaw."""
 
     monotonic_s = staticmethod(time.monotonic)
-    """Time for measuring: never goes back, has no date."""
+    """Return the time for measuring durations, which never goes backwards."""
 
     sleep = staticmethod(time.sleep)
-    """Block for so many seconds."""
+    """Block for that many seconds."""
 
 
 class Deadline:
-    """A moment after which waiting is over. Made once where the limit is known, then handed down."""
+    """A moment at which waiting ends. Created once where the limit is known, then passed down."""
 
     __slots__ = ("_at_s", "_clock")
 
@@ -37,28 +37,28 @@ class Deadline:
 
     @classmethod
     def at_unix_ms(cls, unix_ms: float, clock: Clock) -> "Deadline":
-        """The moment that Lambda names in `deadlineMs`, judged by the wall clock as it stands now."""
+        """Return the deadline that Lambda sets with `deadlineMs`, by the current wall time."""
         return cls.after(unix_ms / 1_000 - clock.unix_ns() / 1_000_000_000, clock)
 
     def left_s(self, now_s: float | None = None) -> float:
-        """Seconds left; zero when it is over, never negative. *now_s*: for who has asked the clock already."""
+        """Return the seconds left, never negative. Pass *now_s* if you have just read the monotonic clock."""
         left_s = self._at_s - (self._clock.monotonic_s() if now_s is None else now_s)
-        # Not `max`: these two are asked forty times an invocation.
+        # Not `max`: a warm invocation calls this and `is_over` forty times.
         return left_s if left_s > 0.0 else 0.0
 
     def is_over(self, now_s: float | None = None) -> bool:
-        """Whether nothing is left of it; *now_s* as for `left_s`."""
-        # Not `<=`: no time at all is left of a deadline that is no number.
+        """Return whether no time is left; *now_s* as for `left_s`."""
+        # Not `<=`: a deadline of NaN is over.
         return not self._at_s > (self._clock.monotonic_s() if now_s is None else now_s)
 
     def less(self, margin_s: float) -> "Deadline":
-        """The same moment, *margin_s* earlier."""
+        """Return the deadline *margin_s* earlier."""
         return Deadline(self._at_s - margin_s, self._clock)
 
     def not_before(self, seconds: float) -> "Deadline":
-        """The later of this deadline and *seconds* from now."""
+        """Return the later of this deadline and *seconds* from now."""
         return Deadline(max(self._at_s, self._clock.monotonic_s() + seconds), self._clock)
 
     def within(self, seconds: float) -> "Deadline":
-        """The sooner of this deadline and *seconds* from now."""
+        """Return the earlier of this deadline and *seconds* from now."""
         return Deadline(min(self._at_s, self._clock.monotonic_s() + seconds), self._clock)

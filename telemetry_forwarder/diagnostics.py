@@ -1,10 +1,10 @@
-"""Our own log lines: marked, on stderr, rate limited, never about a log line.
+"""Writes our own log lines: marked, on stderr, rate limited. Never raises.
 
-Lambda hands what an extension prints back to it as telemetry, so every line carries a mark by which
-`is_own_line` recognises it: what we say must never make us say more.
+Lambda returns what an extension prints as telemetry of type `extension`. The mark identifies our own lines
+(`is_own_line`), so that they are not forwarded and no line causes another one.
 """
 
-# `os` without what Python adds to it, which would be a third of a bare interpreter's start.
+# The C module behind `os`: `os` itself would add a third to the start of a bare interpreter.
 import posix
 
 from telemetry_forwarder.clock import Clock
@@ -17,31 +17,31 @@ MARK = "[telemetry-forwarder]"
 LEVELS = ("debug", "info", "warn", "error", "none")
 
 _ONCE_A_MINUTE_S = 60.0
-_MOST_KEYS = 100
-# In characters, of four bytes at most: a pipe takes 4,096 bytes whole, whichever thread writes at the same time.
-_LONGEST_LINE = 1_000
+_MAX_KEYS = 100
+# Characters, of up to four bytes each: a pipe accepts 4,096 bytes at once, even if threads write concurrently.
+_MAX_LINE_CHARS = 1_000
 
 
 def is_own_line(record: object) -> bool:
-    """Whether an `extension` record is a line of ours, plain or wrapped by the JSON log format."""
+    """Return whether an `extension` record is one of our own lines, as text or wrapped by the JSON log format."""
     if isinstance(record, dict):
         record = record.get("message")
     return isinstance(record, str) and record.startswith(MARK)
 
 
 class Diagnostics:
-    """Says things on stderr, one line each. Never raises: a closed stderr costs the line."""
+    """A logger that writes one line per message to stderr. If stderr is closed, lines are lost."""
 
-    __slots__ = ("_clock", "_file", "_level", "_said_at_s")
+    __slots__ = ("_clock", "_file", "_level", "_logged_at_s")
 
     def __init__(self, level: str, clock: Clock, *, file: int = 2) -> None:
         self._level = LEVELS.index(level)
         self._clock = clock
         self._file = file
-        self._said_at_s: dict[str, float] = {}
+        self._logged_at_s: dict[str, float] = {}
 
     def debug(self, message: "Callable[[], str]") -> None:
-        """Say what *message* returns. It is not asked where nobody listens: most often that is so."""
+        """Log what *message* returns; it is only called if the level is `debug`."""
         if self._level == 0:
             self._write_line("debug", message())
 
@@ -49,7 +49,7 @@ class Diagnostics:
         self._write_line("info", message)
 
     def warn(self, message: str, *, once_a_minute: str = "") -> None:
-        """Say a warning; with a key in *once_a_minute*, at most once a minute for that key."""
+        """Log a warning; with a key in *once_a_minute*, at most once a minute for that key."""
         if not once_a_minute or self._is_due(once_a_minute):
             self._write_line("warn", message)
 
@@ -58,19 +58,19 @@ class Diagnostics:
 
     def _is_due(self, key: str) -> bool:
         now_s = self._clock.monotonic_s()
-        if now_s - self._said_at_s.get(key, -_ONCE_A_MINUTE_S) < _ONCE_A_MINUTE_S:
+        if now_s - self._logged_at_s.get(key, -_ONCE_A_MINUTE_S) < _ONCE_A_MINUTE_S:
             return False
-        if len(self._said_at_s) >= _MOST_KEYS:
-            self._said_at_s.clear()
-        self._said_at_s[key] = now_s
+        if len(self._logged_at_s) >= _MAX_KEYS:
+            self._logged_at_s.clear()
+        self._logged_at_s[key] = now_s
         return True
 
     def _write_line(self, level: str, message: str) -> None:
         if LEVELS.index(level) < self._level:
             return
-        # One line, whatever is in it: Lambda makes a record of each line, and only the first has the mark.
-        one_line = " | ".join(message.split("\n"))[:_LONGEST_LINE].replace("\r", " ")
-        try:  # noqa: SIM105  # contextlib costs more than all that is imported before register
+        # A single line, because Lambda makes a record of each line and only the first one carries the mark.
+        one_line = " | ".join(message.split("\n"))[:_MAX_LINE_CHARS].replace("\r", " ")
+        try:  # noqa: SIM105  # importing contextlib costs more than everything imported before register
             posix.write(self._file, f"{MARK} {level.upper()} {one_line}\n".encode("utf-8", "replace"))
         except OSError:
             pass

@@ -1,24 +1,24 @@
-"""The failures we raise: one class for each thing that a caller does differently."""
+"""The errors that this package raises: one class for each case that a caller treats differently."""
 
 
 class ForwarderError(Exception):
-    """The root. Its message names the culprit and never shows a secret."""
+    """The root of our errors. Its message names the culprit and never shows a secret."""
 
 
 class LambdaUnreachableError(ForwarderError):
-    """The Runtime API did not answer, or answered something that is not HTTP."""
+    """The Runtime API did not respond, or not with HTTP."""
 
 
 class LambdaRefusedError(ForwarderError):
-    """The Runtime API answered with a status that we cannot go on from."""
+    """The Runtime API responded with a status that prevents us from continuing."""
 
-    def __init__(self, call: str, status: int, answer: bytes) -> None:
-        super().__init__(f"{call} was answered {status}: {answer[:300].decode('utf-8', 'replace')}")
+    def __init__(self, call: str, status: int, body: bytes) -> None:
+        super().__init__(f"Lambda answered {status} to {call}: {body[:300].decode('utf-8', 'replace')}")
         self.status = status
 
 
 class MessageError(ForwarderError):
-    """Bytes that are not an HTTP/1.1 message, or one larger than we take."""
+    """Bytes that are not an HTTP/1.1 message, or a message larger than the limit. *status* is the one to respond."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)

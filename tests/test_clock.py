@@ -4,13 +4,13 @@ from telemetry_forwarder.clock import Clock, Deadline
 from tests.support.fake_clock import FakeClock
 
 
-def test_wall_time_is_the_machine_s() -> None:
+def test_wall_time_is_that_of_the_machine() -> None:
     before, now, after = time.time_ns(), Clock().unix_ns(), time.time_ns()
 
     assert before <= now <= after
 
 
-def test_measuring_time_never_goes_back() -> None:
+def test_monotonic_time_advances_during_sleep() -> None:
     clock = Clock()
 
     before = clock.monotonic_s()
@@ -19,7 +19,7 @@ def test_measuring_time_never_goes_back() -> None:
     assert clock.monotonic_s() - before >= 0.001
 
 
-def test_deadline_tells_what_is_left_and_never_less_than_nothing() -> None:
+def test_time_left_of_a_deadline_is_never_negative() -> None:
     clock = FakeClock()
     deadline = Deadline.after(2.0, clock)
 
@@ -31,14 +31,14 @@ def test_deadline_tells_what_is_left_and_never_less_than_nothing() -> None:
     assert left_s == [(2.0, False), (1.25, False), (0.5, False), (0.0, True)]
 
 
-def test_moment_that_lambda_names_is_judged_by_the_wall_clock() -> None:
+def test_deadline_of_lambda_is_converted_with_the_wall_clock() -> None:
     clock = FakeClock(unix_ns=1_790_000_000_000_000_000)
 
     assert Deadline.at_unix_ms(1_790_000_003_000, clock).left_s() == 3.0
     assert Deadline.at_unix_ms(1_789_999_999_000, clock).is_over()
 
 
-def test_jump_of_the_wall_clock_moves_no_deadline() -> None:
+def test_jump_of_the_wall_clock_does_not_move_a_deadline() -> None:
     clock = FakeClock()
     deadline = Deadline.after(2.0, clock)
 
@@ -47,14 +47,31 @@ def test_jump_of_the_wall_clock_moves_no_deadline() -> None:
     assert deadline.left_s() == 2.0
 
 
-def test_margin_is_taken_off_the_end() -> None:
+def test_margin_moves_a_deadline_earlier() -> None:
     deadline = Deadline.after(2.0, FakeClock())
 
     assert (deadline.less(0.5).left_s(), deadline.less(3.0).is_over()) == (1.5, True)
     assert deadline.left_s() == 2.0
 
 
-def test_sooner_of_two_limits_counts() -> None:
+def test_within_returns_the_earlier_and_not_before_the_later_deadline() -> None:
     deadline = Deadline.after(2.0, FakeClock())
 
     assert (deadline.within(1.0).left_s(), deadline.within(3.0).left_s()) == (1.0, 2.0)
+    assert (deadline.not_before(1.0).left_s(), deadline.not_before(3.0).left_s()) == (2.0, 3.0)
+
+
+def test_time_that_was_just_read_is_not_read_again() -> None:
+    clock = FakeClock()
+    deadline = Deadline.after(2.0, clock)
+    now_s = clock.monotonic_s() + 1.5
+
+    assert (deadline.left_s(now_s), deadline.is_over(now_s), deadline.is_over(now_s + 0.5)) == (
+        0.5,
+        False,
+        True,
+    )
+
+
+def test_deadline_of_nan_is_over() -> None:
+    assert Deadline.after(float("nan"), FakeClock()).is_over()

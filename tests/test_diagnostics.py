@@ -10,7 +10,7 @@ from tests.support.fake_clock import FakeClock
 
 
 class Pipe:
-    """A stderr that tests can read."""
+    """A pipe in the place of stderr."""
 
     def __init__(self) -> None:
         self.reading_end, self.writing_end = os.pipe()
@@ -34,16 +34,16 @@ def stderr() -> Iterator[Pipe]:
     pipe.close()
 
 
-def say_everything(level: str, stderr: Pipe) -> str:
+def log_at_every_level(level: str, stderr: Pipe) -> str:
     log = Diagnostics(level, FakeClock(), file=stderr.writing_end)
     log.debug(lambda: "message")
-    for speak in (log.info, log.warn, log.error):
-        speak("message")
+    for log_message in (log.info, log.warn, log.error):
+        log_message("message")
     return stderr.read()
 
 
-def test_line_has_mark_level_and_message(stderr: Pipe) -> None:
-    assert say_everything("debug", stderr) == (
+def test_line_consists_of_mark_level_and_message(stderr: Pipe) -> None:
+    assert log_at_every_level("debug", stderr) == (
         "[telemetry-forwarder] DEBUG message\n"
         "[telemetry-forwarder] INFO message\n"
         "[telemetry-forwarder] WARN message\n"
@@ -52,20 +52,20 @@ def test_line_has_mark_level_and_message(stderr: Pipe) -> None:
 
 
 @pytest.mark.parametrize("level", ["info", "warn", "error", "none"])
-def test_what_nobody_hears_is_not_even_made(level: str, stderr: Pipe) -> None:
-    made = []
-    Diagnostics(level, FakeClock(), file=stderr.writing_end).debug(lambda: made.append(1) or "message")
+def test_debug_message_is_not_built_unless_it_is_logged(level: str, stderr: Pipe) -> None:
+    built: list[int] = []
+    Diagnostics(level, FakeClock(), file=stderr.writing_end).debug(lambda: built.append(1) or "message")
 
-    assert (made, stderr.read()) == ([], "")
+    assert (built, stderr.read()) == ([], "")
 
 
 @pytest.mark.parametrize(("level", "lines"), list(zip(LEVELS, (4, 3, 2, 1, 0), strict=True)))
-def test_nothing_below_the_level_is_said(level: str, lines: int, stderr: Pipe) -> None:
-    assert len(say_everything(level, stderr).splitlines()) == lines
+def test_nothing_below_the_level_is_logged(level: str, lines: int, stderr: Pipe) -> None:
+    assert len(log_at_every_level(level, stderr).splitlines()) == lines
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "line"),
     [
         ("one\ntwo\n\nfour", "one | two |  | four"),
         ("one\r\ntwo\rthree", "one  | two three"),
@@ -73,23 +73,21 @@ def test_nothing_below_the_level_is_said(level: str, lines: int, stderr: Pipe) -
         ("x" * 5_000, "x" * 1_000),
     ],
 )
-def test_message_is_one_line_of_bounded_length(message: str, said: str, stderr: Pipe) -> None:
+def test_message_is_one_line_of_bounded_length(message: str, line: str, stderr: Pipe) -> None:
     Diagnostics("info", FakeClock(), file=stderr.writing_end).info(message)
 
-    assert stderr.read() == f"[telemetry-forwarder] INFO {said}\n"
+    assert stderr.read() == f"[telemetry-forwarder] INFO {line}\n"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(message=st.text(max_size=3_000))
-def test_anything_said_is_one_line_that_is_recognised_and_written_in_one_piece(
-    stderr: Pipe, message: str
-) -> None:
+def test_any_message_is_one_recognised_line_that_fits_a_single_write(stderr: Pipe, message: str) -> None:
     Diagnostics("info", FakeClock(), file=stderr.writing_end).error(message)
 
-    said = stderr.read()
-    # A pipe takes as much as PIPE_BUF without another thread's line in it.
-    assert (said.count("\n"), said[-1], len(said.encode()) <= 4_096) == (1, "\n", True)
-    assert is_own_line(said)
+    line = stderr.read()
+    # A pipe accepts PIPE_BUF bytes without mixing them with another thread's.
+    assert (line.count("\n"), line[-1], len(line.encode()) <= 4_096) == (1, "\n", True)
+    assert is_own_line(line)
 
 
 @pytest.mark.parametrize(
@@ -105,11 +103,11 @@ def test_anything_said_is_one_line_that_is_recognised_and_written_in_one_piece(
         (["[telemetry-forwarder]"], False),
     ],
 )
-def test_own_lines_are_recognised_plain_and_wrapped(record: object, is_own: bool) -> None:
+def test_own_lines_are_recognised_as_text_and_in_json(record: object, is_own: bool) -> None:
     assert is_own_line(record) is is_own
 
 
-def test_warning_with_a_key_is_said_once_a_minute(stderr: Pipe) -> None:
+def test_warning_with_a_key_is_logged_once_a_minute(stderr: Pipe) -> None:
     clock = FakeClock()
     log = Diagnostics("info", clock, file=stderr.writing_end)
 
@@ -124,7 +122,7 @@ def test_warning_with_a_key_is_said_once_a_minute(stderr: Pipe) -> None:
     ]
 
 
-def test_keys_do_not_silence_each_other(stderr: Pipe) -> None:
+def test_keys_are_independent(stderr: Pipe) -> None:
     log = Diagnostics("info", FakeClock(), file=stderr.writing_end)
 
     for key in ("a", "b", "a", "", ""):
@@ -133,7 +131,7 @@ def test_keys_do_not_silence_each_other(stderr: Pipe) -> None:
     assert [line[-1] for line in stderr.read().splitlines()] == ["a", "b", " ", " "]
 
 
-def test_more_keys_than_we_remember_cost_repetition_not_memory(stderr: Pipe) -> None:
+def test_number_of_keys_is_bounded(stderr: Pipe) -> None:
     log = Diagnostics("info", FakeClock(), file=stderr.writing_end)
 
     for number in range(101):
@@ -143,7 +141,7 @@ def test_more_keys_than_we_remember_cost_repetition_not_memory(stderr: Pipe) -> 
     assert len(stderr.read().splitlines()) == 102
 
 
-def test_closed_stderr_costs_the_line_only() -> None:
+def test_closed_stderr_loses_the_line_without_an_error() -> None:
     pipe = Pipe()
     pipe.close()
 

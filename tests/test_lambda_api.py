@@ -39,7 +39,7 @@ def registered(api: LambdaApi) -> LambdaApi:
     return api
 
 
-def test_register_says_who_we_are_and_what_we_want(runtime: FakeLambda, api: LambdaApi) -> None:
+def test_register_sends_the_name_and_the_events(runtime: FakeLambda, api: LambdaApi) -> None:
     api.register(("INVOKE", "SHUTDOWN"))
 
     headers = {
@@ -55,7 +55,7 @@ def test_register_says_who_we_are_and_what_we_want(runtime: FakeLambda, api: Lam
     )
 
 
-def test_name_is_sent_in_the_bytes_that_the_file_has(runtime: FakeLambda) -> None:
+def test_name_is_sent_as_the_bytes_of_the_file_name(runtime: FakeLambda) -> None:
     api = LambdaApi(runtime.runtime_api, "é\udcff")
 
     api.register(("SHUTDOWN",))
@@ -67,21 +67,21 @@ def test_name_is_sent_in_the_bytes_that_the_file_has(runtime: FakeLambda) -> Non
 
 
 @pytest.mark.parametrize("status", [400, 403, 500])
-def test_refusal_to_register_is_an_error_that_quotes_lambda(
+def test_refused_register_raises_with_lambda_s_response(
     runtime: FakeLambda, api: LambdaApi, status: int
 ) -> None:
-    runtime.says(REGISTER, Response(status, b'{"errorType":"Extension.TooManyExtensions"}'))
+    runtime.respond(REGISTER, Response(status, b'{"errorType":"Extension.TooManyExtensions"}'))
 
     with pytest.raises(LambdaRefusedError) as caught:
         api.register(("INVOKE",))
 
-    expected = f'register was answered {status}: {{"errorType":"Extension.TooManyExtensions"}}'
+    expected = f'Lambda answered {status} to register: {{"errorType":"Extension.TooManyExtensions"}}'
     assert (str(caught.value), caught.value.status) == (expected, status)
 
 
 @pytest.mark.parametrize("status", [200, 202, 400, 404, 500])
-def test_subscription_gives_its_status(runtime: FakeLambda, registered: LambdaApi, status: int) -> None:
-    runtime.says(SUBSCRIBE, Response(status))
+def test_subscription_returns_its_status(runtime: FakeLambda, registered: LambdaApi, status: int) -> None:
+    runtime.respond(SUBSCRIBE, Response(status))
 
     assert registered.subscribe(b'{"types":[]}') == status
 
@@ -96,7 +96,7 @@ def test_subscription_gives_its_status(runtime: FakeLambda, registered: LambdaAp
 
 def test_next_waits_for_events_on_one_connection(runtime: FakeLambda, registered: LambdaApi) -> None:
     events = [invoke("1"), invoke("2"), shutdown()]
-    runtime.says(NEXT, *events)
+    runtime.respond(NEXT, *events)
 
     assert [registered.next_event() for _ in events] == [event.body for event in events]
 
@@ -108,34 +108,32 @@ def test_next_waits_for_events_on_one_connection(runtime: FakeLambda, registered
     assert runtime.calls[1:] == [Call(NEXT, headers, b"", 0)] * 3
 
 
-def test_what_is_done_when_next_is_asked_is_done_while_lambda_waits(
-    runtime: FakeLambda, registered: LambdaApi
-) -> None:
-    def say_it() -> None:
+def test_callback_runs_after_the_request_has_been_sent(runtime: FakeLambda, registered: LambdaApi) -> None:
+    def respond_after_request() -> None:
         runtime.wait_for(NEXT)
-        runtime.says(NEXT, invoke("answered after that"))
+        runtime.respond(NEXT, invoke("sent after the request"))
 
-    assert b"answered after that" in registered.next_event(say_it)
+    assert b"sent after the request" in registered.next_event(respond_after_request)
 
 
 @pytest.mark.parametrize("status", [403, 500])
-def test_refusal_of_next_is_an_error(runtime: FakeLambda, registered: LambdaApi, status: int) -> None:
-    runtime.says(NEXT, Response(status, b"no"))
+def test_refused_next_raises(runtime: FakeLambda, registered: LambdaApi, status: int) -> None:
+    runtime.respond(NEXT, Response(status, b"no"))
 
-    with pytest.raises(LambdaRefusedError, match=f"^next was answered {status}: no$"):
+    with pytest.raises(LambdaRefusedError, match=f"^Lambda answered {status} to next: no$"):
         registered.next_event()
 
 
-def test_answer_in_chunks_is_joined(runtime: FakeLambda, registered: LambdaApi) -> None:
+def test_chunked_response_is_joined(runtime: FakeLambda, registered: LambdaApi) -> None:
     chunked = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n'
-    runtime.says(NEXT, Response(raw=chunked), invoke())
+    runtime.respond(NEXT, Response(raw=chunked), invoke())
 
     assert registered.next_event() == b'{"a":1}'
     assert registered.next_event() == invoke().body
 
 
-def test_what_only_announces_an_answer_is_no_answer(runtime: FakeLambda, registered: LambdaApi) -> None:
-    runtime.says(NEXT, Response(raw=b"HTTP/1.1 102 Processing\r\n\r\n" + invoke().wire))
+def test_informational_response_is_skipped(runtime: FakeLambda, registered: LambdaApi) -> None:
+    runtime.respond(NEXT, Response(raw=b"HTTP/1.1 102 Processing\r\n\r\n" + invoke().wire))
 
     assert registered.next_event() == invoke().body
 
@@ -143,18 +141,18 @@ def test_what_only_announces_an_answer_is_no_answer(runtime: FakeLambda, registe
 @pytest.mark.parametrize(
     "last",
     [
-        pytest.param(Response(closes=True), id="in-silence"),
+        pytest.param(Response(closes=True), id="silent"),
         pytest.param(Response(headers={"Connection": "close"}, closes=True), id="announced"),
         pytest.param(
             Response(raw=b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", closes=True), id="http-1.0"
         ),
     ],
 )
-def test_connection_that_lambda_has_closed_is_opened_anew(
+def test_connection_that_lambda_has_closed_is_reopened(
     runtime: FakeLambda, registered: LambdaApi, last: Response
 ) -> None:
-    runtime.says(SUBSCRIBE, last)
-    runtime.says(NEXT, invoke())
+    runtime.respond(SUBSCRIBE, last)
+    runtime.respond(NEXT, invoke())
     registered.subscribe(b"{}")
 
     assert registered.next_event() == invoke().body
@@ -166,10 +164,10 @@ def test_connection_that_lambda_has_closed_is_opened_anew(
     ]
 
 
-def test_call_is_repeated_once_only(runtime: FakeLambda, registered: LambdaApi) -> None:
-    runtime.says(NEXT, *[Response(raw=b"", closes=True)] * 2, invoke())
+def test_call_is_repeated_only_once(runtime: FakeLambda, registered: LambdaApi) -> None:
+    runtime.respond(NEXT, *[Response(raw=b"", closes=True)] * 2, invoke())
 
-    with pytest.raises(LambdaUnreachableError, match="closed without an answer"):
+    with pytest.raises(LambdaUnreachableError, match="closed without a response"):
         registered.next_event()
 
     assert registered.next_event() == invoke().body
@@ -186,14 +184,14 @@ def test_call_is_repeated_once_only(runtime: FakeLambda, registered: LambdaApi) 
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", id="cut"),
     ],
 )
-def test_what_is_no_answer_is_as_none(runtime: FakeLambda, registered: LambdaApi, wire: bytes) -> None:
-    runtime.says(NEXT, *[Response(raw=wire, closes=True)] * 2, invoke())
+def test_invalid_response_raises(runtime: FakeLambda, registered: LambdaApi, wire: bytes) -> None:
+    runtime.respond(NEXT, *[Response(raw=wire, closes=True)] * 2, invoke())
 
     with pytest.raises(LambdaUnreachableError, match=f"next at {runtime.runtime_api}"):
         registered.next_event()
 
 
-def test_nobody_there_is_an_error_and_the_next_call_tries_again() -> None:
+def test_unreachable_api_raises_and_the_next_call_tries_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = "{}:{}".format(*server.getsockname())
     api = LambdaApi(address, NAME)
@@ -207,7 +205,7 @@ def test_nobody_there_is_an_error_and_the_next_call_tries_again() -> None:
 @pytest.mark.parametrize(
     "address", ["", "nonsense", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:99999", ":::"]
 )
-def test_address_that_is_none_is_nobody_there(address: str) -> None:
+def test_invalid_address_raises(address: str) -> None:
     api = LambdaApi(address, NAME)
 
     with pytest.raises(LambdaUnreachableError):

@@ -25,13 +25,12 @@ from tests.support.fake_lambda import (
 )
 from tests.support.paths import PROJECT
 
-ROOT = PROJECT
 STOPPED = "ERROR forwarding stopped: {}; invocations go on without it"
 UNREACHABLE = Response(raw=b"", closes=True)
 
 
-class ImpatientClock(FakeClock):
-    """A clock whose time passes only while somebody sleeps."""
+class SleepingClock(FakeClock):
+    """A clock that advances only while a thread sleeps."""
 
     def sleep(self, seconds: float) -> None:
         self.advance(seconds)
@@ -49,26 +48,26 @@ def environ(tmp_path: Path) -> dict[str, str]:
         PREFIX + "ENDPOINT": "http://127.0.0.1:1",
         PREFIX + "SPOOL_DIR": str(tmp_path),
         PREFIX + "LOG_LEVEL": "warn",
-        # Nobody tells us of an end here, so nobody may wait for one.
+        # No end of an invocation is reported here, so none may be waited for.
         PREFIX + "FLUSH": "shutdown",
     }
 
 
-Live = Callable[..., int]
+Run = Callable[..., int]
 
 
 @pytest.fixture
-def live(runtime: FakeLambda, environ: dict[str, str]) -> Live:
-    """Lives a life under *runtime*, gives its exit code."""
+def run(runtime: FakeLambda, environ: dict[str, str]) -> Run:
+    """Return a function that runs the extension under *runtime* and returns its exit code."""
 
-    def live(variables: Mapping[str, str] | None = None, clock: Clock | None = None) -> int:
+    def run(variables: Mapping[str, str] | None = None, clock: Clock | None = None) -> int:
         api = LambdaApi(runtime.runtime_api, "telemetry-forwarder")
-        given = variables if isinstance(variables, broken.Environ) else environ | dict(variables or {})
-        code = Lifecycle(api, given, clock or Clock()).run()
+        merged = variables if isinstance(variables, broken.Environ) else environ | dict(variables or {})
+        code = Lifecycle(api, merged, clock or Clock()).run()
         api.close()
         return code
 
-    return live
+    return run
 
 
 Lines = Callable[[], list[str]]
@@ -76,22 +75,22 @@ Lines = Callable[[], list[str]]
 
 @pytest.fixture
 def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
-    """What was said so far, without the mark that every line has."""
+    """Return a function that returns the log lines so far, without the mark."""
 
     def lines() -> list[str]:
-        said = capfd.readouterr().err.splitlines()
-        assert [line for line in said if not line.startswith(MARK)] == []
-        return [line.removeprefix(f"{MARK} ") for line in said]
+        written = capfd.readouterr().err.splitlines()
+        assert [line for line in written if not line.startswith(MARK)] == []
+        return [line.removeprefix(f"{MARK} ") for line in written]
 
     return lines
 
 
-def test_life_is_register_subscribe_and_next_until_shutdown(
-    runtime: FakeLambda, live: Live, lines: Lines
+def test_process_registers_subscribes_and_calls_next_until_shutdown(
+    runtime: FakeLambda, run: Run, lines: Lines
 ) -> None:
-    runtime.says(NEXT, invoke("1"), invoke("2"), shutdown())
+    runtime.respond(NEXT, invoke("1"), invoke("2"), shutdown())
 
-    assert live() == 0
+    assert run() == 0
 
     assert runtime.endpoints == [REGISTER, SUBSCRIBE, NEXT, NEXT, NEXT]
     assert runtime.calls[0].body == b'{"events":["INVOKE","SHUTDOWN"]}'
@@ -99,10 +98,10 @@ def test_life_is_register_subscribe_and_next_until_shutdown(
     assert lines() == []
 
 
-def test_managed_instance_has_no_invoke(runtime: FakeLambda, live: Live) -> None:
-    runtime.says(NEXT, shutdown())
+def test_managed_instance_registers_for_shutdown_only(runtime: FakeLambda, run: Run) -> None:
+    runtime.respond(NEXT, shutdown())
 
-    assert live({"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"}) == 0
+    assert run({"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"}) == 0
 
     assert runtime.calls[0].body == b'{"events":["SHUTDOWN"]}'
 
@@ -112,7 +111,7 @@ def schemas(runtime: FakeLambda) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "tried", "said"),
+    ("statuses", "tried", "logged"),
     [
         ([200], ["2025-01-29"], []),
         ([400, 200], ["2025-01-29", "2022-12-13"], []),
@@ -130,110 +129,120 @@ def schemas(runtime: FakeLambda) -> list[str]:
         (
             [400, 400],
             ["2025-01-29", "2022-12-13"],
-            ["ERROR the subscription was answered 400; nothing will be forwarded"],
+            ["ERROR the Telemetry API answered 400 to the subscription; nothing will be forwarded"],
         ),
-        ([403], ["2025-01-29"], ["ERROR the subscription was answered 403; nothing will be forwarded"]),
-        ([500], ["2025-01-29"], ["ERROR the subscription was answered 500; nothing will be forwarded"]),
+        (
+            [403],
+            ["2025-01-29"],
+            ["ERROR the Telemetry API answered 403 to the subscription; nothing will be forwarded"],
+        ),
+        (
+            [500],
+            ["2025-01-29"],
+            ["ERROR the Telemetry API answered 500 to the subscription; nothing will be forwarded"],
+        ),
     ],
 )
-def test_subscription_tries_the_older_schema_and_survives_any_answer(
-    runtime: FakeLambda, live: Live, lines: Lines, statuses: list[int], tried: list[str], said: list[str]
+def test_subscription_tries_the_older_schema_and_tolerates_any_status(
+    runtime: FakeLambda, run: Run, lines: Lines, statuses: list[int], tried: list[str], logged: list[str]
 ) -> None:
-    runtime.says(SUBSCRIBE, *map(Response, statuses))
-    runtime.says(NEXT, invoke(), shutdown())
+    runtime.respond(SUBSCRIBE, *map(Response, statuses))
+    runtime.respond(NEXT, invoke(), shutdown())
 
-    code = live({PREFIX + "LOG_LEVEL": "info"})
+    code = run({PREFIX + "LOG_LEVEL": "info"})
 
-    about_it = [line for line in lines() if "records received" not in line]
-    assert (code, schemas(runtime), about_it) == (0, tried, said)
+    subscription_lines = [line for line in lines() if "records received" not in line]
+    assert (code, schemas(runtime), subscription_lines) == (0, tried, logged)
     assert runtime.endpoints[-2:] == [NEXT, NEXT]
 
 
-def test_subscription_that_breaks_costs_the_telemetry_not_the_function(
-    runtime: FakeLambda, live: Live, lines: Lines
+def test_failed_subscription_stops_forwarding_but_not_the_invocations(
+    runtime: FakeLambda, run: Run, lines: Lines
 ) -> None:
-    runtime.says(SUBSCRIBE, UNREACHABLE, UNREACHABLE)
-    runtime.says(NEXT, invoke(), shutdown())
+    runtime.respond(SUBSCRIBE, UNREACHABLE, UNREACHABLE)
+    runtime.respond(NEXT, invoke(), shutdown())
 
-    assert live() == 0
+    assert run() == 0
 
-    reason = f"LambdaUnreachableError: PUT /2022-07-01/telemetry at {runtime.runtime_api}: closed without an answer"
+    reason = f"LambdaUnreachableError: PUT /2022-07-01/telemetry at {runtime.runtime_api}: closed without a response"
     assert lines() == [STOPPED.format(reason)]
     assert runtime.endpoints[-2:] == [NEXT, NEXT]
 
 
-def test_event_of_an_unknown_kind_is_ignored(runtime: FakeLambda, live: Live, lines: Lines) -> None:
-    runtime.says(NEXT, Response(body=b'{"eventType":"TOMORROW"}'), invoke(), shutdown())
+def test_event_of_an_unknown_type_is_ignored(runtime: FakeLambda, run: Run, lines: Lines) -> None:
+    runtime.respond(NEXT, Response(body=b'{"eventType":"TOMORROW"}'), invoke(), shutdown())
 
-    assert live() == 0
+    assert run() == 0
 
     assert runtime.endpoints.count(NEXT) == 3
     assert lines() == []
 
 
-def test_event_that_is_none_ends_the_forwarding_not_the_life(
-    runtime: FakeLambda, live: Live, lines: Lines
+def test_invalid_event_stops_forwarding_but_not_the_process(
+    runtime: FakeLambda, run: Run, lines: Lines
 ) -> None:
-    runtime.says(NEXT, Response(body=b"nonsense"), invoke(), Response(body=b"more"), shutdown())
+    runtime.respond(NEXT, Response(body=b"nonsense"), invoke(), Response(body=b"more"), shutdown())
 
-    assert live() == 0
+    assert run() == 0
 
     (line,) = lines()
     assert line.startswith("ERROR forwarding stopped: JSONDecodeError")
     assert runtime.endpoints.count(NEXT) == 4
 
 
-def test_shutdown_is_understood_however_it_is_written(runtime: FakeLambda, live: Live) -> None:
-    runtime.says(NEXT, Response(body=b'{\n  "eventType" : "SHUTDOWN"\n}'))
+def test_shutdown_is_recognised_with_any_whitespace(runtime: FakeLambda, run: Run) -> None:
+    runtime.respond(NEXT, Response(body=b'{\n  "eventType" : "SHUTDOWN"\n}'))
 
-    assert live() == 0
+    assert run() == 0
 
 
 @pytest.mark.parametrize("status", [400, 403, 500])
-def test_refusal_to_register_is_one_line_and_exit_code_1(
-    runtime: FakeLambda, live: Live, lines: Lines, status: int
+def test_refused_register_is_one_line_and_exit_code_1(
+    runtime: FakeLambda, run: Run, lines: Lines, status: int
 ) -> None:
-    runtime.says(REGISTER, Response(status, b"no"))
+    runtime.respond(REGISTER, Response(status, b"no"))
 
-    assert live() == 1
+    assert run() == 1
 
-    assert lines() == [f"ERROR register was answered {status}: no"]
+    assert lines() == [f"ERROR Lambda answered {status} to register: no"]
     assert runtime.endpoints == [REGISTER]
 
 
 @pytest.mark.parametrize("status", [403, 500])
 @pytest.mark.parametrize("events", [[], [invoke()]], ids=["first", "later"])
-def test_refusal_of_next_is_one_line_and_exit_code_1(
-    runtime: FakeLambda, live: Live, lines: Lines, events: list[Response], status: int
+def test_refused_next_is_one_line_and_exit_code_1(
+    runtime: FakeLambda, run: Run, lines: Lines, events: list[Response], status: int
 ) -> None:
-    runtime.says(NEXT, *events, Response(status, b"no"))
+    runtime.respond(NEXT, *events, Response(status, b"no"))
 
-    assert live() == 1
+    assert run() == 1
 
-    assert lines() == [f"ERROR next was answered {status}: no"]
+    assert lines() == [f"ERROR Lambda answered {status} to next: no"]
     assert runtime.endpoints.count(NEXT) == len(events) + 1
 
 
-def test_runtime_api_that_is_away_for_a_while_is_outlived(
-    runtime: FakeLambda, live: Live, lines: Lines
+def test_runtime_api_that_is_unreachable_for_a_while_is_retried(
+    runtime: FakeLambda, run: Run, lines: Lines
 ) -> None:
-    runtime.says(SUBSCRIBE, Response(202))
-    runtime.says(NEXT, invoke(), *[UNREACHABLE] * 10, invoke(), shutdown())
+    runtime.respond(SUBSCRIBE, Response(202))
+    runtime.respond(NEXT, invoke(), *[UNREACHABLE] * 10, invoke(), shutdown())
 
-    assert live(clock=ImpatientClock()) == 0
+    assert run(clock=SleepingClock()) == 0
 
     address = runtime.runtime_api
     assert lines() == [
-        f"WARN GET /2020-01-01/extension/event/next at {address}: closed without an answer",
+        f"WARN GET /2020-01-01/extension/event/next at {address}: closed without a response",
     ]
 
 
-def test_runtime_api_that_stays_away_is_given_up(runtime: FakeLambda, live: Live, lines: Lines) -> None:
-    clock = ImpatientClock()
+def test_process_exits_if_the_runtime_api_stays_unreachable(
+    runtime: FakeLambda, run: Run, lines: Lines
+) -> None:
+    clock = SleepingClock()
     began_s = clock.monotonic_s()
-    runtime.says(NEXT, *[UNREACHABLE] * 100)
+    runtime.respond(NEXT, *[UNREACHABLE] * 100)
 
-    assert live(clock=clock) == 1
+    assert run(clock=clock) == 1
 
     assert 60.0 <= clock.monotonic_s() - began_s < 65.0
     assert lines()[-1].startswith("ERROR GET /2020-01-01/extension/event/next at ")
@@ -247,56 +256,56 @@ def test_runtime_api_that_stays_away_is_given_up(runtime: FakeLambda, live: Live
     ],
 )
 @pytest.mark.parametrize("warm_up", ["init", "background"])
-def test_whatever_breaks_is_one_line_and_invocations_go_on(
-    runtime: FakeLambda, live: Live, lines: Lines, environ: dict[str, str], breaks_at: str, warm_up: str
+def test_any_failure_is_one_line_and_invocations_go_on(
+    runtime: FakeLambda, run: Run, lines: Lines, environ: dict[str, str], breaks_at: str, warm_up: str
 ) -> None:
-    runtime.says(NEXT, *[invoke(str(number)) for number in range(5)], shutdown())
+    runtime.respond(NEXT, *[invoke(str(number)) for number in range(5)], shutdown())
 
-    code = live(broken.Environ(breaks_at, **environ, **{PREFIX + "WARM_UP": warm_up}))
+    code = run(broken.Environ(breaks_at, **environ, **{PREFIX + "WARM_UP": warm_up}))
 
     assert (code, runtime.endpoints.count(NEXT)) == (0, 6)
     assert lines() == [STOPPED.format("RuntimeError: broken on purpose")]
 
 
-def test_nonsense_in_every_setting_is_one_line_each_and_invocations_go_on(
-    runtime: FakeLambda, live: Live, lines: Lines
+def test_invalid_value_in_every_setting_is_one_line_each_and_invocations_go_on(
+    runtime: FakeLambda, run: Run, lines: Lines
 ) -> None:
     settings = """TYPES SIGNALS BUFFER_MAX_ITEMS BUFFER_MAX_BYTES BUFFER_TIMEOUT_MS LISTENER PORT FLUSH
         FLUSH_BUDGET_MS WARM_UP PLATFORM_LOGS RAW_LINES TRACE_PARENT SAMPLING INBOX_BYTES OUTBOX_BYTES
         BATCH_BYTES BATCH_ITEMS SPOOL_BYTES LOG_LEVEL"""
     names = [PREFIX + name for name in settings.split()]
-    # No telemetry: with the default flush, an invocation would be held until its end is told.
-    runtime.says(SUBSCRIBE, Response(202))
-    runtime.says(NEXT, invoke("1"), invoke("2"), shutdown())
+    # No telemetry: with the default flush, an invocation would be held until its end is reported.
+    runtime.respond(SUBSCRIBE, Response(202))
+    runtime.respond(NEXT, invoke("1"), invoke("2"), shutdown())
 
-    assert live(dict.fromkeys(names, "nonsense %zz =")) == 0
+    assert run(dict.fromkeys(names, "nonsense %zz =")) == 0
 
     warnings = [line for line in lines() if line.startswith(f"WARN {PREFIX}")]
     assert sorted(line.split()[1].rstrip(":") for line in warnings) == sorted(names)
     assert runtime.endpoints[-3:] == [NEXT, NEXT, NEXT]
 
 
-def test_forwarder_that_fails_with_an_invocation_in_its_hands_holds_nobody(
-    runtime: FakeLambda, live: Live, lines: Lines
+def test_forwarder_that_fails_during_an_invocation_does_not_hold_it(
+    runtime: FakeLambda, run: Run, lines: Lines
 ) -> None:
     clock = broken.WorkersClock()
     clock.is_broken = True
-    runtime.says(NEXT, invoke("1"), invoke("2"), shutdown())
+    runtime.respond(NEXT, invoke("1"), invoke("2"), shutdown())
 
-    assert live({PREFIX + "FLUSH": "end"}, clock) == 0
+    assert run({PREFIX + "FLUSH": "end"}, clock) == 0
 
     assert lines() == [STOPPED.format("RuntimeError: broken on purpose")]
 
 
-def test_heavy_half_that_cannot_be_imported_is_one_line_and_invocations_go_on(
+def test_failed_import_of_the_worker_is_one_line_and_invocations_go_on(
     runtime: FakeLambda, environ: dict[str, str]
 ) -> None:
-    runtime.says(NEXT, invoke("1"), invoke("2"), shutdown())
-    # As the bootstrap starts it, but with nothing installed beside the package.
+    runtime.respond(NEXT, invoke("1"), invoke("2"), shutdown())
+    # Started as the shell script does, but without the libraries that the package needs.
     start = "import sys; sys.path.insert(0, sys.argv[1])\nfrom telemetry_forwarder.__main__ import main; main('name')"
 
-    life = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", start, str(ROOT)],
+    process = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", start, str(PROJECT)],
         env=environ | {"AWS_LAMBDA_RUNTIME_API": runtime.runtime_api},
         capture_output=True,
         text=True,
@@ -304,7 +313,7 @@ def test_heavy_half_that_cannot_be_imported_is_one_line_and_invocations_go_on(
     )
 
     reason = "ModuleNotFoundError: No module named 'orjson'"
-    assert (life.returncode, life.stdout) == (0, "")
-    assert life.stderr.splitlines() == [f"{MARK} {STOPPED.format(reason)}"]
+    assert (process.returncode, process.stdout) == (0, "")
+    assert process.stderr.splitlines() == [f"{MARK} {STOPPED.format(reason)}"]
     assert runtime.endpoints == [REGISTER, SUBSCRIBE, NEXT, NEXT, NEXT]
     assert runtime.calls[0].headers["lambda-extension-name"] == "name"

@@ -12,8 +12,8 @@ from telemetry_forwarder.session import Session, open_port
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.startup.warm_up import WarmUp
 from telemetry_forwarder.worker.thread import Worker
-from tests.support.fake_clock import FakeClock
 from tests.support.captured_log import CapturedLog
+from tests.support.fake_clock import FakeClock
 
 NOW_MS = 1_790_000_000_000
 FAR_MS = 4_000_000_000_000

@@ -1,6 +1,7 @@
-"""Makes the bundle of a tree: what its warm-up imports, in one file. `telemetry_forwarder/startup/bundle.py` reads it.
+"""Writes the bundle of a tree: everything that its warm-up imports, in one file.
 
-What belongs into it is recorded by warming up once, in the interpreter that will read it.
+The content is recorded by running the warm-up once, in the interpreter that will read the bundle.
+`telemetry_forwarder/startup/bundle.py` reads it.
 """
 
 import importlib.util
@@ -17,14 +18,12 @@ _FILE_NAME = "warm-up.bundle"
 _SIGNATURE = "telemetry-forwarder bundle 1 {:08x}\n"
 _SIZE_BYTES = 8
 _PYC_HEADER_BYTES = 16
-# Older than references between objects: those depend on who else holds an object, and every build is to be the same.
+# A version without references between objects: these depend on reference counts, and builds must be reproducible.
 _MARSHAL = 2
 
-# Imported by others for what we never ask of them: loaded when somebody touches them.
-# `telemetry_forwarder/startup/lazy_modules.py` does it. To the 276 million instructions of a warm-up python_message
-# would add 24,
-# ssl 22, inspect 18, subprocess 10, traceback 9, calendar and ipaddress 4 each, the others 2.
-DEFERRED = frozenset(
+# Libraries import these without using them in our process: `telemetry_forwarder/startup/lazy_modules.py` loads them on
+# first use.
+LAZY_MODULES = frozenset(
     {
         "calendar",
         "concurrent.futures",
@@ -38,8 +37,8 @@ DEFERRED = frozenset(
     }
 )
 
-# Runs inside the interpreter. What it writes: the version, the names of all modules, and as bytes the tables of
-# generated code, of compiled patterns and of signatures.
+# Runs inside the interpreter. Writes the version, the names of all modules, and as bytes the tables of generated code,
+# compiled patterns and signatures.
 PROGRAM = f"""
 import marshal
 import sys
@@ -47,70 +46,70 @@ from re import _compiler
 
 
 class Patterns:
-    # In the place of `_sre` inside `re._compiler`: sees what is handed to the C code at the end.
+    # Replaces `_sre` in `re._compiler`: records the arguments of the C code that ends each compilation.
 
     def __init__(self):
         self.compiled = {{}}
-        self.asked = None
+        self.key = None
         self.sre, _compiler._sre = _compiler._sre, self
-        self.compile_text, _compiler.compile = _compiler.compile, self.ask
+        self.compile_pattern, _compiler.compile = _compiler.compile, self.record_key
 
     def __getattr__(self, name):
         return getattr(self.sre, name)
 
-    def ask(self, pattern, flags=0):
-        self.asked = (pattern, int(flags)) if isinstance(pattern, (str, bytes)) else None
-        return self.compile_text(pattern, flags)
+    def record_key(self, pattern, flags=0):
+        self.key = (pattern, int(flags)) if isinstance(pattern, (str, bytes)) else None
+        return self.compile_pattern(pattern, flags)
 
     def compile(self, pattern, flags, code, groups, numbers, names):
-        if self.asked:
-            plain = [int(word) for word in code]
-            self.compiled[self.asked] = (int(flags), plain, groups, dict(numbers), tuple(names))
+        if self.key:
+            words = [int(word) for word in code]
+            self.compiled[self.key] = (int(flags), words, groups, dict(numbers), tuple(names))
         return self.sre.compile(pattern, flags, code, groups, numbers, names)
 
 
-def recorded(run, mode, texts):
-    def execute(text, *namespaces):
+def recording(run, mode, texts):
+    def record_and_run(text, *namespaces):
         if isinstance(text, str):
             texts[text] = compile(text, "<string>", mode, dont_inherit=True)
         return run(text, *namespaces)
-    return execute
+    return record_and_run
 
 
-class Lazily:
-    # Leaves out what nobody touches, and all that only it would import.
+class LazyFinder:
+    # Makes the same modules lazy, so that nothing is recorded that only they import.
 
     def find_spec(name, path=None, target=None):
-        if name not in {sorted(DEFERRED)}:
+        if name not in {sorted(LAZY_MODULES)}:
             return None
-        others = [finder for finder in sys.meta_path if finder is not Lazily]
+        others = [finder for finder in sys.meta_path if finder is not LazyFinder]
         spec = next(filter(None, (finder.find_spec(name, path) for finder in others)), None)
         if spec is not None:
-            from telemetry_forwarder.startup.lazy_modules import defer
-            defer(spec)
+            from telemetry_forwarder.startup.lazy_modules import make_lazy
+            make_lazy(spec)
         return spec
 
 
-def recorded_signatures(known):
+def record_signatures(known):
     import inspect
     signature = inspect.signature
-    def ask(of, **options):
+    def record_and_return(of, **options):
         found = signature(of, **options)
         if not options:
             known[of.__module__, of.__qualname__] = (str(found), tuple(found.parameters))
         return found
-    inspect.signature = ask
+    inspect.signature = record_and_return
 
 
 def record(output):
-    sys.meta_path.insert(0, Lazily)
+    sys.meta_path.insert(0, LazyFinder)
     patterns, texts, signatures = Patterns(), {{}}, {{}}
     import collections
     import dataclasses
-    dataclasses.exec, collections.eval = recorded(exec, "exec", texts), recorded(eval, "eval", texts)
-    recorded_signatures(signatures)
-    from telemetry_forwarder.startup.warm_up import ASSEMBLY, THREADS, THROUGH_PROXIES
-    for name in THREADS + ASSEMBLY + THROUGH_PROXIES:
+    dataclasses.exec, collections.eval = recording(exec, "exec", texts), recording(eval, "eval", texts)
+    record_signatures(signatures)
+    from telemetry_forwarder.startup.warm_up import PROXY_MODULES, THREAD_MODULES, WORKER_MODULES
+    for name in THREAD_MODULES + WORKER_MODULES + PROXY_MODULES:
         __import__(name)
     tables = [dict(sorted(table.items(), key=repr)) for table in (texts, patterns.compiled, signatures)]
     with open(output, "wb") as file:
@@ -122,11 +121,11 @@ Record = tuple[int, list[str], bytes]
 
 
 class BundleError(Exception):
-    """The tree does not warm up."""
+    """The warm-up of the tree failed."""
 
 
 def record(lib: Path, interpreter: FrozenPython) -> Record:
-    """What the warm-up of the tree with *lib* uses, by the frozen interpreter that it is for."""
+    """Return what the warm-up of *lib* uses, recorded with the frozen interpreter that ships."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         shutil.copytree(lib, root / "lib")
@@ -136,28 +135,28 @@ def record(lib: Path, interpreter: FrozenPython) -> Record:
 
 
 def record_with(python: Path, lib: Path) -> Record:
-    """The same by an ordinary interpreter."""
+    """Return the same, recorded with an ordinary interpreter."""
     start = f"import sys; sys.path.insert(0, {str(lib)!r})\n{PROGRAM}{_START}run('')"
     return _record([str(python), "-I", "-S", "-B", "-c", start])
 
 
-def write(lib: Path, found: Record) -> list[Path]:
-    """Write the bundle of the tree with *lib*: of the recorded modules, those whose byte code lies in it.
+def write(lib: Path, recorded: Record) -> list[Path]:
+    """Write the bundle of *lib*, with those recorded modules whose byte code it contains.
 
-    Returns the files that hold the same byte code.
+    Return the files whose byte code is now in the bundle.
     """
-    version, names, tables = found
+    version, names, tables = recorded
     modules: dict[str, tuple[str, bool, int, int]] = {}
     code, files = bytearray(), []
     for name in names:
-        if (place := _place(lib.joinpath(*name.split(".")))) is not None:
-            origin, is_package, byte_code = place
+        if (found := _find(lib.joinpath(*name.split(".")))) is not None:
+            origin, is_package, byte_code = found
             content = byte_code.read_bytes()[_PYC_HEADER_BYTES:]
             modules[name] = (origin.relative_to(lib).as_posix(), is_package, len(code), len(content))
             code += content
             files.append(byte_code)
-    # As a tuple that is sorted: a set has another order in each process.
-    index = marshal.dumps((modules, tuple(sorted(DEFERRED))), _MARSHAL)
+    # A sorted tuple: the order of a set differs between processes.
+    index = marshal.dumps((modules, tuple(sorted(LAZY_MODULES))), _MARSHAL)
     sizes = (len(index).to_bytes(_SIZE_BYTES, "little"), len(tables).to_bytes(_SIZE_BYTES, "little"))
     (lib / _FILE_NAME).write_bytes(
         b"".join((_SIGNATURE.format(version).encode(), *sizes, index, tables, code))
@@ -165,8 +164,8 @@ def write(lib: Path, found: Record) -> list[Path]:
     return files
 
 
-def _place(path: Path) -> tuple[Path, bool, Path] | None:
-    """File of the module at *path*, whether it is a package, and where its byte code is."""
+def _find(path: Path) -> tuple[Path, bool, Path] | None:
+    """Return the file of the module at *path*, whether it is a package, and the file of its byte code."""
     for stem, is_package in ((path / "__init__", True), (path, False)):
         alone, source = stem.with_name(f"{stem.name}.pyc"), stem.with_name(f"{stem.name}.py")
         if alone.exists():
@@ -181,6 +180,6 @@ def _record(command: list[str]) -> Record:
         done = subprocess.run([*command, output.name], capture_output=True, text=True, check=False, env={})
         if done.returncode:
             raise BundleError(done.stderr.strip())
-        found: Any = marshal.loads(output.read())
-    version, names, tables = found
+        recorded: Any = marshal.loads(output.read())
+    version, names, tables = recorded
     return version, names, tables

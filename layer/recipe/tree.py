@@ -112,10 +112,10 @@ class TreeBuilder:
             raise TreeError(f"compiled by {compiled_by}, made for {interpreter.version} and {stdlib.version}")
         self._write_bundle(self._recorded())
 
-    def _write_bundle(self, found: bundling.Record) -> None:
+    def _write_bundle(self, recorded: bundling.Record) -> None:
         """Write it and remove what it holds, but for our own: these begin before it is opened."""
         own = self._lib / "telemetry_forwarder"
-        for file in bundling.write(self._lib, found):
+        for file in bundling.write(self._lib, recorded):
             # A folder may be a package by being there, and zips have no empty folders.
             if not file.is_relative_to(own) and len(list(file.parent.iterdir())) > 1:
                 file.unlink()
@@ -149,8 +149,8 @@ class TreeBuilder:
                 version = compiling.compile_tree(folder, self._frozen(self._order.native))
         if self._order.arch == self._order.native:
             # For the other one there is no interpreter of this release here; without a bundle the start takes longer.
-            found = bundling.record_with(self._root / "python" / "bin" / "python3", self._lib)
-            self._write_bundle(found)
+            recorded = bundling.record_with(self._root / "python" / "bin" / "python3", self._lib)
+            self._write_bundle(recorded)
         self._facts |= {"python": version, "stdlib": version}
         self._components.append(_cpython(version))
 

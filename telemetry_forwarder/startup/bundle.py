@@ -1,11 +1,17 @@
-"""One file with what the warm-up would else find, read and compile piece by piece: modules, generated code, patterns.
+"""Reads one archive of the byte code, generated code and compiled patterns that the warm-up needs.
 
-The imports of the worker, in millions of instructions (callgrind, CPython 3.11): 730 without it, 679 with the modules
-from one file, 565 with the code that `dataclasses` and `namedtuple` generate as well, 483 with the patterns of `re`,
-425 where what nobody touches waits (`deferred`) and nobody needs `inspect` (`inspected`). Each with httpx, which is for
-proxies alone by now: without it 276.
-`layer/recipe/bundling.py` makes the file of what the interpreter itself comes to. What is not in it is found and
-compiled as always; `tests/startup/test_bundle.py` notices when it no longer pays.
+It patches Python itself. From `install` to the end of the process:
+
+- `sys.meta_path`: the bundle is the first finder.
+
+From `install` to `restore`, which is called at the end of the warm-up:
+
+- `re._compiler.compile` returns patterns that were compiled at build time.
+- `dataclasses.exec` runs code that was compiled at build time; so does `collections.eval` for `namedtuple`.
+- `signature`, `get_annotations`, `iscoroutinefunction` and `unwrap` of `inspect` are stand-ins (`inspect_stub`).
+
+Anything that the archive does not contain is found and compiled as usual, and without an archive everything is.
+`layer/recipe/bundling.py` writes it.
 """
 
 import marshal
@@ -23,34 +29,34 @@ if TYPE_CHECKING:
     from typing import Any
 
 FILE_NAME = "warm-up.bundle"
-# Neither byte code nor compiled patterns outlive a release of Python.
+# Byte code and compiled patterns are only valid for the release of Python that wrote them.
 SIGNATURE = b"telemetry-forwarder bundle 1 %08x\n" % sys.hexversion
 _SIZE_BYTES = 8
-# The folder that has our package in it.
+# The folder that contains our package.
 _OUR_LIB = __file__.rsplit("/", 3)[0]
-_FRONT_BYTES = len(SIGNATURE) + 2 * _SIZE_BYTES
+_HEADER_BYTES = len(SIGNATURE) + 2 * _SIZE_BYTES
 
 
-class ForeignBundleError(ForwarderError):
-    """The file was made for another Python: it is of no use, and does no harm."""
+class IncompatibleBundleError(ForwarderError):
+    """The archive was written for another Python. Imports work without it."""
 
 
 class Bundle:
-    """An open file and its index."""
+    """An open archive and its index."""
 
     def __init__(self, lib: str = _OUR_LIB) -> None:
-        """Open that of the folder *lib*, where its modules would lie.
+        """Open the archive of the folder *lib*, in which its modules would be files.
 
-        Raises `OSError` where there is none, `ForeignBundleError`, and `ValueError` or `EOFError` where it is damaged.
+        Raises `OSError` if there is none, `IncompatibleBundleError`, or `ValueError` or `EOFError` if it is damaged.
         """
         self._lib = lib
-        self._begin = 0
+        self._code_offset = 0
         self._modules: dict[str, tuple[str, bool, int, int]] = {}
-        self._deferred: tuple[str, ...] = ()
+        self._lazy: tuple[str, ...] = ()
         self._code: dict[str, CodeType] = {}
         self._patterns: dict[tuple[str | bytes, int], tuple[Any, ...]] = {}
         self._signatures: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
-        self._work_out: Callable[..., Any] | None = None
+        self._compile_pattern: Callable[..., Any] | None = None
         self._file = posix.open(f"{lib}/{FILE_NAME}", posix.O_RDONLY | posix.O_CLOEXEC)
         try:
             self._read_index()
@@ -59,87 +65,87 @@ class Bundle:
             raise
 
     def install(self) -> None:
-        """Let this process look here first, from now on for modules, and until `take_back` for what is compiled."""
+        """Apply the patches listed above."""
         sys.meta_path.insert(0, self)
-        # In this order each imports with what was lent before.
-        self._lend_code("collections", "eval", eval)
-        self._lend_patterns()
-        self._lend_code("dataclasses", "exec", exec)
-        from telemetry_forwarder.startup.inspect_stub import lend_answers
+        # The order matters: each of these imports already uses the patches before it.
+        self._patch_code("collections", "eval", eval)
+        self._patch_patterns()
+        self._patch_code("dataclasses", "exec", exec)
+        from telemetry_forwarder.startup import inspect_stub
 
-        lend_answers(self._signatures)
+        inspect_stub.install(self._signatures)
 
-    def take_back(self) -> None:
-        """Leave the compilers of others as they were: the warm-up is over, and what is compiled now is not in here."""
+    def restore(self) -> None:
+        """Undo all patches but the finder: code that is compiled after the warm-up is not in the archive."""
         import collections
         import dataclasses
         from re import _compiler  # type: ignore[attr-defined]
 
-        from telemetry_forwarder.startup.inspect_stub import take_back_answers
+        from telemetry_forwarder.startup import inspect_stub
 
-        take_back_answers()
-        _compiler.compile = self._work_out
+        inspect_stub.restore()
+        _compiler.compile = self._compile_pattern
         del dataclasses.exec, collections.eval  # type: ignore[attr-defined]
         self._code, self._patterns, self._signatures = {}, {}, {}
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> ModuleSpec | None:
-        """The import system's question: who has this module?"""
-        place = self._modules.get(name)
-        if name not in self._deferred:
-            return self._spec(name, *place) if place else None
-        spec = self._spec(name, *place) if place else self._found_by_others(name, path)
+        """Return the spec of a module in the archive, or of a module to load lazily; the finder's interface."""
+        entry = self._modules.get(name)
+        if name not in self._lazy:
+            return self._spec(name, *entry) if entry else None
+        spec = self._spec(name, *entry) if entry else self._find_elsewhere(name, path)
         if spec is not None:
-            from telemetry_forwarder.startup.lazy_modules import defer
+            from telemetry_forwarder.startup.lazy_modules import make_lazy
 
-            defer(spec)
+            make_lazy(spec)
         return spec
 
     def _spec(self, name: str, file: str, is_package: bool, start: int, size: int) -> ModuleSpec:
         origin = f"{self._lib}/{file}"
-        loader = _Loader(name, origin, self._file, self._begin + start, size)
+        loader = _Loader(name, origin, self._file, self._code_offset + start, size)
         spec = ModuleSpec(name, loader, origin=origin, is_package=is_package)
         spec.has_location = True
-        # Asked for, it would be worked out.
+        # Set here, because the property would otherwise compute a path.
         spec.cached = origin
         if is_package:
             spec.submodule_search_locations = [origin.rpartition("/")[0]]
         return spec
 
-    def _found_by_others(self, name: str, path: "Sequence[str] | None") -> ModuleSpec | None:
+    def _find_elsewhere(self, name: str, path: "Sequence[str] | None") -> ModuleSpec | None:
         others = sys.meta_path[sys.meta_path.index(self) + 1 :]
-        found = (finder.find_spec(name, path) for finder in others)
-        return next(filter(None, found), None)
+        specs = (finder.find_spec(name, path) for finder in others)
+        return next(filter(None, specs), None)
 
     def _read_index(self) -> None:
-        front = posix.pread(self._file, _FRONT_BYTES, 0)
-        if not front.startswith(SIGNATURE):
-            raise ForeignBundleError("made for another Python")
-        sizes = front[len(SIGNATURE) :]
+        header = posix.pread(self._file, _HEADER_BYTES, 0)
+        if not header.startswith(SIGNATURE):
+            raise IncompatibleBundleError("written for another Python")
+        sizes = header[len(SIGNATURE) :]
         modules_bytes = int.from_bytes(sizes[:_SIZE_BYTES], "little")
         tables_bytes = int.from_bytes(sizes[_SIZE_BYTES:], "little")
-        index = posix.pread(self._file, modules_bytes + tables_bytes, _FRONT_BYTES)
-        self._begin = _FRONT_BYTES + len(index)
-        self._modules, self._deferred = marshal.loads(index[:modules_bytes])
+        index = posix.pread(self._file, modules_bytes + tables_bytes, _HEADER_BYTES)
+        self._code_offset = _HEADER_BYTES + len(index)
+        self._modules, self._lazy = marshal.loads(index[:modules_bytes])
         self._code, self._patterns, self._signatures = marshal.loads(index[modules_bytes:])
 
-    def _lend_patterns(self) -> None:
+    def _patch_patterns(self) -> None:
         import _sre  # type: ignore[import-not-found]
         from re import _compiler  # type: ignore[attr-defined]
 
-        patterns, work_out = self._patterns, _compiler.compile
+        patterns, compile_pattern = self._patterns, _compiler.compile
 
         def look_up(pattern: "Any", flags: int = 0) -> "Any":
-            known = patterns.get((pattern, int(flags))) if isinstance(pattern, str | bytes) else None
-            # That is what `re._compiler.compile` itself ends with.
-            return _sre.compile(pattern, *known) if known else work_out(pattern, flags)
+            compiled = patterns.get((pattern, int(flags))) if isinstance(pattern, str | bytes) else None
+            # `re._compiler.compile` itself ends with this call.
+            return _sre.compile(pattern, *compiled) if compiled else compile_pattern(pattern, flags)
 
-        self._work_out = work_out
+        self._compile_pattern = compile_pattern
         _compiler.compile = look_up
 
-    def _lend_code(self, module: str, name: str, builtin: "Callable[..., Any]") -> None:
-        # The module has the source text of functions executed. Its own names come before the builtin ones.
+    def _patch_code(self, module: str, name: str, builtin: "Callable[..., Any]") -> None:
+        # The module calls `exec` or `eval` on generated source; a module-level name shadows the builtin.
         code = self._code
 
         def run(text: "Any", *namespaces: "Any") -> "Any":
@@ -149,7 +155,7 @@ class Bundle:
 
 
 class _Loader(SourcelessFileLoader):
-    """Loads one module from the bundle; all else that loaders are asked, it answers as if for a file."""
+    """Loads one module from the archive; in all other respects a loader of the file that the module would be."""
 
     def __init__(self, name: str, path: str, file: int, start: int, size: int) -> None:
         super().__init__(name, path)
@@ -158,7 +164,7 @@ class _Loader(SourcelessFileLoader):
         self._size = size
 
     def create_module(self, spec: ModuleSpec) -> "ModuleType":
-        # The import system looks for each of these, and for each that it misses makes an error: 24,000 instructions.
+        # For each attribute that is missing here, the import system would raise and catch an AttributeError.
         module = type(sys)(spec.name)
         module.__loader__ = self
         module.__package__ = spec.parent
@@ -174,9 +180,9 @@ class _Loader(SourcelessFileLoader):
         return code
 
     def _code_of_file(self, fullname: str) -> "CodeType | None":
-        # In the layer only our own modules are files as well.
-        of_files = SourceFileLoader if self.path.endswith(".py") else SourcelessFileLoader
+        # In the layer, only our own modules also exist as files.
+        loader = SourceFileLoader if self.path.endswith(".py") else SourcelessFileLoader
         try:
-            return of_files(fullname, self.path).get_code(fullname)
+            return loader(fullname, self.path).get_code(fullname)
         except OSError as exc:
-            raise ImportError(f"{FILE_NAME} is damaged: no {fullname} in it") from exc
+            raise ImportError(f"{FILE_NAME} is damaged: it does not contain {fullname}") from exc

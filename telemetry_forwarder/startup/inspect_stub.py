@@ -1,7 +1,7 @@
-"""Answers what modules ask of `inspect` while they are imported, as it would, without loading it.
+"""Stand-ins for functions of `inspect` while the warm-up imports modules, so that `inspect` itself is not loaded.
 
-That is `dataclasses` and `typing_extensions`, and nothing else uses it or `ast` and `dis` behind it: 18 million
-instructions of a warm-up and 1 MB. A question that has no answer here loads it.
+`dataclasses` and `typing_extensions` call them during import, and nothing else needs `inspect`, nor the `ast` and `dis`
+behind it. The results are those of `inspect`; a call that no stand-in covers loads it.
 """
 
 import inspect
@@ -10,42 +10,42 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
 
-from telemetry_forwarder.startup.lazy_modules import lend, take_back
+from telemetry_forwarder.startup import lazy_modules
 
 Signatures = Mapping[tuple[str, str], tuple[str, tuple[str, ...]]]
-"""By module and qualified name: as text, and the names of the parameters."""
+"""(module, qualified name) -> the signature as text, and the names of its parameters."""
 
 # https://docs.python.org/3/library/inspect.html#inspect.CO_COROUTINE
 _CO_COROUTINE = 128
 
 
-def lend_answers(signatures: Signatures) -> None:
-    """Until `take_back_answers`. *signatures* are those of the same code, by the same Python."""
-    _known.update(signatures)
-    for name, answer in _ANSWERS.items():
-        lend(inspect, name, answer)
+def install(signatures: Signatures) -> None:
+    """Patch `inspect` until `restore`. *signatures* were recorded for the same code with the same Python."""
+    _signatures.update(signatures)
+    for name, stand_in in _STAND_INS.items():
+        lazy_modules.substitute(inspect, name, stand_in)
 
 
-def take_back_answers() -> None:
-    """Nobody asks any more as those do who are imported first. Whoever has kept an answerer asks `inspect` by it."""
-    _known.clear()
-    take_back(inspect)
+def restore() -> None:
+    """Remove the stand-ins: imports are done. References that were kept now call the real `inspect`."""
+    _signatures.clear()
+    lazy_modules.restore(inspect)
 
 
-_known: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
+_signatures: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
 
 
 def _signature(of: Any, **options: Any) -> Any:
     name = (getattr(of, "__module__", ""), getattr(of, "__qualname__", ""))
-    known = None if options else _known.get(name)
-    return _Signature(*known) if known else _real("signature")(of, **options)
+    recorded = None if options else _signatures.get(name)
+    return _Signature(*recorded) if recorded else _real("signature")(of, **options)
 
 
 def _get_annotations(of: Any, **options: Any) -> Any:
-    # From Python 3.14 on a class makes them when it is asked for them.
+    # Since Python 3.14 a class computes its annotations on demand.
     if options or not isinstance(of, type) or sys.version_info >= (3, 14):
         return _real("get_annotations")(of, **options)
-    return dict(of.__dict__.get("__annotations__", ()))  # noqa: RUF063  # that is this function itself
+    return dict(of.__dict__.get("__annotations__", ()))  # noqa: RUF063  # this function is the recommended one
 
 
 def _iscoroutinefunction(of: Any) -> Any:
@@ -61,7 +61,7 @@ def _unwrap(of: Any, **options: Any) -> Any:
     return of
 
 
-_ANSWERS = {
+_STAND_INS = {
     "signature": _signature,
     "get_annotations": _get_annotations,
     "iscoroutinefunction": _iscoroutinefunction,
@@ -70,11 +70,13 @@ _ANSWERS = {
 
 
 def _real(name: str) -> Any:
-    take_back_answers()
+    restore()
     return getattr(inspect, name)
 
 
 class _Signature:
+    """The part of `inspect.Signature` that `dataclasses` and `typing_extensions` read."""
+
     def __init__(self, text: str, parameters: tuple[str, ...]) -> None:
         self._text = text
         self.parameters = parameters

@@ -1,110 +1,108 @@
-"""Imports the heavy half of the program, in nobody's way: Lambda boots the runtime at the same time.
+"""Imports the heavy half of the program in a thread of low priority, while Lambda boots the runtime.
 
-All of it in a thread of a low priority, `threading` itself included. Measured on one core beside awslambdaric, which
-alone is ready after 39 ms: after 61 ms, of which our own start takes 12. With imports of the usual priority a third
-more. Where a core is free it makes no difference.
+`threading` is one of these imports. Never raises: an import that fails here fails again, and is logged, where it is
+needed.
 """
 
 import _thread
 import gc
 import posix
 
-from telemetry_forwarder.startup.bundle import Bundle, ForeignBundleError
+from telemetry_forwarder.startup.bundle import Bundle, IncompatibleBundleError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-THREADS = ("telemetry_forwarder.receiver.listener", "telemetry_forwarder.worker.thread")
-"""What it takes to start the threads."""
-ASSEMBLY = ("telemetry_forwarder.worker.wiring",)
-"""What the worker is made of, and all behind it."""
-THROUGH_PROXIES = ("telemetry_forwarder.transport.proxied",)
-"""What it takes beside that where a proxy may be set. Later, none of it would be lent from the bundle."""
+THREAD_MODULES = ("telemetry_forwarder.receiver.listener", "telemetry_forwarder.worker.thread")
+"""The modules that start the threads."""
+WORKER_MODULES = ("telemetry_forwarder.worker.wiring",)
+"""The module that builds the worker, and thereby all that it imports."""
+PROXY_MODULES = ("telemetry_forwarder.transport.proxied",)
+"""Imported if a proxy may be set: after the warm-up the bundle's compiled code is no longer available."""
 
-# It cannot be raised again, hence a thread for this alone. Not 19, the lowest: the runtime was not ready any sooner
-# (97 ms), and beside something that never rests on the same core, where this needs 3 s, that had not ended after 6 s.
+# A lowered priority cannot be raised again, so this needs its own thread. Not 19, the lowest: on a core that another
+# process keeps busy the warm-up would hardly progress, and the runtime is ready no sooner.
 # https://man7.org/linux/man-pages/man7/sched.7.html
 _NICE = 10
 
 
 class WarmUp:
-    """Imports begin when it is made. What fails here fails again, and is said, where it is needed."""
+    """A warm-up that starts when the object is created."""
 
     def __init__(self) -> None:
-        self._has_threads = _latch()
-        self._has_assembly = _latch()
+        self._has_threads = _locked()
+        self._has_everything = _locked()
         self.problem = ""
-        """Why the bundle that is there cannot be used."""
+        """Why an existing bundle cannot be used; set when `wait` returns."""
         _thread.start_new_thread(self._run, ())
 
     def wait_for_threads(self) -> None:
-        """Block until `THREADS` are imported, as far as they can be."""
+        """Block until the import of `THREAD_MODULES` has succeeded or failed."""
         with self._has_threads:
             pass
 
     def wait(self) -> None:
-        """Block until everything is imported, as far as it can be."""
-        with self._has_assembly:
+        """Block until all imports have succeeded or failed."""
+        with self._has_everything:
             pass
 
     def _run(self) -> None:
-        # Whatever happens in here, nobody may wait for ever.
         try:
             self._import_all()
-        except Exception:
+        except Exception:  # the modules that are missing then are imported, or reported, by their users
             pass
         finally:
-            self._has_assembly.release()
+            # In any case, because other threads wait for it.
+            self._has_everything.release()
 
     def _import_all(self) -> None:
         try:
             _lower_priority()
-            # Nothing of what an import makes is garbage: looking for it took 4 % of the time. Nor does it ever become
-            # any, so it is not looked at again.
+            # Imports create no garbage, so collecting costs time for nothing; what they create is never garbage later.
             gc.disable()
-            bundle = self._bundle()
-            _import(THREADS)
+            bundle = self._install_bundle()
+            _import(THREAD_MODULES)
         finally:
             self._has_threads.release()
         try:
-            _import(ASSEMBLY)
+            _import(WORKER_MODULES)
             if _may_have_proxy():
-                _import(THROUGH_PROXIES)
+                _import(PROXY_MODULES)
             if bundle is not None:
-                bundle.take_back()
+                bundle.restore()
         finally:
             gc.freeze()
             gc.enable()
 
-    def _bundle(self) -> Bundle | None:
-        """That of our tree, installed; None where there is none: then all modules are files."""
+    def _install_bundle(self) -> Bundle | None:
+        """Return the installed bundle of our own folder, or None: then all modules are loaded from files."""
         try:
             bundle = Bundle()
             bundle.install()
-        except (FileNotFoundError, ForeignBundleError):
+        except (FileNotFoundError, IncompatibleBundleError):
             return None
-        except Exception as exc:
+        except Exception as exc:  # a damaged bundle costs time, nothing else
             self.problem = f"{type(exc).__name__}: {exc}"
             return None
         return bundle
 
 
 def _may_have_proxy() -> bool:
-    """Whether a variable names one; `proxies` knows for which endpoints."""
+    """Return whether any variable sets a proxy; `endpoints.proxies` decides for which endpoints."""
     names = [name.lower() for name, value in posix.environ.items() if value]
     return any(name.endswith(b"_proxy") and name != b"no_proxy" for name in names)
 
 
-def _latch() -> "_thread.LockType":
-    """A lock that is held until what it stands for has happened."""
+def _locked() -> "_thread.LockType":
+    """Return a lock that is held until the event that it represents."""
     lock = _thread.allocate_lock()
     lock.acquire()
     return lock
 
 
 def _lower_priority() -> None:
-    try:  # noqa: SIM105  # here and below: `contextlib` is one of the imports that are to come
+    try:  # noqa: SIM105  # here and below: `contextlib` is one of the modules that are still to be imported
         posix.setpriority(posix.PRIO_PROCESS, _thread.get_native_id(), _NICE)
     except OSError:
         pass
@@ -114,5 +112,5 @@ def _import(names: "Sequence[str]") -> None:
     for name in names:
         try:  # noqa: SIM105
             __import__(name)
-        except Exception:
+        except Exception:  # see the module's docstring
             pass

@@ -54,7 +54,7 @@ Lifecycle(PrintingApi(sys.argv[2], "telemetry-forwarder"), environ, Clock()).run
 
 def imported(runtime: FakeLambda, *, warm_up: str, spool: Path) -> list[list[str]]:
     """Return the modules imported at `register`, and those imported at the first `next`."""
-    runtime.says(NEXT, shutdown())
+    runtime.respond(NEXT, shutdown())
     arguments = [str(PROJECT), runtime.runtime_api, warm_up, str(spool)]
 
     output = subprocess.run(

@@ -216,7 +216,7 @@ def test_function_s_environment_and_working_directory_do_not_touch_us(opt: Opt, 
             (folder / f"{module}.py").write_text("raise SystemExit('poisoned')\n")
 
     with FakeLambda() as runtime:
-        runtime.says(NEXT, invoke(), shutdown())
+        runtime.respond(NEXT, invoke(), shutdown())
         life = opt.run(
             cwd=poison,
             PYTHONPATH=str(poison),

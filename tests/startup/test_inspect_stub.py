@@ -1,7 +1,4 @@
-"""The answers in the place of `inspect`: they are its own, and what they do not know it is asked itself.
-
-In a process of its own, in which `inspect` has not been loaded.
-"""
+"""Each case runs in its own process, in which `inspect` has not been loaded."""
 
 import json
 import subprocess
@@ -17,19 +14,19 @@ import sys
 sys.path.insert(0, sys.argv[1])
 sys.modules.pop("inspect", None)
 from importlib.machinery import PathFinder
-from telemetry_forwarder.startup.lazy_modules import defer
+from telemetry_forwarder.startup.lazy_modules import make_lazy
 
 class Finder:
     def find_spec(name, path=None, target=None):
         if name == "inspect":
             spec = PathFinder.find_spec(name)
-            defer(spec)
+            make_lazy(spec)
             return spec
 
 sys.meta_path.insert(0, Finder)
 import inspect
-from telemetry_forwarder.startup.inspect_stub import lend_answers, take_back_answers
-lend_answers({("__main__", "one"): ("(of, code)", ("of", "code"))})
+from telemetry_forwarder.startup import inspect_stub
+inspect_stub.install({("__main__", "one"): ("(of, code)", ("of", "code"))})
 
 def one(): pass
 def other(a, *, b): pass
@@ -44,22 +41,21 @@ def wrapping(f):
     return wrapper
 
 answer = %s
-is_loaded = type(inspect).__name__ != "_Deferred"
-take_back_answers()
+is_loaded = type(inspect).__name__ != "_LazyModule"
+inspect_stub.restore()
 print(__import__("json").dumps([answer, is_loaded, %s]))
 """
-ROOT = PROJECT
 
 
-def ask(question: str) -> tuple[Any, bool, Any]:
-    """The answer, whether `inspect` was loaded for it, and what `inspect` says to the same."""
-    command = [sys.executable, "-c", PROGRAM % (question, question), str(ROOT)]
-    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
-    answer, is_loaded, real = json.loads(said)
+def evaluate(expression: str) -> tuple[Any, bool, Any]:
+    """Return the answer, whether `inspect` was loaded for it, and the answer of the real `inspect`."""
+    command = [sys.executable, "-c", PROGRAM % (expression, expression), str(PROJECT)]
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+    answer, is_loaded, real = json.loads(output)
     return answer, is_loaded, real
 
 
-ANSWERED = (
+COVERED = (
     "inspect.get_annotations(Plain)",
     "inspect.get_annotations(Annotated).__repr__()",
     "inspect.get_annotations(Inherits)",
@@ -69,7 +65,7 @@ ANSWERED = (
     "inspect.unwrap(one).__name__",
     "inspect.unwrap(5)",
 )
-ASKED = (
+NOT_COVERED = (
     "str(inspect.signature(other))",
     "list(inspect.signature(other).parameters)",
     "str(inspect.signature(one, follow_wrapped=False))",
@@ -83,31 +79,33 @@ ASKED = (
 )
 
 
-@pytest.mark.parametrize("question", [*ANSWERED, *ASKED])
-def test_answer_is_that_of_inspect_which_is_loaded_only_for_what_is_not_known(question: str) -> None:
-    answer, is_loaded, real = ask(question)
+@pytest.mark.parametrize("expression", [*COVERED, *NOT_COVERED])
+def test_answer_is_that_of_inspect_which_is_loaded_only_if_no_stand_in_covers_the_call(
+    expression: str,
+) -> None:
+    answer, is_loaded, real = evaluate(expression)
 
     assert answer == real
-    assert is_loaded == (question in ASKED)
+    assert is_loaded == (expression in NOT_COVERED)
 
 
-def test_answerer_that_somebody_has_kept_asks_inspect_afterwards() -> None:
+def test_kept_reference_calls_the_real_inspect_after_the_restore() -> None:
     kept = "kept if 'kept' in globals() else (globals().update(kept=inspect.signature) or inspect.signature)"
 
-    _, _, real = ask(f"str(({kept})(one))")
+    _, _, real = evaluate(f"str(({kept})(one))")
 
     assert real == "()"
 
 
 @pytest.mark.parametrize(
-    ("question", "expected"),
+    ("expression", "expected"),
     [
         ("str(inspect.signature(one))", "(of, code)"),
         ("list(inspect.signature(one).parameters)", ["of", "code"]),
     ],
 )
-def test_signature_that_is_known_is_given_as_it_was_recorded(question: str, expected: Any) -> None:
-    answer, is_loaded, _ = ask(question)
+def test_recorded_signature_is_returned(expression: str, expected: Any) -> None:
+    answer, is_loaded, _ = evaluate(expression)
 
     assert not is_loaded
     assert answer == expected

@@ -1,5 +1,3 @@
-"""Modules that wait until they are touched. Each is a file of its own, found by the import system."""
-
 import importlib.util
 import sys
 import threading
@@ -11,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from telemetry_forwarder.startup.lazy_modules import defer, lend, take_back
+from telemetry_forwarder.startup.lazy_modules import make_lazy, restore, substitute
 
 Write = Callable[..., None]
 
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Write modules whose import is deferred; what runs of them is seen in `RAN`."""
+    """Return a function that writes lazy modules; each appends its name to `sys.ran` when it is loaded."""
     names: set[str] = set()
 
     class Finder:
@@ -28,7 +26,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
                 return None
             spec = PathFinder.find_spec(name, path)
             assert spec is not None
-            defer(spec)
+            make_lazy(spec)
             return spec
 
     def write_module(name: str, text: str) -> None:
@@ -55,25 +53,25 @@ def imported(name: str) -> ModuleType:
     return sys.modules[name]
 
 
-def test_neither_import_loads_it_and_the_first_touch_does(write: Write) -> None:
-    write("waits", "value = 5")
+def test_first_use_loads_the_module_and_imports_do_not(write: Write) -> None:
+    write("lazy", "value = 5")
 
-    module = imported("waits")
-    assert imported("waits") is module
+    module = imported("lazy")
+    assert imported("lazy") is module
     assert ran() == []
 
     assert module.value == 5
     assert module.value == 5
-    assert ran() == ["waits"]
+    assert ran() == ["lazy"]
     assert type(module) is ModuleType
 
 
-def test_it_says_where_it_is_from_without_being_loaded(write: Write, tmp_path: Path) -> None:
-    write("waits", "")
+def test_import_attributes_are_available_without_loading(write: Write, tmp_path: Path) -> None:
+    write("lazy", "")
 
-    module = imported("waits")
+    module = imported("lazy")
 
-    assert module.__file__ == str(tmp_path / "waits.py")
+    assert module.__file__ == str(tmp_path / "lazy.py")
     assert module.__spec__ is not None
     assert module.__spec__.loader is module.__loader__
     assert type(module.__loader__).__name__ == "SourceFileLoader"
@@ -81,9 +79,9 @@ def test_it_says_where_it_is_from_without_being_loaded(write: Write, tmp_path: P
     assert ran() == []
 
 
-@pytest.mark.parametrize("statement", ["from waits import value", "from waits import *"])
-def test_whoever_takes_names_from_it_loads_it(write: Write, statement: str) -> None:
-    write("waits", "value = 5")
+@pytest.mark.parametrize("statement", ["from lazy import value", "from lazy import *"])
+def test_from_import_loads_the_module(write: Write, statement: str) -> None:
+    write("lazy", "value = 5")
     space: dict[str, Any] = {}
 
     exec(statement, space)
@@ -91,71 +89,71 @@ def test_whoever_takes_names_from_it_loads_it(write: Write, statement: str) -> N
     assert space["value"] == 5
 
 
-def test_module_of_a_package_that_waits_is_imported_without_it(write: Write) -> None:
-    write("waits.__init__", "from waits import inner\nvalue = inner.value")
-    write("waits.inner", "value = 6")
+def test_submodule_is_imported_without_loading_its_lazy_package(write: Write) -> None:
+    write("lazy.__init__", "from lazy import inner\nvalue = inner.value")
+    write("lazy.inner", "value = 6")
 
-    inner = imported("waits.inner")
+    inner = imported("lazy.inner")
     assert ran() == []
 
-    assert sys.modules["waits"].value == 6
-    assert sys.modules["waits"].inner is inner
-    assert ran() == ["waits", "waits.inner"]
+    assert sys.modules["lazy"].value == 6
+    assert sys.modules["lazy"].inner is inner
+    assert ran() == ["lazy", "lazy.inner"]
 
 
-def test_name_that_it_does_not_have_is_an_error_as_of_any_module(write: Write) -> None:
-    write("waits", "")
+def test_missing_attribute_raises_as_for_any_module(write: Write) -> None:
+    write("lazy", "")
 
-    with pytest.raises(AttributeError, match="module 'waits' has no attribute 'nothing'"):
-        _ = imported("waits").nothing
+    with pytest.raises(AttributeError, match="module 'lazy' has no attribute 'nothing'"):
+        _ = imported("lazy").nothing
 
 
-def test_module_that_asks_for_itself_while_it_loads_sees_what_it_has_so_far(write: Write) -> None:
-    write("waits", "value = 5\nimport waits\nseen = (waits.value, hasattr(waits, 'later'))\nlater = 1")
+def test_module_sees_its_own_attributes_while_it_is_loading(write: Write) -> None:
+    write("lazy", "value = 5\nimport lazy\nseen = (lazy.value, hasattr(lazy, 'later'))\nlater = 1")
 
-    assert imported("waits").seen == (5, False)
+    assert imported("lazy").seen == (5, False)
 
 
 @pytest.mark.parametrize("name", ["__doc__", "__version__"])
-def test_what_a_module_says_of_itself_is_there(write: Write, name: str) -> None:
-    write("waits", "__doc__ = __version__ = 'said'")
+def test_dunder_attributes_are_loaded(write: Write, name: str) -> None:
+    write("lazy", "__doc__ = __version__ = 'text'")
 
-    assert getattr(imported("waits"), name) == "said"
+    assert getattr(imported("lazy"), name) == "text"
 
 
-def test_what_is_set_before_it_is_loaded_stays(write: Write) -> None:
-    write("waits", "value = 5")
-    module = imported("waits")
+def test_attribute_set_before_loading_keeps_its_value(write: Write) -> None:
+    write("lazy", "value = 5")
+    module = imported("lazy")
 
     module.value = 7  # type: ignore[attr-defined]
 
     assert module.value == 7
 
 
-def test_what_is_gone_before_it_is_loaded_stays_gone(write: Write) -> None:
-    write("waits", "gone = 6")
-    module = imported("waits")
+def test_attribute_deleted_before_loading_stays_deleted(write: Write) -> None:
+    write("lazy", "gone = 6")
+    module = imported("lazy")
 
     del module.gone
 
     assert not hasattr(module, "gone")
 
 
-def test_failure_is_raised_to_whoever_touches_it_and_the_next_one_tries_again(write: Write) -> None:
-    write("waits", "if len(sys.ran) < 2: raise LookupError('not yet')\nvalue = 5")
+def test_failed_load_raises_and_is_tried_again(write: Write) -> None:
+    write("lazy", "if len(sys.ran) < 2: raise LookupError('not yet')\nvalue = 5")
 
     with pytest.raises(LookupError, match="not yet"):
-        _ = imported("waits").value
+        _ = imported("lazy").value
 
-    assert imported("waits").value == 5
+    assert imported("lazy").value == 5
 
 
-def test_thread_that_comes_second_waits_for_the_whole_module(write: Write) -> None:
-    # The one that loads is held in the middle; the other must not see half of it.
-    write("waits", "early = 1\nsys.began.set(); sys.go.wait(60)\nlate = 2")
+def test_second_thread_waits_until_the_module_is_completely_loaded(write: Write) -> None:
+    # The first thread is held while it loads; the second must not see half of the module.
+    write("lazy", "early = 1\nsys.began.set(); sys.go.wait(60)\nlate = 2")
     began, go = threading.Event(), threading.Event()
     sys.began, sys.go = began, go  # type: ignore[attr-defined]
-    module = imported("waits")
+    module = imported("lazy")
     seen: list[int] = []
 
     def second() -> None:
@@ -167,14 +165,14 @@ def test_thread_that_comes_second_waits_for_the_whole_module(write: Write) -> No
     first.start()
     assert began.wait(60)
     other.start()
-    while not _lock_of("waits").waiters and other.is_alive():
+    while not _lock_of("lazy").waiters and other.is_alive():
         pass
     go.set()
     first.join()
     other.join()
 
     assert seen == [3]
-    assert ran() == ["waits"]
+    assert ran() == ["lazy"]
 
 
 def _lock_of(name: str) -> Any:
@@ -183,25 +181,25 @@ def _lock_of(name: str) -> Any:
     return _frozen_importlib._get_module_lock(name)  # type: ignore[attr-defined]
 
 
-def test_what_is_lent_is_had_without_loading_until_it_is_taken_back(write: Write) -> None:
-    write("waits", "answer = 'its own'\nother = 1")
-    module = imported("waits")
+def test_substitute_is_returned_without_loading_until_the_restore(write: Write) -> None:
+    write("lazy", "answer = 'its own'\nother = 1")
+    module = imported("lazy")
 
-    lend(module, "answer", "lent")
-    assert module.answer == "lent"
+    substitute(module, "answer", "substitute")
+    assert module.answer == "substitute"
     assert ran() == []
 
-    take_back(module)
+    restore(module)
     assert module.answer == "its own"
 
 
-def test_module_that_is_loaded_answers_for_itself(write: Write) -> None:
-    write("waits", "answer = 'its own'\nother = 1")
-    module = imported("waits")
-    lend(module, "answer", "lent")
+def test_loaded_module_ignores_substitutes(write: Write) -> None:
+    write("lazy", "answer = 'its own'\nother = 1")
+    module = imported("lazy")
+    substitute(module, "answer", "substitute")
 
     assert module.other == 1
     assert module.answer == "its own"
 
-    lend(module, "answer", "lent")
+    substitute(module, "answer", "substitute")
     assert module.answer == "its own"

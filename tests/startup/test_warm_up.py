@@ -1,5 +1,3 @@
-"""The imports of threads and worker: in nobody's way, and out of the garbage collector's sight."""
-
 import os
 import subprocess
 import sys
@@ -18,7 +16,7 @@ def priority():
 def audit(event, arguments):
     if event == "import" and arguments[0] in ("threading", "telemetry_forwarder.worker.wiring"):
         is_main = _thread.get_native_id() == main
-        # In one piece: the main thread prints as well.
+        # In one write, because the main thread prints as well.
         os.write(1, f"importing {arguments[0]} at {priority()} {gc.isenabled()} {is_main}\n".encode())
 
 from telemetry_forwarder.startup.warm_up import WarmUp
@@ -42,7 +40,7 @@ def run(before: str = "", after: str = "", variables: Mapping[str, str] = Mappin
     return done.stdout.splitlines()
 
 
-def test_imports_at_a_low_priority_that_is_not_the_lowest_and_leaves_the_caller_s_as_it_was() -> None:
+def test_imports_run_at_low_priority_in_another_thread_without_garbage_collection() -> None:
     assert sorted(run()) == sorted(
         [
             "importing threading at 10 False False",
@@ -54,27 +52,27 @@ def test_imports_at_a_low_priority_that_is_not_the_lowest_and_leaves_the_caller_
     )
 
 
-def test_import_that_fails_is_left_to_the_caller() -> None:
+def test_failed_import_is_left_to_the_caller() -> None:
     lines = run("sys.modules['orjson'] = None")
 
     assert lines[-2:] == ["then at 0 True True", "False"]
 
 
-def test_threads_that_cannot_be_imported_keep_nobody_waiting() -> None:
+def test_failed_import_of_the_threads_blocks_no_caller() -> None:
     lines = run("sys.modules['select'] = None")
 
     assert "threads True False" in lines
 
 
-def test_priority_that_may_not_be_changed_is_no_obstacle() -> None:
+def test_imports_run_at_normal_priority_if_it_cannot_be_lowered() -> None:
     lines = run("import posix\ndef refuse(*_): raise PermissionError\nposix.setpriority = refuse")
 
     assert "importing threading at 0 False False" in lines
     assert lines[-1] == "True"
 
 
-def test_nobody_waits_for_ever_whatever_breaks() -> None:
-    lines = run("def refuse(): raise RuntimeError('of nobody')\ngc.disable = refuse")
+def test_unexpected_error_blocks_no_caller() -> None:
+    lines = run("def refuse(): raise RuntimeError('unexpected')\ngc.disable = refuse")
 
     assert "threads False False" in lines
     assert lines[-1] == "False"
@@ -90,9 +88,7 @@ def test_nobody_waits_for_ever_whatever_breaks() -> None:
         ({"http_proxy": "http://p:1"}, "True"),
     ],
 )
-def test_the_way_through_proxies_is_imported_where_one_is_set(
-    variables: dict[str, str], is_imported: str
-) -> None:
-    said = run(after="print('telemetry_forwarder.transport.proxied' in sys.modules)", variables=variables)
+def test_proxy_client_is_imported_if_a_proxy_is_set(variables: dict[str, str], is_imported: str) -> None:
+    lines = run(after="print('telemetry_forwarder.transport.proxied' in sys.modules)", variables=variables)
 
-    assert said[-1] == is_imported
+    assert lines[-1] == is_imported

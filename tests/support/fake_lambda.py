@@ -1,4 +1,4 @@
-"""The Runtime API's side for extensions, answered by hand: what a test puts on its list is what Lambda says."""
+"""A Runtime API for extensions whose responses a test sets in advance."""
 
 import json
 import queue
@@ -16,15 +16,15 @@ SUBSCRIBE = "PUT /2022-07-01/telemetry"
 
 @dataclass
 class Response:
-    """What Lambda says to one call."""
+    """Lambda's response to one call."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     raw: bytes | None = None
-    """These very bytes, instead of all of the above."""
+    """The exact bytes, in place of all of the above."""
     closes: bool = False
-    """Whether the connection is closed afterwards, without a word about it."""
+    """Whether the connection is closed afterwards without announcement."""
 
     @property
     def wire(self) -> bytes:
@@ -37,13 +37,13 @@ class Response:
 
 @dataclass(frozen=True)
 class Call:
-    """What an extension asked."""
+    """One request of an extension."""
 
     endpoint: str
     headers: dict[str, str]
     body: bytes
     connection: int
-    """Which of the extension's connections it came on, counted from 0."""
+    """Number of the extension's connection, counted from 0."""
 
 
 NO_MORE = Response(closes=True, raw=b"")
@@ -62,7 +62,7 @@ _DEFAULTS = {
 
 
 def invoke(request_id: str = "id", **fields: Any) -> Response:
-    """An INVOKE that has a long time left."""
+    """Return an INVOKE with a deadline in the distant future."""
     event = {"eventType": "INVOKE", "deadlineMs": 4_000_000_000_000, "requestId": request_id}
     tracing = {"type": "X-Amzn-Trace-Id", "value": "Root=1-68e00000-000000000000000000000001"}
     arn = "arn:aws:lambda:eu-west-1:111122223333:function:orders"
@@ -72,13 +72,13 @@ def invoke(request_id: str = "id", **fields: Any) -> Response:
 
 
 def shutdown(**fields: Any) -> Response:
-    """A SHUTDOWN that has a long time left."""
+    """Return a SHUTDOWN with a deadline in the distant future."""
     event = {"eventType": "SHUTDOWN", "deadlineMs": 4_000_000_000_000, "shutdownReason": "spindown"}
     return Response(body=json.dumps(event | fields).encode())
 
 
 class FakeLambda:
-    """Answers as its script says. Without an entry, `next` waits for one, and the other calls succeed."""
+    """Responds from its script. Without an entry, `next` waits for one, and the other calls succeed."""
 
     def __init__(self) -> None:
         self.script: dict[str, queue.Queue[Response]] = {
@@ -98,10 +98,10 @@ class FakeLambda:
         self.script[NEXT].put(NO_MORE)
         self._server.server_close()
 
-    def says(self, endpoint: str, *answers: Response) -> None:
-        """Append *answers* to what is said to calls of *endpoint*."""
-        for answer in answers:
-            self.script[endpoint].put(answer)
+    def respond(self, endpoint: str, *responses: Response) -> None:
+        """Append *responses* to the script for calls of *endpoint*."""
+        for response in responses:
+            self.script[endpoint].put(response)
 
     @property
     def calls(self) -> list[Call]:
@@ -113,24 +113,24 @@ class FakeLambda:
         return [call.endpoint for call in self.calls]
 
     def wait_for(self, endpoint: str, count: int = 1) -> Call:
-        """Block until *endpoint* has been called *count* times; give that call."""
+        """Block until *endpoint* has been called *count* times; return that call."""
         with self._has_called:
             assert self._has_called.wait_for(lambda: self._count(endpoint) >= count, 10.0), self._calls
             return [call for call in self._calls if call.endpoint == endpoint][count - 1]
 
-    def answer(self, call: Call) -> Response:
+    def response_to(self, call: Call) -> Response:
         with self._has_called:
             self._calls.append(call)
             self._has_called.notify_all()
-        answers = self.script[call.endpoint]
-        return answers.get() if call.endpoint == NEXT or not answers.empty() else _DEFAULTS[call.endpoint]
+        responses = self.script[call.endpoint]
+        return responses.get() if call.endpoint == NEXT or not responses.empty() else _DEFAULTS[call.endpoint]
 
     def _count(self, endpoint: str) -> int:
         return sum(call.endpoint == endpoint for call in self._calls)
 
 
 class _Server(ThreadingHTTPServer):
-    # Threads that wait for the script are woken by `__exit__`.
+    # `__exit__` wakes the threads that wait for the script.
     daemon_threads = True
     block_on_close = False
 
@@ -154,9 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers["Content-Length"] or 0)
         headers = {name.lower(): value for name, value in self.headers.items()}
         call = Call(f"{self.command} {self.path}", headers, self.rfile.read(length), self._number)
-        answer = self.server.fake.answer(call)
-        self.wfile.write(answer.wire)
-        self.close_connection = self.close_connection or answer.closes
+        response = self.server.fake.response_to(call)
+        self.wfile.write(response.wire)
+        self.close_connection = self.close_connection or response.closes
 
     do_GET = do_PUT = do_POST  # noqa: N815  # http.server's names
 

@@ -1,16 +1,16 @@
-"""One request on its way: how much time it has, and how far it came."""
+"""The time budget of one request, and the errors that end it without a response."""
 
 from collections.abc import Callable
 
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.errors import ForwarderError
 
-# How long a wait goes on before it looks again how much time it has: `hurry` may have taken some.
+# How long a wait lasts before the remaining time is checked again: `Transport.hurry` may have shortened it.
 SLICE_S = 0.25
-# A wait that took so much longer than it was to take has been frozen.
+# A wait that overran by this much means that the sandbox was frozen.
 _FROZEN_S = 1.0
-# What an answer may take after a thaw: it was on its way, or has been sent again since.
-_AFTER_THAW_S = 2.0
+# How long to wait for a response after a freeze: it may have been on its way, or is sent again by TCP.
+_AFTER_FREEZE_S = 2.0
 
 
 class TimeIsUpError(ForwarderError):
@@ -18,51 +18,52 @@ class TimeIsUpError(ForwarderError):
 
 
 class UnreachableError(ForwarderError):
-    """There is no connection."""
+    """No connection could be opened."""
 
 
 class UntrustedError(ForwarderError):
-    """TLS failed: the next try would fail as well."""
+    """TLS failed: another attempt would fail as well."""
 
 
 class BrokenError(ForwarderError):
-    """The connection ended before an answer, or what came is none."""
+    """The connection ended before a response, or what was received is not HTTP."""
 
 
 class Attempt:
-    """One request on its way: how much time it has, and how far it came."""
+    """The time left for one request, and the state of its connection."""
 
     __slots__ = ("_deadline", "_left_s", "_was_left_s", "has_connected", "is_pooled")
 
     def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float]) -> None:
+        """*left_s* returns the seconds left until a deadline; its result may shrink at any time."""
         self._deadline = deadline
         self._left_s = left_s
         self._was_left_s = 0.0
         self.is_pooled = True
-        """Whether it uses a connection that an earlier request has left."""
+        """Whether it uses the connection of an earlier request."""
         self.has_connected = True
 
     def slice_s(self) -> float:
-        """Seconds to wait before asking again. Raises as `left_s` does."""
+        """Return how many seconds to wait before calling this again. Raises `TimeIsUpError`."""
         return min(self.left_s(), SLICE_S)
 
     def left_s(self) -> float:
-        """Seconds left. A freeze is not counted: the other side could not be heard.
+        """Return the seconds left, more than 0. Raises `TimeIsUpError`.
 
-        Raises `TimeIsUpError` where there are none.
+        The time of a freeze does not count: no response could be received.
         """
         left_s = self._left_s(self._deadline)
         if self._was_left_s - left_s > SLICE_S + _FROZEN_S:
-            self._deadline = self._deadline.not_before(_AFTER_THAW_S)
+            self._deadline = self._deadline.not_before(_AFTER_FREEZE_S)
             left_s = self._left_s(self._deadline)
         self._was_left_s = left_s
         if left_s == 0.0:
-            raise TimeIsUpError("no answer in time" if self.has_connected else "no connection in time")
+            raise TimeIsUpError("no response in time" if self.has_connected else "no connection in time")
         return left_s
 
     def share(self, parts: int) -> "Attempt":
-        """The same, with one of so many equal parts of the time."""
+        """Return an attempt to connect that has one of *parts* equal parts of the time left."""
         deadline = self._deadline.within(self._left_s(self._deadline) / parts)
-        part = Attempt(deadline, self._left_s)
-        part.has_connected = False
-        return part
+        attempt = Attempt(deadline, self._left_s)
+        attempt.has_connected = False
+        return attempt

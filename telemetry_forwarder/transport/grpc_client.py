@@ -1,4 +1,4 @@
-"""Sends requests over gRPC, where grpcio is installed, and says what came of them in the words of HTTP.
+"""Sends requests over gRPC, if grpcio is installed, and returns responses with the status codes of HTTP.
 
 https://opentelemetry.io/docs/specs/otlp/#otlpgrpc
 """
@@ -7,21 +7,22 @@ import importlib.util
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.transport.attempt import Attempt, TimeIsUpError
-from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from telemetry_forwarder.transport.attempt import Attempt, TimeIsUpError, UnreachableError
+from telemetry_forwarder.transport.outcome import Response
 
 _METHODS = {
     LOGS: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
     SPANS: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     METRICS: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 }
-# What is not here, and not retryable, is 500. https://opentelemetry.io/docs/specs/otlp/#failures-1
+# All others are 500, which is not retryable. https://opentelemetry.io/docs/specs/otlp/#failures-1
 _STATUSES = {
     "CANCELLED": 503,
     "DEADLINE_EXCEEDED": 503,
@@ -39,43 +40,43 @@ _KEY = re.compile(r"(?!grpc-)[0-9a-z_.-]+")
 
 
 def has_grpc() -> bool:
-    """Whether `GrpcCalls` can be made. Imports nothing."""
+    """Return whether grpcio is installed. Does not import it."""
     return importlib.util.find_spec("grpc") is not None
 
 
-class GrpcClient:
-    """One endpoint's channel. May be used from several threads at once. The import costs 50 ms of CPU."""
+class GrpcSender:
+    """A `RequestSender` with a channel of its own. Imports grpcio, which takes long."""
 
     def __init__(self, endpoint: Endpoint, user_agent: str, log: Diagnostics) -> None:
-        import grpc  # type: ignore[import-untyped]
+        import grpc
 
-        self._grpc = grpc
+        self._grpc: Any = grpc
         options = [("grpc.primary_user_agent", user_agent)]
         target = urlsplit(endpoint.url).netloc
         if endpoint.is_insecure:
-            self._channel = grpc.insecure_channel(target, options)
+            self._channel: Any = grpc.insecure_channel(target, options)
         else:
             self._channel = grpc.secure_channel(target, _credentials(grpc, endpoint, log), options)
-        # Without serializers bytes go in and come out.
-        self._call = self._channel.unary_unary(_METHODS[endpoint.signal])
-        self._metadata = list(_metadata(endpoint.headers, log))
+        # Without serializers it sends and returns bytes.
+        self._call: Any = self._channel.unary_unary(_METHODS[endpoint.signal])
+        self._metadata = tuple(_metadata(endpoint.headers, log))
         is_gzip = endpoint.compression == "gzip"
         self._compression = grpc.Compression.Gzip if is_gzip else grpc.Compression.NoCompression
 
-    def send(self, body: bytes, attempt: Attempt) -> Response | Failure:
-        """As `Transport.send`."""
-        future = self._call.future(body, metadata=self._metadata, compression=self._compression)
+    def packed(self, body: bytes) -> bytes:
+        return body
+
+    def send(self, packed: bytes, attempt: Attempt) -> Response:
+        future = self._call.future(packed, metadata=self._metadata, compression=self._compression)
         try:
             while True:
-                try:
+                with suppress(self._grpc.FutureTimeoutError):
                     return Response(200, {}, future.result(timeout=attempt.slice_s()))
-                except self._grpc.FutureTimeoutError:
-                    continue
-        except TimeIsUpError as exc:
+        except TimeIsUpError:
             future.cancel()
-            return Failure(FailureKind.TIMED_OUT, str(exc))
+            raise
         except self._grpc.RpcError as exc:
-            return _read(exc)
+            return _response(exc)
 
     def close(self) -> None:
         self._channel.close()
@@ -87,30 +88,30 @@ def _metadata(headers: Mapping[str, str], log: Diagnostics) -> Iterator[tuple[st
             yield key, value
         else:
             # Every call with it would raise.
-            log.warn(f"header {key!r} cannot be sent over gRPC; taken instead: the other headers")
+            log.warn(f"header {key!r} cannot be sent over gRPC and is left out")
 
 
-def _read(error: Any) -> Response | Failure:
+def _response(error: Any) -> Response:
     code, details = error.code().name, error.details() or ""
     match code:
         case "UNAVAILABLE":
-            # Whether the server says so or there is none: gRPC does not tell them apart.
-            return Failure(FailureKind.UNREACHABLE, details)
+            # The server's own status or no server at all: gRPC does not distinguish them.
+            raise UnreachableError(details) from error
         case "RESOURCE_EXHAUSTED":
             return _exhausted(error, details)
         case _:
-            return _answer(_STATUSES.get(code, 500), details)
+            return _text_response(_STATUSES.get(code, 500), details)
 
 
 def _exhausted(error: Any, details: str) -> Response:
-    """Too many requests, if the server says when it will take more; else too large, or refused."""
+    """Return 429 if the server says when to retry; else 413 if the request was too large, or 500."""
     delay_s = _retry_delay_s(dict(error.trailing_metadata() or ()))
     if delay_s is not None:
-        return _answer(429, details, {"retry-after": str(delay_s)})
-    return _answer(413 if "larger than max" in details else 500, details)
+        return _text_response(429, details, {"retry-after": str(delay_s)})
+    return _text_response(413 if "larger than max" in details else 500, details)
 
 
-def _answer(status: int, details: str, headers: Mapping[str, str] | None = None) -> Response:
+def _text_response(status: int, details: str, headers: Mapping[str, str] | None = None) -> Response:
     return Response(status, {"content-type": "text/plain", **(headers or {})}, details.encode())
 
 
@@ -134,7 +135,7 @@ def _retry_delay_s(trailers: Mapping[str, Any]) -> int | None:
 def _credentials(grpc: Any, endpoint: Endpoint, log: Diagnostics) -> Any:
     paths = (endpoint.certificate, endpoint.client_key, endpoint.client_certificate)
     authorities, key, chain = (_content(path, log) for path in paths)
-    # One without the other makes a channel that never connects.
+    # With only one of them the channel would never connect.
     if key is None or chain is None:
         key = chain = None
     return grpc.ssl_channel_credentials(authorities, key, chain)
@@ -146,5 +147,5 @@ def _content(path: str, log: Diagnostics) -> bytes | None:
             with open(path, "rb") as file:
                 return file.read()
         except OSError as exc:
-            log.warn(f"{path!r}: {exc}; taken instead: none")
+            log.warn(f"{path!r} cannot be used and is ignored: {exc}")
     return None

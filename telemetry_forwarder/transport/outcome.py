@@ -1,42 +1,42 @@
-"""What may come back from an endpoint, or fail to."""
+"""The outcome of one request: a response, or the reason why there is none."""
 
 from collections.abc import Mapping
 from enum import Enum
 
 from telemetry_forwarder.core.frozen import frozen
 
-LONGEST_BODY = 65_536
-"""Bytes of an answer's body that are read."""
+MAX_BODY_BYTES = 65_536
+"""How much of a response's body is read."""
 KEPT_HEADERS = ("content-type", "retry-after", "location")
-"""All of an answer's headers that concern us."""
+"""The headers of a response that are kept."""
 
 
 class FailureKind(Enum):
-    """Why there is no answer."""
+    """Why there is no response."""
 
     UNREACHABLE = "unreachable"
     TIMED_OUT = "timed out"
     BROKEN = "broken"
-    """The connection ended before an answer, or what came is not HTTP."""
+    """The connection ended before a response, or what was received is not HTTP."""
     UNTRUSTED = "untrusted"
-    """TLS: the next try would fail as well."""
+    """TLS failed: another attempt would fail as well."""
 
 
 @frozen
 class Failure:
-    """No answer came. Whether the endpoint took the request is unknown, but for UNREACHABLE and UNTRUSTED."""
+    """No response. The endpoint may have accepted the request, unless the kind is UNREACHABLE or UNTRUSTED."""
 
     kind: FailureKind
     detail: str
-    """Of us without secrets; of a proxy or over gRPC it may be the other side's words."""
+    """Contains no secrets, unless a proxy or a gRPC server wrote it."""
 
 
 @frozen
 class Response:
-    """What the endpoint said."""
+    """The response of an endpoint."""
 
     status: int
     headers: Mapping[str, str]
-    """Of all headers content-type, retry-after and location, where they were sent."""
+    """Those of `KEPT_HEADERS` that were sent."""
     body: bytes
-    """At most 64 KiB; what has been read of it, where it did not end in time."""
+    """At most `MAX_BODY_BYTES`; less than was sent if it did not end in time."""

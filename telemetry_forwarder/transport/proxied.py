@@ -1,31 +1,28 @@
-"""The way through a proxy: httpx's, over our own network, which keeps deadlines; httpx has no parameter for that.
+"""Sends requests through a proxy: httpx and httpcore, on our own connections, which keep deadlines.
 
-Imported where a proxy is set. httpcore's timeouts are handed through to the network unseen, and here they are an
-`Attempt`.
+Imported only if a proxy is set. httpcore passes timeouts to the network unchanged: here they are an `Attempt`.
 """
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpcore
 import httpx
 
+from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import host_and_port
-from telemetry_forwarder.transport.attempt import (
-    Attempt,
-    BrokenError,
-    TimeIsUpError,
-    UnreachableError,
-    UntrustedError,
-)
-from telemetry_forwarder.transport.outcome import KEPT_HEADERS, LONGEST_BODY, Response
-from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MOST_IDLE, Network, Stream
+from telemetry_forwarder.errors import ForwarderError
+from telemetry_forwarder.transport.attempt import Attempt, BrokenError, UnreachableError
+from telemetry_forwarder.transport.http_client import compressed, request_headers
+from telemetry_forwarder.transport.outcome import KEPT_HEADERS, MAX_BODY_BYTES, Response
+from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network, Stream
 
 
-class ProxiedClient(httpx.HTTPTransport):
-    """As `Direct`, through the proxy of the URL *proxy*."""
+class ProxiedClient(httpx.BaseTransport):
+    """Keeps connections through the proxy with the URL *proxy*. For any thread."""
 
     def __init__(self, proxy: str, context: ssl.SSLContext | None, network: Network) -> None:
         url = urlsplit(proxy)
@@ -33,27 +30,47 @@ class ProxiedClient(httpx.HTTPTransport):
             f"http://{host_and_port(url)}",
             proxy_auth=_credentials(url),
             ssl_context=context,
-            max_keepalive_connections=MOST_IDLE,
+            max_keepalive_connections=MAX_IDLE,
             keepalive_expiry=KEEP_ALIVE_S,
             network_backend=_Backend(network),
         )
 
-    def way(self, url: str, headers: Sequence[tuple[bytes, bytes]]) -> "_Way":
-        """The way to *url*, plain ASCII without credentials, for requests with *headers*."""
-        return _Way(self, httpx.URL(url), headers)
+    def sender(self, endpoint: Endpoint, user_agent: str) -> "ProxiedSender":
+        return ProxiedSender(self, endpoint, user_agent)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """As for any transport of httpx, but it raises our errors."""
+        url = request.url
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        with _our_errors():
+            response = self._pool.handle_request(
+                httpcore.Request(
+                    request.method,
+                    target,
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx.Response(response.status, headers=response.headers, stream=_Body(response))
+
+    def close(self) -> None:
+        self._pool.close()
 
 
-class _Way:
-    def __init__(self, door: ProxiedClient, url: httpx.URL, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        self._door = door
-        self._url = url
-        self._headers = headers
+class ProxiedSender:
+    """A `RequestSender`."""
 
-    def exchange(self, packed: bytes, attempt: Attempt) -> Response:
-        """Send one request and read the answer. Blocks.
+    def __init__(self, transport: httpx.BaseTransport, endpoint: Endpoint, user_agent: str) -> None:
+        self._transport = transport
+        self._endpoint = endpoint
+        self._url = httpx.URL(endpoint.url)
+        self._headers = request_headers(endpoint, user_agent)
 
-        Raises `UnreachableError`, `UntrustedError`, `BrokenError` and `TimeIsUpError`.
-        """
+    def packed(self, body: bytes) -> bytes:
+        return compressed(self._endpoint, body)
+
+    def send(self, packed: bytes, attempt: Attempt) -> Response:
         request = httpx.Request(
             "POST",
             self._url,
@@ -61,15 +78,23 @@ class _Way:
             stream=httpx.ByteStream(packed),
             extensions={"timeout": {"connect": attempt, "read": attempt, "write": attempt}},
         )
-        try:
-            return _read(self._door.handle_request(request))
-        except httpx.ProxyError as exc:
-            raise UnreachableError(f"proxy: {exc}") from exc
-        except httpx.LocalProtocolError as exc:
-            # Its message may quote a header, and headers are secrets.
-            raise BrokenError("the request is not HTTP") from exc
-        except httpx.TransportError as exc:
-            raise BrokenError(str(exc)) from exc
+        return _read(self._transport.handle_request(request))
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        assert isinstance(self._response.stream, Iterable)
+        with _our_errors():
+            yield from self._response.stream
+
+    def close(self) -> None:
+        self._response.close()
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -109,6 +134,20 @@ class _Stream(httpcore.NetworkStream):
         self._stream.close()
 
 
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """Raise the errors of httpcore as ours. Those of our own network pass through it unchanged."""
+    try:
+        yield
+    except httpcore.ProxyError as exc:
+        raise UnreachableError(f"proxy: {exc}") from exc
+    except httpcore.LocalProtocolError as exc:
+        # Its message may quote a header, and headers are secrets.
+        raise BrokenError("the request is not HTTP") from exc
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as exc:
+        raise BrokenError(str(exc)) from exc
+
+
 def _credentials(url: SplitResult) -> tuple[str, str] | None:
     if not (url.username or url.password):
         return None
@@ -116,16 +155,12 @@ def _credentials(url: SplitResult) -> tuple[str, str] | None:
 
 
 def _read(response: httpx.Response) -> Response:
-    """The answer with as much of its body as comes in time; the status is the endpoint's word already."""
+    """Return the response with as much of its body as is received in time: its status counts already."""
     body = bytearray()
-    try:
-        for chunk in response.stream:  # type: ignore[union-attr]
+    with closing(response), suppress(ForwarderError):
+        for chunk in response.iter_raw():
             body += chunk
-            if len(body) >= LONGEST_BODY:
+            if len(body) >= MAX_BODY_BYTES:
                 break
-    except (httpx.TransportError, BrokenError, TimeIsUpError, UntrustedError):
-        pass
-    finally:
-        response.close()
     headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-    return Response(response.status_code, headers, bytes(body[:LONGEST_BODY]))
+    return Response(response.status_code, headers, bytes(body[:MAX_BODY_BYTES]))

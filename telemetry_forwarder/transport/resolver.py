@@ -1,4 +1,4 @@
-"""Turns host names into addresses, within the time of an `Attempt`."""
+"""Resolves host names within the time of an `Attempt`."""
 
 import socket
 import threading
@@ -10,15 +10,16 @@ from telemetry_forwarder.transport.attempt import Attempt, UnreachableError
 
 
 class Resolver:
-    """The system's resolver knows no timeout, so it is asked from a thread that may be left behind."""
+    """Resolves each name in a thread of its own: the system's resolver has no timeout. For any thread."""
 
     def __init__(self, resolve: Callable[[str, int, int], list[Any]] | None = None) -> None:
         self._resolve = resolve or _resolved
+        # For `_pending`: senders add lookups, and the lookups' threads remove them.
         self._lock = threading.Lock()
         self._pending: dict[tuple[str, int], _Lookup] = {}
 
     def addresses(self, host: str, port: int, attempt: Attempt) -> list[Any]:
-        """As `socket.getaddrinfo` gives them. Blocks; raises `UnreachableError` and `TimeIsUpError`."""
+        """Return what `socket.getaddrinfo` returns. Blocks; raises `UnreachableError` and `TimeIsUpError`."""
         try:
             return self._resolve(host, port, socket.AI_NUMERICHOST)
         except OSError:
@@ -31,15 +32,15 @@ class Resolver:
         return lookup.addresses
 
     def _lookup(self, host: str, port: int) -> "_Lookup":
-        """The question that is open, or a new one: at most one thread per name."""
+        """Return the running lookup of this name, or start one: at most one thread per name."""
         with self._lock:
             lookup = self._pending.get((host, port))
             if lookup is None:
                 lookup = self._pending[host, port] = _Lookup()
-                threading.Thread(target=self._ask, args=(host, port, lookup), daemon=True).start()
+                threading.Thread(target=self._run, args=(host, port, lookup), daemon=True).start()
         return lookup
 
-    def _ask(self, host: str, port: int, lookup: "_Lookup") -> None:
+    def _run(self, host: str, port: int, lookup: "_Lookup") -> None:
         try:
             lookup.addresses = self._resolve(host, port, 0)
         except OSError as exc:
@@ -59,5 +60,5 @@ class _Lookup:
 
 
 def _resolved(host: str, port: int, flags: int) -> list[Any]:
-    # The name as bytes: of a str the codec `idna` would be asked, 2 ms of imports.
+    # The name as bytes: for a str, the codec `idna` would be imported.
     return socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM, flags=flags)

@@ -1,7 +1,7 @@
-"""Opens and uses outbound sockets; no call in here outlives the `Attempt` it is made for.
+"""Opens and uses outbound sockets; no call lasts longer than its `Attempt` allows.
 
-A timeout of a socket is for one read, so a server that trickles would never run into one: an `Attempt` knows the time
-that is left for the whole.
+The timeout of a socket is for one read, so a server that sends one byte at a time would never exceed it: an `Attempt`
+limits the whole request.
 """
 
 import errno
@@ -21,46 +21,46 @@ from telemetry_forwarder.transport.attempt import (
 )
 from telemetry_forwarder.transport.resolver import Resolver
 
-MOST_IDLE = 4
-"""Connections that are kept: one for each signal, and one to spare."""
+MAX_IDLE = 4
+"""How many idle connections are kept: one for each signal, and one more."""
 KEEP_ALIVE_S = 55.0
-"""For so long: less than the 60 s after which load balancers silently drop what is idle."""
+"""How long an idle connection is kept: load balancers silently drop it after 60 s."""
 _SENT_TOGETHER_BYTES = 65_536
 
 
 class Network:
-    """Where connections come from."""
+    """Opens connections. For any thread."""
 
-    def __init__(self, names: Resolver | None = None) -> None:
-        self._names = names or Resolver()
+    def __init__(self, resolver: Resolver | None = None) -> None:
+        self._resolver = resolver or Resolver()
 
     def connect(self, host: str, port: int, attempt: Attempt) -> "Stream":
-        """A connection that is noted in *attempt*. Raises `UnreachableError` and `TimeIsUpError`."""
+        """Open a connection and note it in *attempt*. Raises `UnreachableError` and `TimeIsUpError`."""
         attempt.is_pooled = attempt.has_connected = False
-        connected = _connected(self._names.addresses(host, port, attempt), attempt)
+        connected = _connected(self._resolver.addresses(host, port, attempt), attempt)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         attempt.has_connected = True
         return Stream(connected)
 
 
 class Stream:
-    """A connection, plain or with TLS."""
+    """A connection, plain or with TLS. For one thread at a time."""
 
     def __init__(self, connection: socket.socket) -> None:
-        # Whatever waits has an attempt whose time it is.
+        # Each wait sets the timeout that its attempt allows.
         connection.setblocking(False)
         self._socket = connection
         self._unsent = bytearray()
-        self._has_lost_some = False
+        self._is_broken = False
         self._timeout_s = 0.0
 
     @property
     def is_usable(self) -> bool:
-        """Whether another request may go over it: readable while it is idle, the server has closed it."""
-        return not (self._has_lost_some or _is_readable(self._socket))
+        """Whether it can be used for another request. An idle one that is readable was closed by the server."""
+        return not (self._is_broken or _is_readable(self._socket))
 
     def read(self, max_bytes: int, attempt: Attempt) -> bytes:
-        """What has come, `b""` at its end; sends first what is still to be sent. Blocks.
+        """Send what `write` has kept, then wait for data and return it; `b""` at its end. Blocks.
 
         Raises `BrokenError`, `UntrustedError` and `TimeIsUpError`.
         """
@@ -77,9 +77,9 @@ class Stream:
     def write(self, data: bytes, attempt: Attempt) -> None:
         """Send *data*, or keep it for `read` to send. May block; raises `TimeIsUpError`.
 
-        A server that has hung up is none: it may have answered before, so what `read` finds is its word.
+        A hang-up does not raise: the server may have responded already, so `read` decides.
         """
-        # The head of a request and a small body travel together: a packet and a system call less.
+        # The head of a request and a small body are sent together: one packet and one system call less.
         self._unsent += data
         if len(self._unsent) > _SENT_TOGETHER_BYTES:
             self._send_unsent(attempt)
@@ -93,39 +93,39 @@ class Stream:
                     with suppress(TimeoutError):
                         sent += self._socket.send(unsent[sent:])
             except OSError:
-                self._has_lost_some = True
+                self._is_broken = True
             finally:
                 self._unsent = bytearray()
 
     def _limit_wait(self, attempt: Attempt) -> None:
         timeout_s = attempt.slice_s()
-        # Most often the same as before, and to set it is a system call with another thread's turn in it.
+        # Most often it is unchanged, and setting it is a system call that lets another thread take the interpreter.
         if timeout_s != self._timeout_s:
             self._socket.settimeout(timeout_s)
             self._timeout_s = timeout_s
 
     def start_tls(self, context: "ssl.SSLContext", host: str, attempt: Attempt) -> "Stream":
-        """The same connection, with TLS; this one is closed. Raises what `read` does and `UnreachableError`."""
+        """Return the same connection with TLS; this one is closed. Raises what `read` does and `UnreachableError`."""
         attempt.has_connected = False
         try:
-            # The name as bytes: of a str the codec `idna` would be asked, 2 ms of imports.
+            # The name as bytes: for a str, the codec `idna` would be imported.
             encrypted = context.wrap_socket(
                 self._socket, server_hostname=host.encode(), do_handshake_on_connect=False
             )
             _shake_hands(encrypted, attempt)
         except ValueError as exc:
-            raise UntrustedError(f"TLS failed: {_said(exc)}") from exc
+            raise UntrustedError(f"TLS failed: {_reason(exc)}") from exc
         except OSError as exc:
-            # Gone before it has begun, or it has said something that is not TLS.
-            raise UnreachableError(f"no TLS: {_said(exc)}") from exc
+            # Closed before the handshake, or what the server sent is not TLS.
+            raise UnreachableError(f"no TLS: {_reason(exc)}") from exc
         finally:
-            # `wrap_socket` has taken the descriptor away, or failed.
+            # `wrap_socket` has detached the descriptor, or failed.
             self._socket.close()
         attempt.has_connected = True
         return Stream(encrypted)
 
     def close(self) -> None:
-        """Close it, once or more often."""
+        """Close it. May be called repeatedly."""
         self._socket.close()
 
 
@@ -147,19 +147,19 @@ def _shake_hands(encrypted: "ssl.SSLSocket", attempt: Attempt) -> None:
 
 
 def _read_failure(exc: OSError) -> Exception:
-    # In this order: with plain HTTP alone nobody needs `ssl`, which is loaded when it is touched.
+    # In this order: `ssl` is loaded when it is first used, and plain HTTP does not need it.
     if not isinstance(exc, ConnectionError) and isinstance(exc, ssl.SSLError):
-        return UntrustedError(f"TLS failed: {_said(exc)}")
-    return BrokenError(_said(exc))
+        return UntrustedError(f"TLS failed: {_reason(exc)}")
+    return BrokenError(_reason(exc))
 
 
-def _said(exc: Exception) -> str:
-    """What an exception says, in the words for people."""
+def _reason(exc: Exception) -> str:
+    """Return the readable part of an exception's message."""
     return getattr(exc, "verify_message", "") or getattr(exc, "strerror", "") or str(exc)
 
 
 def _is_readable(connection: socket.socket) -> bool:
-    # A closed one has no descriptor to ask.
+    # A closed one has no descriptor.
     if connection.fileno() < 0:
         return True
     poll = select.poll()
@@ -168,7 +168,7 @@ def _is_readable(connection: socket.socket) -> bool:
 
 
 def _connected(addresses: list[Any], attempt: Attempt) -> socket.socket:
-    """A connection to the first of *addresses* that takes it; the time is divided fairly among them."""
+    """Connect to the first of *addresses* that accepts; the time left is shared equally among them."""
     failure: Exception = UnreachableError("the name has no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         connection = None
@@ -179,14 +179,14 @@ def _connected(addresses: list[Any], attempt: Attempt) -> socket.socket:
         except (OSError, TimeIsUpError) as exc:
             if connection is not None:
                 connection.close()
-            failure = exc if isinstance(exc, TimeIsUpError) else UnreachableError(_said(exc))
+            failure = exc if isinstance(exc, TimeIsUpError) else UnreachableError(_reason(exc))
         else:
             return connection
     raise failure
 
 
 def _connect(connection: socket.socket, address: Any, attempt: Attempt) -> None:
-    # Asked before anything goes out: there may be no time at all.
+    # Before anything is sent: there may be no time at all.
     attempt.slice_s()
     connection.setblocking(False)
     code = connection.connect_ex(address)

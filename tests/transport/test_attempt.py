@@ -18,7 +18,7 @@ def test_it_waits_in_slices_and_never_beyond_its_deadline() -> None:
         clock.advance(seconds)
 
     clock.advance(0.001)
-    with pytest.raises(TimeIsUpError, match="no answer in time"):
+    with pytest.raises(TimeIsUpError, match="no response in time"):
         trying.slice_s()
 
 

@@ -248,7 +248,7 @@ class TestDeadline:
 
         outcome = send(transport, logs(collector), soon(0.1))
 
-        assert outcome == Failure(FailureKind.TIMED_OUT, "no answer in time")
+        assert outcome == Failure(FailureKind.TIMED_OUT, "no response in time")
         assert 0.1 <= time.monotonic() - started < 1
 
     def test_head_that_trickles(self, transport: Transport) -> None:

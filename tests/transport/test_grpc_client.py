@@ -131,7 +131,7 @@ def test_header_that_grpc_cannot_send_is_said_and_left_out(
         assert send(transport, plain(target, headers=headers)) == Response(200, {}, b"")
 
     assert captured.lines == [
-        f"WARN header {key!r} cannot be sent over gRPC; taken instead: the other headers"
+        f"WARN header {key!r} cannot be sent over gRPC and is left out"
         for key in ("a", "b-bin", "grpc-c", "d!")
     ]
 
@@ -206,12 +206,12 @@ def test_silence_ends_with_the_deadline(transport: Transport) -> None:
 
     with server(hang) as target:
         # Longer than a slice of the wait.
-        assert send(transport, plain(target), 0.3) == Failure(FailureKind.TIMED_OUT, "no answer in time")
+        assert send(transport, plain(target), 0.3) == Failure(FailureKind.TIMED_OUT, "no response in time")
         ends.set()
 
 
 def test_no_time_left_at_all(transport: Transport) -> None:
-    assert send(transport, plain("127.0.0.1:1"), 0) == Failure(FailureKind.TIMED_OUT, "no answer in time")
+    assert send(transport, plain("127.0.0.1:1"), 0) == Failure(FailureKind.TIMED_OUT, "no response in time")
 
 
 def test_tls_with_a_client_certificate(transport: Transport, certificates: Certificates) -> None:
@@ -237,5 +237,5 @@ def test_file_that_cannot_be_read_is_said(
 
     assert isinstance(send(transport, endpoint), Failure)
     assert captured.lines == [
-        "WARN '/nowhere.key': [Errno 2] No such file or directory: '/nowhere.key'; taken instead: none"
+        "WARN '/nowhere.key' cannot be used and is ignored: [Errno 2] No such file or directory: '/nowhere.key'"
     ]

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.core.batch import LOGS
+from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.transport.attempt import Attempt, BrokenError
-from telemetry_forwarder.transport.http_client import HttpClient
+from telemetry_forwarder.transport.http_client import HttpClient, HttpSender
 from telemetry_forwarder.transport.outcome import Response
-from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MOST_IDLE, Network
+from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
 from tests.support.paths import PROJECT
@@ -23,23 +25,27 @@ ROOT = PROJECT
 
 
 @pytest.fixture
-def door() -> Iterator[HttpClient]:
-    door = HttpClient(None, Network())
-    yield door
-    door.close()
+def client() -> Iterator[HttpClient]:
+    client = HttpClient(None, Network())
+    yield client
+    client.close()
 
 
 def soon() -> Attempt:
     return Attempt(Deadline.after(5, Clock()), Deadline.left_s)
 
 
+def sender(client: HttpClient, url: str, headers: dict[str, str] | None = None) -> HttpSender:
+    return client.sender(Endpoint(LOGS, url, headers or {}, compression="none"), "test/1")
+
+
 def test_connection_is_kept_for_whatever_goes_to_the_same_host(
-    door: HttpClient, collector: FakeCollector
+    client: HttpClient, collector: FakeCollector
 ) -> None:
     first, second = soon(), soon()
 
-    door.way(f"{collector.endpoint}/v1/logs", []).exchange(b"", first)
-    door.way(f"{collector.endpoint}/v1/traces?a=b", []).exchange(b"", second)
+    sender(client, f"{collector.endpoint}/v1/logs").send(b"", first)
+    sender(client, f"{collector.endpoint}/v1/traces?a=b").send(b"", second)
 
     assert (first.is_pooled, second.is_pooled) == (False, True)
     assert collector.connections == 1
@@ -47,23 +53,23 @@ def test_connection_is_kept_for_whatever_goes_to_the_same_host(
 
 
 def test_connection_that_the_server_has_closed_is_not_used(
-    door: HttpClient, collector: FakeCollector
+    client: HttpClient, collector: FakeCollector
 ) -> None:
-    way = door.way(f"{collector.endpoint}/v1/logs", [])
-    way.exchange(b"", soon())
+    to_logs = sender(client, f"{collector.endpoint}/v1/logs")
+    to_logs.send(b"", soon())
     collector.drop_connections()
     attempt = soon()
 
-    way.exchange(b"", attempt)
+    to_logs.send(b"", attempt)
 
     assert not attempt.is_pooled
 
 
-def test_connection_to_another_port_is_another(door: HttpClient, collector: FakeCollector) -> None:
+def test_connection_to_another_port_is_another(client: HttpClient, collector: FakeCollector) -> None:
     with FakeCollector() as other:
-        door.way(f"{collector.endpoint}/v1/logs", []).exchange(b"", soon())
+        sender(client, f"{collector.endpoint}/v1/logs").send(b"", soon())
         attempt = soon()
-        door.way(f"{other.endpoint}/v1/logs", []).exchange(b"", attempt)
+        sender(client, f"{other.endpoint}/v1/logs").send(b"", attempt)
 
     assert not attempt.is_pooled
 
@@ -72,37 +78,37 @@ def test_connection_that_has_been_idle_for_too_long_is_not_used(
     collector: FakeCollector,
 ) -> None:
     clock = FakeClock()
-    door = HttpClient(None, Network(), clock)
-    way = door.way(f"{collector.endpoint}/v1/logs", [])
+    client = HttpClient(None, Network(), clock)
+    to_logs = sender(client, f"{collector.endpoint}/v1/logs")
     connections = []
 
     for idle_s in (0.0, KEEP_ALIVE_S - 1, KEEP_ALIVE_S):
         clock.advance(idle_s)
-        way.exchange(b"", soon())
+        to_logs.send(b"", soon())
         connections.append(collector.connections)
 
-    door.close()
+    client.close()
     assert connections == [1, 1, 2]
 
 
-def test_no_more_are_kept_than_there_are_signals(door: HttpClient, collector: FakeCollector) -> None:
+def test_no_more_are_kept_than_there_are_signals(client: HttpClient, collector: FakeCollector) -> None:
     to = ("127.0.0.1", collector.port)
-    streams = [door.taken(to, soon()) for _ in range(MOST_IDLE + 2)]
+    streams = [client.connection(to, soon()) for _ in range(MAX_IDLE + 2)]
 
     for stream in streams:
-        door.leave(to, stream)
+        client.keep(to, stream)
 
-    assert [stream.is_usable for stream in streams] == [False] * 2 + [True] * MOST_IDLE
-    door.close()
+    assert [stream.is_usable for stream in streams] == [False] * 2 + [True] * MAX_IDLE
+    client.close()
     assert not any(stream.is_usable for stream in streams)
 
 
-def test_after_closing_it_still_sends(door: HttpClient, collector: FakeCollector) -> None:
-    way = door.way(f"{collector.endpoint}/v1/logs", [])
-    answers = [way.exchange(b"", soon())]
-    door.close()
+def test_after_closing_it_still_sends(client: HttpClient, collector: FakeCollector) -> None:
+    to_logs = sender(client, f"{collector.endpoint}/v1/logs")
+    answers = [to_logs.send(b"", soon())]
+    client.close()
 
-    answers.append(way.exchange(b"", soon()))
+    answers.append(to_logs.send(b"", soon()))
 
     assert answers[0] == answers[1]
     assert collector.connections == 2
@@ -128,29 +134,32 @@ def answering(answer: bytes) -> Iterator[tuple[str, bytearray]]:
         thread.join()
 
 
-def test_request_is_written_as_http_says(door: HttpClient) -> None:
+def test_request_is_written_as_http_says(client: HttpClient) -> None:
     with answering(b"HTTP/1.1 200 OK\r\n\r\n") as (url, received):
-        door.way(url, [(b"host", b"h"), (b"x-name", b"v")]).exchange(b"body", soon())
+        sender(client, url, {"host": "h", "x-name": "v"}).send(b"body", soon())
 
-    assert received == b"POST / HTTP/1.1\r\nhost: h\r\nx-name: v\r\ncontent-length: 4\r\n\r\nbody"
+    assert received == (
+        b"POST / HTTP/1.1\r\nhost: h\r\nuser-agent: test/1\r\ncontent-type: application/x-protobuf\r\n"
+        b"x-name: v\r\ncontent-length: 4\r\n\r\nbody"
+    )
 
 
-def test_answer_that_is_announced_is_waited_for(door: HttpClient) -> None:
+def test_answer_that_is_announced_is_waited_for(client: HttpClient) -> None:
     told = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 429 Slow\r\nRetry-After: 3\r\nX: y\r\nContent-Length: 2\r\n\r\nno"
     with answering(told) as (url, _):
-        answer = door.way(url, []).exchange(b"", soon())
+        answer = sender(client, url).send(b"", soon())
 
     assert answer == Response(429, {"retry-after": "3"}, b"no")
 
 
-@pytest.mark.parametrize("header", [(b"x", b"a\r\nb: c"), (b"x\n", b"a"), (b"x", b"a\0")])
+@pytest.mark.parametrize("header", [("x", "a\r\nb: c"), ("x\n", "a"), ("x", "a\0")])
 def test_header_cannot_become_two(
-    door: HttpClient, collector: FakeCollector, header: tuple[bytes, bytes]
+    client: HttpClient, collector: FakeCollector, header: tuple[str, str]
 ) -> None:
-    way = door.way(f"{collector.endpoint}/v1/logs", [header])
+    to_logs = sender(client, f"{collector.endpoint}/v1/logs", dict([header]))
 
     with pytest.raises(BrokenError, match=r"^the request is not HTTP$"):
-        way.exchange(b"", soon())
+        to_logs.send(b"", soon())
 
     assert collector.connections == 0
 

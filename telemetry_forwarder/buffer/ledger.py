@@ -1,7 +1,7 @@
-"""Knows where every item is: with us, with the endpoint, on disk, or lost and why.
+"""Counts where every item is: received, held, spooled, delivered, rejected or dropped, and why.
 
-Items only move from one place to another, so at every moment and for every signal
-received + restored = delivered + rejected + dropped + held + spooled. The worker alone writes in it.
+Items only move from one place to another, so at all times and for each signal
+received + restored = delivered + rejected + dropped + held + spooled. Written by the worker's thread alone.
 """
 
 from collections.abc import Mapping
@@ -10,30 +10,30 @@ from types import MappingProxyType
 from telemetry_forwarder.core.batch import POSTS, SIGNALS
 from telemetry_forwarder.core.frozen import frozen
 
-NOT_READ = "could not be read"
+_NOT_READ = "could not be read"
 
 _NONE: Mapping[str, int] = MappingProxyType({})
 
 
 @frozen
 class Tally:
-    """One signal's items since this process began: log records, spans or data points."""
+    """The items of one signal since this process started: log records, spans or data points."""
 
     signal: str
     received: int = 0
-    """Made here, from what Lambda told us."""
+    """Created in this process from Lambda's telemetry."""
     restored: int = 0
-    """Found on disk, spooled by an earlier life of this environment."""
+    """Found on disk, spooled by an earlier process in this environment."""
     delivered: int = 0
     rejected: int = 0
-    """Refused by the endpoint within a request that it took: OTLP's partial success."""
+    """Rejected by the endpoint in a request that it accepted: OTLP's partial success."""
     held: int = 0
-    """In memory: in the outbox, or in a request that is under way."""
+    """In memory: in the outbox or in a running request."""
     spooled: int = 0
     dropped: Mapping[str, int] = _NONE
     """By reason."""
     filtered: Mapping[str, int] = _NONE
-    """By reason: records that a setting keeps out of this signal. They were never received for it."""
+    """By reason: records that a setting keeps out of this signal. They do not count as received."""
 
     @property
     def all_dropped(self) -> int:
@@ -41,27 +41,27 @@ class Tally:
 
     @property
     def unaccounted(self) -> int:
-        """Zero, or the books are wrong."""
-        there = self.delivered + self.rejected + self.all_dropped + self.held + self.spooled
-        return self.received + self.restored - there
+        """The number of items that are missing from the counts; zero unless the ledger is wrong."""
+        counted = self.delivered + self.rejected + self.all_dropped + self.held + self.spooled
+        return self.received + self.restored - counted
 
     @property
     def is_exact(self) -> bool:
-        """Whether everything is accounted for, and nothing has left a place that it had not entered."""
+        """Whether every item is counted once, and none left a place that it had not entered."""
         return self.unaccounted == 0 and min(self.held, self.spooled) >= 0
 
 
 @frozen
 class Snapshot:
-    """The books at one moment."""
+    """The counts at one moment."""
 
     records_received: int
-    """Telemetry records that Lambda gave us."""
+    """Telemetry records that Lambda sent."""
     records_lost_by_lambda: int
-    """What Lambda says that it dropped before we saw it."""
+    """Records that Lambda reported as dropped before it sent them."""
     tallies: tuple[Tally, ...]
     posts: Tally
-    """Those that were written down for want of time, or found on disk: `delivered` are those that were converted."""
+    """Posts that were spooled unconverted or found on disk; `delivered` counts those that were converted."""
 
     def of(self, signal: str) -> Tally:
         return self.tallies[SIGNALS.index(signal)]
@@ -79,9 +79,22 @@ class _Account:
         self.dropped: dict[str, int] = {}
         self.filtered: dict[str, int] = {}
 
+    def tally(self, signal: str) -> Tally:
+        return Tally(
+            signal=signal,
+            received=self.received,
+            restored=self.restored,
+            delivered=self.delivered,
+            rejected=self.rejected,
+            held=self.held,
+            spooled=self.spooled,
+            dropped=dict(self.dropped),
+            filtered=dict(self.filtered),
+        )
+
 
 class Ledger:
-    """The books. Each method names one movement; nothing can be written that does not balance."""
+    """Each method records one movement, so that the counts stay balanced."""
 
     __slots__ = (
         "_accounts",
@@ -107,56 +120,57 @@ class Ledger:
         self._records_lost_by_lambda += count
 
     def posts_dropped(self, count: int) -> None:
-        """Posts that were not read, by a fault of ours: how many records were in them is not known."""
+        """Count posts that could not be read because of an internal error; their records are unknown."""
         self._posts_dropped += count
 
     def posts_refused(self, count: int) -> None:
-        """Posts that we had no room for. No loss of ours: Lambda sends them again, or says that it dropped them."""
+        """Count posts that found no room. Lambda sends them again, or reports that it dropped them."""
         self._posts_refused += count
 
     def duplicate_posts(self, count: int) -> None:
-        """Posts that Lambda gave twice. Their records are in the books once."""
+        """Count posts that Lambda sent again. Their records are counted once."""
         self._posts_repeated += count
 
     def filtered(self, signal: str, count: int, reason: str) -> None:
+        """Count records that a setting keeps out of *signal*."""
         _add(self._accounts[signal].filtered, reason, count)
 
     def received(self, signal: str, count: int) -> None:
-        """From Lambda into memory."""
+        """Count items that were created in memory."""
         account = self._accounts[signal]
         account.received += count
         account.held += count
 
     def restored(self, signal: str, count: int) -> None:
-        """From an earlier life onto our disk."""
+        """Count items that an earlier process left on disk."""
         account = self._accounts[signal]
         account.restored += count
         account.spooled += count
 
     def spooled(self, signal: str, count: int) -> None:
-        """From memory to disk."""
+        """Move items from memory to disk."""
         account = self._accounts[signal]
         account.held -= count
         account.spooled += count
 
     def unspooled(self, signal: str, count: int) -> None:
-        """From disk to memory, to be sent. The file may stay until the endpoint has acknowledged it."""
+        """Move items from disk to memory. Their file may stay until the endpoint has acknowledged them."""
         self.spooled(signal, -count)
 
     def delivered(self, signal: str, count: int) -> None:
-        """From memory to the endpoint, which took it."""
+        """Move items from memory to the endpoint, which accepted them."""
         account = self._accounts[signal]
         account.held -= count
         account.delivered += count
 
     def rejected(self, signal: str, count: int) -> None:
-        """From memory to the endpoint, which took the request but not these."""
+        """Move items from memory to those that the endpoint rejected in a request that it accepted."""
         account = self._accounts[signal]
         account.held -= count
         account.rejected += count
 
     def dropped(self, signal: str, count: int, reason: str) -> None:
-        """From memory to nowhere."""
+        """Remove items from memory for good."""
         account = self._accounts[signal]
         account.held -= count
         _add(account.dropped, reason, count)
@@ -165,64 +179,47 @@ class Ledger:
         return Snapshot(
             records_received=self._records_received,
             records_lost_by_lambda=self._records_lost_by_lambda,
-            tallies=tuple(_tally(signal, self._accounts[signal]) for signal in SIGNALS),
-            posts=_tally(POSTS, self._accounts[POSTS]),
+            tallies=tuple(self._accounts[signal].tally(signal) for signal in SIGNALS),
+            posts=self._accounts[POSTS].tally(POSTS),
         )
 
     def summary(self) -> str:
-        """The books in one line, for people."""
+        """Return the counts as one log line."""
         snapshot = self.snapshot()
-        line = f"records received {snapshot.records_received}"
-        if snapshot.records_lost_by_lambda:
-            line += f" lost by Lambda {snapshot.records_lost_by_lambda}"
         posts = snapshot.posts
-        if dropped := self._posts_dropped + posts.all_dropped:
-            reasons = {**posts.dropped, **({NOT_READ: self._posts_dropped} if self._posts_dropped else {})}
-            line += f" posts dropped {dropped}{_by_reason(reasons)}"
-        if posts.restored:
-            line += f" posts restored {posts.restored}"
-        if posts.spooled:
-            line += f" posts spooled {posts.spooled}"
-        if self._posts_refused:
-            line += f" posts refused for now {self._posts_refused}"
-        if self._posts_repeated:
-            line += f" duplicate posts {self._posts_repeated}"
-        return "; ".join([line, *map(_in_words, snapshot.tallies)])
+        not_read = {_NOT_READ: self._posts_dropped} if self._posts_dropped else _NONE
+        optional: list[tuple[str, int, Mapping[str, int]]] = [
+            ("lost by Lambda", snapshot.records_lost_by_lambda, _NONE),
+            ("posts dropped", self._posts_dropped + posts.all_dropped, {**posts.dropped, **not_read}),
+            ("posts restored", posts.restored, _NONE),
+            ("posts spooled", posts.spooled, _NONE),
+            ("posts refused for now", self._posts_refused, _NONE),
+            ("duplicate posts", self._posts_repeated, _NONE),
+        ]
+        words = [f"{name} {count}{_reasons(reasons)}" for name, count, reasons in optional if count]
+        records = " ".join([f"records received {snapshot.records_received}", *words])
+        return "; ".join([records, *map(_tally_summary, snapshot.tallies)])
 
 
 def _add(counts: dict[str, int], reason: str, count: int) -> None:
     counts[reason] = counts.get(reason, 0) + count
 
 
-def _tally(signal: str, account: _Account) -> Tally:
-    return Tally(
-        signal=signal,
-        received=account.received,
-        restored=account.restored,
-        delivered=account.delivered,
-        rejected=account.rejected,
-        held=account.held,
-        spooled=account.spooled,
-        dropped=dict(account.dropped),
-        filtered=dict(account.filtered),
-    )
-
-
-def _in_words(tally: Tally) -> str:
+def _tally_summary(tally: Tally) -> str:
     words = [f"{tally.signal} received {tally.received}"]
     if tally.restored:
         words.append(f"restored {tally.restored}")
     words.append(f"delivered {tally.delivered}")
     if tally.rejected:
         words.append(f"rejected {tally.rejected}")
-    words.append(f"dropped {tally.all_dropped}{_by_reason(tally.dropped)}")
+    words.append(f"dropped {tally.all_dropped}{_reasons(tally.dropped)}")
     words.append(f"held {tally.held} spooled {tally.spooled}")
     if tally.filtered:
-        words.append(f"filtered {sum(tally.filtered.values())}{_by_reason(tally.filtered)}")
+        words.append(f"filtered {sum(tally.filtered.values())}{_reasons(tally.filtered)}")
     return " ".join(words)
 
 
-def _by_reason(counts: Mapping[str, int]) -> str:
+def _reasons(counts: Mapping[str, int]) -> str:
     if not counts:
         return ""
     return " (" + ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items())) + ")"

@@ -1,6 +1,7 @@
-"""Holds encoded batches until they are delivered: bounded in bytes, oldest out first, every drop counted.
+"""Holds encoded batches in memory until they are sent: bounded in bytes, oldest dropped first. Pure.
 
-Requests of one signal are joined by concatenation, up to the endpoint's limits and without decoding.
+Every drop is counted. Requests of one signal are joined by concatenation, without decoding, up to the endpoint's
+limits.
 """
 
 from collections import deque
@@ -15,22 +16,22 @@ LARGER_THAN_OUTBOX = "larger than the outbox"
 
 _NEARLY_FULL = 0.75
 
-# One log line per invocation makes batches of 300 bytes, and keeping one costs another 200. Joining
-# small neighbours on arrival bounds that, at the price of one copy of at most this size per batch.
+# With one log line per invocation the overhead of a batch is nearly as large as its body. Joining small
+# neighbours on arrival bounds that, at the cost of one copy of at most this size per batch.
 _SMALL_BYTES = 16_384
 
 
 class _Held(NamedTuple):
-    age: int
-    """Smaller is older, over all signals."""
+    order: int
+    """Smaller is older, across all signals."""
     body: bytes
     items: int
 
 
 class Outbox:
-    """What is held in memory. Bodies over all signals never exceed *limit_bytes*, after any call.
+    """The bodies of all signals together never exceed *limit_bytes*.
 
-    What has been taken is the taker's until it is put back; the ledger goes on calling it held.
+    A batch that was taken belongs to the caller until it is put back; the ledger still counts it as held.
     """
 
     def __init__(
@@ -64,17 +65,17 @@ class Outbox:
 
     @property
     def is_nearly_full(self) -> bool:
-        """Whether it is time to make room: three quarters of the bound are held."""
+        """Whether it is time to make room: three quarters of the limit are in use."""
         return self._held_bytes >= self._limit_bytes * _NEARLY_FULL
 
     def has_room_for(self, batch: Batch) -> bool:
-        """Whether nothing has to go for *batch*."""
+        """Return whether *batch* fits without dropping others."""
         return self._held_bytes + len(batch.body) <= self._limit_bytes
 
     def put(self, batch: Batch) -> bool:
-        """Take in a new batch and count it as received; the oldest go where there is no room for it.
+        """Add a new batch and count it as received; drop the oldest ones if there is no room.
 
-        False where it is larger than all the room there is: then nothing goes for it, and it stays the caller's.
+        Return False if it is larger than the limit: then nothing is dropped, and it still belongs to the caller.
         """
         if not batch.items:
             return True
@@ -84,31 +85,31 @@ class Outbox:
         self._make_room(batch)
         self._newest += 1
         held = _Held(self._newest, batch.body, batch.items)
-        line = self._held[batch.signal]
-        if line and self._are_small(line[-1], held):
-            last = line.pop()
-            held = _Held(last.age, last.body + held.body, last.items + held.items)
-        line.append(held)
+        queue = self._held[batch.signal]
+        if queue and self._are_small(queue[-1], held):
+            last = queue.pop()
+            held = _Held(last.order, last.body + held.body, last.items + held.items)
+        queue.append(held)
         return True
 
     def put_back(self, batches: Iterable[Batch]) -> None:
-        """Take back, in their order, batches that were taken: they are again the oldest of all."""
+        """Put back batches that were taken, in their order: they are the oldest again."""
         for batch in reversed(list(batches)):
             self._put_first(batch)
 
     def take(self, signal: str) -> Batch | None:
-        """The oldest of *signal*, joined up to the limits of one request; None where nothing is held.
+        """Take the oldest batches of *signal*, joined up to the limits of one request; None if there are none.
 
-        A batch that exceeds the limits by itself comes alone: only its sender can split it.
+        A batch that exceeds the limits is returned alone: the sender splits it.
         """
-        line = self._held[signal]
-        if not line:
+        queue = self._held[signal]
+        if not queue:
             return None
-        parts = [line[0].body]
-        size, items = len(line[0].body), line[0].items
-        line.popleft()
-        while line and self._fits(size + len(line[0].body), items + line[0].items):
-            part = line.popleft()
+        parts = [queue[0].body]
+        size, items = len(queue[0].body), queue[0].items
+        queue.popleft()
+        while queue and self._fits(size + len(queue[0].body), items + queue[0].items):
+            part = queue.popleft()
             parts.append(part.body)
             size += len(part.body)
             items += part.items
@@ -117,7 +118,7 @@ class Outbox:
         return Batch(signal, b"".join(parts), items)
 
     def take_all(self) -> list[Batch]:
-        """Everything, as requests; of each signal the oldest first."""
+        """Take everything, joined to requests, the oldest of each signal first."""
         batches: list[Batch] = []
         for signal in SIGNALS:
             while batch := self.take(signal):
@@ -125,7 +126,7 @@ class Outbox:
         return batches
 
     def _put_first(self, batch: Batch) -> None:
-        # The oldest go when there is no room, and nothing here is older than what comes back.
+        # The oldest are dropped if there is no room, and nothing here is older than this batch.
         if not self.has_room_for(batch):
             self._ledger.dropped(batch.signal, batch.items, OUTBOX_FULL)
             return
@@ -144,8 +145,8 @@ class Outbox:
 
     def _drop_oldest(self) -> None:
         signal = min(
-            (signal for signal, line in self._held.items() if line),
-            key=lambda signal: self._held[signal][0].age,
+            (signal for signal, queue in self._held.items() if queue),
+            key=lambda signal: self._held[signal][0].order,
         )
         oldest = self._held[signal].popleft()
         self._held_bytes -= len(oldest.body)

@@ -8,12 +8,12 @@ from telemetry_forwarder.buffer.ledger import Ledger, Snapshot, Tally
 from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SIGNALS, SPANS
 
 
-def test_new_books_are_empty() -> None:
+def test_new_ledger_is_empty() -> None:
     assert Ledger().snapshot() == Snapshot(0, 0, (Tally(LOGS), Tally(SPANS), Tally(METRICS)), Tally(POSTS))
 
 
 @pytest.mark.parametrize(
-    ("movement", "there"),
+    ("movement", "expected"),
     [
         (lambda ledger: None, Tally(LOGS, received=10, held=10)),
         (lambda ledger: ledger.delivered(LOGS, 10), Tally(LOGS, received=10, delivered=10)),
@@ -23,17 +23,19 @@ def test_new_books_are_empty() -> None:
         (lambda ledger: ledger.filtered(LOGS, 2, "x"), Tally(LOGS, received=10, held=10, filtered={"x": 2})),
     ],
 )
-def test_items_move_from_memory_to_where_they_end(movement: Callable[[Ledger], None], there: Tally) -> None:
+def test_items_move_from_memory_to_their_destination(
+    movement: Callable[[Ledger], None], expected: Tally
+) -> None:
     ledger = Ledger()
     ledger.received(LOGS, 10)
 
     movement(ledger)
 
-    assert ledger.snapshot().of(LOGS) == there
+    assert ledger.snapshot().of(LOGS) == expected
     assert ledger.snapshot().is_exact
 
 
-def test_items_of_an_earlier_life_are_on_disk_until_they_are_sent() -> None:
+def test_items_of_an_earlier_process_are_on_disk_until_they_are_sent() -> None:
     ledger = Ledger()
 
     ledger.restored(SPANS, 5)
@@ -43,7 +45,7 @@ def test_items_of_an_earlier_life_are_on_disk_until_they_are_sent() -> None:
     assert ledger.snapshot().of(SPANS) == Tally(SPANS, restored=5, delivered=3, spooled=2)
 
 
-def test_reasons_are_counted_apart() -> None:
+def test_each_reason_is_counted_separately() -> None:
     ledger = Ledger()
     ledger.received(LOGS, 9)
 
@@ -55,7 +57,7 @@ def test_reasons_are_counted_apart() -> None:
     assert ledger.snapshot().of(LOGS).all_dropped == 7
 
 
-def test_items_that_leave_memory_without_having_entered_it_are_an_error_in_the_books() -> None:
+def test_ledger_is_not_exact_if_items_leave_memory_without_having_entered_it() -> None:
     ledger = Ledger()
 
     ledger.delivered(LOGS, 1)
@@ -63,7 +65,7 @@ def test_items_that_leave_memory_without_having_entered_it_are_an_error_in_the_b
     assert not ledger.snapshot().is_exact
 
 
-def test_snapshot_does_not_change_with_the_books() -> None:
+def test_snapshot_does_not_change_with_the_ledger() -> None:
     ledger = Ledger()
     ledger.received(LOGS, 2)
     ledger.dropped(LOGS, 1, "x")
@@ -80,7 +82,7 @@ _MOVEMENTS = st.sampled_from(
 
 
 @given(st.lists(st.tuples(st.sampled_from(SIGNALS), _MOVEMENTS, st.integers(0, 1_000))))
-def test_books_balance_after_every_movement(movements: list[tuple[str, str, int]]) -> None:
+def test_ledger_is_balanced_after_every_movement(movements: list[tuple[str, str, int]]) -> None:
     ledger = Ledger()
 
     for signal, movement, count in movements:
@@ -92,7 +94,7 @@ def test_books_balance_after_every_movement(movements: list[tuple[str, str, int]
         assert [tally.unaccounted for tally in ledger.snapshot().tallies] == [0, 0, 0]
 
 
-def test_summary_is_one_line_that_says_only_what_happened() -> None:
+def test_summary_is_one_line_without_counts_that_are_zero() -> None:
     ledger = Ledger()
     ledger.records_received(1_300)
     ledger.received(LOGS, 1_200)
@@ -107,7 +109,7 @@ def test_summary_is_one_line_that_says_only_what_happened() -> None:
     )
 
 
-def test_summary_names_every_other_fate_where_there_is_one() -> None:
+def test_summary_contains_every_count_that_is_not_zero() -> None:
     ledger = Ledger()
     ledger.records_lost_by_lambda(7)
     ledger.posts_dropped(1)

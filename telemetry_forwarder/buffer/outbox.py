@@ -60,10 +60,6 @@ class Outbox:
         return self._items[signal]
 
     @property
-    def is_empty(self) -> bool:
-        return not any(self._items.values())
-
-    @property
     def is_nearly_full(self) -> bool:
         """Whether it is time to make room: three quarters of the limit are in use."""
         return self._held_bytes >= self._limit_bytes * _NEARLY_FULL

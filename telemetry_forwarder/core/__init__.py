@@ -1,1 +1,1 @@
-"""Small types and helpers that every package may use."""
+"""Small types that every package may use."""

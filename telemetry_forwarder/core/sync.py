@@ -1,23 +1,25 @@
-"""What a thread waits for, made of one lock each.
+"""Lets a thread wait for another one, with a single lock each.
 
-`threading.Event` and `Condition` are Python, and make another lock for each wait: a warm invocation has a dozen.
+`threading.Event` and `Condition` are written in Python and create another lock for each wait; a warm invocation
+has a dozen waits.
 """
 
 import threading
 
 
 class Latch:
-    """A `threading.Event` that is never cleared. For any number of threads."""
+    """A `threading.Event` that is never cleared. Any number of threads may wait."""
 
     __slots__ = ("_is_set", "_lock")
 
     def __init__(self) -> None:
         self._is_set = False
         self._lock = threading.Lock()
+        """Held until the latch is set; each thread that acquires it releases it for the next one."""
         self._lock.acquire()
 
     def set(self) -> None:
-        """Let everybody go on, from now on. Once or more often."""
+        """Release all threads, now and in the future. May be called repeatedly."""
         self._is_set = True
         _release(self._lock)
 
@@ -25,41 +27,42 @@ class Latch:
         return self._is_set
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Block until it is set, at most *timeout_s*; say whether it is."""
+        """Block until the latch is set, at most *timeout_s*; return whether it is set."""
         if self._is_set:
             return True
-        if not self._lock.acquire(timeout=_limit(timeout_s)):
+        if not self._lock.acquire(timeout=_lock_timeout(timeout_s)):
             return self._is_set
-        # For whoever else waits.
+        # For the next thread that waits.
         _release(self._lock)
         return True
 
 
 class Bell:
-    """Wakes one thread, which looks around then: rung twice before it has, it wakes it once."""
+    """Wakes one thread. Rings before the thread waits count as one."""
 
     __slots__ = ("_lock",)
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        """Free after a ring, held after the wait that it ended."""
         self._lock.acquire()
 
     def ring(self) -> None:
-        """From any thread. Does not block."""
+        """Wake the thread. May be called from any thread; does not block."""
         _release(self._lock)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Block until it rings, or has rung since the last time, at most *timeout_s*; say whether it did."""
-        return self._lock.acquire(timeout=_limit(timeout_s))
+        """Block until the bell rings or has rung since the last wait, at most *timeout_s*; return whether it did."""
+        return self._lock.acquire(timeout=_lock_timeout(timeout_s))
 
 
-def _limit(timeout_s: float | None) -> float:
+def _lock_timeout(timeout_s: float | None) -> float:
     return -1 if timeout_s is None else min(max(0.0, timeout_s), threading.TIMEOUT_MAX)
 
 
 def _release(lock: threading.Lock) -> None:
-    # Somebody may be quicker, and it is free already: that is all that is wanted.
-    try:  # noqa: SIM105  # called for each post, and `suppress` takes longer than all the rest
+    # Another thread may have released it already.
+    try:  # noqa: SIM105  # called for each post; `suppress` would take longer than everything else here
         lock.release()
     except RuntimeError:
         pass

@@ -1,3 +1,3 @@
-"""The version of this program, as pyproject.toml, the scopes of its telemetry and its User-Agent say it."""
+"""The version of this program, for its package, its instrumentation scopes and its User-Agent."""
 
 VERSION = "0.1.0"

@@ -1,1 +1,1 @@
-"""Accepts the requests that Lambda sends and queues them for the worker."""
+"""Receives the requests that Lambda sends and queues them for the worker."""

@@ -1,14 +1,14 @@
-"""Recognises a post that Lambda gives again although it was taken: the answer may have gone lost. Pure."""
+"""Recognises a post that Lambda sends again although it was accepted: the response may have been lost. Pure."""
 
 _MOST_REMEMBERED = 64
 
 
 class DuplicatePosts:
-    """Remembers the last posts by their content, in 16 bytes for each.
+    """Remembers hash and length of the last posts.
 
-    Two posts of the same bytes would have to hold the same lines of the same millisecond, yet lie apart by
-    the subscription's buffering: that does not happen. Over TCP it might, since there nothing says where
-    what Lambda sent together begins and ends.
+    Two different posts never have the same bytes: they would contain the same lines of the same millisecond,
+    although the subscription's buffering separates them. For HTTP only: TCP does not preserve the boundaries of
+    posts, so equal bytes may be received twice.
     """
 
     __slots__ = ("_most", "_remembered")
@@ -18,8 +18,8 @@ class DuplicatePosts:
         self._remembered: dict[tuple[int, int], None] = {}
 
     def is_new(self, content: bytes) -> bool:
-        """Whether *content* was not seen lately; from now on it was."""
-        # `hash` of bytes is SipHash with a random key: 64 bits, and nobody can aim at a collision.
+        """Return whether *content* is not among the last posts, and remember it."""
+        # `hash` of bytes is a 64-bit SipHash with a random key: collisions cannot be constructed.
         key = (hash(content), len(content))
         is_new = self._remembered.pop(key, key) is not None
         self._remembered[key] = None

@@ -1,6 +1,6 @@
-"""The queue between the threads: what Lambda posted and what it told the main thread, bounded in bytes.
+"""Queues items for the worker's thread: request bodies, events and results of other threads. Bounded in bytes.
 
-The only object that the threads share, so nothing else needs a lock.
+Every method may be called from any thread, except `take`, which belongs to the worker.
 """
 
 import threading
@@ -19,27 +19,28 @@ if TYPE_CHECKING:
         SubscriptionResult,
     )
 
-# What a body costs beside its bytes. Without it, posts of nothing could come for ever.
+# The overhead of a body in memory. Without it, the number of empty bodies would have no bound.
 _OVERHEAD_BYTES = 256
 
 
 class Inbox:
-    """First in, first out. What Lambda posts counts against the bound; its events always fit."""
+    """First in, first out. Bodies count against *max_bytes*; events always fit."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._held_bytes = 0
         self._items: deque[Item] = deque()
         self._lock = threading.Lock()
-        self._has_something = Bell()
-        self._has_room_again = Bell()
+        """Guards the items, their size, the refusals and the closed state: several threads put, one takes."""
+        self._item_arrived = Bell()
+        self._room_freed = Bell()
         self._is_closed = False
         self._refusals = 0
 
     def put_body(self, body: Body) -> bool:
-        """Take *body* if there is room. Does not block.
+        """Add *body* if there is room, and return whether there was. Does not block.
 
-        An empty inbox takes any body, so that one larger than the bound is not refused for ever.
+        An empty inbox accepts any body, so that one larger than the bound is not refused forever.
         """
         with self._lock:
             if self._is_closed or not self._has_room(body):
@@ -49,7 +50,7 @@ class Inbox:
             return True
 
     def put_body_blocking(self, body: Body) -> None:
-        """Block until there is room for *body*, then take it. Once closed, neither."""
+        """Block until there is room for *body*, then add it. A closed inbox discards it at once."""
         while True:
             with self._lock:
                 if self._is_closed:
@@ -57,41 +58,41 @@ class Inbox:
                 if self._has_room(body):
                     self._append(body)
                     break
-            self._has_room_again.wait()
-        # It has woken one: there may be others who wait, and room for them too.
-        self._has_room_again.ring()
+            self._room_freed.wait()
+        # The bell wakes one thread: others may be waiting, and there may be room for them, too.
+        self._room_freed.ring()
 
     def note_refusal(self) -> None:
-        """A body was refused before it was whole: to hold it was too much already."""
+        """Count a body that was refused before it was complete."""
         with self._lock:
             self._refusals += 1
 
     def take_refusals(self) -> int:
-        """How many bodies have found no room since this was last asked; Lambda sends them again."""
+        """Return the number of refused bodies since the last call. Lambda sends them again."""
         with self._lock:
             refusals, self._refusals = self._refusals, 0
             return refusals
 
     def close(self) -> None:
-        """Take no more bodies: nobody is left to do anything with them. Whoever waits for room goes on."""
+        """Refuse bodies from now on, and release the threads that wait for room."""
         with self._lock:
             self._is_closed = True
-        self._has_room_again.ring()
+        self._room_freed.ring()
 
     def put_event(self, event: "InvokeEvent | ShutdownEvent | SubscriptionResult | SendFinished") -> None:
         with self._lock:
             self._add(event)
 
     def take(self, timeout_s: float | None) -> "list[Item]":
-        """Everything that is there, in order. Blocks until there is something, at most *timeout_s*. For one thread."""
-        # It may have rung for what was taken without waiting.
-        while not self._items and self._has_something.wait(timeout_s):
+        """Take all items in order. Blocks until there is one, at most *timeout_s*. For one thread only."""
+        # The bell may have rung for an item that was taken without waiting.
+        while not self._items and self._item_arrived.wait(timeout_s):
             pass
         with self._lock:
             taken = list(self._items)
             self._items.clear()
             self._held_bytes = 0
-        self._has_room_again.ring()
+        self._room_freed.ring()
         return taken
 
     def _has_room(self, body: Body) -> bool:
@@ -103,8 +104,8 @@ class Inbox:
 
     def _add(self, item: "Item") -> None:
         self._items.append(item)
-        # Before the lock is given up: later, it might ring for what has been taken.
-        self._has_something.ring()
+        # While the lock is held: after that, the item may be taken already.
+        self._item_arrived.ring()
 
 
 def _size(body: Body) -> int:

@@ -1,8 +1,8 @@
-"""Takes what Lambda posts (HTTP) or streams (TCP) and puts it in the inbox. Reads nothing into it.
+"""Receives Lambda's requests over HTTP or TCP and puts their bodies into the inbox without looking at them.
 
-One thread for all connections, that waits in `poll` without limit: while nothing comes it uses no CPU. Answers
-200 once a body is in the inbox, 503 when there is no room (Lambda sends it again), 4xx on what is no post of
-Lambda's; never anything else, because a batch that is refused for its content comes again for ever.
+One thread serves all connections and waits in `poll` without a timeout, so an idle listener uses no CPU. It
+responds with 200 once a body is in the inbox, 503 if there is no room (Lambda sends it again) and 4xx to anything
+that is not a post. Content is never refused, because Lambda would send it again forever.
 """
 
 import _socket
@@ -16,13 +16,13 @@ from telemetry_forwarder.http1 import Message, MessageReader
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body
 
-# A post can be twice the subscription's maxBytes and its metadata: 2 MB and some.
+# A post can be twice as large as the subscription's maxBytes, plus metadata: just over 2 MB.
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api.html#telemetry-api-buffering
 MAX_BODY_BYTES = 4_194_304
 MAX_CONNECTIONS = 64
-# Of all connections together, received and not complete. Lambda itself has one or two of them.
+# Incomplete requests of all connections together. Lambda itself uses one or two connections.
 MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
-# What we go on reading, and throwing away, from a sender that was refused and may not have looked yet.
+# How much is still read and discarded from a sender that was refused, until it reads the response.
 MAX_DISCARDED_BYTES = 67_108_864
 _RECEIVE_BYTES = 262_144
 _NO_DESCRIPTOR_PAUSE_S = 0.02
@@ -38,10 +38,10 @@ _REASONS = {
 
 
 class Listener:
-    """The thread that serves a port until `close`."""
+    """Serves a port in its own thread until `close`."""
 
     def __init__(self, protocol: str, server: _socket.socket, inbox: Inbox, clock: Clock) -> None:
-        """*protocol* is `http` or `tcp`. *server* listens already and belongs to the listener from here on."""
+        """*protocol* is `http` or `tcp`. *server* already listens; the listener owns it from now on."""
         self._connect = _TcpConnection if protocol == "tcp" else _HttpConnection
         self._server = server
         self._server.setblocking(False)
@@ -56,9 +56,9 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop taking anything. Returns when the thread has gone.
+        """Stop receiving, and return when the thread has ended.
 
-        Over TCP the thread may be waiting for room in the inbox: close that first.
+        Close the inbox first: over TCP the thread may be waiting for room in it.
         """
         self._waking_end.close()
         if self._thread.ident is not None:
@@ -82,11 +82,11 @@ class Listener:
 
     def _accept(self) -> None:
         try:
-            number, _ = self._server._accept()  # type: ignore[attr-defined]  # the C socket has no other
+            number, _ = self._server._accept()  # type: ignore[attr-defined]  # `_socket` has no public one
         except (BlockingIOError, ConnectionAbortedError):
-            return  # Gone before we came to it.
+            return  # The client has closed the connection again.
         except OSError:
-            # No descriptor is left, and the connection waits on: poll would not.
+            # No descriptor is free. The connection stays in the queue, so `poll` would return at once.
             self._clock.sleep(_NO_DESCRIPTOR_PAUSE_S)
             return
         connection = _socket.socket(fileno=number)
@@ -98,16 +98,16 @@ class Listener:
         self._poll.register(number, select.POLLIN)
 
     def _read(self, number: int) -> None:
-        # To the end of the line: at its head is who has been silent for longest.
+        # Move it to the end: the first connection is the one that has been silent for longest.
         self._connections[number] = connection = self._connections.pop(number)
         try:
             received = connection.socket.recv(_RECEIVE_BYTES)
         except OSError:
             received = b""
         try:
-            is_open = connection.take(received)
+            is_open = connection.receive(received)
         except OSError:
-            # The other side has gone, or reads so little that an answer finds no room.
+            # The client is gone, or does not read its responses.
             is_open = False
         if not is_open:
             self._poll.unregister(number)
@@ -116,20 +116,20 @@ class Listener:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Keep the bound on what is not complete. Whoever has been silent for longest gives way.
+        """Keep the bound on incomplete requests: release those of connections that were silent for longest.
 
-        Not whoever comes last: senders that begin and do not end would shut Lambda out for good.
+        The newest request is not the one to refuse: senders that never finish would lock Lambda out.
         """
         connections = self._connections.values()
         for connection in connections:
             if sum(each.held_bytes for each in connections) <= MAX_HELD_BYTES:
                 return
             if connection.held_bytes:
-                connection.give_way()
+                connection.release_partial()
 
 
 class _HttpConnection:
-    """Posts in, answers out."""
+    """Receives posts and responds to each."""
 
     __slots__ = ("_clock", "_inbox", "_left_to_discard", "_reader", "socket")
 
@@ -144,15 +144,15 @@ class _HttpConnection:
     def held_bytes(self) -> int:
         return self._reader.held_bytes
 
-    def give_way(self) -> None:
-        """Hold nothing any more: what has come of a post is refused, for now."""
+    def release_partial(self) -> None:
+        """Refuse the post that is incomplete; the sender may try again later."""
         self._inbox.note_refusal()
-        # One that has gone, or reads nothing, is closed when it is read from.
+        # A broken connection is closed when it is read from.
         with suppress(OSError):
             self._refuse(503)
 
-    def take(self, received: bytes) -> bool:
-        """Take what has come, nothing if that was all; say whether more may come."""
+    def receive(self, received: bytes) -> bool:
+        """Process received bytes, none at the end of the stream; return whether more can follow."""
         if self._left_to_discard > 0:
             self._left_to_discard -= len(received)
             return received != b"" and self._left_to_discard > 0
@@ -171,32 +171,32 @@ class _HttpConnection:
 
     def _put(self, message: Message) -> None:
         if message.start_line.partition(" ")[0] not in ("POST", "PUT"):
-            self._answer(405, "Allow: POST, PUT\r\n")
+            self._respond(405, "Allow: POST, PUT\r\n")
         elif self._inbox.put_body(Body(message.body, self._clock.unix_ns())):
-            self._answer(200)
+            self._respond(200)
         else:
-            self._answer(503, "Retry-After: 1\r\n")
+            self._respond(503, "Retry-After: 1\r\n")
 
     def _refuse(self, status: int) -> None:
-        """Answer for the last time. To close while more is coming would take the answer away from the sender.
+        """Send the last response. Closing while the sender is still sending could destroy the response.
 
         https://www.rfc-editor.org/rfc/rfc9112#section-9.6
         """
         self._left_to_discard = MAX_DISCARDED_BYTES
         self._reader = MessageReader(MAX_BODY_BYTES)
-        self._answer(status, "Connection: close\r\n")
+        self._respond(status, "Connection: close\r\n")
         self.socket.shutdown(_socket.SHUT_WR)
 
-    def _answer(self, status: int, fields: str = "") -> None:
-        # So short that the socket's buffer always takes it, unless the other side reads nothing at all: then
-        # this raises, and the connection is closed.
+    def _respond(self, status: int, fields: str = "") -> None:
+        # Short enough for the socket's buffer, unless the client does not read at all: then this raises OSError,
+        # and the connection is closed.
         self.socket.sendall(
             f"HTTP/1.1 {status} {_REASONS[status]}\r\n{fields}Content-Length: 0\r\n\r\n".encode("ascii")
         )
 
 
 class _TcpConnection:
-    """Lines in, nothing out: TCP has no way to refuse, so a full inbox makes Lambda wait instead."""
+    """Receives lines. TCP cannot refuse anything, so a full inbox makes Lambda wait instead."""
 
     __slots__ = ("_clock", "_inbox", "_partial", "socket")
 
@@ -210,22 +210,25 @@ class _TcpConnection:
     def held_bytes(self) -> int:
         return len(self._partial)
 
-    def give_way(self) -> None:
-        """Hold nothing any more: hand on what has come of a line. Blocks while the inbox is full."""
+    def release_partial(self) -> None:
+        """Put the incomplete line into the inbox. Blocks while the inbox is full."""
         self._put(bytes(self._partial))
         self._partial = bytearray()
 
-    def take(self, received: bytes) -> bool:
-        """Take what has come, nothing if that was all; say whether more may come. Blocks while the inbox is full."""
+    def receive(self, received: bytes) -> bool:
+        """Process received bytes, none at the end of the stream; return whether more can follow.
+
+        Blocks while the inbox is full.
+        """
         end_of_line = received.rfind(b"\n") + 1
         if end_of_line:
             self._put(bytes(self._partial) + received[:end_of_line])
             self._partial = bytearray(received[end_of_line:])
         else:
             self._partial += received
-        # No line of Lambda's is longer than that. Handed on as it is: whoever decodes keeps it as text.
+        # Lambda sends no line longer than that. The decoder keeps the part as text.
         if received == b"" or len(self._partial) > MAX_BODY_BYTES:
-            self.give_way()
+            self.release_partial()
         return received != b""
 
     def _put(self, lines: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the worker receives through the inbox: request bodies and events."""
+"""Defines the items of the inbox: request bodies, events and results."""
 
 from telemetry_forwarder.core.sync import Latch
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class Body:
-    """The bytes of one post, and when they came."""
+    """The bytes of one request, and when they were received."""
 
     __slots__ = ("content", "observed_ns")
 
@@ -18,7 +18,7 @@ class Body:
 
 
 class InvokeEvent:
-    """Lambda's INVOKE. Whoever waits before asking for `next` waits for *released*."""
+    """Lambda's INVOKE. `next` is called only when *released* is set."""
 
     __slots__ = ("arn", "deadline", "released", "request_id", "trace_header")
 
@@ -31,7 +31,7 @@ class InvokeEvent:
 
 
 class ShutdownEvent:
-    """Lambda's SHUTDOWN. Everything is over when *done*, and in any case at *deadline*."""
+    """Lambda's SHUTDOWN. The worker sets *done* when it has finished, before *deadline* if it can."""
 
     __slots__ = ("deadline", "done", "reason")
 
@@ -42,12 +42,12 @@ class ShutdownEvent:
 
     @property
     def ends_environment(self) -> bool:
-        """Whether this environment has no other life: after a failure it begins anew, and finds what is on disk."""
+        """Whether no other process follows in this environment. After a failure, one follows and reads the spool."""
         return self.reason.lower() == "spindown"
 
 
 class SubscriptionResult:
-    """How the subscription went. Without telemetry nobody may wait for any."""
+    """The result of the subscription to the Telemetry API. Without it there is no telemetry to wait for."""
 
     __slots__ = ("has_telemetry",)
 
@@ -56,7 +56,7 @@ class SubscriptionResult:
 
 
 class SendFinished:
-    """What was on its way for *signal* has come to an end, one way or the other."""
+    """A sender has finished its task for *signal*, successfully or not."""
 
     __slots__ = ("signal",)
 

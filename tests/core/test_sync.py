@@ -1,5 +1,3 @@
-"""A latch lets everybody go on, for good; a bell wakes one, once."""
-
 import math
 import threading
 from collections.abc import Callable
@@ -27,23 +25,23 @@ def join(threads: list[threading.Thread]) -> None:
 
 
 class TestLatch:
-    def test_nobody_goes_on_before_it_is_set(self) -> None:
+    def test_wait_blocks_until_it_is_set(self) -> None:
         latch = Latch()
 
         assert (latch.is_set(), latch.wait(0.0), latch.wait(0.001), latch.is_set()) == (False,) * 4
 
-    def test_everybody_does_once_it_is(self) -> None:
+    def test_setting_releases_all_threads(self) -> None:
         latch = Latch()
-        went: list[bool] = []
-        threads = in_threads(8, lambda: went.append(latch.wait()))
+        results: list[bool] = []
+        threads = in_threads(8, lambda: results.append(latch.wait()))
 
         latch.set()
         join(threads)
 
-        assert went == [True] * 8
+        assert results == [True] * 8
         assert (latch.is_set(), latch.wait(0.0), latch.wait()) == (True,) * 3
 
-    def test_it_may_be_set_by_many_while_many_wait(self) -> None:
+    def test_it_may_be_set_by_several_threads_while_others_wait(self) -> None:
         for _ in range(200):
             latch = Latch()
             waiting = in_threads(3, latch.wait)
@@ -53,10 +51,10 @@ class TestLatch:
             assert latch.wait(0.0)
 
     @pytest.mark.parametrize("timeout_s", [-1, -0.5, math.nan])
-    def test_a_time_that_is_over_is_not_waited_for(self, timeout_s: float) -> None:
+    def test_timeout_that_is_not_positive_does_not_block(self, timeout_s: float) -> None:
         assert not Latch().wait(timeout_s)
 
-    def test_a_time_that_no_lock_can_wait_for_is_for_ever(self) -> None:
+    def test_timeout_beyond_the_limit_of_a_lock_is_accepted(self) -> None:
         latch = Latch()
         threads = in_threads(1, lambda: latch.wait(threading.TIMEOUT_MAX * 10))
 
@@ -66,7 +64,7 @@ class TestLatch:
 
 
 class TestBell:
-    def test_it_wakes_once_for_every_time_it_was_waited_for(self) -> None:
+    def test_rings_before_a_wait_count_as_one(self) -> None:
         bell = Bell()
         bell.ring()
         bell.ring()
@@ -74,10 +72,10 @@ class TestBell:
         assert [bell.wait(0.0), bell.wait(0.0)] == [True, False]
 
     @pytest.mark.parametrize("timeout_s", [0.0, 0.001, -1, math.nan])
-    def test_nobody_wakes_without_it(self, timeout_s: float) -> None:
+    def test_wait_without_a_ring_times_out(self, timeout_s: float) -> None:
         assert not Bell().wait(timeout_s)
 
-    def test_who_waits_is_woken(self) -> None:
+    def test_ring_wakes_the_waiting_thread(self) -> None:
         bell = Bell()
         threads = in_threads(1, bell.wait)
 
@@ -85,17 +83,22 @@ class TestBell:
 
         join(threads)
 
-    def test_none_is_missed_between_looking_and_waiting(self) -> None:
-        bell, given, taken = Bell(), [], []
-        ringer = threading.Thread(
-            target=lambda: [(given.append(number), bell.ring()) for number in range(2_000)], daemon=True
-        )
-        ringer.start()
+    def test_no_ring_is_lost_between_checking_and_waiting(self) -> None:
+        bell = Bell()
+        queue: list[int] = []
+        taken: list[int] = []
+
+        def put_all() -> None:
+            for number in range(2_000):
+                queue.append(number)
+                bell.ring()
+
+        threads = in_threads(1, put_all)
 
         while len(taken) < 2_000:
-            assert given or bell.wait(LONG_S)
-            while given:
-                taken.append(given.pop(0))
+            assert queue or bell.wait(LONG_S)
+            while queue:
+                taken.append(queue.pop(0))
 
-        join([ringer])
+        join(threads)
         assert taken == list(range(2_000))

@@ -31,8 +31,10 @@ _TEMPLATES = list(_templates())
 
 
 def _quotes(heading: str) -> list[str]:
-    cells = [row[0] for row in rows(DOCS / "troubleshooting.md", heading)]
-    return [quote for cell in cells for quote in re.findall(r"`([^`]+)`", cell)]
+    """Return the quotes of the first column, and those of the others that begin with a value."""
+    table = rows(DOCS / "troubleshooting.md", heading)
+    first = [quote for row in table for quote in re.findall(r"`([^`]+)`", row[0])]
+    return first + [quote for row in table for cell in row[1:] for quote in re.findall(r"`(… [^`]+)`", cell)]
 
 
 def _fragments(quote: str) -> list[str]:

@@ -64,14 +64,8 @@ def test_release_attaches_zip_sums_and_sbom_of_both_architectures() -> None:
     zips = {f"telemetry-forwarder-{arch}.zip" for arch in ("x86_64", "arm64")}
     sboms = {name.replace(".zip", ".cdx.json") for name in zips}
     assert files == {*zips, *sboms, "SHA256SUMS"}
-    assert {
-        name for name in zips if name in (LAYER / "Dockerfile").read_text() or _is_published(name)
-    } == zips
-
-
-def _is_published(name: str) -> bool:
-    pattern = name.replace("x86_64", "$arch").replace("arm64", "$arch")
-    return pattern in (LAYER / "publish.sh").read_text()
+    # The build and publish.sh agree on the names of the zips: tests/layer builds and publishes them.
+    assert "telemetry-forwarder-$arch.zip" in (LAYER / "publish.sh").read_text()
 
 
 def test_sbom_is_extracted_from_where_the_build_writes_it() -> None:

@@ -1,20 +1,22 @@
-"""Fixtures of the conformance tests, and the noise they make when this machine cannot run them."""
+"""Fixtures of the conformance tests, and a loud report if this machine cannot run them."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conformance.machine import Mode, missing
-from tests.conformance.opt import opt_from_wheel
+from tests.conformance.requirements import Mode, missing
+from tests.conformance.rie import RieError
 from tests.conformance.rotel import Rotel
+from tests.conformance.wheel_opt import opt_from_wheel
 
 
 @pytest.fixture(scope="session")
 def wheel_opt(request: pytest.FixtureRequest) -> Path:
-    """A folder as Lambda's /opt with the project's wheel in it, or the tree given with --opt."""
-    given: Path | None = request.config.getoption("--opt")
-    return given.resolve() if given else opt_from_wheel()
+    """Return a folder like Lambda's /opt with the project's wheel, or the one that --opt names."""
+    folder: Path | None = request.config.getoption("--opt")
+    return folder.resolve() if folder else opt_from_wheel()
 
 
 @pytest.fixture
@@ -29,6 +31,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"NOT TESTED under AWS's emulator: {reason}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Repeat a test once in which AWS's emulator stalled because of its own defect."""
+    try:
+        return (yield)
+    except RieError as error:
+        if not error.is_known_stall:
+            raise
+        print("AWS's emulator stalled; the test is repeated")
+        names = inspect.signature(pyfuncitem.obj).parameters
+        pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+        return True
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = {report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)}
@@ -38,7 +54,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "emulator(mode): runs under AWS's own emulator, in that mode")
+    config.addinivalue_line("markers", "emulator(mode): runs under AWS's own emulator in that mode")
 
 
 def _mode(marker: pytest.Mark) -> Mode:

@@ -1,27 +1,27 @@
-"""rotel, a collector that others run in production, as the receiver; what it has understood comes back out of it.
+"""rotel, a collector used in production, as the receiver.
 
-rotel passes on what it took in, over OTLP, to a FakeCollector. Its printout is no good for comparing: a line break
-in a string may read as the next attribute, and the types of data points and much else are not printed.
+rotel forwards what it received over OTLP to a FakeCollector, so a test compares the decoded messages. Its printed
+output is not used: it is ambiguous, and it omits types of data points, among others.
 """
 
-import signal
 import socket
 import subprocess
 import time
 from typing import Self
 
-from tests.conformance.machine import rotel_binary
+from tests.conformance.requirements import rotel_binary
 from tests.support.collector import FakeCollector
 
-_END_LIMIT_S = 10.0
+_START_LIMIT_S = 60.0
+_END_LIMIT_S = 30.0
+_ATTEMPTS = 5
 
 
 class Rotel:
-    """A rotel on free loopback ports; `collector` has everything it took in."""
+    """A rotel process on free loopback ports; `collector` has everything that it received."""
 
     def __init__(self) -> None:
         self.collector = FakeCollector()
-        self._http_port, self._grpc_port = _free_ports()
 
     @property
     def endpoint(self) -> str:
@@ -33,50 +33,55 @@ class Rotel:
 
     def __enter__(self) -> Self:
         self.collector.__enter__()
-        self._process = subprocess.Popen(
-            rotel_command(
-                str(rotel_binary()),
-                http=f"127.0.0.1:{self._http_port}",
-                grpc=f"127.0.0.1:{self._grpc_port}",
-                collector=self.collector.endpoint,
-            ),
-            env={},
-            stdout=subprocess.DEVNULL,
-        )
-        self._wait_until_it_listens()
-        return self
+        for _ in range(_ATTEMPTS):
+            self._start()
+            if self._is_listening():
+                return self
+            # Another program took one of the ports in between.
+            self._end()
+        self.collector.__exit__()
+        raise RuntimeError(f"rotel ended with {self._process.returncode}")
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self._end()
         self.collector.__exit__()
 
-    def stop(self) -> None:
-        """End rotel; afterwards `collector` has all that it ever accepted."""
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(_END_LIMIT_S)
+    def _start(self) -> None:
+        self._http_port, self._grpc_port = _free_ports()
+        command = rotel_command(
+            str(rotel_binary()),
+            http=f"127.0.0.1:{self._http_port}",
+            grpc=f"127.0.0.1:{self._grpc_port}",
+            collector=self.collector.endpoint,
+        )
+        self._process = subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL)
 
-    def _wait_until_it_listens(self) -> None:
-        while self._process.poll() is None:
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_END_LIMIT_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+    def _is_listening(self) -> bool:
+        """Wait until it accepts connections; return False if it has ended."""
+        deadline_s = time.monotonic() + _START_LIMIT_S
+        while self._process.poll() is None and time.monotonic() < deadline_s:
             try:
                 socket.create_connection(("127.0.0.1", self._http_port)).close()
             except ConnectionRefusedError:
-                time.sleep(0.005)  # It does not say when it listens.
+                time.sleep(0.005)  # It does not report when it listens.
             else:
-                return
-        raise RuntimeError(f"rotel ended with {self._process.returncode}")
+                return True
+        return False
 
 
 def rotel_command(binary: str, *, http: str, grpc: str, collector: str) -> list[str]:
-    """Run rotel as a receiver on *http* and *grpc* that passes everything on to *collector*, as it comes."""
+    """Return the command of a receiver on *http* and *grpc* that forwards every request to *collector*."""
     receivers = ["--otlp-http-endpoint", http, "--otlp-grpc-endpoint", grpc]
-    exporter = [
-        "--exporter",
-        "otlp",
-        "--otlp-exporter-endpoint",
-        collector,
-        "--otlp-exporter-protocol",
-        "http",
-    ]
+    exporter = ["--exporter", "otlp", "--otlp-exporter-endpoint", collector]
+    exporter += ["--otlp-exporter-protocol", "http"]
     return [binary, "start", *receivers, *exporter, "--disable-batching"]
 
 

@@ -1,17 +1,21 @@
-"""A collector that others run in production understands our OTLP as we meant it, to the last type."""
+"""A collector used in production decodes our OTLP without any difference."""
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AGGREGATION_TEMPORALITY_CUMULATIVE,
+    AGGREGATION_TEMPORALITY_DELTA,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.converter import Converter
@@ -19,10 +23,11 @@ from telemetry_forwarder.otlp.common import resource
 from telemetry_forwarder.settings import Settings
 from tests.conformance.rotel import Rotel
 from tests.support.otlp_messages import LOGS, METRICS, REQUESTS, SPANS
+from tests.support.paths import RECORDS
 
-RECORDS = Path(__file__).parent.parent / "records" / "one_of_everything.json"
+RECORDS_FILE = RECORDS / "one_of_everything.json"
 NOW_NS = 1_791_500_000_000_000_000
-ARRIVAL_LIMIT_S = 20.0
+ARRIVAL_LIMIT_S = 60.0
 TRACE_ID, SPAN_ID, PARENT_ID = bytes(range(16)), bytes(range(8)), bytes(range(1, 9))
 
 VALUES = {
@@ -50,7 +55,7 @@ VALUES = {
 ATTRIBUTES = [KeyValue(key=key, value=value) for key, value in VALUES.items()]
 
 
-def some_logs() -> ExportLogsServiceRequest:
+def log_request() -> ExportLogsServiceRequest:
     request = ExportLogsServiceRequest()
     resource = request.resource_logs.add(schema_url="https://opentelemetry.io/schemas/1.44.0")
     resource.resource.attributes.extend(ATTRIBUTES)
@@ -60,7 +65,7 @@ def some_logs() -> ExportLogsServiceRequest:
         scope.log_records.add(
             time_unix_nano=1795408250565123456,
             observed_time_unix_nano=1795408250565123457,
-            severity_number="SEVERITY_NUMBER_WARN",
+            severity_number=SeverityNumber.SEVERITY_NUMBER_WARN,
             severity_text="WARNING",
             body=value,
             attributes=ATTRIBUTES,
@@ -72,12 +77,12 @@ def some_logs() -> ExportLogsServiceRequest:
     return request
 
 
-def some_spans() -> ExportTraceServiceRequest:
+def span_request() -> ExportTraceServiceRequest:
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()
     span = scope.spans.add(
         name="orders",
-        kind="SPAN_KIND_SERVER",
+        kind=Span.SPAN_KIND_SERVER,
         trace_id=TRACE_ID,
         span_id=SPAN_ID,
         parent_span_id=PARENT_ID,
@@ -87,22 +92,22 @@ def some_spans() -> ExportTraceServiceRequest:
         end_time_unix_nano=1795408251565123456,
         attributes=ATTRIBUTES,
     )
-    span.status.code, span.status.message = 2, "out\nof memory"
+    span.status.code, span.status.message = Status.STATUS_CODE_ERROR, "out\nof memory"
     span.links.add(trace_id=TRACE_ID, span_id=PARENT_ID, attributes=ATTRIBUTES)
     span.events.add(name="exception", time_unix_nano=1795408250565123999, attributes=ATTRIBUTES)
     return request
 
 
-def some_metrics() -> ExportMetricsServiceRequest:
+def metric_request() -> ExportMetricsServiceRequest:
     request = ExportMetricsServiceRequest()
     scope = request.resource_metrics.add().scope_metrics.add()
     times: Any = {"start_time_unix_nano": 1795408250565123456, "time_unix_nano": 1795408251565123456}
     counter = scope.metrics.add(name="faas.errors", unit="{error}", description="of the function")
-    counter.sum.is_monotonic, counter.sum.aggregation_temporality = True, 1
+    counter.sum.is_monotonic, counter.sum.aggregation_temporality = True, AGGREGATION_TEMPORALITY_DELTA
     counter.sum.data_points.add(as_int=3, attributes=ATTRIBUTES, **times)
     counter.sum.data_points.add(as_double=3.0, **times)
     histogram = scope.metrics.add(name="faas.invoke_duration", unit="s")
-    histogram.histogram.aggregation_temporality = 2
+    histogram.histogram.aggregation_temporality = AGGREGATION_TEMPORALITY_CUMULATIVE
     histogram.histogram.data_points.add(
         count=3, sum=1.5, min=0.1, max=1.0, bucket_counts=[0, 2, 1], explicit_bounds=[0.5, 1.0], **times
     )
@@ -115,27 +120,33 @@ def some_metrics() -> ExportMetricsServiceRequest:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        pytest.param(LOGS, some_logs(), id="logs"),
-        pytest.param(SPANS, some_spans(), id="spans"),
-        pytest.param(METRICS, some_metrics(), id="metrics"),
+        pytest.param(LOGS, log_request(), id="logs"),
+        pytest.param(SPANS, span_request(), id="spans"),
+        pytest.param(METRICS, metric_request(), id="metrics"),
     ],
 )
-def test_every_kind_of_value_is_read_back_equal(rotel: Rotel, path: str, message: Any) -> None:
+def test_every_type_of_value_is_decoded_unchanged(rotel: Rotel, path: str, message: Any) -> None:
     status = post(rotel, path, message.SerializeToString())
 
     assert status == 200
-    assert read_back(rotel, path, 1) == [message]
+    assert forwarded(rotel, path, 1) == [message]
 
 
-def test_grpc_is_read_back_equal(rotel: Rotel) -> None:
+def test_grpc_is_decoded_unchanged(rotel: Rotel) -> None:
     with grpc.insecure_channel(rotel.grpc_endpoint.removeprefix("http://")) as channel:
-        LogsServiceStub(channel).Export(some_logs(), timeout=ARRIVAL_LIMIT_S)
+        export: Any = channel.unary_unary(
+            "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            request_serializer=ExportLogsServiceRequest.SerializeToString,
+        )
+        export(log_request(), timeout=ARRIVAL_LIMIT_S)
 
-    assert read_back(rotel, LOGS, 1) == [some_logs()]
+    assert forwarded(rotel, LOGS, 1) == [log_request()]
 
 
-def test_all_that_we_make_is_read_back_equal(rotel: Rotel) -> None:
-    batches = converted(RECORDS.read_bytes()) + converted(b'[{"time": "2026-10-08T06:30:00Z", "type": "func')
+def test_everything_we_produce_is_decoded_unchanged(rotel: Rotel) -> None:
+    batches = converted(RECORDS_FILE.read_bytes()) + converted(
+        b'[{"time": "2026-10-08T06:30:00Z", "type": "func'
+    )
     sent = {
         path: [REQUESTS[path].FromString(body) for at, body in batches if at == path] for path in REQUESTS
     }
@@ -144,11 +155,11 @@ def test_all_that_we_make_is_read_back_equal(rotel: Rotel) -> None:
 
     assert statuses == {200}
     assert all(sent.values())
-    assert {path: read_back(rotel, path, len(messages)) for path, messages in sent.items()} == sent
+    assert {path: forwarded(rotel, path, len(messages)) for path, messages in sent.items()} == sent
 
 
 def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
-    """(path, body) of all that the extension makes of one post of Lambda's."""
+    """Return (path, body) of each request that the extension produces from one post."""
     environ = {"TELEMETRY_FORWARDER_PLATFORM_LOGS": "all", "AWS_LAMBDA_FUNCTION_NAME": "orders"}
     ids = itertools.count(1)
     conversion = Converter(
@@ -171,11 +182,11 @@ def post(rotel: Rotel, path: str, body: bytes) -> int:
     return httpx.post(rotel.endpoint + path, content=body, headers=headers, trust_env=False).status_code
 
 
-def read_back(rotel: Rotel, path: str, count: int) -> list[Any]:
-    """The first *count* requests to *path* as rotel has understood and encoded them."""
+def forwarded(rotel: Rotel, path: str, count: int) -> list[Any]:
+    """Return the first *count* requests to *path* as rotel decoded and forwarded them."""
 
-    def came() -> list[Any]:
+    def messages() -> list[Any]:
         return [request.message for request in rotel.collector.requests if request.path == path]
 
-    assert rotel.collector.wait_for(lambda: len(came()) >= count, ARRIVAL_LIMIT_S), came()
-    return came()
+    assert rotel.collector.wait_for(lambda: len(messages()) >= count, ARRIVAL_LIMIT_S), messages()
+    return messages()

@@ -72,7 +72,7 @@ def main(socket_fd: int, settings_file: str) -> None:
         )
     answers = [_invoke() for _ in range(_INVOCATIONS)]
     emulator.send_signal(signal.SIGTERM)
-    print(json.dumps({"answers": answers, "exit_status": emulator.wait(10)}))
+    print(json.dumps({"answers": answers, "exit_status": emulator.wait(30)}))
 
 
 def _furnish(root: Path, settings: dict[str, Any]) -> None:
@@ -120,7 +120,9 @@ if __name__ == "__main__":
 import pytest  # noqa: E402
 
 from layer.recipe import debian, fetch, pins, portability  # noqa: E402
-from tests.conformance.machine import missing, rie_binary, unshare  # noqa: E402
+from tests.conformance.namespaces import process_in_namespaces  # noqa: E402
+from tests.conformance.requirements import missing, rie_binary  # noqa: E402
+from tests.conformance.rie import UNHURRIED_TELEMETRY  # noqa: E402
 from tests.support.certificates import issue_certificates  # noqa: E402
 from tests.support.collector import FakeCollector  # noqa: E402
 from tests.support.layer_build import CACHE, layer_opt, layer_sources, layer_zip  # noqa: E402
@@ -171,23 +173,19 @@ def life(
         )
     )
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        process = subprocess.Popen(
-            [*unshare(as_user=False), sys.executable, "-IS", __file__, str(theirs.fileno()), str(settings)],
-            pass_fds=[theirs.fileno()],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    command = [sys.executable, "-IS", __file__, str(theirs.fileno()), str(settings)]
+    options: dict[str, Any] = {"pass_fds": [theirs.fileno()], "stdout": subprocess.PIPE, "text": True}
+    with ours, theirs, process_in_namespaces(command, as_user=False, **options) as process:
         ours.settimeout(_START_LIMIT_S)
         _, descriptors, _, _ = socket.recv_fds(ours, 1, maxfds=1)
-    collector = FakeCollector(listener=socket.socket(fileno=descriptors[0]), **collecting)
-    if collector._tls:
-        # A client that knows less than TLS 1.3 is turned away.
-        collector._tls.minimum_version = ssl.TLSVersion.TLSv1_3
-    with collector:
-        said, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, log.read_text()
-        yield json.loads(said), collector
+        collector = FakeCollector(listener=socket.socket(fileno=descriptors[0]), **collecting)
+        if collector._tls:
+            # A client that knows less than TLS 1.3 is turned away.
+            collector._tls.minimum_version = ssl.TLSVersion.TLSv1_3
+        with collector:
+            said, _ = process.communicate(timeout=60)
+            assert process.returncode == 0, log.read_text()
+            yield json.loads(said), collector
 
 
 _ENV = {
@@ -201,6 +199,7 @@ _ENV = {
     "AWS_LAMBDA_FUNCTION_HANDLER": "bash",
     "AWS_LAMBDA_MAX_CONCURRENCY": "1",
     "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances",
+    **UNHURRIED_TELEMETRY,
     "HOME": "/home/nobody",
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from layer.recipe import archive, debian, fetch, pins, portability
-from tests.conformance.machine import make_once, pip
+from tests.conformance.requirements import make_once, pip
 from tests.support.layer_build import CACHE, PROJECT, build, copy_sources, layer_opt, layer_sources, layer_zip
 
 __all__ = ["layer_opt", "layer_sources", "layer_zip"]

@@ -1,17 +1,18 @@
-"""The function that AWS's emulator runs in the conformance tests; its event says what it does."""
+"""The function of the conformance tests; the event selects what it does."""
 
 import json
 import logging
 import os
 import sys
 import time
+from typing import Any
 
 print("the module is loaded")
 
 
-def handler(event, context):
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     for number in range(event.get("lines", 1)):
-        # One write for line and end: workers of a managed instance share their standard output.
+        # One write with the line end: workers of a managed instance share their standard output.
         sys.stdout.write(f"line {number} of {context.aws_request_id}\n")
         sys.stdout.flush()
     if "json" in event:

@@ -1,9 +1,8 @@
-"""What the conformance tests need of this machine, where it is found, and why it may be missing."""
+"""Finds the programs and rights that conformance tests need, or the reason why one is missing."""
 
 import hashlib
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import re
 import shutil
@@ -16,9 +15,12 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from tests.conformance.namespaces import IS_ROOT, unshare_command
+from tests.support.paths import PROJECT
+
 Mode = Literal["standard", "managed-instances"]
 
-CACHE = Path(__file__).parent.parent.parent / "build" / "conformance"
+CACHE = PROJECT / "build" / "conformance"
 
 _RIE_PACKAGE = "aws-sam-cli==1.170.0"
 # Member of that wheel, and its SHA-256.
@@ -32,34 +34,29 @@ _RIE_BINARIES = {
         "ec2e5d09633d853834c008b1ef264bf834b258a94d551d2b2074966494b39a21",
     ),
 }
-# Everything that inside.py does with its namespaces, in small.
+# The kinds of mounts that namespace_init.py needs.
 _PROBE = "mount -t tmpfs tmpfs /tmp && mount --bind /tmp /var && mount -o remount,ro,bind /var"
-
-
-def unshare(*, as_user: bool) -> list[str]:
-    """The command that runs another as process 1 of new namespaces; *as_user*: the way without root."""
-    return ["unshare", *(["-Ur"] if as_user else []), "-mnpf", "--mount-proc", "--kill-child"]
 
 
 @cache
 def missing(mode: Mode) -> str | None:
-    """Why *mode* cannot run here; None if it can."""
+    """Return why *mode* cannot run here, None if it can."""
     if platform.machine() not in _RIE_BINARIES:
         return f"AWS has no emulator for {platform.machine()}"
     if shutil.which("unshare") is None or shutil.which("mount") is None:
-        return "there is no unshare and mount (util-linux)"
-    if mode == "managed-instances" and os.geteuid() != 0:
-        return "managed instances switch to another user, and only root may"
-    command = [*unshare(as_user=os.geteuid() != 0), "sh", "-c", _PROBE]
+        return "unshare and mount (util-linux) are missing"
+    if mode == "managed-instances" and not IS_ROOT:
+        return "managed instances switch to another user, which needs root"
+    command = [*unshare_command(as_user=not IS_ROOT), "sh", "-c", _PROBE]
     probe = subprocess.run(command, capture_output=True, text=True, check=False)
     if probe.returncode != 0:
-        return f"this machine makes no namespaces: {probe.stderr.strip() or probe.returncode}"
+        return f"this machine allows no namespaces: {probe.stderr.strip() or probe.returncode}"
     return None
 
 
 @cache
 def rie_binary() -> Path:
-    """AWS's Runtime Interface Emulator, out of the wheel of aws-sam-cli (Apache-2.0); downloaded once."""
+    """Return AWS's Runtime Interface Emulator from the wheel of aws-sam-cli (Apache-2.0), downloaded once."""
     member, sha256 = _RIE_BINARIES[platform.machine()]
     binary = CACHE / f"aws-lambda-rie-{sha256[:12]}"
     if not binary.exists():
@@ -81,17 +78,17 @@ def _extract_rie(member: str, target: Path) -> None:
 
 @cache
 def rotel_binary() -> Path:
-    """The program inside the package rotel."""
+    """Return the program inside the package rotel."""
     spec = importlib.util.find_spec("rotel")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("rotel is not installed: pip install '.[test,conformance]'")
+        raise ModuleNotFoundError("rotel is not installed: pip install '.[test]'")
     return Path(spec.origin).parent / "rotel-agent"
 
 
 @cache
 def runtime_client() -> Path:
-    """A folder with awslambdaric and what it needs, copied from where it is installed here."""
-    versions = {name: importlib.metadata.version(name) for name in sorted(_needed_by("awslambdaric"))}
+    """Return a folder with a copy of the installed awslambdaric and its dependencies."""
+    versions = {name: importlib.metadata.version(name) for name in sorted(_requirements_of("awslambdaric"))}
     key = hashlib.sha256(repr((versions, sys.version)).encode()).hexdigest()[:12]
     folder = CACHE / f"runtime-client-{key}"
     if not folder.exists():
@@ -99,11 +96,11 @@ def runtime_client() -> Path:
     return folder
 
 
-def _needed_by(name: str) -> Iterator[str]:
+def _requirements_of(name: str) -> Iterator[str]:
     yield name
     for requirement in importlib.metadata.requires(name) or ():
         if "extra ==" not in requirement:
-            yield from _needed_by(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
+            yield from _requirements_of(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
 
 
 def _copy_packages(names: list[str], target: Path) -> None:
@@ -121,7 +118,7 @@ def pip(*arguments: str) -> None:
 
 
 def make_once(target: Path, make: Callable[[Path], None]) -> None:
-    """Make a file or folder under another name and rename it, so that nobody finds half of it."""
+    """Create a file or folder under another name, then rename it: concurrent runs never see half of it."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         made = Path(folder) / target.name
@@ -130,4 +127,4 @@ def make_once(target: Path, make: Callable[[Path], None]) -> None:
             made.rename(target)
         except OSError:
             if not target.exists():
-                raise  # Else another run was faster.
+                raise  # Otherwise a concurrent run was faster.

@@ -1,4 +1,4 @@
-"""The opt folder of the conformance tests: the project's wheel, installed as a user of the layer has it."""
+"""Builds the /opt folder of the conformance tests from the project's wheel."""
 
 import hashlib
 import shutil
@@ -6,40 +6,38 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from tests.conformance.machine import CACHE, make_once, pip
+from tests.conformance.requirements import CACHE, make_once, pip
+from tests.support.paths import PROJECT
 
-_PROJECT = Path(__file__).parent.parent.parent
-_FORGET_AFTER_S = 3600.0
+_UNUSED_AFTER_S = 3600.0
 _SOURCES = ("pyproject.toml", "README.md", "LICENSE", "telemetry_forwarder")
 
 
 def opt_from_wheel() -> Path:
-    """A folder that can be /opt, made once for each state of the sources."""
+    """Return a folder to be mounted as /opt, built once for each state of the sources."""
     sources = [
-        _PROJECT / "pyproject.toml",
-        *_files(_PROJECT / "telemetry_forwarder"),
-        *_files(_PROJECT / "extension"),
+        PROJECT / "pyproject.toml",
+        *_files(PROJECT / "telemetry_forwarder"),
+        *_files(PROJECT / "extension"),
     ]
-    opt = (
-        CACHE
-        / f"opt-{_digest(*(part for path in sources for part in (str(path).encode(), path.read_bytes())))}"
-    )
+    digest = _digest(*(part for path in sources for part in (str(path).encode(), path.read_bytes())))
+    opt = CACHE / f"opt-{digest}"
     if not opt.exists():
         make_once(opt, _make_opt)
     opt.touch()
-    _forget_old(opt)
+    _remove_unused(opt)
     return opt
 
 
-def _forget_old(opt: Path) -> None:
-    """Every change of the sources makes a folder; one that nobody used for an hour is of no more use."""
+def _remove_unused(opt: Path) -> None:
+    """Remove the folders of older states of the sources that were not used for an hour."""
     for other in CACHE.glob("opt-*"):
-        if opt.stat().st_mtime - other.stat().st_mtime > _FORGET_AFTER_S:
+        if opt.stat().st_mtime - other.stat().st_mtime > _UNUSED_AFTER_S:
             shutil.rmtree(other, ignore_errors=True)
 
 
 def _make_opt(opt: Path) -> None:
-    shutil.copytree(_PROJECT / "extension", opt / "extensions")
+    shutil.copytree(PROJECT / "extension", opt / "extensions")
     shutil.copytree(_dependencies(), opt / "telemetry-forwarder" / "lib")
     with tempfile.TemporaryDirectory() as folder:
         wheel = _wheel(Path(folder))
@@ -47,9 +45,9 @@ def _make_opt(opt: Path) -> None:
 
 
 def _wheel(folder: Path) -> Path:
-    # Built from a copy: setuptools leaves its own folders beside the sources, and puts what it finds there in.
+    # Built from a copy: setuptools leaves build folders in the sources and packages what it finds there.
     for name in _SOURCES:
-        source = _PROJECT / name
+        source = PROJECT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif source.exists():
@@ -60,8 +58,8 @@ def _wheel(folder: Path) -> Path:
 
 
 def _dependencies() -> Path:
-    """What the wheel needs, in a folder of its own: it changes seldom and takes longest."""
-    requirements = tomllib.loads((_PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    """Return a folder with the wheel's dependencies, kept separately because they rarely change."""
+    requirements = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
     folder = CACHE / f"dependencies-{_digest(*(line.encode() for line in requirements))}"
     if not folder.exists():
         make_once(folder, lambda target: pip("install", "--target", str(target), *requirements))

@@ -1,8 +1,8 @@
-"""Process 1 of the namespaces: makes them look like Lambda, starts rotel and AWS's emulator, does as it is told.
+"""Process 1 of the namespaces: sets them up like Lambda, starts rotel and AWS's emulator, then obeys commands.
 
-Started by rie.py with a file descriptor of a Unix socket and the path of a file of settings. It answers one line
-of JSON with one line of JSON; when the socket closes it ends, and everything in the namespaces with it.
-Nothing but the standard library: it runs on the bare interpreter, and /tmp is replaced under its feet.
+rie.py starts it with the descriptor of a Unix socket and the path of a settings file. Commands and responses are
+lines of JSON. When the socket closes, it exits, and the kernel kills everything in the namespaces.
+It runs on the bare interpreter, so it uses the standard library only, and it replaces /tmp.
 """
 
 import fcntl
@@ -25,23 +25,24 @@ _ROTEL = ("127.0.0.1", 4318)
 _COLLECTOR = ("127.0.0.1", 4319)
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
-# The extensions get 2 s, the runtime 0.6 s of them; an emulator that takes longer than this hangs.
-_SHUTDOWN_LIMIT_S = 10.0
+# Programs that take longer hang, on a busy machine, too. Shorter than the limits of rie.py, so that it gets the reason.
+_START_LIMIT_S = 40.0
+_SHUTDOWN_LIMIT_S = 30.0
 
 
 def main(socket_fd: int, settings_file: str) -> None:
     settings = json.loads(Path(settings_file).read_text(encoding="utf-8"))
-    # Connecting imports this codec, perhaps from a folder that is hidden by then.
+    # Connecting imports this codec, and its folder may be hidden by then.
     "localhost".encode("idna")
     _bring_loopback_up()
-    _furnish(settings)
+    _set_up_file_system(settings)
     outside = socket.socket(fileno=socket_fd)
     rotel = _start_rotel(settings["rotel_command"])
     with socket.create_server(_COLLECTOR) as collector:
-        # From now on it is served from outside.
+        # From now on it is served by the test process.
         socket.send_fds(outside, [b"."], [collector.fileno()])
     emulator = _start_emulator(settings)
-    _Orders(outside, emulator, rotel).follow()
+    _CommandServer(outside, emulator, rotel).serve()
 
 
 def _bring_loopback_up() -> None:
@@ -49,39 +50,40 @@ def _bring_loopback_up() -> None:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP))
 
 
-def _furnish(settings: dict[str, Any]) -> None:
-    """Make /opt, /var and /tmp those of a Lambda; what comes from outside may lie under any of them."""
-    room = Path("/run")
-    _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", room)
+def _set_up_file_system(settings: dict[str, Any]) -> None:
+    """Replace /opt, /var and /tmp by those of a Lambda. Their sources may be below any of them."""
+    new_root = Path("/run")
+    _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", new_root)
     for name in ("opt", "var", "outside"):
-        (room / name).mkdir()
-    _mount("--bind", settings["outside"], room / "outside")
-    _copy(settings["opt"], room / "opt")
+        (new_root / name).mkdir()
+    _mount("--bind", settings["outside"], new_root / "outside")
+    _copy(settings["opt"], new_root / "opt")
     for source in settings["extensions"]:
-        _copy_file(source, room / "opt/extensions" / Path(source).name)
-    if settings["witnessed"]:
-        _put_witness(settings["witness"], settings["witnessed"], room / "opt")
+        _copy_file(source, new_root / "opt/extensions" / Path(source).name)
+    if settings["recorded_extension"]:
+        _wrap_extension(settings["recorded_extension"], settings["exit_recorder"], new_root / "opt")
     for name in ("task", "runtime", "lang", "bin", "outside"):
-        (room / "var" / name).mkdir()
+        (new_root / "var" / name).mkdir()
     for source in settings["task"]:
-        _copy(source, room / "var/task")
+        _copy(source, new_root / "var/task")
     for name in ("rie", "rotel"):
-        (room / "var/bin" / name).touch()
-        _mount("--bind", settings[name], room / "var/bin" / name)
-    _mount("--bind", settings["base_prefix"], room / "var/lang")
-    _mount("--rbind", room / "outside", room / "var/outside")
-    _open_to_all(room / "opt", room / "var/task")
-    _mount("--bind", room / "opt", "/opt")
+        (new_root / "var/bin" / name).touch()
+        _mount("--bind", settings[name], new_root / "var/bin" / name)
+    _mount("--bind", settings["base_prefix"], new_root / "var/lang")
+    _mount("--rbind", new_root / "outside", new_root / "var/outside")
+    _make_readable(new_root / "opt", new_root / "var/task")
+    _mount("--bind", new_root / "opt", "/opt")
     _mount("-o", "remount,ro,bind", "/opt")
-    _mount("--rbind", room / "var", "/var")
+    _mount("--rbind", new_root / "var", "/var")
     _mount("-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp")
     os.chdir("/var/task")
 
 
-def _put_witness(witness: str, name: str, opt: Path) -> None:
-    (opt / "witnessed").mkdir()
-    (opt / "extensions" / name).rename(opt / "witnessed" / name)
-    _copy_file(witness, opt / "extensions" / name)
+def _wrap_extension(name: str, exit_recorder: str, opt: Path) -> None:
+    """Let the exit recorder start the extension."""
+    (opt / "recorded").mkdir()
+    (opt / "extensions" / name).rename(opt / "recorded" / name)
+    _copy_file(exit_recorder, opt / "extensions" / name)
 
 
 def _mount(*arguments: str | Path) -> None:
@@ -98,8 +100,8 @@ def _copy_file(source: str, target: Path) -> None:
     target.chmod(0o755)
 
 
-def _open_to_all(*trees: Path) -> None:
-    """Managed instances run their processes as a user of their own."""
+def _make_readable(*trees: Path) -> None:
+    """Managed instances run their processes as another user."""
     for tree in trees:
         for path in (tree, *tree.rglob("*")):
             if not path.is_symlink():
@@ -122,42 +124,43 @@ def _start_emulator(settings: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 
 def _wait_for_port(address: tuple[str, int], process: subprocess.Popen[bytes]) -> None:
-    """Neither program says when it listens."""
-    while process.poll() is None:
+    """Neither program reports when it listens."""
+    deadline_s = time.monotonic() + _START_LIMIT_S
+    while process.poll() is None and time.monotonic() < deadline_s:
         try:
             socket.create_connection(address).close()
         except ConnectionRefusedError:
             time.sleep(0.005)
         else:
             return
-    raise SystemExit(f"{process.args!r} ended with {process.returncode}")
+    raise SystemExit(f"{process.args!r} does not listen, exit status {process.returncode}")
 
 
-class _Orders:
-    """What the outside may ask for, one thread for each order: invocations may overlap."""
+class _CommandServer:
+    """Runs each command of the test process on a thread of its own, so invocations can overlap."""
 
     def __init__(
         self, outside: socket.socket, emulator: subprocess.Popen[bytes], rotel: subprocess.Popen[bytes]
     ) -> None:
         self._emulator = emulator
         self._rotel = rotel
-        self._orders = outside.makefile("r", encoding="utf-8")
-        self._answers = outside.makefile("w", encoding="utf-8")
+        self._commands = outside.makefile("r", encoding="utf-8")
+        self._responses = outside.makefile("w", encoding="utf-8")
         self._writing = threading.Lock()
 
-    def follow(self) -> None:
-        for line in self._orders:
-            threading.Thread(target=self._follow, args=(json.loads(line),), daemon=True).start()
+    def serve(self) -> None:
+        for line in self._commands:
+            threading.Thread(target=self._run, args=(json.loads(line),), daemon=True).start()
 
-    def _follow(self, order: dict[str, Any]) -> None:
-        number, name = order.pop("number"), order.pop("name")
+    def _run(self, command: dict[str, Any]) -> None:
+        number, name = command.pop("number"), command.pop("name")
         try:
-            answer = {"number": number, "value": getattr(self, name)(**order)}
-        except Exception as exc:
-            answer = {"number": number, "error": repr(exc)}
+            response = {"number": number, "value": getattr(self, name)(**command)}
+        except Exception as exc:  # whatever it is, the test has to see it
+            response = {"number": number, "error": repr(exc)}
         with self._writing:
-            self._answers.write(json.dumps(answer) + "\n")
-            self._answers.flush()
+            self._responses.write(json.dumps(response) + "\n")
+            self._responses.flush()
 
     def invoke(self, body: str, headers: dict[str, str]) -> dict[str, Any]:
         connection = http.client.HTTPConnection(*_EMULATOR)
@@ -166,18 +169,18 @@ class _Orders:
         return {"status": response.status, "body": response.read().decode()}
 
     def terminate(self) -> dict[str, Any]:
-        """End the emulator as Lambda ends an environment, and say what it leaves behind."""
-        asked_unix_s = time.time()
+        """End the emulator as Lambda ends an environment; return what it left behind."""
+        terminated_unix_s = time.time()
         self._emulator.send_signal(signal.SIGTERM)
         exit_status = self._emulator.wait(_SHUTDOWN_LIMIT_S)
         ended_unix_s = time.time()
         left = {"left_processes": self._processes(), "left_files": _files_under("/tmp")}
-        # It passes on what it has taken in before it ends.
+        # Before it ends, it forwards what it received.
         self._rotel.send_signal(signal.SIGTERM)
         self._rotel.wait(_SHUTDOWN_LIMIT_S)
         return {
             "exit_status": exit_status,
-            "asked_unix_s": asked_unix_s,
+            "terminated_unix_s": terminated_unix_s,
             "ended_unix_s": ended_unix_s,
             **left,
         }

@@ -15,13 +15,18 @@ from telemetry_forwarder.http1 import Message, MessageReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _EXTENSION = "/2020-01-01/extension"
 # The version of the API; that of the schema is in the body.
 _TELEMETRY = "/2022-07-01/telemetry"
 _RECEIVE_BYTES = 65_536
 _MAX_RESPONSE_BYTES = 1_048_576
+
+
+def is_managed_instance(environ: "Mapping[str, str]") -> bool:
+    """Return whether this is a Lambda managed instance: invocations run concurrently, and none is announced."""
+    return environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "") == "lambda-managed-instances"
 
 
 class LambdaApi:

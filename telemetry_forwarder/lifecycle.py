@@ -7,7 +7,7 @@ is logged and `next` is still called. Modules that `register` does not need are 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.errors import ForwarderError, LambdaUnreachableError
-from telemetry_forwarder.lambda_api import LambdaApi
+from telemetry_forwarder.lambda_api import LambdaApi, is_managed_instance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Lifecycle:
 
     def _register(self) -> None:
         # Extensions of managed instances may register for SHUTDOWN only.
-        is_managed = self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "") == "lambda-managed-instances"
+        is_managed = is_managed_instance(self._environ)
         self._api.register(("SHUTDOWN",) if is_managed else ("INVOKE", "SHUTDOWN"))
 
     def _try(self, step: "Callable[[], object]") -> None:

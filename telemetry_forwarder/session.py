@@ -88,7 +88,12 @@ class Session:
         from telemetry_forwarder.worker.thread import Worker
 
         self._worker = worker = Worker(
-            self._settings, self._environ, self._registration, self._clock, self.log, warm_up
+            self._settings,
+            self._environ,
+            self._registration,
+            clock=self._clock,
+            log=self.log,
+            warm_up=warm_up,
         )
         worker.inbox.put_event(SubscriptionResult(self.has_telemetry))
         self._listener = Listener(self._settings.listener, self._server, worker.inbox, self._clock)
@@ -108,12 +113,12 @@ class Session:
         # Other event types, which Lambda may add later, are ignored.
         match self._read(event):
             case InvokeEvent() as invoked:
-                self.start().tell(invoked)
+                self.start().put_event(invoked)
                 if self.has_telemetry:
                     invoked.released.wait(invoked.deadline.less(_MARGIN_S).left_s())
             case ShutdownEvent() as shut_down:
                 worker = self.start()
-                worker.tell(shut_down)
+                worker.put_event(shut_down)
                 if self.has_telemetry or worker.is_warm.is_set():
                     shut_down.done.wait(shut_down.deadline.less(_MARGIN_S).left_s())
                 self.close()

@@ -1,14 +1,15 @@
-"""Posts in, encoded batches out: decodes, joins and converts. No I/O, no clock; never raises on what Lambda says."""
+"""Converts posts of the Telemetry API to encoded batches. Pure; never raises, whatever Lambda sends."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.buffer.ledger import Ledger
-from telemetry_forwarder.conversion.log_lines import NOT_WANTED, LogLines
+from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED, LogLineConverter
 from telemetry_forwarder.conversion.platform_logs import PlatformLogs
 from telemetry_forwarder.core.batch import LOGS, Batch
+from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.otlp.log_encoding import observed_field
 from telemetry_forwarder.otlp.logs import LogEncoder
@@ -28,14 +29,25 @@ from telemetry_forwarder.telemetry.records import (
     RuntimeDone,
 )
 
-# So many events are made into spans and metrics at once; each waits in less than a kilobyte.
-_MANY = 2_000
-# A piece of a cut record comes in the same post as its rest or in the next one.
+# Events wait for `collect` in memory, less than 1 KB each.
+_MOST_PENDING_EVENTS = 2_000
+# Lambda sends the rest of a cut record in the same post or in the next one.
 _LONGEST_WAIT_FOR_REST_NS = 10_000_000_000
 
 
+@frozen
+class ConversionResult:
+    """What one post was converted to."""
+
+    batches: Sequence[Batch] = ()
+    ended: Sequence[str] = ()
+    """Request ids of the invocations whose platform.runtimeDone arrived."""
+    reported: Sequence[str] = ()
+    """Request ids of the invocations whose platform.report arrived."""
+
+
 class Converter:
-    """All that stands between a post of Lambda's and the outbox."""
+    """Converts posts to log batches at once; collects spans and metrics until they are asked for."""
 
     def __init__(
         self,
@@ -48,147 +60,144 @@ class Converter:
         is_managed: bool,
         new_id: Callable[[int], str],
     ) -> None:
-        self._settings = settings
         self._ledger = ledger
         self._decoder = Decoder()
         self._invocations = InvocationTracker(is_managed=is_managed, new_id=new_id)
-        # What is larger than the outbox is not held there.
+        # A batch that is larger than the outbox could not be held in memory.
         batch_bytes = min(settings.batch_bytes, settings.outbox_bytes // 2)
         self._logs = LogEncoder(resource, version, batch_bytes=batch_bytes, batch_items=settings.batch_items)
-        self._lines = LogLines(settings, self._logs, self._invocations, ledger)
+        self._lines = LogLineConverter(settings, self._logs, self._invocations, ledger)
         self._spans = SpanEncoder(
             resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id
         )
         self._metrics = MetricEncoder(resource, version, temporality=temporality, new_id=new_id)
+        self._platform_logs = PlatformLogs(settings)
+        self._signals = frozenset(settings.signals)
         self._ended: list[str] = []
         self._reported: list[str] = []
-        self._news = 0
-        self._platform_logs = PlatformLogs(settings)
-        self._has_logs = "logs" in settings.signals
-        self._has_spans = "spans" in settings.signals
-        self._has_metrics = "metrics" in settings.signals
-
-    def take_in(self, body: bytes, observed_ns: int) -> list[Batch]:
-        """Convert a post and return its log batches. Spans and metrics wait for `take`."""
-        events = self._decoder.load_events(body)
-        if events is not None:
-            self._add_events(events, observed_ns)
-        else:
-            self._add_all(self._decoder.decode_stepwise(body, observed_ns))
-        return self._logs.take()
-
-    def take_in_past(self, body: bytes, observed_ns: int) -> list[Batch]:
-        """Convert a post that an earlier life had no time for: to logs alone, for it has given spans and metrics."""
-        decoder = Decoder()
-        records = [*decoder.decode(body, observed_ns), *decoder.release()]
-        self._ledger.records_received(len(records))
-        if not self._has_logs:
-            self._ledger.filtered(LOGS, len(records), NOT_WANTED)
-            return []
-        for record in records:
-            self._add_past(record)
-        return self._logs.take()
-
-    def _add_past(self, record: Record) -> None:
-        match record:
-            case LogLine():
-                self._lines.add_alone(record)
-            case Malformed():
-                self._logs.add_malformed(record)
-            case Event():
-                self._logs.add_event(record, None)
-
-    def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> None:
-        self._lines.forget()
-        self._invocations.observe_invoke(request_id, arn=arn, trace_header=trace_header, at_ns=at_ns)
-
-    def has_ended(self, request_id: str) -> bool:
-        """Whether Lambda has said that the runtime is done with this invocation."""
-        return self._invocations.has_ended(request_id)
-
-    def take_ended(self) -> list[str]:
-        """Request ids of the invocations whose runtimeDone has come since this was last asked."""
-        ended, self._ended = self._ended, []
-        return ended
-
-    def take_reported(self) -> list[str]:
-        """The same for platform.report."""
-        reported, self._reported = self._reported, []
-        return reported
+        self._pending_events = 0
 
     @property
-    def holds_piece(self) -> bool:
-        """Whether a record that Lambda has cut waits for its rest."""
+    def awaits_rest(self) -> bool:
+        """Whether the first part of a cut record has arrived, but not the rest."""
         return self._decoder.incomplete_count > 0
 
     @property
-    def has_something(self) -> bool:
-        """Whether `take` may have something to give."""
-        return self._news > 0
+    def has_pending(self) -> bool:
+        """Whether platform events wait for `collect`."""
+        return self._pending_events > 0
 
-    @property
-    def has_much(self) -> bool:
-        """Whether it is time to `take`, flush or no flush: what waits here is in nobody's bound."""
-        return self._news >= _MANY
+    def convert(self, body: bytes, observed_ns: int) -> ConversionResult:
+        """Convert a post. The batches contain its logs; spans and metrics only if very many events are pending."""
+        events = self._decoder.load_events(body)
+        if events is not None:
+            self._convert_events(events, observed_ns)
+        else:
+            self._convert_records(self._decoder.decode_stepwise(body, observed_ns))
+        is_full = self._pending_events >= _MOST_PENDING_EVENTS
+        batches = self.collect(observed_ns) if is_full else self._logs.take()
+        ended, self._ended = self._ended, []
+        reported, self._reported = self._reported, []
+        return ConversionResult(batches=batches, ended=ended, reported=reported)
 
-    def shut_down(self, reason: str, at_ns: int) -> None:
-        """Nothing more will come: what is open ends, what is held is let out."""
-        self._lines.forget()
-        self._invocations.shut_down(reason, at_ns)
-        self._add_all(self._decoder.release())
+    def convert_spooled(self, body: bytes, observed_ns: int) -> list[Batch]:
+        """Convert a post that an earlier process spooled raw, to logs alone: this process lacks its invocations."""
+        decoder = Decoder()
+        records = [*decoder.decode(body, observed_ns), *decoder.release()]
+        self._ledger.records_received(len(records))
+        if "logs" not in self._signals:
+            self._ledger.filtered(LOGS, len(records), LOGS_DISABLED)
+            return []
+        for record in records:
+            match record:
+                case LogLine():
+                    self._lines.convert_without_invocation(record)
+                case Malformed():
+                    self._logs.add_malformed(record)
+                case Event():
+                    self._logs.add_event(record, None)
+        return self._logs.take()
 
-    def take(self, now_ns: int, own: list[Measurement]) -> list[Batch]:
-        """What there is to deliver beside what `take_in` gave: spans, metrics, fragments that waited in vain."""
-        self._add_all(self._decoder.release(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS))
-        self._lines.forget()
-        finished = self._invocations.take_completed()
-        has_metrics = self._has_metrics and (self._news or own)
-        self._news = 0
+    def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> bool:
+        """Record an INVOKE event; return whether the platform.runtimeDone of the invocation has already arrived."""
+        self._lines.invocations_changed()
+        self._invocations.observe_invoke(request_id, arn=arn, trace_header=trace_header, at_ns=at_ns)
+        return self._invocations.has_ended(request_id)
+
+    def collect(self, now_ns: int, measurements: Sequence[Measurement] = ()) -> list[Batch]:
+        """Return the pending spans and metrics, *measurements* included, and the parts of records that waited too long.
+
+        A call without anything pending returns no batches.
+        """
+        self._convert_records(self._decoder.release(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS))
+        return self._encode_completed(measurements)
+
+    def finish(self, reason: str, now_ns: int, measurements: Sequence[Measurement] = ()) -> list[Batch]:
+        """End what is still open, because SHUTDOWN came for *reason*, and return all that is pending."""
+        self._invocations.shut_down(reason, now_ns)
+        self._convert_records(self._decoder.release())
+        return self._encode_completed(measurements)
+
+    def _encode_completed(self, measurements: Sequence[Measurement]) -> list[Batch]:
+        self._lines.invocations_changed()
+        completed = self._invocations.take_completed()
         batches = self._logs.take()
-        if self._has_spans and (spans := self._spans.encode(finished)) is not None:
+        if "spans" in self._signals and (spans := self._spans.encode(completed)) is not None:
             batches.append(spans)
-        if has_metrics:
-            self._metrics.finish(finished)
-            self._metrics.measure(own)
+        if "metrics" in self._signals and (self._pending_events or measurements):
+            self._metrics.finish(completed)
+            self._metrics.measure(measurements)
             if (metrics := self._metrics.take()) is not None:
                 batches.append(metrics)
+        self._pending_events = 0
         return batches
 
-    def _add_events(self, events: list[Any], observed_ns: int) -> None:
+    def _convert_events(self, events: list[Any], observed_ns: int) -> None:
         self._ledger.records_received(len(events))
         observed = observed_field(observed_ns)
         events.reverse()
         while events:
             # Popped, so that a converted event is freed while the others are converted.
             event = events.pop()
-            if not self._lines.add_usual(event, observed):
-                self._add(read_record(event, observed_ns))
+            if not self._lines.convert_fast(event, observed):
+                self._convert_record(read_record(event, observed_ns))
 
-    def _add_all(self, records: Iterable[Record]) -> None:
+    def _convert_records(self, records: Iterable[Record]) -> None:
         count = 0
         for record in records:
-            self._add(record)
+            self._convert_record(record)
             count += 1
         self._ledger.records_received(count)
 
-    def _add(self, record: Record) -> None:
+    def _convert_record(self, record: Record) -> None:
         match record:
             case LogLine():
-                self._lines.add(record)
+                self._lines.convert(record)
             case Malformed():
-                if self._has_logs:
+                if "logs" in self._signals:
                     self._logs.add_malformed(record)
                 else:
-                    self._ledger.filtered(LOGS, 1, NOT_WANTED)
+                    self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
             case Event():
-                self._add_event(record)
+                self._convert_event(record)
 
-    def _add_event(self, event: Event) -> None:
-        self._lines.forget()
+    def _convert_event(self, event: Event) -> None:
+        self._lines.invocations_changed()
         if not self._invocations.observe(event):
-            self._ledger.filtered(LOGS, 1, "told twice")
+            self._ledger.filtered(LOGS, 1, "duplicate event")
             return
-        self._news += 1
+        self._pending_events += 1
+        self._observe(event)
+        if "metrics" in self._signals:
+            self._metrics.observe(event)
+        if self._platform_logs.include(event):
+            request_id = getattr(event, "request_id", "")
+            invocation = self._invocations.find(request_id, event.time_ns) if request_id else None
+            self._logs.add_event(event, invocation)
+        else:
+            self._ledger.filtered(LOGS, 1, "in spans and metrics")
+
+    def _observe(self, event: Event) -> None:
         match event:
             case RuntimeDone():
                 self._ended.append(event.request_id)
@@ -200,23 +209,13 @@ class Converter:
                 self._name_instance(event.instance_id)
             case _:
                 pass
-        if self._has_metrics:
-            self._metrics.observe(event)
-        if self._platform_logs.are_to_have(event):
-            request_id = getattr(event, "request_id", "")
-            self._logs.add_event(
-                event, self._invocations.find(request_id, event.time_ns) if request_id else None
-            )
-        else:
-            self._ledger.filtered(LOGS, 1, "said by spans and metrics")
 
     def _name_instance(self, instance_id: str) -> None:
-        """The environment's name, where it is the log stream's: metrics do without, or each would be a series.
+        """Add `faas.instance` to logs and spans if it is the log stream's name.
 
+        Metrics do without it: each environment would be a time series of its own.
         https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/#faas-instance
         """
-        if "/" not in instance_id or "[" not in instance_id:
-            return
-        named: Mapping[str, Any] = {"faas.instance": instance_id}
-        self._logs.resource = self._logs.resource.merge(Resource(dict(named)))
-        self._spans.resource = self._logs.resource
+        if "/" in instance_id and "[" in instance_id:
+            self._logs.resource = self._logs.resource.merge(Resource({"faas.instance": instance_id}))
+            self._spans.resource = self._logs.resource

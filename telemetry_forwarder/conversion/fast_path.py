@@ -1,8 +1,7 @@
-"""The short way for the lines that most logs consist of: a runtime's own, below an error, of a known invocation.
+"""Fast path for ordinary log lines: in a runtime's own format, below ERROR, of a known invocation.
 
-All but time, text and attributes is the same for thousands of them, so it is read and encoded once. Whatever is not
-quite so takes the long way, through `decoding`, `formats` and `LogEncoder.add_line`, and this says the same of a line
-as that would: a test compares the two. Pure; never raises.
+All of such a line but its time, text and attributes is equal for thousands of lines, so the general path (`log_lines`)
+parses and encodes it once. Both paths produce the same bytes: a test compares them. Pure; never raises.
 """
 
 from collections.abc import Callable
@@ -10,77 +9,131 @@ from typing import Any, NamedTuple
 
 from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.log_formats import severity
-from telemetry_forwarder.log_formats.json_keys import Plan, plan_of
+from telemetry_forwarder.log_formats.json_keys import BODY, REQUEST_ID, SEVERITY, TIME, find_shape, read_time
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine, reconcile_time
 from telemetry_forwarder.otlp.log_encoding import ATTRIBUTES
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.telemetry.records import LogLine
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
-# Levels of the invocations of one post; and loggers, in each of which these are known.
-_MOST_KNOWN = 256
+# Pairs of level and request id in one format; and JSON loggers, each with as many pairs.
+_MOST_PAIRS = 256
 _MOST_LOGGERS = 16
-# Of an event: time, type, record.
+# Of a Telemetry API event: time, type, record.
 _MEMBERS = 3
 
 _Common = tuple[bytes, Invocation]
-_Read = tuple[_Common, str, str, bytes]
-"""What a line has in common with others, its own moment, its text and its attributes."""
-_Known = dict[tuple[str, str], _Common]
-"""By level and request id, as a line spells them: what is the same for all such lines, and whose they are."""
+"""What lines of one level and invocation have in common: the encoded fields, and the invocation."""
+_CommonByPair = dict[tuple[str, str], _Common]
+"""By level and request id, as the line spells them."""
+_ParsedLine = tuple[_Common, str, str, bytes]
+"""The common part, the line's own timestamp, its text and its encoded attributes."""
+
+
+class _KeyPlan(NamedTuple):
+    """The keys of a JSON object that has the four fields of a runtime, each once, and no other known field."""
+
+    message: str
+    level: str
+    moment: str
+    request_id: str
+    others: tuple[str, ...]
 
 
 class _Logger(NamedTuple):
-    """Of objects with certain keys: what those mean, what encodes the others, and what such lines have in common."""
+    """Objects with the same keys: what the keys mean, and how the values of the unknown ones are encoded."""
 
-    plan: Plan
+    plan: _KeyPlan
     others: tuple[tuple[str, Callable[[Any], bytes]], ...]
-    known: _Known
+    common: _CommonByPair
 
 
 class FastPath:
-    """Remembers what lines have in common until `forget`, which any news of an invocation calls for."""
+    """Remembers what lines have in common, until `forget`: every news of an invocation requires it."""
 
     def __init__(self, logs: LogEncoder) -> None:
-        self._encode = logs.of("function").add
-        self._bracketed: _Known = {}
-        self._dated: _Known = {}
+        self._add_record = logs.of("function").add
+        self._bracketed: _CommonByPair = {}
+        self._dated: _CommonByPair = {}
         self._loggers: dict[tuple[str, ...], _Logger] = {}
 
     def forget(self) -> None:
+        """Forget all lines."""
         self._bracketed.clear()
         self._dated.clear()
         self._loggers.clear()
 
-    def learn(self, record: LogLine, line: ParsedLine, fixed: bytes, invocation: Invocation) -> None:
-        """Take note of a line that has gone the long way, where others like it need not; *fixed* is from there.
+    def learn(self, log_line: LogLine, parsed: ParsedLine, *, fixed: bytes, invocation: Invocation) -> None:
+        """Remember a line of the general path, so that lines like it can take this one.
 
-        *invocation* is the only attempt of its request: else the time of each line would tell whose it is.
+        *fixed* is what `LogEncoder.add_line` returned. *invocation* is the only attempt of its request: otherwise
+        the time of each line would decide between the attempts.
         """
-        is_plain = 0 < line.severity_number < severity.ERROR
-        if not is_plain or line.request_id != invocation.request_id:
+        is_ordinary = 0 < parsed.severity_number < severity.ERROR
+        if not is_ordinary or parsed.request_id != invocation.request_id:
             return
-        said = record.record
-        if type(said) is dict:
-            self._learn_object(said, line, (fixed, invocation))
-        elif type(said) is str and not line.attributes:
-            self._learn_text(said, line, (fixed, invocation))
+        record, common = log_line.record, (fixed, invocation)
+        if type(record) is dict:
+            self._learn_object(record, parsed, common)
+        elif type(record) is str and not parsed.attributes:
+            self._learn_text(record, parsed, common)
 
-    def _learn_text(self, said: str, line: ParsedLine, common: _Common) -> None:
-        parts = said.split("\t", 3)
-        if len(parts) != 4:
+    def convert(self, event: Any, observed: bytes) -> bool:
+        """Encode *event*, a member of a post, if it is an ordinary line; return whether it was.
+
+        *observed* is the result of `observed_field`.
+        """
+        try:
+            record, time = event["record"], event["time"]
+            if event["type"] != "function" or len(event) != _MEMBERS:
+                return False
+        except (KeyError, TypeError):
+            return False
+        parsed = self._parse_text(record) if type(record) is str else self._parse_object(record)
+        if parsed is None:
+            return False
+        (fixed, invocation), moment, text, attributes = parsed
+        event_ns = parse_time_ns(time)
+        moment_ns = event_ns if moment == time else reconcile_time(parse_time_ns(moment), event_ns=event_ns)
+        if not event_ns or not moment_ns:
+            return False
+        if event_ns > invocation.last_line_ns:
+            invocation.last_line_ns = event_ns
+        self._add_record(moment_ns, observed, fixed, text, attributes)
+        return True
+
+    def _learn_text(self, record: str, parsed: ParsedLine, common: _Common) -> None:
+        columns = record.split("\t", 3)
+        if len(columns) != 4:
             return
-        first, second, third, _ = parts
-        level, request_id = line.severity_text, line.request_id
+        first, second, third, _ = columns
+        level, request_id = parsed.severity_text, parsed.request_id
         if (first, third) == (f"[{level}]", request_id):
             _remember(self._bracketed, (first, third), common)
         elif (third, second) == (level, request_id):
             _remember(self._dated, (third, second), common)
 
-    def _learn_object(self, said: dict[str, Any], line: ParsedLine, common: _Common) -> None:
-        keys = tuple(said)
-        plan = plan_of(keys)
-        if plan is None or (said[plan.level], said[plan.request_id]) != (line.severity_text, line.request_id):
+    def _parse_text(self, record: str) -> _ParsedLine | None:
+        columns = record.split("\t", 3)
+        # No `except ValueError` around the unpacking: prints are frequent, and an exception costs as much as the rest.
+        if len(columns) != 4:
+            return None
+        first, second, third, text = columns
+        # Python writes `[INFO]⇥time⇥id⇥text`, Node.js and .NET write `time⇥id⇥INFO⇥text`.
+        common, moment = self._bracketed.get((first, third)), second
+        if common is None:
+            common, moment = self._dated.get((third, second)), first
+            # The general path requires a digit at the start; a timestamp alone may also begin with spaces.
+            if common is None or first < "0":
+                return None
+        text = text.removesuffix("\n") if "\r" not in text else _without_line_end(text)
+        return common, moment, text, b""
+
+    def _learn_object(self, record: dict[str, Any], parsed: ParsedLine, common: _Common) -> None:
+        keys = tuple(record)
+        plan = _plan_of(keys)
+        pair = (parsed.severity_text, parsed.request_id)
+        if plan is None or (record[plan.level], record[plan.request_id]) != pair:
             return
         logger = self._loggers.get(keys)
         if logger is None:
@@ -88,70 +141,45 @@ class FastPath:
                 self._loggers.clear()
             others = tuple([(key, ATTRIBUTES[key].field) for key in plan.others])
             logger = self._loggers[keys] = _Logger(plan, others, {})
-        _remember(logger.known, (line.severity_text, line.request_id), common)
+        _remember(logger.common, pair, common)
 
-    def add(self, event: Any, observed: bytes) -> bool:
-        """Encode what *event* of a post says, if that is a usual line; False where it has to go the long way.
-
-        *observed* is what `observed_field` gives.
-        """
-        try:
-            said, time = event["record"], event["time"]
-            if event["type"] != "function" or len(event) != _MEMBERS:
-                return False
-        except (KeyError, TypeError):
-            return False
-        read = self._read_text(said) if type(said) is str else self._read_object(said)
-        if read is None:
-            return False
-        (fixed, invocation), moment, text, attributes = read
-        event_ns = parse_time_ns(time)
-        moment_ns = event_ns if moment == time else reconcile_time(parse_time_ns(moment), event_ns=event_ns)
-        if not event_ns or not moment_ns:
-            return False
-        if event_ns > invocation.last_line_ns:
-            invocation.last_line_ns = event_ns
-        self._encode(moment_ns, observed, fixed, text, attributes)
-        return True
-
-    def _read_text(self, said: str) -> _Read | None:
-        parts = said.split("\t", 3)
-        # Not by what unpacking raises: prints are many, and that would take as long as the rest of this.
-        if len(parts) != 4:
-            return None
-        first, second, third, text = parts
-        # `[INFO]⇥moment⇥id⇥text` is Python's, `moment⇥id⇥INFO⇥text` Node's and .NET's.
-        common, moment = self._bracketed.get((first, third)), second
-        if common is None:
-            common, moment = self._dated.get((third, second)), first
-            # The long way knows these lines by their first digit; what is a moment may also begin with spaces.
-            if common is None or first < "0":
-                return None
-        text = text.removesuffix("\n") if "\r" not in text else _without_end(text)
-        return common, moment, text, b""
-
-    def _read_object(self, said: Any) -> _Read | None:
-        logger = self._loggers.get(tuple(said)) if type(said) is dict else None
+    def _parse_object(self, record: Any) -> _ParsedLine | None:
+        logger = self._loggers.get(tuple(record)) if type(record) is dict else None
         if logger is None:
             return None
-        (message, level, moment, request_id, _), others, known = logger
-        text, moment_said = said[message], said[moment]
+        (message, level, moment, request_id, _), others, common_by_pair = logger
+        text, timestamp = record[message], record[moment]
         try:
-            common = known.get((said[level], said[request_id]))
+            common = common_by_pair.get((record[level], record[request_id]))
         except TypeError:
-            return None  # A list or an object can be no key.
-        # A number that is equal to the event's need not be the same moment: a float is not exact.
-        if common is None or type(text) is not str or type(moment_said) is not str:
+            return None  # A list or an object cannot be a key.
+        # A number that equals the event's time need not be the same moment: a float is not exact.
+        if common is None or type(text) is not str or type(timestamp) is not str:
             return None
-        return common, moment_said, text, b"".join([encode(said[key]) for key, encode in others])
+        return common, timestamp, text, b"".join([encode(record[key]) for key, encode in others])
 
 
-def _remember(known: _Known, key: tuple[str, str], common: _Common) -> None:
-    if len(known) >= _MOST_KNOWN:
-        known.clear()
-    known[key] = common
+def _plan_of(keys: tuple[str, ...]) -> _KeyPlan | None:
+    """Return the plan of objects with *keys*; None if they have other fields, or are too many to be remembered."""
+    try:
+        shape = find_shape(keys)
+    except ValueError:
+        return None
+    if shape is None or {kind for _, _, kind, _ in shape.fields} != {BODY, SEVERITY, TIME, REQUEST_ID}:
+        return None
+    # The other readers of a moment do not accept text.
+    if any(kind == TIME and read is not read_time for _, _, kind, read in shape.fields):
+        return None
+    key_of = {kind: key for key, _, kind, _ in shape.fields}
+    return _KeyPlan(key_of[BODY], key_of[SEVERITY], key_of[TIME], key_of[REQUEST_ID], shape.others)
 
 
-def _without_end(text: str) -> str:
+def _remember(common_by_pair: _CommonByPair, pair: tuple[str, str], common: _Common) -> None:
+    if len(common_by_pair) >= _MOST_PAIRS:
+        common_by_pair.clear()
+    common_by_pair[pair] = common
+
+
+def _without_line_end(text: str) -> str:
     line = text.removesuffix("\n")
     return line.removesuffix("\r") if len(line) < len(text) else text

@@ -1,4 +1,4 @@
-"""Lines of the function and of extensions -> log records, each of its invocation. Pure; never raises."""
+"""Log lines of the function and of extensions -> log records, each with its invocation. Pure; never raises."""
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.fast_path import FastPath
@@ -11,76 +11,77 @@ from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.settings import Settings
 from telemetry_forwarder.telemetry.records import LogLine
 
-NOT_WANTED = "not wanted as logs"
+LOGS_DISABLED = "logs disabled"
 
 
-class LogLines:
-    """Gives each line to its invocation, and what it says to the encoder."""
+class LogLineConverter:
+    """Finds the invocation of each line, and encodes the line."""
 
     def __init__(
         self, settings: Settings, encoder: LogEncoder, invocations: InvocationTracker, ledger: Ledger
     ) -> None:
         self._encoder = encoder
-        self._usual = FastPath(encoder)
-        # Asked for every line, so without a call in between.
-        self.add_usual = self._usual.add
-        """The short way, as `UsualLines.add`: whether it has taken an event of a post."""
         self._invocations = invocations
         self._ledger = ledger
         self._keep_raw = settings.keep_raw
-        self._are_wanted = "logs" in settings.signals
+        self._are_logs_enabled = "logs" in settings.signals
+        self._fast_path = FastPath(encoder)
+        # Bound here because it is called for every line.
+        self.convert_fast = self._fast_path.convert
+        """`FastPath.convert`: encode an event of a post without `convert`, if possible; return whether it was."""
 
-    def forget(self) -> None:
-        """There is news of an invocation."""
-        self._usual.forget()
-
-    def add(self, record: LogLine) -> None:
-        """The long way, for any line."""
-        if record.origin != "function":
-            self.add_alone(record)
+    def convert(self, line: LogLine) -> None:
+        """Encode any line."""
+        if line.origin != "function":
+            self.convert_without_invocation(line)
             return
-        line = read_line(record.record, keep_raw=self._keep_raw)
-        invocation = self._invocations.find(line.request_id, record.time_ns)
-        if invocation is None and line.request_id:
-            invocation = self._owner_of_stranger(line, record.time_ns)
+        parsed = read_line(line.record, keep_raw=self._keep_raw)
+        invocation = self._invocation_of(parsed, line.time_ns)
         if invocation is not None:
-            _note(invocation, record.time_ns, line)
-        if self._are_wanted:
-            fixed = self._encoder.add_line(record, line, invocation)
-            if invocation is None or self._keep_raw:
-                return
-            if self._invocations.is_only_attempt(invocation):
-                self._usual.learn(record, line, fixed, invocation)
-        else:
-            self._ledger.filtered(LOGS, 1, NOT_WANTED)
+            _note_failure(invocation, parsed, time_ns=line.time_ns)
+        if not self._are_logs_enabled:
+            self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
+            return
+        fixed = self._encoder.add_line(line, parsed, invocation)
+        if invocation is None or self._keep_raw:
+            return
+        if self._invocations.is_only_attempt(invocation):
+            self._fast_path.learn(line, parsed, fixed=fixed, invocation=invocation)
 
-    def add_alone(self, record: LogLine) -> None:
-        """To no invocation: a line of an extension, or of an earlier life.
+    def convert_without_invocation(self, line: LogLine) -> None:
+        """Encode a line of an extension, or one that an earlier process of the environment received.
 
-        Those of this life have nothing to do with the latter, even where a retry has the same id.
+        A retry may have the same request id in both processes, so lines of the earlier one are assigned to none.
         """
-        if record.origin == "extension" and is_own_line(record.record):
-            self._ledger.filtered(LOGS, 1, "own line")
-        elif self._are_wanted:
-            self._encoder.add_line(record, read_line(record.record, keep_raw=self._keep_raw), None)
+        if line.origin == "extension" and is_own_line(line.record):
+            self._ledger.filtered(LOGS, 1, "own log line")
+        elif self._are_logs_enabled:
+            self._encoder.add_line(line, read_line(line.record, keep_raw=self._keep_raw), None)
         else:
-            self._ledger.filtered(LOGS, 1, NOT_WANTED)
+            self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
 
-    def _owner_of_stranger(self, line: ParsedLine, time_ns: int) -> Invocation | None:
-        """The invocation of a line whose id nobody knows: it is the user's, and tells nothing."""
+    def invocations_changed(self) -> None:
+        """Stop using the fast path for the lines known so far: they may now belong to another invocation."""
+        self._fast_path.forget()
+
+    def _invocation_of(self, parsed: ParsedLine, time_ns: int) -> Invocation | None:
+        invocation = self._invocations.find(parsed.request_id, time_ns)
+        if invocation is not None or not parsed.request_id:
+            return invocation
+        # No invocation has this id, so it is the user's and says nothing about the invocation.
         latest = self._invocations.find("", time_ns)
-        if latest and latest.done and latest.done.time_ns < time_ns and line.has_likely_request_id:
-            # It may be of the next one, of which Lambda has not told us yet.
+        if latest and latest.done and latest.done.time_ns < time_ns and parsed.has_likely_request_id:
+            # Or it is the next invocation's, whose events have not arrived yet.
             return None
         return latest
 
 
-def _note(invocation: Invocation, time_ns: int, line: ParsedLine) -> None:
-    """What a line of that moment tells of its invocation's fate."""
+def _note_failure(invocation: Invocation, parsed: ParsedLine, *, time_ns: int) -> None:
+    """Record in *invocation* what a line of that moment reports about its failure."""
     if time_ns > invocation.last_line_ns:
         invocation.last_line_ns = time_ns
-    is_its_own = line.request_id in ("", invocation.request_id)
-    if line.is_exception and is_its_own and not invocation.exception_type:
-        invocation.exception_type = line.exception_type or "exception"
-    if reports_out_of_memory(line):
+    is_own = parsed.request_id in ("", invocation.request_id)
+    if parsed.is_exception and is_own and not invocation.exception_type:
+        invocation.exception_type = parsed.exception_type or "exception"
+    if reports_out_of_memory(parsed):
         invocation.has_run_out_of_memory = True

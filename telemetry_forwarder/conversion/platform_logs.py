@@ -1,10 +1,10 @@
-"""Which of Lambda's own events become log records. Pure."""
+"""Decides which platform events become log records. Pure."""
 
 from telemetry_forwarder.settings import Settings
 from telemetry_forwarder.telemetry.records import Event
 
-# What spans and metrics say in full: as logs too it would be said three times.
-TOLD_BY_SPANS_AND_METRICS = frozenset(
+# Spans and metrics contain all fields of these; as log records they would be exported a third time.
+_IN_SPANS_AND_METRICS = frozenset(
     {
         "platform.initStart",
         "platform.initRuntimeDone",
@@ -20,23 +20,23 @@ TOLD_BY_SPANS_AND_METRICS = frozenset(
 
 
 class PlatformLogs:
-    """As `TELEMETRY_FORWARDER_PLATFORM_LOGS` says."""
+    """Implements the setting `PLATFORM_LOGS`."""
 
     def __init__(self, settings: Settings) -> None:
-        self._wanted = settings.platform_logs
-        self._are_logs_wanted = "logs" in settings.signals
-        self._is_told_elsewhere = {"spans", "metrics"} <= set(settings.signals)
+        self._selected = settings.platform_logs
+        self._are_logs_enabled = "logs" in settings.signals
+        self._are_spans_and_metrics_enabled = {"spans", "metrics"} <= set(settings.signals)
 
-    def are_to_have(self, event: Event) -> bool:
-        """By default, what nothing else says in full."""
-        if not self._are_logs_wanted:
+    def include(self, event: Event) -> bool:
+        """Return whether *event* becomes a log record; by default, if spans and metrics do not contain all of it."""
+        if not self._are_logs_enabled:
             return False
-        if self._wanted == ("default",):
-            return not (self._is_told_elsewhere and _is_told_in_full(event))
-        return self._wanted == ("all",) or event.type.removeprefix("platform.") in self._wanted
+        if self._selected == ("default",):
+            return not (self._are_spans_and_metrics_enabled and _is_in_spans_and_metrics(event))
+        return self._selected == ("all",) or event.type.removeprefix("platform.") in self._selected
 
 
-def _is_told_in_full(event: Event) -> bool:
-    """Whether spans and metrics say all of it: not of an event that belongs to no invocation, or has no fields."""
-    is_whole = isinstance(event.fields, dict) and getattr(event, "request_id", "unasked") != ""
-    return is_whole and event.type in TOLD_BY_SPANS_AND_METRICS
+def _is_in_spans_and_metrics(event: Event) -> bool:
+    """Return false for an event of no invocation or without fields, whatever its type."""
+    has_invocation = getattr(event, "request_id", None) != ""
+    return isinstance(event.fields, dict) and has_invocation and event.type in _IN_SPANS_AND_METRICS

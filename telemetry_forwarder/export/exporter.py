@@ -81,6 +81,11 @@ class Exporters:
         """Return whether the endpoint of *signal* has failed and not accepted anything since."""
         return self._exporters[signal].is_failing
 
+    @property
+    def are_all_failing(self) -> bool:
+        """Whether no endpoint works, as far as is known."""
+        return all(exporter.is_failing for exporter in self._exporters.values())
+
     def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool = False) -> ExportResult:
         """Send *batch* and return its result. Blocks until *deadline* at most.
 

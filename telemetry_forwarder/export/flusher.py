@@ -25,7 +25,7 @@ class Flusher:
         self._inbox = inbox
         self._outbox = outbox
         self._spool = spool
-        self._exporters = exporters
+        self.exporters = exporters
         self._ledger = ledger
         self._threads = {signal: SenderThread(f"export of {signal}") for signal in SIGNALS}
         self._running: dict[str, _Export] = {}
@@ -90,7 +90,7 @@ class Flusher:
 
         def task() -> None:
             try:
-                export.send(self._exporters, deadline, is_last_chance=is_last_chance)
+                export.send(self.exporters, deadline, is_last_chance=is_last_chance)
             finally:
                 self._inbox.put_event(SendFinished(signal))
 

@@ -160,28 +160,3 @@ def find_shape(keys: tuple[str, ...]) -> Shape | None:
     if len({kind for _, _, kind, _ in fields}) < len(fields):
         return None
     return Shape(fields, tuple([key for key, field in found if not field]))
-
-
-class Plan(NamedTuple):
-    """The keys of an object with the four values that runtimes write, each once, and no other known key."""
-
-    message: str
-    level: str
-    moment: str
-    request_id: str
-    others: tuple[str, ...]
-
-
-def plan_of(keys: tuple[str, ...]) -> Plan | None:
-    """Return the plan of objects with *keys*; None if they are not exactly those, or too many to keep."""
-    try:
-        shape = find_shape(keys)
-    except ValueError:
-        return None
-    if shape is None or {kind for _, _, kind, _ in shape.fields} != {BODY, SEVERITY, TIME, REQUEST_ID}:
-        return None
-    # Other readers do not accept text.
-    if any(kind == TIME and read is not read_time for _, _, kind, read in shape.fields):
-        return None
-    named = {kind: key for key, _, kind, _ in shape.fields}
-    return Plan(named[BODY], named[SEVERITY], named[TIME], named[REQUEST_ID], shape.others)

@@ -1,24 +1,16 @@
-"""The worker's loop: inbox in, outbox out, flush when the policy says so. Owns every piece of state but the sockets.
+"""The worker's loop: takes items from the inbox and flushes when the policy decides so.
 
-Nothing is in two places: a record is in the inbox, then in `Conversion`, then in the outbox or on disk, then
-delivered or dropped, and the ledger is told of each step.
+The ledger accounts for every telemetry item on its way through intake, store and flusher.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from enum import Enum
 
-from telemetry_forwarder.buffer.ledger import Ledger
-from telemetry_forwarder.buffer.outbox import Outbox
-from telemetry_forwarder.buffer.spool import Spool
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.conversion.converter import Converter
-from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.export.exporter import Exporters
 from telemetry_forwarder.export.flusher import Flusher
-from telemetry_forwarder.flushing.decisions import Observation, Step
+from telemetry_forwarder.flushing.decisions import Observation
 from telemetry_forwarder.flushing.policy import FlushPolicy
-from telemetry_forwarder.otlp.self_metrics import SelfMetrics
-from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import (
     Body,
@@ -27,238 +19,236 @@ from telemetry_forwarder.receiver.messages import (
     ShutdownEvent,
     SubscriptionResult,
 )
-from telemetry_forwarder.worker.backlog import Backlog
-from telemetry_forwarder.worker.memory import FreeMemory
+from telemetry_forwarder.worker.accounting import Accounting
+from telemetry_forwarder.worker.intake import Intake
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from telemetry_forwarder.otlp.self_metrics import Measurement
+    from telemetry_forwarder.receiver.messages import Item
+
+# Init waits for the replay this long. Posts that are left are replayed whenever the inbox is empty.
+_LONGEST_REPLAY_S = 2.0
+
+
+class State(Enum):
+    """What the worker is doing. SHUTTING_DOWN and DRAINING may alternate; otherwise the order is fixed."""
+
+    WARMING_UP = "warming up"
+    """Spooled posts are replayed, because only init has a whole CPU."""
+    SERVING = "serving"
+    SHUTTING_DOWN = "shutting down"
+    """SHUTDOWN has arrived, and no flush is running that was begun since."""
+    DRAINING = "draining"
+    """A flush begun after SHUTDOWN is running: what is converted meanwhile is sent with it."""
+    CLOSED = "closed"
 
 
 class Forwarder:
-    """Everything behind the inbox. Belongs to the worker's thread, but for `hurry`."""
+    """Moves telemetry from the inbox to the endpoints. For the worker's thread, except `expedite_shutdown`."""
 
     def __init__(
         self,
         inbox: Inbox,
-        conversion: Converter,
-        outbox: Outbox,
-        spool: Spool,
-        exporters: Exporters,
+        intake: Intake,
+        store: Store,
+        flusher: Flusher,
         policy: FlushPolicy,
-        ledger: Ledger,
+        accounting: Accounting,
         clock: Clock,
-        log: Diagnostics,
-        *,
-        signals: Sequence[str],
-        repeats: DuplicatePosts | None = None,
-        cpu_share: float = 1.0,
     ) -> None:
-        """*signals* are those that there is an endpoint for; without *repeats* every post is a new one."""
         self._inbox = inbox
-        self._conversion = conversion
-        self._holding = Store(outbox, spool, ledger, clock)
-        self._exporters = exporters
-        self._flush = Flusher(inbox, outbox, spool, exporters, ledger)
-        self._backlog = Backlog(conversion, spool, ledger, clock, cpu_share=cpu_share)
+        self._intake = intake
+        self._store = store
+        self._flusher = flusher
         self._policy = policy
-        self._ledger = ledger
+        self._accounting = accounting
         self._clock = clock
-        self._log = log
-        self._signals = signals
-        self._repeats = repeats
-        self._free_memory = FreeMemory()
-        self._waiting: list[InvokeEvent] = []
-        self._shut_down: ShutdownEvent | None = None
-        self._is_draining = False
-        self._has_flushed = False
+        self._state = State.WARMING_UP
+        self._items: deque[Item] = deque()
+        """Taken from the inbox and not processed yet."""
+        self._withheld: list[InvokeEvent] = []
+        """The INVOKE events that are not released yet."""
+        self._shutdown: ShutdownEvent | None = None
         self._has_telemetry = True
-        self._own_metrics = SelfMetrics(ledger, clock.monotonic_s())
 
-    def run(self) -> None:
-        """Work until SHUTDOWN is dealt with. While there is nothing to do, waits without polling."""
+    def run(self, *, on_warm: "Callable[[], None]") -> None:
+        """Work until SHUTDOWN is processed. Blocks without polling while there is nothing to do.
+
+        Calls *on_warm* once, when spooled posts are replayed or 2 s have passed.
+        """
         try:
-            self._backlog.restore()
-            self._work()
+            self._intake.restore()
+            replay_until = Deadline.after(_LONGEST_REPLAY_S, self._clock)
+            while self._state is not State.CLOSED:
+                is_warming_up = self._state is State.WARMING_UP
+                if is_warming_up and (not self._intake.has_replay or replay_until.is_over()):
+                    self._state = State.SERVING
+                    on_warm()
+                self._take_step()
         except Exception:
             self._rescue()
             raise
 
-    def _rescue(self) -> None:
-        """Something of ours has broken: what is held goes to disk, and the books are closed."""
-        deadline = Deadline.after(SPOOL_RESERVE_S, self._clock)
-        self._holding.put_back(self._flush.abandon(), deadline)
-        self._backlog.keep_rest(deadline)
-        self._close_books(deadline)
+    def expedite_shutdown(self, event: ShutdownEvent) -> None:
+        """Make running requests end in time to spool the rest before the deadline of *event*. From any thread."""
+        self._flusher.exporters.hurry(event.deadline.less(SPOOL_RESERVE_S))
+        self._intake.shut_down(event)
 
-    def _work(self) -> None:
-        while True:
-            step = self._next_step()
-            if step.may_call_next:
-                self._let_go()
-            if self._has_flushed:
-                self._has_flushed = False
-                self._free_memory.give_back()
-            if step.should_spool:
-                self._holding.spool_all(Deadline.after(SPOOL_RESERVE_S, self._clock))
-            if step.flush is not None:
-                self._begin_flush(step.flush)
-                # To begin it has taken its time: how long to wait is another step's.
-                continue
-            if step.is_over and self._shut_down is not None and not self._backlog.has_work:
-                self._finish(self._shut_down)
-                return
-            self._take_items(step.wake_in_s)
+    def close_connections(self) -> None:
+        """Close the idle connections, if the process goes on after `run`."""
+        self._flusher.exporters.close()
 
-    def hurry(self, deadline: Deadline) -> None:
-        """SHUTDOWN has come: whatever is going on must end in time to spool the rest. From any thread."""
-        self._exporters.hurry(deadline.less(SPOOL_RESERVE_S))
-        self._backlog.end(deadline)
+    def _take_step(self) -> None:
+        step = self._policy.step(self._observe())
+        if step.may_call_next:
+            self._release_invocations()
+        self._intake.memory.trim()
+        if step.should_spool:
+            self._store.spool_all(Deadline.after(SPOOL_RESERVE_S, self._clock))
+        if step.flush is not None:
+            # To begin it takes time, so the next step decides how long to wait.
+            self._begin_flush(step.flush)
+        elif step.is_over and self._shutdown is not None and not self._intake.has_work:
+            self._close(self._shutdown)
+        else:
+            self._process_items(step.wake_in_s)
 
-    def close(self) -> None:
-        """Close the connections that are kept; for those who outlive `run`."""
-        self._exporters.close()
-
-    def _next_step(self) -> Step:
-        observation = Observation(
-            has_unsent=self._holding.has_batches or self._conversion.has_something,
-            is_nearly_full=self._holding.is_nearly_full,
-            is_circuit_open=all(map(self._exporters.is_failing, self._signals)),
+    def _observe(self) -> Observation:
+        return Observation(
+            has_unsent=self._store.has_batches or self._intake.has_pending_events,
+            is_nearly_full=self._store.is_nearly_full,
+            is_circuit_open=self._flusher.exporters.are_all_failing,
         )
-        return self._policy.step(observation)
 
-    def _take_items(self, wake_in_s: float | None) -> None:
-        """Everything; from SHUTDOWN on, posts one at a time, so that what they make is sent meanwhile."""
-        backlog = self._backlog
-        items = self._inbox.take(0.0 if backlog.has_work else wake_in_s)[::-1]
-        has_come = bool(items)
-        try:
-            for item in items:
-                if isinstance(item, ShutdownEvent):
-                    # Before the posts that came first: there may be more of them than time.
-                    self._end_backlog(item)
-            while items:
-                # Each goes as soon as it is dealt with: together they may be all that the inbox takes.
-                if isinstance(item := items.pop(), Body) and backlog.is_ending:
-                    backlog.add(item)
-                else:
-                    self._take(item)
-        except Exception:
-            # Ours. What is left of them must get to disk.
-            for item in reversed(items):
-                if isinstance(item, Body):
-                    backlog.add(item)
-            raise
-        if not backlog.is_empty:
-            self._take_body(backlog.take())
-        elif backlog.has_past and not has_come:
-            self._holding.put(backlog.convert_past())
+    def _release_invocations(self) -> None:
+        while self._withheld:
+            self._withheld.pop().released.set()
+
+    def _process_items(self, wake_in_s: float | None) -> None:
+        """Wait for items and process them. After SHUTDOWN, convert one post only, so that it is sent meanwhile."""
+        self._items.extend(self._inbox.take(0.0 if self._intake.has_work else wake_in_s))
+        has_items = bool(self._items)
+        for item in self._items:
+            if isinstance(item, ShutdownEvent):
+                # Before the posts that came first: there may be no time to convert all of them.
+                self._intake.shut_down(item)
+        while self._items:
+            item = self._items.popleft()
+            if isinstance(item, Body) and self._intake.is_shutting_down:
+                self._intake.postpone(item)
+            else:
+                self._process(item)
+        if self._intake.has_backlog:
+            self._convert(self._intake.take_postponed())
+        elif self._intake.has_replay and not has_items:
+            self._intake.replay_next()
         else:
             return
-        if self._is_draining:
-            if not backlog.has_work:
-                self._end_conversion()
-            self._flush.go_on()
-            self._note_flush()
+        if self._state is State.DRAINING:
+            self._extend_drain()
 
-    def _end_conversion(self) -> None:
-        """The last post is converted: what is open ends, and goes with the flush that is under way."""
-        if self._shut_down is not None:
-            self._conversion.shut_down(self._shut_down.reason, self._clock.unix_ns())
-            self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
-
-    def _end_backlog(self, shut_down: ShutdownEvent) -> None:
-        self._backlog.end(shut_down.deadline)
-        if shut_down.ends_environment:
-            self._backlog.end_for_good()
-
-    def _take(self, item: Body | InvokeEvent | ShutdownEvent | SubscriptionResult | SendFinished) -> None:
+    def _process(self, item: "Item") -> None:
         match item:
             case Body():
-                self._take_body(item)
+                self._convert(item)
             case InvokeEvent():
-                self._waiting.append(item)
-                self._policy.invoked(item.request_id, item.deadline)
-                self._conversion.invoked(item.request_id, item.arn, item.trace_header, self._clock.unix_ns())
-                if self._conversion.has_ended(item.request_id):
-                    self._policy.runtime_done(item.request_id, self._clock.unix_ns())
+                self._invoke(item)
             case SendFinished():
-                self._flush.sent(item.signal)
-                self._note_flush()
+                self._flusher.sent(item.signal)
+                self._check_flush()
             case ShutdownEvent():
-                self._end_backlog(item)
-                self._shut_down = item
+                self._shutdown = item
+                self._state = State.SHUTTING_DOWN
                 self._policy.shutting_down(item.deadline)
             case SubscriptionResult():
                 self._has_telemetry = item.has_telemetry
                 if not item.has_telemetry:
                     self._policy.telemetry_unavailable()
 
-    def _take_body(self, body: Body) -> None:
-        if self._is_repeated(body):
-            self._ledger.duplicate_posts(1)
-        else:
-            self._convert(body)
-
-    def _is_repeated(self, body: Body) -> bool:
-        # The pieces of a cut record have one time, and may well be of the same bytes: "xxxx" and "xxxx".
-        may_be_piece = self._conversion.holds_piece
-        return self._repeats is not None and not self._repeats.is_new(body.content) and not may_be_piece
+    def _invoke(self, event: InvokeEvent) -> None:
+        self._withheld.append(event)
+        self._policy.invoked(event.request_id, event.deadline)
+        if self._intake.invoked(event):
+            self._policy.runtime_done(event.request_id, self._clock.unix_ns())
 
     def _convert(self, body: Body) -> None:
-        try:
-            batches = self._backlog.convert(body)
-        except Exception as exc:
-            # Ours, not Lambda's: it costs this post, and everything after it goes on.
-            self._ledger.posts_dropped(1)
-            self._log.warn(f"a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
-            return
-        self._holding.put(batches)
-        self._free_memory.used(len(body.content))
-        if self._conversion.has_much:
-            self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
-        for request_id in self._conversion.take_ended():
+        result = self._intake.convert(body)
+        for request_id in result.ended:
             self._policy.runtime_done(request_id, body.observed_ns)
-        for request_id in self._conversion.take_reported():
+        for request_id in result.reported:
             self._policy.reported(request_id)
 
-    def _let_go(self) -> None:
-        while self._waiting:
-            self._waiting.pop().released.set()
-
     def _begin_flush(self, deadline: Deadline) -> None:
-        self._is_draining = self._shut_down is not None
-        if self._shut_down is not None and self._backlog.is_empty:
-            self._conversion.shut_down(self._shut_down.reason, self._clock.unix_ns())
-        own = self._own_metrics.take(self._clock.monotonic_s(), is_last=self._shut_down is not None)
-        self._holding.put(self._conversion.take(self._clock.unix_ns(), own))
-        is_last_chance = self._shut_down is not None and self._shut_down.ends_environment
-        self._flush.begin(deadline, is_last_chance=is_last_chance)
-        self._note_flush()
+        shutdown = self._shutdown
+        measurements = self._accounting.measurements(is_last=shutdown is not None)
+        if shutdown is None:
+            self._intake.collect(measurements)
+            self._flusher.begin(deadline, is_last_chance=False)
+        else:
+            self._state = State.DRAINING
+            self._collect_last(shutdown, measurements)
+            self._flusher.begin(deadline, is_last_chance=shutdown.ends_environment)
+        self._check_flush()
 
-    def _note_flush(self) -> None:
-        if self._flush.is_over and not (self._is_draining and self._backlog.has_work):
-            self._policy.flushed(was_delivered=self._flush.was_delivered)
-            # What comes from now on is another flush's: nobody would wait for it in this one.
-            self._is_draining = False
-            self._has_flushed = True
-            self._log.debug(self._ledger.summary)
+    def _collect_last(self, shutdown: ShutdownEvent, measurements: "Sequence[Measurement]" = ()) -> None:
+        """Collect what is pending. End what is still open, unless its end may be in the backlog.
 
-    def _finish(self, shut_down: ShutdownEvent) -> None:
-        deadline = shut_down.deadline.less(min(SPOOL_RESERVE_S / 2, shut_down.deadline.left_s() / 4))
-        self._holding.put_back(self._flush.abandon(), deadline)
-        self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
-        self._holding.spool_all(deadline)
-        # What was taken from Lambda since then has nobody else to keep it.
+        Without telemetry an invocation is known by its INVOKE event alone, which is not exported.
+        """
+        if self._has_telemetry and not self._intake.has_backlog:
+            self._intake.finish(shutdown.reason, measurements)
+        else:
+            self._intake.collect(measurements)
+
+    def _extend_drain(self) -> None:
+        """Send what was converted since the drain began."""
+        if self._shutdown is not None and not self._intake.has_work:
+            self._collect_last(self._shutdown)
+        self._flusher.go_on()
+        self._check_flush()
+
+    def _check_flush(self) -> None:
+        """Report the end of the flush to the policy, if it has ended."""
+        is_draining = self._state is State.DRAINING
+        if not self._flusher.is_over or (is_draining and self._intake.has_work):
+            return
+        if is_draining:
+            # No step waits for this flush any more: what arrives later is sent with the next one.
+            self._state = State.SHUTTING_DOWN
+        self._policy.flushed(was_delivered=self._flusher.was_delivered)
+        self._intake.memory.freed()
+        self._accounting.flushed()
+
+    def _close(self, shutdown: ShutdownEvent) -> None:
+        """Spool what is not sent, then what arrived in the meantime."""
+        deadline = shutdown.deadline.less(min(SPOOL_RESERVE_S / 2, shutdown.deadline.left_s() / 4))
+        self._store.put_back(self._flusher.abandon(), deadline)
+        self._intake.collect()
+        self._store.spool_all(deadline)
+        # Lambda does not repeat posts that were accepted before this.
         self._inbox.close()
         for item in self._inbox.take(0.0):
-            self._take(item)
-        if self._has_telemetry:
-            self._conversion.shut_down(shut_down.reason, self._clock.unix_ns())
-        self._holding.put(self._conversion.take(self._clock.unix_ns(), []))
-        self._backlog.keep_rest(deadline)
-        self._close_books(deadline)
-        self._let_go()
-        shut_down.done.set()
+            self._process(item)
+        self._collect_last(shutdown)
+        self._spool_rest(deadline)
+        self._state = State.CLOSED
+        self._release_invocations()
+        shutdown.done.set()
 
-    def _close_books(self, deadline: Deadline) -> None:
-        self._holding.spool_all(deadline)
-        self._holding.drop_all()
-        self._ledger.posts_refused(self._inbox.take_refusals())
-        self._log.info(self._ledger.summary())
+    def _rescue(self) -> None:
+        """Spool everything, because a defect has ended the loop."""
+        deadline = Deadline.after(SPOOL_RESERVE_S, self._clock)
+        self._store.put_back(self._flusher.abandon(), deadline)
+        for item in self._items:
+            if isinstance(item, Body):
+                self._intake.postpone(item)
+        self._spool_rest(deadline)
+
+    def _spool_rest(self, deadline: Deadline) -> None:
+        self._intake.spool_backlog(deadline)
+        self._store.spool_all(deadline)
+        self._store.drop_all()
+        self._accounting.close(refused_posts=self._inbox.take_refusals())

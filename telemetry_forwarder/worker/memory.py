@@ -1,46 +1,51 @@
-"""Gives memory that is free back to the system, at moments of our choosing.
+"""Returns free memory to the system, when nobody waits for the worker.
 
-Left to itself, `malloc` would do so whenever a post or a request is freed, and fault every page in again for the next:
-a seventh of the CPU per record. So `extension/telemetry-forwarder` tells it to keep blocks of less than a MB, and we
-say when.
+By itself, `malloc` would return it whenever a post or a request is freed, and fault every page in again for the next.
+So `extension/telemetry-forwarder` makes `malloc` keep blocks of less than 1 MB, and this module trims the heap.
 """
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Less than that is not worth a call, which takes a millisecond.
-_MUCH_BYTES = 4_194_304
+# To trim takes about a millisecond, which less memory is not worth.
+_LEAST_BYTES = 4_194_304
 
 
-class FreeMemory:
-    """Knows how much has gone through since memory was last given back."""
+class MemoryTrimmer:
+    """Counts how much memory was used since the last trim."""
 
-    __slots__ = ("_since_bytes", "_trim")
+    __slots__ = ("_free_bytes", "_trim", "_used_bytes")
 
     def __init__(self) -> None:
         self._trim = _malloc_trim()
-        self._since_bytes = 0
+        self._used_bytes = 0
+        self._free_bytes = 0
 
-    def used(self, count: int) -> None:
-        """So many bytes have come in, and are free or will be soon."""
-        self._since_bytes += count
+    def used(self, size_bytes: int) -> None:
+        """Count a post of that size."""
+        self._used_bytes += size_bytes
 
-    def give_back(self) -> None:
-        """Now is a good moment; does nothing where little has come. Blocks for a millisecond or so."""
-        if self._since_bytes >= _MUCH_BYTES:
-            self._since_bytes = 0
+    def freed(self) -> None:
+        """Count what was used so far as free, because a flush has ended."""
+        self._free_bytes += self._used_bytes
+        self._used_bytes = 0
+
+    def trim(self) -> None:
+        """Return free memory to the system, if there is much. Blocks for about a millisecond."""
+        if self._free_bytes >= _LEAST_BYTES:
+            self._free_bytes = 0
             if self._trim is not None:
                 self._trim(0)
 
 
 def _malloc_trim() -> "Callable[[int], int] | None":
-    """glibc's own; None elsewhere. https://man7.org/linux/man-pages/man3/malloc_trim.3.html"""
+    """Return glibc's function; None with another C library. https://man7.org/linux/man-pages/man3/malloc_trim.3.html"""
     try:
         import ctypes
 
         trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
     except (ImportError, OSError, AttributeError):
-        # A Python without ctypes, or another C library: then memory stays with us, and nothing else is different.
+        # A Python without ctypes, or another C library: the process keeps its memory, and nothing else differs.
         return None
     return trim

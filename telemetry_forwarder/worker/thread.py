@@ -1,6 +1,6 @@
-"""The worker's thread: the heavy half of the program is imported in it, and its failures end in it.
+"""The worker's thread: imports the heavy half of the program and runs the forwarder.
 
-Whatever happens to the forwarder, the main thread is never left waiting, and never sees an exception of ours.
+No exception leaves it, and whatever happens, the main thread is never left waiting.
 """
 
 import threading
@@ -22,20 +22,21 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """Runs the forwarder from `start` to SHUTDOWN, or lets everybody go without it."""
+    """Runs the forwarder from `start` to SHUTDOWN. If it fails, releases every event without it."""
 
     def __init__(
         self,
         settings: "Settings",
         environ: "Mapping[str, str]",
         registration: bytes,
+        *,
         clock: "Clock",
         log: "Diagnostics",
         warm_up: "WarmUp",
     ) -> None:
         self.inbox = Inbox(settings.inbox_bytes)
         self.is_warm = Latch()
-        """Set when everything is imported and built, or when that has failed."""
+        """Set when everything is imported and built and spooled posts are replayed, or when that has failed."""
         self._settings = settings
         self._environ = environ
         self._registration = registration
@@ -43,65 +44,75 @@ class Worker:
         self._log = log
         self._warm_up = warm_up
         self._forwarder: Forwarder | None = None
-        self._told: InvokeEvent | ShutdownEvent | None = None
+        self._last_event: InvokeEvent | ShutdownEvent | None = None
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
-    def tell(self, event: InvokeEvent | ShutdownEvent) -> None:
-        """Pass on Lambda's event. On SHUTDOWN, what is being sent is told to hurry: its time was another."""
-        self._told = event
-        self._hurry()
+    def put_event(self, event: InvokeEvent | ShutdownEvent) -> None:
+        """Pass on Lambda's event. SHUTDOWN also limits the time of running requests."""
+        self._last_event = event
+        self._expedite_shutdown()
         self.inbox.put_event(event)
 
-    def _hurry(self) -> None:
-        # Whichever comes first, SHUTDOWN or the forwarder: the thread of the other one gets here.
-        if (forwarder := self._forwarder) is not None and isinstance(told := self._told, ShutdownEvent):
-            forwarder.hurry(told.deadline)
+    def _expedite_shutdown(self) -> None:
+        # Called by both threads: SHUTDOWN may arrive before or after the forwarder is built.
+        forwarder, event = self._forwarder, self._last_event
+        if forwarder is not None and isinstance(event, ShutdownEvent):
+            forwarder.expedite_shutdown(event)
 
     def _run(self) -> None:
         try:
-            self._warm_up.wait()
-            if self._warm_up.problem:
-                self._log.warn(f"the warm-up bundle cannot be used: {self._warm_up.problem}")
-            from telemetry_forwarder.worker.wiring import assemble
-
-            self._forwarder = assemble(
-                self._settings, self._environ, self._registration, self.inbox, self._clock, self._log
-            )
-            self._hurry()
-            self.is_warm.set()
-            self._forwarder.run()
-        except BaseException as exc:
+            self._run_forwarder()
+        except BaseException as exc:  # the function must not wait for a thread that has ended
             self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
             self.is_warm.set()
             self._forwarder = None
-            self._let_everybody_go()
+            self._release_events()
         self.inbox.close()
 
-    def _let_everybody_go(self) -> None:
+    def _run_forwarder(self) -> None:
+        self._warm_up.wait()
+        if self._warm_up.problem:
+            self._log.warn(f"the warm-up bundle cannot be used: {self._warm_up.problem}")
+        from telemetry_forwarder.worker.wiring import build_forwarder
+
+        self._forwarder = forwarder = build_forwarder(
+            self._settings,
+            self._environ,
+            self._registration,
+            inbox=self.inbox,
+            clock=self._clock,
+            log=self._log,
+        )
+        self._expedite_shutdown()
+        forwarder.run(on_warm=self.is_warm.set)
+
+    def _release_events(self) -> None:
+        """Release every event, and count the posts that are dropped, until SHUTDOWN."""
         # The forwarder may have taken this one out of the inbox before it failed.
-        items: list[Item] = [] if self._told is None else [self._told]
+        items: list[Item] = [] if self._last_event is None else [self._last_event]
         items += self.inbox.take(0.0)
-        lost_bodies = 0
+        dropped_posts = 0
         while True:
-            lost_bodies += sum(isinstance(item, Body) for item in items)
+            dropped_posts += sum(isinstance(item, Body) for item in items)
             is_over = any(isinstance(item, ShutdownEvent) for item in items)
-            if is_over and lost_bodies:
-                self._log.error(f"{lost_bodies} posts of telemetry were dropped after that")
+            if is_over and dropped_posts:
+                self._log.error(f"{dropped_posts} posts of telemetry were dropped after that")
             for item in items:
-                _let_go(item)
+                _release(item)
             if is_over:
                 return
             items = self.inbox.take(None)
 
 
-def _let_go(item: "Item") -> None:
+def _release(item: "Item") -> None:
     match item:
         case InvokeEvent():
             item.released.set()
         case ShutdownEvent():
             item.done.set()
         case _:
-            pass  # Nobody waits for these.
+            pass  # No thread waits for the others.

@@ -1,4 +1,4 @@
-"""Puts the worker's parts together, ready to send: settings in, a `Forwarder` out."""
+"""Builds the forwarder and all its parts from the settings."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
 from telemetry_forwarder.buffer.spool import Spool
 from telemetry_forwarder.buffer.spool_format import SpoolFormat
-from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
+from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import SIGNALS
@@ -20,8 +20,10 @@ from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints import options
 from telemetry_forwarder.endpoints.endpoint import read_endpoints
 from telemetry_forwarder.export.exporter import Exporters
+from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.flushing.decisions import FlushSettings, Mode
 from telemetry_forwarder.flushing.policy import FlushPolicy
+from telemetry_forwarder.lambda_api import is_managed_instance
 from telemetry_forwarder.otlp.common import resource
 from telemetry_forwarder.otlp.metrics import TEMPORALITIES
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
@@ -30,61 +32,59 @@ from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.settings import names as settings_names
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.grpc_client import has_grpc
+from telemetry_forwarder.worker.accounting import Accounting
 from telemetry_forwarder.worker.forwarder import Forwarder
+from telemetry_forwarder.worker.intake import Intake
 
 _OWN_NAME = "telemetry-forwarder"
 _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
-# Unless the setting says otherwise: what is held while an invocation runs waits at most this long.
-_EVERY_S = 5.0
-# For a flush, whether or not somebody waits for it: `hurry` ends it when SHUTDOWN comes.
-_LONGEST_S = 10.0
+# How long telemetry is held at most while an invocation runs, unless the setting says otherwise.
+_INTERVAL_S = 5.0
+# The time limit of a flush, whether or not an invocation waits for it; SHUTDOWN shortens it.
+_FLUSH_LIMIT_S = 10.0
 _SIGNALS = dict(zip(("logs", "spans", "metrics"), SIGNALS, strict=True))
 
 
-def assemble(
+def build_forwarder(
     settings: Settings,
     environ: Mapping[str, str],
     registration: bytes,
+    *,
     inbox: Inbox,
     clock: Clock,
     log: Diagnostics,
 ) -> Forwarder:
-    """Put all the parts together. Takes most of the start's CPU; touches no network."""
-    # What our libraries say would be telemetry of an extension otherwise, for it lacks our mark.
-    logging.lastResort = _OfLibraries(log)
+    """Build the forwarder and log what is wrong with the settings. Does not use the network."""
+    # Without our prefix, the lines of libraries would be forwarded as telemetry of an extension.
+    logging.lastResort = _LibraryLogHandler(log)
     problems: list[str] = []
-    signals = [_SIGNALS[name] for name in settings.signals]
-    targets = read_endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
-    problems += _unknown(environ, settings_names() | options.names())
+    exporters = _exporters(settings, environ, problems, clock=clock, log=log)
+    problems += _unknown_variables(environ, settings_names() | options.names())
     ledger = Ledger()
-    conversion = _conversion(settings, environ, registration, ledger, problems)
+    converter = _converter(settings, environ, registration, ledger=ledger, problems=problems)
     for problem in problems:
         log.warn(problem)
-    outbox = Outbox(
-        ledger,
-        limit_bytes=settings.outbox_bytes,
-        request_bytes=settings.batch_bytes,
-        request_items=settings.batch_items,
-    )
-    transport = Transport(log)
-    transport.warm(targets.values())
-    return Forwarder(
-        inbox,
-        conversion,
-        outbox,
-        _spool(settings, environ, ledger, clock, log),
-        Exporters(targets, transport, clock, log),
-        _policy(settings, environ, clock),
-        ledger,
-        clock,
-        log,
-        signals=signals,
-        repeats=DuplicatePosts() if settings.listener == "http" else None,
+    outbox = _outbox(settings, ledger)
+    spool = _spool(settings, environ, ledger=ledger, clock=clock, log=log)
+    store = Store(outbox, spool, ledger, clock)
+    intake = Intake(
+        converter,
+        store,
+        spool,
+        duplicates=DuplicatePosts() if settings.listener == "http" else None,
+        ledger=ledger,
+        clock=clock,
+        log=log,
         cpu_share=settings.cpu_share,
     )
+    flusher = Flusher(inbox, outbox, spool, exporters, ledger)
+    policy = _policy(settings, environ, clock)
+    return Forwarder(inbox, intake, store, flusher, policy, Accounting(ledger, clock, log), clock)
 
 
-class _OfLibraries(logging.Handler):
+class _LibraryLogHandler(logging.Handler):
+    """Logs what libraries log, with our prefix."""
+
     def __init__(self, log: Diagnostics) -> None:
         super().__init__(logging.WARNING)
         self._log = log
@@ -92,34 +92,53 @@ class _OfLibraries(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = f"{record.name}: {record.getMessage()}"
-        except Exception:
-            # The library's fault, which must not become a fault of ours.
+        except Exception:  # a library's format string must not fail in our code
             message = f"{record.name}: {record.msg}"
         if record.exc_info and (exc := record.exc_info[1]):
             message += f": {type(exc).__name__}: {exc}"
         self._log.warn(message, once_a_minute=message)
 
 
-def _conversion(
+def _exporters(
+    settings: Settings, environ: Mapping[str, str], problems: list[str], *, clock: Clock, log: Diagnostics
+) -> Exporters:
+    signals = [_SIGNALS[name] for name in settings.signals]
+    endpoints = read_endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
+    transport = Transport(log)
+    transport.warm(endpoints.values())
+    return Exporters(endpoints, transport, clock, log)
+
+
+def _converter(
     settings: Settings,
     environ: Mapping[str, str],
     registration: bytes,
+    *,
     ledger: Ledger,
     problems: list[str],
 ) -> Converter:
     return Converter(
         settings,
-        resource(environ, _registered(registration)),
+        resource(environ, _parse_registration(registration)),
         ledger,
         version=VERSION,
         temporality=_temporality(environ, problems),
-        is_managed=_is_managed(environ),
+        is_managed=is_managed_instance(environ),
         new_id=_random_id,
     )
 
 
+def _outbox(settings: Settings, ledger: Ledger) -> Outbox:
+    return Outbox(
+        ledger,
+        limit_bytes=settings.outbox_bytes,
+        request_bytes=settings.batch_bytes,
+        request_items=settings.batch_items,
+    )
+
+
 def _spool(
-    settings: Settings, environ: Mapping[str, str], ledger: Ledger, clock: Clock, log: Diagnostics
+    settings: Settings, environ: Mapping[str, str], *, ledger: Ledger, clock: Clock, log: Diagnostics
 ) -> Spool:
     file_format = SpoolFormat(
         function=environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
@@ -137,29 +156,29 @@ def _spool(
 
 
 def _own_folder(path: str) -> str:
-    """A folder that holds nothing but ours: what else is found there is set aside and removed."""
-    return path if os.path.basename(os.path.normpath(path)) == _OWN_NAME else os.path.join(path, _OWN_NAME)
+    """Return *path* or a folder in it, of our own: other files in it would be set aside and removed."""
+    is_own = os.path.basename(os.path.normpath(path)) == _OWN_NAME
+    return path if is_own else os.path.join(path, _OWN_NAME)
 
 
 def _policy(settings: Settings, environ: Mapping[str, str], clock: Clock) -> FlushPolicy:
-    terms = FlushSettings(
+    flush_settings = FlushSettings(
         mode=Mode(settings.flush),
-        interval_s=settings.flush_every_s or _EVERY_S,
+        interval_s=settings.flush_every_s or _INTERVAL_S,
         budget_s=settings.flush_budget_ms / 1_000,
-        flush_limit_s=_LONGEST_S,
+        flush_limit_s=_FLUSH_LIMIT_S,
         spool_reserve_s=SPOOL_RESERVE_S,
     )
     return FlushPolicy(
-        terms, clock, has_runtime_done="platform" in settings.types, is_managed=_is_managed(environ)
+        flush_settings,
+        clock,
+        has_runtime_done="platform" in settings.types,
+        is_managed=is_managed_instance(environ),
     )
 
 
-def _is_managed(environ: Mapping[str, str]) -> bool:
-    return environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "lambda-managed-instances"
-
-
-def _unknown(environ: Mapping[str, str], known: Collection[str]) -> list[str]:
-    """A setting that does not exist is most often one that is misspelt."""
+def _unknown_variables(environ: Mapping[str, str], known: Collection[str]) -> list[str]:
+    """Return a problem for each variable with our prefix that is no setting: most often it is misspelt."""
     return [
         f"{name}: there is no such setting"
         for name in sorted(environ)
@@ -168,7 +187,7 @@ def _unknown(environ: Mapping[str, str], known: Collection[str]) -> list[str]:
 
 
 def _temporality(environ: Mapping[str, str], problems: list[str]) -> str:
-    """Delta unless asked otherwise: environments come and go, and a sum over each one's lifetime says little."""
+    """Return the temporality of metrics: delta by default, because a sum over one environment says little."""
     wanted = environ.get(_TEMPORALITY, "").strip().lower()
     if wanted in TEMPORALITIES:
         return wanted
@@ -179,14 +198,14 @@ def _temporality(environ: Mapping[str, str], problems: list[str]) -> str:
     return "delta"
 
 
-def _registered(registration: bytes) -> Mapping[str, Any]:
+def _parse_registration(registration: bytes) -> Mapping[str, Any]:
     try:
-        said = orjson.loads(registration)
+        parsed = orjson.loads(registration)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _random_id(size_bytes: int) -> str:
-    # Not `random`: its state would be the same in every environment restored from one snapshot.
+    # Not `random`: every environment restored from one snapshot would have the same state.
     return os.urandom(size_bytes).hex()

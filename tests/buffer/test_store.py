@@ -8,9 +8,9 @@ from telemetry_forwarder.buffer.outbox import LARGER_THAN_OUTBOX, OUTBOX_FULL, O
 from telemetry_forwarder.buffer.store import NOT_SPOOLED, Store
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import LOGS, SPANS, Batch
-from tests.support.backlogs import spool_in
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
+from tests.support.spooling import spool_in
 
 OUTBOX_BYTES = 100
 

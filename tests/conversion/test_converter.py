@@ -5,7 +5,7 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.buffer.ledger import Ledger
-from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.conversion.converter import ConversionResult, Converter
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.settings import PREFIX, Settings
@@ -23,7 +23,7 @@ class Bench:
 
     def __init__(self, *, is_managed: bool = False, **settings: str) -> None:
         self.ledger = Ledger()
-        self.conversion = Converter(
+        self.converter = Converter(
             Settings({PREFIX + name: value for name, value in settings.items()}),
             Resource({"service.name": "orders", "faas.name": "orders"}),
             self.ledger,
@@ -34,11 +34,13 @@ class Bench:
         )
         self.batches: list[Batch] = []
 
-    def says(self, *events: Any) -> None:
-        self.batches += self.conversion.take_in(post(*events), OBSERVED_NS)
+    def convert(self, *events: Any) -> ConversionResult:
+        result = self.converter.convert(post(*events), OBSERVED_NS)
+        self.batches += result.batches
+        return result
 
-    def take(self, own: Iterable[Measurement] = (), *, later_s: float = 0.0) -> None:
-        self.batches += self.conversion.take(OBSERVED_NS + round(later_s * SECOND_NS), list(own))
+    def collect(self, own: Iterable[Measurement] = (), *, later_s: float = 0.0) -> None:
+        self.batches += self.converter.collect(OBSERVED_NS + round(later_s * SECOND_NS), list(own))
 
     def flat(self, signal: str, of: Callable[[Any], list[otlp.Flat]]) -> list[otlp.Flat]:
         request = otlp.REQUESTS[f"/v1/{signal}"]
@@ -77,25 +79,25 @@ def test_what_an_earlier_life_had_no_time_for_becomes_logs_alone() -> None:
     own = event("extension", "[telemetry-forwarder] INFO a line of ours")
     body = post(START, event("function", "a line"), own, DONE)[:-1] + b",nonsense"
 
-    bench.batches += bench.conversion.take_in_past(body, OBSERVED_NS)
-    bench.take()
+    bench.batches += bench.converter.convert_spooled(body, OBSERVED_NS)
+    bench.collect()
 
     assert sorted(bench.logs) == ["a line", "nonsense", "platform.runtimeDone", "platform.start"]
     assert (bench.spans, bench.metrics) == ([], set())
-    assert bench.filtered() == {"own line": 1}
+    assert bench.filtered() == {"own log line": 1}
     assert bench.ledger.snapshot().records_received == 5
 
 
 def test_what_an_earlier_life_had_no_time_for_is_of_no_invocation_of_this_one() -> None:
     """Not even of a retry, which has the same request id."""
     bench = Bench()
-    bench.conversion.invoked(ID, "", "", OBSERVED_NS)
+    bench.converter.invoked(ID, "", "", OBSERVED_NS)
     crash = f"RequestId: {ID} Error: Runtime exited with error: signal: killed Runtime.ExitError"
     body = post(event("function", "a line"), event("function", crash))
 
-    bench.batches += bench.conversion.take_in_past(body, OBSERVED_NS)
-    bench.says(START, DONE, REPORT)
-    bench.take()
+    bench.batches += bench.converter.convert_spooled(body, OBSERVED_NS)
+    bench.convert(START, DONE, REPORT)
+    bench.collect()
 
     records = [log for _, _, log in bench.flat(LOGS, otlp.log_records)]
     assert {record.span_id for record in records if record.body.string_value == "a line"} == {b""}
@@ -106,7 +108,7 @@ def test_what_an_earlier_life_had_no_time_for_is_of_no_invocation_of_this_one() 
 def test_what_an_earlier_life_had_no_time_for_is_nothing_without_logs() -> None:
     bench = Bench(SIGNALS="spans,metrics")
 
-    batches = bench.conversion.take_in_past(post(START, event("function", "a line")), OBSERVED_NS)
+    batches = bench.converter.convert_spooled(post(START, event("function", "a line")), OBSERVED_NS)
 
     assert batches == []
 
@@ -114,10 +116,10 @@ def test_what_an_earlier_life_had_no_time_for_is_nothing_without_logs() -> None:
 def test_lines_are_given_at_once_spans_and_metrics_when_they_are_taken() -> None:
     bench = Bench()
 
-    bench.says(START, event("function", "a line"), DONE)
+    bench.convert(START, event("function", "a line"), DONE)
 
     assert (bench.logs, bench.spans, bench.metrics) == (["a line"], [], set())
-    bench.take()
+    bench.collect()
     assert bench.spans == ["orders"]
     assert "faas.invocations" in bench.metrics
     assert bench.ledger.snapshot().records_received == 3
@@ -125,41 +127,51 @@ def test_lines_are_given_at_once_spans_and_metrics_when_they_are_taken() -> None
 
 def test_what_was_taken_is_not_given_again() -> None:
     bench = Bench()
-    bench.says(START, DONE)
-    bench.take()
+    bench.convert(START, DONE)
+    bench.collect()
     before = len(bench.batches)
 
-    assert not bench.conversion.has_something
-    bench.take()
+    assert not bench.converter.has_pending
+    bench.collect()
 
     assert len(bench.batches) == before
 
 
-def test_ends_and_reports_are_told_once() -> None:
+def test_ends_and_reports_are_returned_with_their_post() -> None:
     bench = Bench()
-    bench.says(START, DONE, REPORT)
 
-    assert bench.conversion.has_ended(ID)
-    assert (bench.conversion.take_ended(), bench.conversion.take_reported()) == ([ID], [ID])
-    assert (bench.conversion.take_ended(), bench.conversion.take_reported()) == ([], [])
+    first = bench.convert(START, DONE, REPORT)
+    second = bench.convert(event("function", "a line"))
+
+    assert (first.ended, first.reported) == ([ID], [ID])
+    assert (second.ended, second.reported) == ([], [])
+
+
+def test_end_may_arrive_before_invoke() -> None:
+    bench = Bench()
+    bench.convert(START, DONE)
+
+    has_ended = [bench.converter.invoked(id_, "arn", "", OBSERVED_NS) for id_ in (ID, "another")]
+
+    assert has_ended == [True, False]
 
 
 def test_event_that_is_told_twice_is_taken_once() -> None:
     bench = Bench(PLATFORM_LOGS="all")
 
-    bench.says(START, START)
+    bench.convert(START, START)
 
     assert bench.logs == ["platform.start"]
-    assert bench.filtered() == {"told twice": 1}
+    assert bench.filtered() == {"duplicate event": 1}
 
 
 def test_own_lines_are_left_out_and_other_extensions_lines_are_not() -> None:
     bench = Bench()
 
-    bench.says(event("extension", "[telemetry-forwarder] INFO x"), event("extension", "of another"))
+    bench.convert(event("extension", "[telemetry-forwarder] INFO x"), event("extension", "of another"))
 
     assert bench.logs == ["of another"]
-    assert bench.filtered() == {"own line": 1}
+    assert bench.filtered() == {"own log line": 1}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +191,7 @@ def test_platform_events_are_logs_where_nothing_else_says_them_or_a_setting_want
 ) -> None:
     bench = Bench(is_managed=False, **settings)
 
-    bench.says(START, EXTENSION, REPORT)
+    bench.convert(START, EXTENSION, REPORT)
 
     assert bench.logs == logs
 
@@ -188,8 +200,8 @@ def test_platform_events_are_logs_where_nothing_else_says_them_or_a_setting_want
 def test_only_the_signals_that_are_wanted_are_made(signals: str) -> None:
     bench = Bench(SIGNALS=signals)
 
-    bench.says(START, event("function", "a line"), "no event at all", DONE)
-    bench.take([OWN])
+    bench.convert(START, event("function", "a line"), "no event at all", DONE)
+    bench.collect([OWN])
 
     wanted = {{"spans": SPANS}.get(name, name) for name in signals.split(",")}
     assert {batch.signal for batch in bench.batches} == wanted
@@ -198,7 +210,7 @@ def test_only_the_signals_that_are_wanted_are_made(signals: str) -> None:
 def test_own_state_alone_is_worth_a_request() -> None:
     bench = Bench()
 
-    bench.take([OWN])
+    bench.collect([OWN])
 
     assert bench.metrics == {"otel.sdk.exporter.log.exported"}
 
@@ -206,7 +218,7 @@ def test_own_state_alone_is_worth_a_request() -> None:
 def test_what_no_record_can_be_made_of_is_a_log_record() -> None:
     bench = Bench()
 
-    bench.says("no event at all")
+    bench.convert("no event at all")
 
     assert len(bench.logs) == 1
 
@@ -220,9 +232,9 @@ def test_instance_is_named_where_its_name_is_that_of_the_log_stream(
 ) -> None:
     bench = Bench()
 
-    bench.says(event("platform.initStart", {"phase": "init", "instanceId": instance_id}), START, DONE)
-    bench.says(event("function", "a line"))
-    bench.take()
+    bench.convert(event("platform.initStart", {"phase": "init", "instanceId": instance_id}), START, DONE)
+    bench.convert(event("function", "a line"))
+    bench.collect()
 
     logs, spans = bench.flat(LOGS, otlp.log_records), bench.flat(SPANS, otlp.spans)
     assert {resource.get("faas.instance") for resource, _, _ in logs + spans} == names
@@ -233,7 +245,7 @@ def test_instance_is_named_where_its_name_is_that_of_the_log_stream(
 def test_what_lambda_has_dropped_is_in_the_books() -> None:
     bench = Bench()
 
-    bench.says(event("platform.logsDropped", {"droppedRecords": 7, "droppedBytes": 70, "reason": "slow"}))
+    bench.convert(event("platform.logsDropped", {"droppedRecords": 7, "droppedBytes": 70, "reason": "slow"}))
 
     assert bench.ledger.snapshot().records_lost_by_lambda == 7
 
@@ -241,7 +253,7 @@ def test_what_lambda_has_dropped_is_in_the_books() -> None:
 def test_lines_carry_the_invocation_that_was_open_and_on_managed_instances_none() -> None:
     for is_managed, request_ids in ((False, [ID]), (True, [None])):
         bench = Bench(is_managed=is_managed)
-        bench.says(START, event("function", "a line", "2026-09-22T06:30:00.223Z"))
+        bench.convert(START, event("function", "a line", "2026-09-22T06:30:00.223Z"))
 
         records = [log for _, _, log in bench.flat(LOGS, otlp.log_records)]
         assert [otlp.attributes(log.attributes).get("faas.invocation_id") for log in records] == request_ids
@@ -262,9 +274,9 @@ def test_exception_that_the_runtime_logs_is_the_error_of_its_invocation(
 ) -> None:
     bench = Bench()
 
-    bench.conversion.invoked(ID, "arn:aws:lambda:eu-west-1:111122223333:function:orders", "", MOMENT_NS)
-    bench.says(START, *[event("function", message, "2026-09-22T06:30:00.223Z")] * 2, DONE)
-    bench.take()
+    bench.converter.invoked(ID, "arn:aws:lambda:eu-west-1:111122223333:function:orders", "", MOMENT_NS)
+    bench.convert(START, *[event("function", message, "2026-09-22T06:30:00.223Z")] * 2, DONE)
+    bench.collect()
 
     invocations = [span for _, _, span in bench.flat(SPANS, otlp.spans) if span.name == "orders"]
     assert [otlp.attributes(span.attributes).get("error.type") for span in invocations] == [error_type]
@@ -285,9 +297,9 @@ def test_memory_that_ran_out_is_seen_in_the_log(line: object, is_seen: bool) -> 
     bench = Bench()
     fields = {"requestId": ID, "status": "error", "errorType": "Runtime.ExitError"}
 
-    bench.says(START, event("function", line, "2026-09-22T06:30:00.223Z"))
-    bench.says(event("platform.runtimeDone", fields), event("platform.report", fields | {"metrics": {}}))
-    bench.take()
+    bench.convert(START, event("function", line, "2026-09-22T06:30:00.223Z"))
+    bench.convert(event("platform.runtimeDone", fields), event("platform.report", fields | {"metrics": {}}))
+    bench.collect()
 
     assert ("lambda.out_of_memory" in bench.metrics) is is_seen
 
@@ -303,11 +315,11 @@ def test_it_is_seen_however_it_is_spelt_or_cut(posts: list[bytes]) -> None:
     bench = Bench()
     fields = {"requestId": ID, "status": "error", "errorType": "Runtime.ExitError"}
 
-    bench.says(START)
+    bench.convert(START)
     for body in posts:
-        bench.conversion.take_in(body, OBSERVED_NS)
-    bench.says(event("platform.runtimeDone", fields), event("platform.report", fields | {"metrics": {}}))
-    bench.take()
+        bench.converter.convert(body, OBSERVED_NS)
+    bench.convert(event("platform.runtimeDone", fields), event("platform.report", fields | {"metrics": {}}))
+    bench.collect()
 
     assert "lambda.out_of_memory" in bench.metrics
 
@@ -331,7 +343,7 @@ FORMATTED = {"message": "x", "timestamp": LINE_ISO, "level": "INFO", "requestId"
 def test_id_of_the_user_s_own_takes_a_line_from_no_invocation(line: object, kept: dict[str, str]) -> None:
     bench = Bench()
 
-    bench.says(START, event("function", line, LINE_ISO))
+    bench.convert(START, event("function", line, LINE_ISO))
 
     ((_, _, log),) = bench.flat(LOGS, otlp.log_records)
     assert otlp.attributes(log.attributes) == {"faas.invocation_id": ID} | kept
@@ -356,7 +368,7 @@ def test_id_that_nobody_knows_is_believed_where_a_runtime_writes_it(
     """On managed instances, during an init, and after an end: platform.start may be yet to come."""
     bench = Bench(is_managed=is_managed)
 
-    bench.says(*told, event("function", line, LINE_ISO))
+    bench.convert(*told, event("function", line, LINE_ISO))
 
     ((_, _, log),) = bench.flat(LOGS, otlp.log_records)
     if told == [START, DONE] and "requestId" in attributes:
@@ -376,8 +388,8 @@ def test_id_that_nobody_knows_is_believed_where_a_runtime_writes_it(
 def test_error_that_was_dealt_with_is_no_failure_of_its_invocation(line: object, is_error: bool) -> None:
     bench = Bench()
 
-    bench.says(START, event("function", line, LINE_ISO), DONE)
-    bench.take()
+    bench.convert(START, event("function", line, LINE_ISO), DONE)
+    bench.collect()
 
     assert ("faas.errors" in bench.metrics) is is_error
 
@@ -385,7 +397,7 @@ def test_error_that_was_dealt_with_is_no_failure_of_its_invocation(line: object,
 def test_time_that_the_user_speaks_of_is_not_when_the_line_was_written() -> None:
     bench = Bench()
 
-    bench.says(event("function", {"message": "order", "timestamp": "2001-01-01T00:00:00Z"}, LINE_ISO))
+    bench.convert(event("function", {"message": "order", "timestamp": "2001-01-01T00:00:00Z"}, LINE_ISO))
 
     ((_, _, log),) = bench.flat(LOGS, otlp.log_records)
     assert otlp.attributes(log.attributes) == {"timestamp": "2001-01-01T00:00:00Z"}
@@ -399,36 +411,34 @@ def fragment() -> bytes:
 
 def test_piece_of_a_cut_record_waits_for_its_rest_and_not_for_ever() -> None:
     bench = Bench()
-    bench.batches += bench.conversion.take_in(fragment(), OBSERVED_NS)
-    bench.take(later_s=9)
+    bench.batches += bench.converter.convert(fragment(), OBSERVED_NS).batches
+    bench.collect(later_s=9)
     before = bench.logs
 
-    bench.take(later_s=11)
+    bench.collect(later_s=11)
 
     assert (before, len(bench.logs)) == ([], 1)
 
 
 def test_shutdown_lets_out_what_is_held_and_ends_what_is_open() -> None:
     bench = Bench()
-    bench.says(START)
-    bench.batches += bench.conversion.take_in(fragment(), OBSERVED_NS)
+    bench.convert(START)
+    bench.batches += bench.converter.convert(fragment(), OBSERVED_NS).batches
 
-    bench.conversion.shut_down("timeout", OBSERVED_NS)
-    bench.take()
+    bench.batches += bench.converter.finish("timeout", OBSERVED_NS)
 
     assert len(bench.logs) == 1
     assert "faas.timeouts" in bench.metrics
 
 
-def test_much_that_waits_for_a_flush_is_said_to_be_much() -> None:
+def test_very_many_pending_events_are_returned_with_their_post() -> None:
     bench = Bench()
     for number in range(2_000):
-        assert not bench.conversion.has_much
-        bench.says(event("platform.start", {"requestId": f"{number}"}))
+        assert {batch.signal for batch in bench.batches} <= {LOGS}
+        bench.convert(event("platform.runtimeDone", {"requestId": f"{number}", "status": "success"}))
 
-    assert bench.conversion.has_much
-    bench.take()
-    assert not bench.conversion.has_much
+    assert {batch.signal for batch in bench.batches} >= {SPANS, METRICS}
+    assert not bench.converter.has_pending
 
 
 @pytest.mark.parametrize(
@@ -442,7 +452,7 @@ def test_much_that_waits_for_a_flush_is_said_to_be_much() -> None:
 def test_platform_event_that_no_span_can_say_is_a_log_record(type_: str, record: object) -> None:
     bench = Bench()
 
-    bench.says(event(type_, record))
+    bench.convert(event(type_, record))
 
     assert bench.logs == [type_]
 
@@ -460,9 +470,9 @@ def test_lines_of_two_attempts_go_by_their_time_whichever_came_first(of_first: s
     def line(time: str) -> dict[str, Any]:
         return event("function", f"[INFO]\t{time}\t{ID}\tat {time}\n", time)
 
-    bench.says(START, DONE)
-    bench.says(event("platform.start", {"requestId": ID, "version": "7", "tracing": tracing}, again))
-    bench.says(line(of_first), line(of_first), line("2026-09-22T06:30:05.223Z"), line(of_first))
+    bench.convert(START, DONE)
+    bench.convert(event("platform.start", {"requestId": ID, "version": "7", "tracing": tracing}, again))
+    bench.convert(line(of_first), line(of_first), line("2026-09-22T06:30:05.223Z"), line(of_first))
 
     first, second = "ab" * 8, "54565fb41ac79632"
     said = [log.span_id.hex() for _, _, log in bench.flat(LOGS, otlp.log_records) if not log.event_name]
@@ -472,7 +482,7 @@ def test_lines_of_two_attempts_go_by_their_time_whichever_came_first(of_first: s
 def test_no_batch_is_larger_than_what_can_be_held() -> None:
     bench = Bench(OUTBOX_BYTES="65536")
 
-    bench.says(*[event("function", "x" * 1_000) for _ in range(100)])
+    bench.convert(*[event("function", "x" * 1_000) for _ in range(100)])
 
     assert len(bench.batches) > 1
     assert max(len(batch.body) for batch in bench.batches) < 65_536
@@ -482,7 +492,7 @@ def test_no_batch_is_larger_than_what_can_be_held() -> None:
 def test_what_is_not_wanted_as_logs_is_in_the_books(body: bytes) -> None:
     bench = Bench(SIGNALS="spans")
 
-    bench.conversion.take_in(body, OBSERVED_NS)
-    bench.conversion.take_in_past(body, OBSERVED_NS)
+    bench.converter.convert(body, OBSERVED_NS)
+    bench.converter.convert_spooled(body, OBSERVED_NS)
 
-    assert bench.filtered() == {"not wanted as logs": 4}
+    assert bench.filtered() == {"logs disabled": 4}

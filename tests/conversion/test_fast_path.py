@@ -27,7 +27,7 @@ class Logs:
 
     def __init__(self, *, takes_short_way: bool) -> None:
         self._encoder = LogEncoder(Resource({}), "1", batch_bytes=1 << 20, batch_items=1 << 20)
-        self._usual = FastPath(self._encoder) if takes_short_way else None
+        self._fast_path = FastPath(self._encoder) if takes_short_way else None
         self.invocation = Invocation(ID, trace_id="ab" * 16, span_id="cd" * 8, tracing=Tracing(), start_ns=1)
         self.invocation.has_start = True
         self.short = 0
@@ -44,15 +44,15 @@ class Logs:
         line = read_line(record.record)
         self.invocation.last_line_ns = max(self.invocation.last_line_ns, record.time_ns)
         fixed = self._encoder.add_line(record, line, self.invocation)
-        if self._usual:
-            self._usual.learn(record, line, fixed, self.invocation)
+        if self._fast_path:
+            self._fast_path.learn(record, line, fixed=fixed, invocation=self.invocation)
 
     def is_usual(self, event: Any) -> bool:
-        return self._usual is not None and self._usual.add(event, observed_field(OBSERVED_NS))
+        return self._fast_path is not None and self._fast_path.convert(event, observed_field(OBSERVED_NS))
 
     def forget(self) -> None:
-        if self._usual:
-            self._usual.forget()
+        if self._fast_path:
+            self._fast_path.forget()
 
     def take(self) -> list[Batch]:
         return self._encoder.take()
@@ -129,9 +129,9 @@ def test_short_way_says_the_same(seed: int) -> None:
 
     for _ in range(500):
         line, time_ns = some_line(random), random.choice(TIMES)
-        is_new = random.random() < 0.01
+        is_news = random.random() < 0.01
         for logs in both:
-            if is_new:
+            if is_news:
                 logs.forget()
             logs.add(line, time_ns)
             assert logs.invocation.last_line_ns == both[0].invocation.last_line_ns

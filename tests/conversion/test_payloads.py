@@ -63,12 +63,11 @@ def conversion(*, is_managed: bool = False) -> Converter:
 def converted(bodies: Iterable[bytes], *, is_managed: bool = False) -> list[Batch]:
     """All that comes of posts, to the end of the environment's life; every request reads back."""
     one = conversion(is_managed=is_managed)
-    batches = []
+    batches: list[Batch] = []
     for body in bodies:
-        batches += one.take_in(body, OBSERVED_NS)
-        batches += one.take(OBSERVED_NS, [])
-    one.shut_down("spindown", OBSERVED_NS)
-    batches += one.take(OBSERVED_NS, [])
+        batches += one.convert(body, OBSERVED_NS).batches
+        batches += one.collect(OBSERVED_NS)
+    batches += one.finish("spindown", OBSERVED_NS)
     for batch in batches:
         REQUESTS[batch.signal].FromString(batch.body)
     return batches

@@ -114,7 +114,7 @@ def _conversion(platform_logs: str) -> Converter:
 
 def _convert(conversion: Converter, type_: str, record: Any) -> list[Batch]:
     event = {"time": "2026-09-22T06:30:01.000Z", "type": type_, "record": record}
-    return conversion.take_in(orjson.dumps([event]), 1) + conversion.take(2, [])
+    return [*conversion.convert(orjson.dumps([event]), 1).batches, *conversion.collect(2)]
 
 
 def _log_names(batches: list[Batch]) -> list[str]:

@@ -11,7 +11,7 @@ from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.worker.forwarder import Forwarder
-from telemetry_forwarder.worker.wiring import assemble
+from telemetry_forwarder.worker.wiring import build_forwarder
 from tests.support import collector as c
 from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
@@ -30,10 +30,16 @@ class Life:
         self.clock = Clock()
         self.captured = captured
         self.inbox = Inbox(INBOX_BYTES)
-        self.forwarder: Forwarder = assemble(
-            Settings(environ), environ, b"{}", self.inbox, self.clock, captured.diagnostics(self.clock)
+        self.forwarder: Forwarder = build_forwarder(
+            Settings(environ),
+            environ,
+            b"{}",
+            inbox=self.inbox,
+            clock=self.clock,
+            log=captured.diagnostics(self.clock),
         )
         self.failure: Exception | None = None
+        self.is_warm = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def start(self, *, has_telemetry: bool = True) -> None:
@@ -42,7 +48,7 @@ class Life:
 
     def _run(self) -> None:
         try:
-            self.forwarder.run()
+            self.forwarder.run(on_warm=self.is_warm.set)
         except Exception as exc:
             self.failure = exc
 
@@ -66,10 +72,15 @@ class Life:
     def shut_down(self, reason: str = "spindown", seconds: float = LONG_S) -> None:
         """Blocks until it is over."""
         end = ShutdownEvent(reason, Deadline.after(seconds, self.clock))
-        self.forwarder.hurry(end.deadline)
+        self.forwarder.expedite_shutdown(end)
         self.inbox.put_event(end)
         assert end.done.wait(LONG_S)
         self.join()
+
+    def expedite(self, seconds: float) -> None:
+        """Announce a SHUTDOWN that leaves *seconds*, as the main thread does before the inbox holds the event."""
+        deadline = Deadline.after(seconds, self.clock)
+        self.forwarder.expedite_shutdown(ShutdownEvent("timeout", deadline))
 
     def join(self) -> None:
         self._thread.join(LONG_S)
@@ -107,7 +118,7 @@ def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
 
         yield make
         for life in lives:
-            life.forwarder.close()
+            life.forwarder.close_connections()
 
 
 def lines(collector: FakeCollector) -> list[str]:
@@ -172,7 +183,7 @@ def test_invocation_is_let_go_while_the_endpoint_hangs_and_the_flush_goes_on(
 
     assert lines(collector) == ["a line"]
     assert life.books == "records received 3; logs received 1 delivered 1 dropped 0 held 0 spooled 0" + (
-        " filtered 2 (said by spans and metrics 2)"
+        " filtered 2 (in spans and metrics 2)"
     )
 
 
@@ -329,15 +340,16 @@ def test_post_that_there_is_no_time_to_convert_is_kept_for_the_next_life(
 ) -> None:
     first = make()
     first.says("a line")
-    first.forwarder.hurry(Deadline.after(0.0, first.clock))
+    first.expedite(0.0)
     first.inbox.put_event(ShutdownEvent("timeout", Deadline.after(LONG_S, first.clock)))
     first.start()
     first.join()
 
     second = make()
     second.start()
-    while any("-posts-" in name for name in files(tmp_path)):
-        pass  # It is read as soon as there is nothing else to do.
+    # Spooled posts are replayed while init waits for the worker.
+    assert second.is_warm.wait(LONG_S)
+    assert not any("-posts-" in name for name in files(tmp_path))
     second.shut_down()
 
     assert lines(collector) == ["a line"]
@@ -375,7 +387,7 @@ class Overtaken(Body):
 
     @property
     def observed_ns(self) -> int:  # type: ignore[override]
-        self._life.forwarder.hurry(Deadline.after(0.0, self._life.clock))
+        self._life.expedite(0.0)
         self.is_overtaken.set()
         return OBSERVED_NS
 
@@ -402,7 +414,7 @@ def test_what_an_earlier_life_has_left_is_delivered_before_the_last_one_ends(
     first = make()
     for begin in range(0, 6_000, 2_000):
         first.says(*messages[begin : begin + 2_000])
-    first.forwarder.hurry(Deadline.after(0.0, first.clock))
+    first.expedite(0.0)
     first.inbox.put_event(ShutdownEvent("timeout", Deadline.after(LONG_S, first.clock)))
     first.start()
     first.join()
@@ -422,7 +434,7 @@ def test_post_that_neither_time_nor_disk_is_left_for_is_counted(make: Make) -> N
     end = ShutdownEvent("spindown", Deadline.after(LONG_S, life.clock))
     life.says("too late")
     life.inbox.put_event(end)
-    life.forwarder.hurry(Deadline.after(0.0, life.clock))
+    life.expedite(0.0)
 
     life.start()
     life.join()
@@ -456,7 +468,7 @@ def test_what_is_converted_at_the_end_is_sent_while_the_rest_is_converted(
     life.ends()
     life.reports()
     end = ShutdownEvent("timeout", Deadline.after(LONG_S, life.clock))
-    life.forwarder.hurry(end.deadline)
+    life.forwarder.expedite_shutdown(end)
     life.inbox.put_event(end)
 
     life.start()
@@ -576,7 +588,7 @@ def test_when_something_of_ours_breaks_at_the_end_what_is_not_converted_goes_to_
     make: Make, tmp_path: Path
 ) -> None:
     life = make()
-    life.forwarder.hurry(Deadline.after(LONG_S, life.clock))
+    life.expedite(LONG_S)
     life.says("not converted")
     life.inbox.put_event(ShutdownEvent("timeout", None))  # type: ignore[arg-type]  # what breaks it
 

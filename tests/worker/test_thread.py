@@ -31,7 +31,9 @@ def make(captured: CapturedLog, tmp_path: Path) -> Make:
         clock = clock or Clock()
         settings = Settings(ours)
         environ = ours if environ is None else environ
-        return Worker(settings, environ, b"{}", clock, captured.diagnostics(clock), WarmUp())
+        return Worker(
+            settings, environ, b"{}", clock=clock, log=captured.diagnostics(clock), warm_up=WarmUp()
+        )
 
     return make
 
@@ -50,9 +52,9 @@ def test_worker_lives_from_start_to_shutdown(make: Make, captured: CapturedLog) 
     worker.start()
     assert worker.is_warm.wait(LONG_S)
 
-    worker.tell(invocation := invoked(clock))
+    worker.put_event(invocation := invoked(clock))
     assert invocation.released.wait(LONG_S)
-    worker.tell(end := shut_down(clock))
+    worker.put_event(end := shut_down(clock))
 
     assert end.done.wait(LONG_S)
     assert [line for line in captured.lines if "ERROR" in line] == []
@@ -61,8 +63,8 @@ def test_worker_lives_from_start_to_shutdown(make: Make, captured: CapturedLog) 
 def test_what_comes_before_the_worker_is_warm_waits_for_it(make: Make) -> None:
     worker, clock = make(), Clock()
     worker.inbox.put_event(SubscriptionResult(False))
-    worker.tell(invocation := invoked(clock))
-    worker.tell(end := shut_down(clock))
+    worker.put_event(invocation := invoked(clock))
+    worker.put_event(end := shut_down(clock))
 
     worker.start()
 
@@ -74,7 +76,7 @@ def test_nothing_is_taken_after_the_end(make: Make) -> None:
     worker = make()
     worker.inbox.put_event(SubscriptionResult(False))
     worker.start()
-    worker.tell(end := shut_down(Clock()))
+    worker.put_event(end := shut_down(Clock()))
     assert end.done.wait(LONG_S)
 
     worker.inbox.put_body_blocking(Body(b"[]", 0))
@@ -89,9 +91,9 @@ def test_worker_that_cannot_be_built_lets_everybody_go_and_counts(make: Make, ca
     assert worker.is_warm.wait(LONG_S)
     for _ in range(2):
         worker.inbox.put_body(Body(b"[]", 0))
-        worker.tell(invocation := invoked(clock))
+        worker.put_event(invocation := invoked(clock))
         assert invocation.released.wait(LONG_S)
-    worker.tell(end := shut_down(clock))
+    worker.put_event(end := shut_down(clock))
 
     assert end.done.wait(LONG_S)
     assert captured.lines == [STOPPED, "ERROR 2 posts of telemetry were dropped after that"]
@@ -101,7 +103,7 @@ def test_nothing_dropped_is_nothing_said(make: Make, captured: CapturedLog) -> N
     worker = make(broken.Environ("AWS_LAMBDA_FUNCTION_NAME"))
 
     worker.start()
-    worker.tell(end := shut_down(Clock()))
+    worker.put_event(end := shut_down(Clock()))
 
     assert end.done.wait(LONG_S)
     assert captured.lines == [STOPPED]
@@ -116,10 +118,10 @@ def test_invocation_in_the_hands_of_a_forwarder_that_fails_is_let_go(
     assert worker.is_warm.wait(LONG_S)
 
     clock.is_broken = True
-    worker.tell(invocation := invoked(clock))
+    worker.put_event(invocation := invoked(clock))
 
     assert invocation.released.wait(LONG_S)
-    worker.tell(end := shut_down(clock))
+    worker.put_event(end := shut_down(clock))
     assert end.done.wait(LONG_S)
     assert [line for line in captured.lines if "ERROR" in line] == [STOPPED]
 
@@ -132,7 +134,7 @@ def test_shutdown_in_the_hands_of_a_forwarder_that_fails_is_done(make: Make, cap
     assert worker.is_warm.wait(LONG_S)
 
     clock.is_broken = True
-    worker.tell(end := shut_down(clock))
+    worker.put_event(end := shut_down(clock))
 
     assert end.done.wait(LONG_S)
     assert [line for line in captured.lines if "ERROR" in line] == [STOPPED]

@@ -1,4 +1,4 @@
-"""Lives of one environment that leave posts on disk for each other."""
+"""Processes of one environment that leave spooled posts and batches for each other."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,14 +7,17 @@ from types import MappingProxyType
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.buffer.ledger import Ledger, Tally
+from telemetry_forwarder.buffer.outbox import Outbox
 from telemetry_forwarder.buffer.spool import Spool
 from telemetry_forwarder.buffer.spool_format import SpoolFormat
+from telemetry_forwarder.buffer.store import Store
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import LOGS, Batch
-from telemetry_forwarder.receiver.messages import Body
+from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
+from telemetry_forwarder.receiver.messages import Body, ShutdownEvent
 from telemetry_forwarder.settings import PREFIX, Settings
-from telemetry_forwarder.worker.backlog import Backlog
+from telemetry_forwarder.worker.intake import Intake
 from telemetry_forwarder.worker.replay import Replay
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
@@ -46,8 +49,8 @@ def spool_in(
     )
 
 
-class Life:
-    """One process, with what it needs for a backlog or a past."""
+class Process:
+    """What one process needs to convert posts, and to replay those that an earlier one spooled in *folder*."""
 
     def __init__(
         self,
@@ -57,12 +60,11 @@ class Life:
         spool_bytes: int = MB,
         left_free_bytes: int = 0,
         kind: type[Converter] = Converter,
-        clock: FakeClock | None = None,
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.clock = clock or FakeClock()
+        self.clock = FakeClock()
         self.ledger = Ledger()
-        self.conversion = kind(
+        self.converter = kind(
             Settings({PREFIX + name: value for name, value in settings.items()}),
             Resource({}),
             self.ledger,
@@ -71,26 +73,49 @@ class Life:
             is_managed=False,
             new_id=lambda size: "ab" * size,
         )
+        self.outbox = Outbox(self.ledger)
         self.spool = spool_in(
             folder, captured, self.ledger, self.clock, spool_bytes, left_free_bytes=left_free_bytes
         )
-        self.backlog = Backlog(self.conversion, self.spool, self.ledger, self.clock, cpu_share=0.25)
-        self.replay = Replay(self.conversion, self.spool, self.ledger, self.clock)
-        self.backlog.restore()
-        self.replay.restore()
+        store = Store(self.outbox, self.spool, self.ledger, self.clock)
+        self.replay = Replay(self.converter, self.spool, store, ledger=self.ledger, clock=self.clock)
+        self.intake = Intake(
+            self.converter,
+            store,
+            self.spool,
+            duplicates=DuplicatePosts(),
+            ledger=self.ledger,
+            clock=self.clock,
+            log=captured.diagnostics(self.clock),
+            cpu_share=0.25,
+        )
 
-    def keeps(self, *contents: bytes) -> None:
+    def shut_down(self, seconds: float, reason: str = "timeout") -> None:
+        self.intake.shut_down(ShutdownEvent(reason, Deadline.after(seconds, self.clock)))
+
+    def spool_raw(self, *contents: bytes) -> None:
+        """Leave posts to the next process."""
         for content in contents:
-            self.backlog.keep(Body(content, OBSERVED_NS), Deadline.after(1.0, self.clock))
+            self.intake.postpone(Body(content, OBSERVED_NS))
+        self.intake.spool_backlog(Deadline.after(1.0, self.clock))
 
     @property
     def posts(self) -> Tally:
+        """The account of posts, after a check that all accounts balance."""
         assert self.ledger.snapshot().is_exact
         return self.ledger.snapshot().posts
 
     @property
-    def written(self) -> list[str]:
-        """The bodies of all batches that wait on disk; they are taken from there."""
+    def in_memory(self) -> list[str]:
+        """The log lines in the outbox; they are taken from there."""
+        batches = []
+        while batch := self.outbox.take(LOGS):
+            batches.append(batch)
+        return bodies(batches)
+
+    @property
+    def on_disk(self) -> list[str]:
+        """The log lines of all spooled batches; they are taken from there."""
         batches = []
         while entry := self.spool.take(LOGS):
             batches.append(entry.batch)

@@ -1,0 +1,176 @@
+"""Converts posts and puts the resulting batches into the store.
+
+Every post is converted, spooled raw, or counted as a duplicate or as dropped. Posts that are pending when SHUTDOWN
+comes are converted while there is time; to spool the rest raw takes a hundredth of that time. The next process of the
+environment replays what is spooled.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from telemetry_forwarder.buffer.ledger import Ledger
+from telemetry_forwarder.buffer.spool import Spool
+from telemetry_forwarder.buffer.store import NOT_SPOOLED, SPOOL_RESERVE_S, Store
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.conversion.converter import ConversionResult, Converter
+from telemetry_forwarder.core.batch import POSTS, Batch
+from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.otlp.self_metrics import Measurement
+from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
+from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
+from telemetry_forwarder.worker.memory import MemoryTrimmer
+from telemetry_forwarder.worker.replay import Replay
+
+# As much as the inbox holds by default: at SHUTDOWN it is emptied into the backlog.
+_MOST_PENDING_BYTES = 16_777_216
+# Of lines of one character, the most expensive ones per byte.
+_CONVERSION_CPU_S_PER_BYTE = 0.12 / 1_000_000
+# Twice what was measured.
+_SPOOLING_CPU_S_PER_BYTE = 0.002 / 1_000_000
+# Time left of the shutdown for sending what was converted, and for steps that cannot be interrupted.
+_SENDING_S = 0.4
+_NOTHING = ConversionResult()
+
+
+class Intake:
+    """All steps between the inbox and the store. For the worker's thread, except `shut_down`."""
+
+    def __init__(
+        self,
+        converter: Converter,
+        store: Store,
+        spool: Spool,
+        *,
+        duplicates: DuplicatePosts | None,
+        ledger: Ledger,
+        clock: Clock,
+        log: Diagnostics,
+        cpu_share: float,
+    ) -> None:
+        """Without *duplicates* every post is a new one. *cpu_share* is that of the environment after init."""
+        self._converter = converter
+        self._store = store
+        self._spool = spool
+        self._replay = Replay(converter, spool, store, ledger=ledger, clock=clock)
+        self._duplicates = duplicates
+        self._ledger = ledger
+        self._clock = clock
+        self._log = log
+        self._cpu_share = cpu_share
+        self._backlog: deque[Body] = deque()
+        self._backlog_bytes = 0
+        self._convert_until: Deadline | None = None
+        self._is_last_chance = False
+        self.memory = MemoryTrimmer()
+
+    @property
+    def has_pending_events(self) -> bool:
+        """Whether spans and metrics wait for `collect`."""
+        return self._converter.has_pending
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether posts of this process are pending."""
+        return bool(self._backlog)
+
+    @property
+    def has_replay(self) -> bool:
+        """Whether a spooled post may be replayed now: after SHUTDOWN, only if no other process will do it."""
+        return self._replay.has_more and (self._convert_until is None or self._is_last_chance)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `convert_next` has something to convert."""
+        return self.has_backlog or self.has_replay
+
+    @property
+    def is_shutting_down(self) -> bool:
+        return self._convert_until is not None
+
+    def restore(self) -> None:
+        """Look for posts that an earlier process spooled."""
+        self._replay.restore()
+
+    def shut_down(self, event: ShutdownEvent) -> None:
+        """Convert only what can be done well before the deadline of *event*. The first call counts. For any thread."""
+        if self._convert_until is None:
+            self._is_last_chance = event.ends_environment
+            # Lambda may leave less than the reserve, and most posts take milliseconds.
+            reserve_s = min(SPOOL_RESERVE_S + _SENDING_S, event.deadline.left_s() / 2)
+            self._convert_until = event.deadline.less(reserve_s)
+
+    def convert(self, body: Body) -> ConversionResult:
+        """Convert *body*, or spool it raw if too little time is left."""
+        if self._is_duplicate(body):
+            self._ledger.duplicate_posts(1)
+            return _NOTHING
+        size_bytes = len(body.content)
+        if not self._has_time_for(size_bytes):
+            self._spool_raw(body, Deadline.after(SPOOL_RESERVE_S, self._clock))
+            return _NOTHING
+        try:
+            result = self._converter.convert(body.content, body.observed_ns)
+        except Exception as exc:  # a defect costs this post, and not all that follow
+            self._ledger.posts_dropped(1)
+            self._log.warn(f"a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
+            return _NOTHING
+        self._store.put(result.batches)
+        self.memory.used(size_bytes)
+        return result
+
+    def postpone(self, body: Body) -> None:
+        """Append *body* to the backlog; spool it at once if the backlog is full."""
+        if self._backlog_bytes + len(body.content) > _MOST_PENDING_BYTES:
+            self._spool_raw(body, Deadline.after(SPOOL_RESERVE_S, self._clock))
+        else:
+            self._backlog.append(body)
+            self._backlog_bytes += len(body.content)
+
+    def take_postponed(self) -> Body:
+        """Remove and return the oldest post of the backlog."""
+        body = self._backlog.popleft()
+        self._backlog_bytes -= len(body.content)
+        return body
+
+    def replay_next(self) -> None:
+        """Convert the oldest post that an earlier process spooled.
+
+        At 128 MB of memory it takes up to 1.7 s per MB, because only init has a whole CPU.
+        """
+        size_bytes = self._replay.convert_next(self._has_time_for, is_last_chance=self._is_last_chance)
+        self.memory.used(size_bytes)
+
+    def spool_backlog(self, deadline: Deadline) -> None:
+        """Spool the backlog raw."""
+        while self._backlog:
+            self._spool_raw(self.take_postponed(), deadline)
+
+    def invoked(self, event: InvokeEvent) -> bool:
+        """Record an INVOKE event; return whether the end of the invocation has already arrived."""
+        return self._converter.invoked(event.request_id, event.arn, event.trace_header, self._clock.unix_ns())
+
+    def collect(self, measurements: Sequence[Measurement] = ()) -> None:
+        """Put the pending spans and metrics, and *measurements*, into the store."""
+        self._store.put(self._converter.collect(self._clock.unix_ns(), measurements))
+
+    def finish(self, reason: str, measurements: Sequence[Measurement] = ()) -> None:
+        """End what is still open because of a SHUTDOWN for *reason*, then do as `collect`."""
+        self._store.put(self._converter.finish(reason, self._clock.unix_ns(), measurements))
+
+    def _is_duplicate(self, body: Body) -> bool:
+        # The parts of a cut record have the same time, and may have the same bytes: "xxxx" and "xxxx".
+        may_be_part = self._converter.awaits_rest
+        return self._duplicates is not None and not self._duplicates.is_new(body.content) and not may_be_part
+
+    def _has_time_for(self, size_bytes: int) -> bool:
+        """Return whether that much can be converted before the end."""
+        if self._convert_until is None:
+            return True
+        cpu_s = size_bytes * _CONVERSION_CPU_S_PER_BYTE + self._backlog_bytes * _SPOOLING_CPU_S_PER_BYTE
+        return self._convert_until.left_s() > cpu_s / self._cpu_share
+
+    def _spool_raw(self, body: Body, deadline: Deadline) -> None:
+        """Spool *body*, or count it as dropped if there is no room on disk or no time."""
+        self._ledger.received(POSTS, 1)
+        for batch in self._spool.write([Batch(POSTS, body.content, 1)], deadline):
+            self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)

@@ -1,0 +1,257 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from telemetry_forwarder.buffer.ledger import Tally
+from telemetry_forwarder.buffer.store import NOT_SPOOLED
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.conversion.converter import ConversionResult, Converter
+from telemetry_forwarder.core.batch import METRICS, POSTS, SPANS
+from telemetry_forwarder.otlp.self_metrics import Measurement
+from telemetry_forwarder.receiver.messages import Body, InvokeEvent
+from tests.support.captured_log import CapturedLog
+from tests.support.posts import OBSERVED_NS, event, post, raw_event, raw_post
+from tests.support.spooling import LONG, LONG_POST, MB, Process
+
+Processes = Callable[..., Process]
+
+SHORT_POST = post(event("function", "a line"))
+ID = "8286a188-ba32-4475-8077-530cd35c09a9"
+START = event("platform.start", {"requestId": ID, "version": "7"})
+DONE = event("platform.runtimeDone", {"requestId": ID, "status": "success"})
+REPORT = event("platform.report", {"requestId": ID, "status": "success", "metrics": {}})
+
+
+@pytest.fixture
+def captured() -> Iterator[CapturedLog]:
+    with CapturedLog() as captured:
+        yield captured
+
+
+@pytest.fixture
+def processes(tmp_path: Path, captured: CapturedLog) -> Processes:
+    return lambda **settings: Process(tmp_path, captured, **settings)
+
+
+def body(content: bytes) -> Body:
+    return Body(content, OBSERVED_NS)
+
+
+def replay_all(process: Process) -> None:
+    process.intake.restore()
+    while process.intake.has_replay:
+        process.intake.replay_next()
+
+
+def test_lines_of_a_post_are_stored_and_its_ends_and_reports_are_returned(processes: Processes) -> None:
+    process = processes()
+
+    result = process.intake.convert(body(post(START, event("function", "a line"), DONE, REPORT)))
+
+    assert (result.ended, result.reported) == ([ID], [ID])
+    assert process.in_memory == ["a line"]
+
+
+def test_duplicate_post_is_counted_and_not_converted(processes: Processes) -> None:
+    process = processes()
+
+    results = [process.intake.convert(body(post(START, DONE))) for _ in range(2)]
+
+    assert [result.ended for result in results] == [[ID], ()]
+    assert "duplicate posts 1" in process.ledger.summary()
+
+
+def test_equal_parts_of_a_cut_record_are_no_duplicates(processes: Processes) -> None:
+    process = processes()
+
+    for raw in (b'"x', b"xxxx", b"xxxx", b'x"'):
+        process.intake.convert(body(raw_post(raw_event(raw))))
+
+    assert process.in_memory == ["x" * 10]
+
+
+class Failing(Converter):
+    def convert(self, body: bytes, observed_ns: int) -> ConversionResult:
+        if body == b"[]":
+            raise RuntimeError("broken on purpose")
+        return super().convert(body, observed_ns)
+
+
+def test_defect_of_the_conversion_costs_one_post(processes: Processes, captured: CapturedLog) -> None:
+    process = processes(kind=Failing)
+
+    process.intake.convert(body(b"[]"))
+    process.intake.convert(body(SHORT_POST))
+
+    assert process.in_memory == ["a line"]
+    assert captured.lines == ["WARN a post was dropped: RuntimeError: broken on purpose"]
+    assert "posts dropped 1" in process.ledger.summary()
+
+
+def test_spans_and_metrics_are_stored_when_they_are_collected(processes: Processes) -> None:
+    process = processes()
+    process.intake.convert(body(post(START, DONE, REPORT)))
+    had_pending = process.intake.has_pending_events
+
+    process.intake.collect([Measurement("a.counter", "1", 1, {}, is_counter=True)])
+
+    assert (had_pending, process.intake.has_pending_events) == (True, False)
+    assert process.outbox.held_items(SPANS) > 0
+    assert process.outbox.held_items(METRICS) > 0
+
+
+def test_open_invocation_ends_with_the_shutdown(processes: Processes) -> None:
+    process = processes()
+    process.intake.convert(body(post(START)))
+    process.intake.collect()
+    before = process.outbox.held_items(SPANS)
+
+    process.intake.finish("timeout")
+
+    assert (before, process.outbox.held_items(SPANS)) == (0, 1)
+
+
+def test_end_may_arrive_before_the_invocation(processes: Processes) -> None:
+    process = processes()
+    invoke = InvokeEvent(ID, "arn", "", Deadline.after(1.0, process.clock))
+    other = InvokeEvent("other", "arn", "", Deadline.after(1.0, process.clock))
+
+    process.intake.convert(body(post(START, DONE)))
+
+    assert [process.intake.invoked(invoke), process.intake.invoked(other)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("content", "left_s", "passed_s", "is_enough"),
+    [
+        # Converting takes 0.12 s per MB of a whole CPU, here a quarter; the last 0.7 s are for sending and spooling.
+        (LONG_POST, 2.0, 1.21, True),
+        (LONG_POST, 2.0, 1.24, False),
+        (SHORT_POST, 2.0, 1.29, True),
+        (SHORT_POST, 2.0, 1.3, False),
+        # Or half of the time there is.
+        (SHORT_POST, 0.1, 0.04, True),
+        (SHORT_POST, 0.1, 0.05, False),
+    ],
+)
+def test_post_is_converted_if_there_is_time_for_all_of_it(
+    processes: Processes, content: bytes, left_s: float, passed_s: float, is_enough: bool
+) -> None:
+    process = processes()
+
+    process.shut_down(left_s)
+    process.clock.advance(passed_s)
+    process.intake.convert(body(content))
+
+    assert (process.posts.spooled == 0) is is_enough
+
+
+def test_time_to_spool_the_backlog_is_reserved(processes: Processes) -> None:
+    process = processes()
+    other = post(event("function", "another line"))
+
+    process.shut_down(2.0)
+    process.clock.advance(1.2)
+    process.intake.convert(body(SHORT_POST))
+    for _ in range(15):
+        process.intake.postpone(body(b" " * MB))
+    process.intake.convert(body(other))
+
+    assert process.in_memory == ["a line"]
+    assert process.posts == Tally(POSTS, received=1, spooled=1)
+
+
+def test_backlog_keeps_the_order(processes: Processes) -> None:
+    intake = processes().intake
+    first, second = Body(b"1", 1), Body(b"2", 2)
+
+    intake.postpone(first)
+    intake.postpone(second)
+
+    assert (intake.has_backlog, intake.has_work) == (True, True)
+    assert [intake.take_postponed(), intake.take_postponed()] == [first, second]
+    assert (intake.has_backlog, intake.has_work) == (False, False)
+
+
+def test_backlog_is_bounded(processes: Processes) -> None:
+    process = processes()
+
+    for number in range(20):
+        process.intake.postpone(body(b"%d" % number * (MB // len(str(number)))))
+
+    pending = 0
+    while process.intake.has_backlog:
+        pending += len(process.intake.take_postponed().content)
+    assert 15 * MB < pending < 17 * MB
+    assert process.posts.received > 2
+
+
+def test_spooled_backlog_is_converted_by_the_next_process(processes: Processes) -> None:
+    first = processes()
+    first.spool_raw(
+        post(event("function", "one"), event("function", "two")), post(event("function", "three"))
+    )
+    second = processes()
+
+    replay_all(second)
+
+    assert first.posts == Tally(POSTS, received=2, spooled=2)
+    assert second.posts == Tally(POSTS, restored=2, delivered=2)
+    assert (second.in_memory, second.on_disk) == ([], ["one", "two", "three"])
+
+
+def test_post_spooled_by_this_process_is_not_replayed_by_it(processes: Processes) -> None:
+    process = processes()
+    process.intake.restore()
+
+    process.spool_raw(b"[]")
+
+    assert not process.intake.has_replay
+
+
+def test_after_shutdown_the_replay_is_left_to_the_next_process(processes: Processes) -> None:
+    processes().spool_raw(b"[]")
+    process = processes()
+    process.intake.restore()
+
+    had_replay = process.intake.has_replay
+    process.shut_down(1.0)
+
+    assert (had_replay, process.intake.has_replay, process.intake.is_shutting_down) == (True, False, True)
+    assert not process.intake.has_work
+    assert process.posts == Tally(POSTS, restored=1, spooled=1)
+
+
+def test_without_a_next_process_posts_are_replayed_while_there_is_time(processes: Processes) -> None:
+    processes().spool_raw(LONG_POST, SHORT_POST)
+    process = processes()
+    process.intake.restore()
+
+    process.shut_down(2.0, "spindown")
+    process.intake.replay_next()
+    had_work = process.intake.has_work
+    process.clock.advance(1.3)
+    process.intake.replay_next()
+
+    assert process.in_memory == LONG
+    assert (had_work, process.intake.has_work) == (True, False)
+    assert process.posts == Tally(POSTS, restored=2, delivered=1, spooled=1)
+
+
+def test_first_shutdown_counts(processes: Processes) -> None:
+    process = processes()
+
+    process.shut_down(0.0)
+    process.shut_down(10.0)
+    process.intake.convert(body(SHORT_POST))
+
+    assert process.posts.spooled == 1
+
+
+def test_backlog_without_room_on_disk_is_counted_as_dropped(processes: Processes) -> None:
+    process = processes(spool_bytes=0)
+
+    process.spool_raw(b"[]")
+
+    assert process.posts == Tally(POSTS, received=1, dropped={NOT_SPOOLED: 1})

@@ -108,7 +108,9 @@ def held(tree: Tree, after_ms: float, invocations: int = 5) -> Case:
             for _ in range(invocations):
                 lam.invoke(_FIVE_LINES)
             responses = [call.started_s for call in lam.calls if call.path.endswith("/response")]
-            nexts = [call.started_s for call in lam.calls if call.caller == _NAME and call.path.endswith("/next")]
+            nexts = [
+                call.started_s for call in lam.calls if call.caller == _NAME and call.path.endswith("/next")
+            ]
             waits = [after - response for response, after in zip(responses, nexts[1:], strict=False)]
             # The first connects, and is not the usual one.
             return {"held": median(waits[1:]) * 1000}

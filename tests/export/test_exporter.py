@@ -432,36 +432,36 @@ class TestHolding:
 
 
 class TestTime:
-    """With the machine's clock: a server that hangs takes real time."""
+    """On the machine's clock. Without the deadline neither of these would ever end."""
 
-    def test_a_server_that_hangs_costs_the_deadline(self, bench: Bench) -> None:
+    def test_server_that_does_not_respond_takes_no_longer_than_the_deadline(self, bench: Bench) -> None:
         bench.collector.script(then=c.Hang())
-        started_s = Clock().monotonic_s()
+        deadline = Deadline.after(0.1, Clock())
 
-        result = bench.exporters.send(LOG, Deadline.after(0.1, Clock()))
+        result = bench.exporters.send(LOG, deadline)
 
         assert result == ExportResult(LOG, held=LOG)
-        assert 0.1 <= Clock().monotonic_s() - started_s < 0.5
+        assert deadline.is_over()
         assert [bench.exporters.is_failing(signal) for signal in SIGNALS] == [True, False, False]
 
     def test_hurry_ends_a_pause(self, bench: Bench) -> None:
         clock = Clock()
-        bench.collector.script(then=c.Response(status=503, headers={"Retry-After": "8"}))
+        bench.collector.script(then=c.Response(status=503, headers={"Retry-After": "3000"}))
         exporters = Exporters(
-            {LOGS: Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs")},
+            {LOGS: Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs", timeout_s=3_600)},
             bench.transport,
             clock,
             bench.captured.diagnostics(clock),
         )
         results: list[ExportResult] = []
         sending = threading.Thread(
-            target=lambda: results.append(exporters.send(LOG, Deadline.after(60, clock)))
+            target=lambda: results.append(exporters.send(LOG, Deadline.after(3_600, clock)))
         )
         sending.start()
-        bench.collector.wait_for(lambda: bench.collector.requests, 5)
+        assert bench.collector.wait_for(lambda: bench.collector.requests, 30)
 
         exporters.hurry(Deadline.after(0, clock))
-        sending.join(5)
+        sending.join()
 
         assert results == [ExportResult(LOG, held=LOG)]
 

@@ -221,15 +221,16 @@ def _post_and_fail(collector: FakeCollector) -> None:
         post(client, collector, some_logs("one"))
 
 
-def test_a_slow_answer_has_accepted_already(collector: FakeCollector, client: httpx.Client) -> None:
+def test_slow_response_is_sent_after_the_request_is_accepted(
+    collector: FakeCollector, client: httpx.Client
+) -> None:
     collector.script(Response(after_s=0.05))
-    began = time.monotonic()
 
     response = post(client, collector, some_logs("one"))
+    responded = time.monotonic()
 
     assert response.status_code == 200
-    assert time.monotonic() - began >= 0.05
-    assert collector.requests[0].at_monotonic - began < 0.05
+    assert responded - collector.requests[0].at_monotonic >= 0.05
 
 
 def test_refused_connections_come_back_on_the_same_port(

@@ -1,4 +1,4 @@
-"""Against a real server of grpcio's; without grpcio there is nothing to test."""
+"""Requests over gRPC to a real server of grpcio; skipped if grpcio is not installed."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,38 +14,18 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.grpc_client import has_grpc
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
-from tests.support.batches import batch
 from tests.support.captured_log import CapturedLog
-from tests.support.certificates import Certificates, issue_certificates
+from tests.support.certificates import Certificates
+from tests.support.requests import BODY, send
 
 grpc: Any = pytest.importorskip("grpc")
 
 Handler = Callable[[bytes, Any], bytes]
-BODY = batch(LOGS, 2).body
-
-
-@pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
-
-
-@pytest.fixture
-def transport(captured: CapturedLog) -> Iterator[Transport]:
-    transport = Transport(captured.diagnostics(Clock()))
-    yield transport
-    transport.close()
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return issue_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 class _Everything(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -58,7 +38,7 @@ class _Everything(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 @contextmanager
 def server(handler: Handler, certificates: Certificates | None = None) -> Iterator[str]:
-    """A gRPC server on this machine; its host and port."""
+    """Run a gRPC server; yield its host and port."""
     running = grpc.server(ThreadPoolExecutor(2))
     running.add_generic_rpc_handlers([_Everything(handler)])
     if certificates is None:
@@ -71,11 +51,6 @@ def server(handler: Handler, certificates: Certificates | None = None) -> Iterat
     running.start()
     yield f"127.0.0.1:{port}"
     running.stop(None).wait()
-
-
-def send(transport: Transport, endpoint: Endpoint, seconds: float = 5.0) -> Response | Failure:
-    deadline = Deadline.after(seconds, Clock())
-    return transport.send(endpoint, transport.packed(endpoint, BODY), deadline)
 
 
 def plain(target: str, **options: Any) -> Endpoint:
@@ -97,12 +72,12 @@ def refusing(code: Any, details: str = "", retry_after_s: float | None = None) -
     return handle
 
 
-def test_it_is_there_where_grpcio_is() -> None:
+def test_has_grpc_if_grpcio_is_installed() -> None:
     assert has_grpc()
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
-def test_request_arrives_with_headers_and_the_answer_comes_back(
+def test_request_arrives_with_its_headers_and_the_response_is_returned(
     transport: Transport, compression: str
 ) -> None:
     seen: list[Any] = []
@@ -122,7 +97,7 @@ def test_request_arrives_with_headers_and_the_answer_comes_back(
     assert metadata["user-agent"].startswith("telemetry-forwarder/")
 
 
-def test_header_that_grpc_cannot_send_is_said_and_left_out(
+def test_header_that_grpc_cannot_send_is_logged_and_left_out(
     transport: Transport, captured: CapturedLog
 ) -> None:
     headers = {"a": "ü", "b-bin": "x", "grpc-c": "x", "d!": "x", "e": "x"}
@@ -180,7 +155,7 @@ def test_exhausted_server(
     assert (outcome.status, outcome.headers.get("retry-after")) == (status, retry_after)
 
 
-def test_details_that_are_garbage_say_nothing(transport: Transport) -> None:
+def test_malformed_details_are_ignored(transport: Transport) -> None:
     def handle(_: bytes, context: Any) -> bytes:
         context.set_trailing_metadata([("grpc-status-details-bin", b"\xff")])
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "")
@@ -190,14 +165,14 @@ def test_details_that_are_garbage_say_nothing(transport: Transport) -> None:
         assert send(transport, plain(target)) == Response(500, {"content-type": "text/plain"}, b"")
 
 
-def test_nobody_there(transport: Transport) -> None:
+def test_server_that_is_not_there(transport: Transport) -> None:
     outcome = send(transport, plain("127.0.0.1:1"))
 
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.UNREACHABLE
 
 
-def test_silence_ends_with_the_deadline(transport: Transport) -> None:
+def test_server_that_does_not_respond(transport: Transport) -> None:
     ends = threading.Event()
 
     def hang(_: bytes, __: Any) -> bytes:
@@ -228,7 +203,7 @@ def test_tls_with_a_client_certificate(transport: Transport, certificates: Certi
         assert send(transport, endpoint) == Response(200, {}, b"")
 
 
-def test_file_that_cannot_be_read_is_said(
+def test_file_that_cannot_be_read_is_logged_and_ignored(
     transport: Transport, captured: CapturedLog, certificates: Certificates
 ) -> None:
     endpoint = Endpoint(

@@ -1,27 +1,23 @@
-"""Which connection a request goes over, and what it saves not to ask httpx. The transport's tests test all else."""
+"""Which connection a request uses, and why httpx is not used; tests of the transport cover the rest."""
 
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
 
 import pytest
 
-from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.transport.attempt import Attempt, BrokenError
+from telemetry_forwarder.transport.attempt import BrokenError
 from telemetry_forwarder.transport.http_client import HttpClient, HttpSender
 from telemetry_forwarder.transport.outcome import Response
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
 from tests.support.paths import PROJECT
-
-ROOT = PROJECT
+from tests.support.requests import new_attempt
+from tests.support.tcp_server import responds, tcp_server
 
 
 @pytest.fixture
@@ -31,18 +27,12 @@ def client() -> Iterator[HttpClient]:
     client.close()
 
 
-def soon() -> Attempt:
-    return Attempt(Deadline.after(5, Clock()), Deadline.left_s)
-
-
 def sender(client: HttpClient, url: str, headers: dict[str, str] | None = None) -> HttpSender:
     return client.sender(Endpoint(LOGS, url, headers or {}, compression="none"), "test/1")
 
 
-def test_connection_is_kept_for_whatever_goes_to_the_same_host(
-    client: HttpClient, collector: FakeCollector
-) -> None:
-    first, second = soon(), soon()
+def test_endpoints_on_the_same_host_share_a_connection(client: HttpClient, collector: FakeCollector) -> None:
+    first, second = new_attempt(), new_attempt()
 
     sender(client, f"{collector.endpoint}/v1/logs").send(b"", first)
     sender(client, f"{collector.endpoint}/v1/traces?a=b").send(b"", second)
@@ -56,27 +46,25 @@ def test_connection_that_the_server_has_closed_is_not_used(
     client: HttpClient, collector: FakeCollector
 ) -> None:
     to_logs = sender(client, f"{collector.endpoint}/v1/logs")
-    to_logs.send(b"", soon())
+    to_logs.send(b"", new_attempt())
     collector.drop_connections()
-    attempt = soon()
+    attempt = new_attempt()
 
     to_logs.send(b"", attempt)
 
     assert not attempt.is_pooled
 
 
-def test_connection_to_another_port_is_another(client: HttpClient, collector: FakeCollector) -> None:
+def test_connection_to_another_port_is_not_used(client: HttpClient, collector: FakeCollector) -> None:
+    attempt = new_attempt()
     with FakeCollector() as other:
-        sender(client, f"{collector.endpoint}/v1/logs").send(b"", soon())
-        attempt = soon()
+        sender(client, f"{collector.endpoint}/v1/logs").send(b"", new_attempt())
         sender(client, f"{other.endpoint}/v1/logs").send(b"", attempt)
 
     assert not attempt.is_pooled
 
 
-def test_connection_that_has_been_idle_for_too_long_is_not_used(
-    collector: FakeCollector,
-) -> None:
+def test_connection_that_was_idle_for_too_long_is_not_used(collector: FakeCollector) -> None:
     clock = FakeClock()
     client = HttpClient(None, Network(), clock)
     to_logs = sender(client, f"{collector.endpoint}/v1/logs")
@@ -84,59 +72,47 @@ def test_connection_that_has_been_idle_for_too_long_is_not_used(
 
     for idle_s in (0.0, KEEP_ALIVE_S - 1, KEEP_ALIVE_S):
         clock.advance(idle_s)
-        to_logs.send(b"", soon())
+        to_logs.send(b"", new_attempt())
         connections.append(collector.connections)
 
     client.close()
     assert connections == [1, 1, 2]
 
 
-def test_no_more_are_kept_than_there_are_signals(client: HttpClient, collector: FakeCollector) -> None:
-    to = ("127.0.0.1", collector.port)
-    streams = [client.connection(to, soon()) for _ in range(MAX_IDLE + 2)]
+def test_the_oldest_of_too_many_idle_connections_is_closed(
+    client: HttpClient, collector: FakeCollector
+) -> None:
+    server = ("127.0.0.1", collector.port)
+    streams = [client.connection(server, new_attempt()) for _ in range(MAX_IDLE + 2)]
 
     for stream in streams:
-        client.keep(to, stream)
+        client.keep(server, stream)
 
     assert [stream.is_usable for stream in streams] == [False] * 2 + [True] * MAX_IDLE
     client.close()
     assert not any(stream.is_usable for stream in streams)
 
 
-def test_after_closing_it_still_sends(client: HttpClient, collector: FakeCollector) -> None:
+def test_request_after_close_opens_a_new_connection(client: HttpClient, collector: FakeCollector) -> None:
     to_logs = sender(client, f"{collector.endpoint}/v1/logs")
-    answers = [to_logs.send(b"", soon())]
-    client.close()
+    responses = [to_logs.send(b"", new_attempt())]
+    to_logs.close()
 
-    answers.append(to_logs.send(b"", soon()))
+    responses.append(to_logs.send(b"", new_attempt()))
 
-    assert answers[0] == answers[1]
+    assert responses[0] == responses[1]
     assert collector.connections == 2
 
 
-@contextmanager
-def answering(answer: bytes) -> Iterator[tuple[str, bytearray]]:
-    """A server that says *answer* to one request; its URL, and what it has received."""
+def test_request_is_http(client: HttpClient) -> None:
     received = bytearray()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
 
-        def serve() -> None:
-            with suppress(OSError):
-                connection, _ = listening.accept()
-                with connection:
-                    received.extend(connection.recv(65_536))
-                    connection.sendall(answer)
+    def serve(connection: socket.socket) -> None:
+        received.extend(connection.recv(65_536))
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", received
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
-
-
-def test_request_is_written_as_http_says(client: HttpClient) -> None:
-    with answering(b"HTTP/1.1 200 OK\r\n\r\n") as (url, received):
-        sender(client, url, {"host": "h", "x-name": "v"}).send(b"body", soon())
+    with tcp_server(serve) as url:
+        sender(client, url, {"host": "h", "x-name": "v"}).send(b"body", new_attempt())
 
     assert received == (
         b"POST / HTTP/1.1\r\nhost: h\r\nuser-agent: test/1\r\ncontent-type: application/x-protobuf\r\n"
@@ -144,12 +120,12 @@ def test_request_is_written_as_http_says(client: HttpClient) -> None:
     )
 
 
-def test_answer_that_is_announced_is_waited_for(client: HttpClient) -> None:
-    told = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 429 Slow\r\nRetry-After: 3\r\nX: y\r\nContent-Length: 2\r\n\r\nno"
-    with answering(told) as (url, _):
-        answer = sender(client, url).send(b"", soon())
+def test_interim_responses_are_skipped(client: HttpClient) -> None:
+    data = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 429 Slow\r\nRetry-After: 3\r\nX: y\r\nContent-Length: 2\r\n\r\nno"
+    with tcp_server(responds(data)) as url:
+        response = sender(client, url).send(b"", new_attempt())
 
-    assert answer == Response(429, {"retry-after": "3"}, b"no")
+    assert response == Response(429, {"retry-after": "3"}, b"no")
 
 
 @pytest.mark.parametrize("header", [("x", "a\r\nb: c"), ("x\n", "a"), ("x", "a\0")])
@@ -159,7 +135,7 @@ def test_header_cannot_become_two(
     to_logs = sender(client, f"{collector.endpoint}/v1/logs", dict([header]))
 
     with pytest.raises(BrokenError, match=r"^the request is not HTTP$"):
-        to_logs.send(b"", soon())
+        to_logs.send(b"", new_attempt())
 
     assert collector.connections == 0
 
@@ -176,12 +152,10 @@ print(*heavy, len(set(sys.modules) - before))
 """
 
 
-def test_httpx_is_imported_for_proxies_alone_and_it_pays_not_to() -> None:
-    """Should it ever be light, it is to do this as well."""
-    command = [sys.executable, "-c", MODULES, str(ROOT), *HTTPX]
-    said: Any = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, check=True, timeout=60
-    ).stdout.split()
+def test_httpx_is_imported_only_for_proxies_and_is_expensive() -> None:
+    """If it ever becomes cheap to import, it should replace this client."""
+    command = [sys.executable, "-c", MODULES, str(PROJECT), *HTTPX]
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout.split()
 
-    assert said[:-1] == []
-    assert int(said[-1]) > 60
+    assert output[:-1] == []
+    assert int(output[-1]) > 60

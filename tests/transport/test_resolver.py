@@ -4,15 +4,11 @@ from typing import Any
 
 import pytest
 
-from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.transport.attempt import Attempt, TimeIsUpError, UnreachableError
+from telemetry_forwarder.transport.attempt import TimeIsUpError, UnreachableError
 from telemetry_forwarder.transport.resolver import Resolver
+from tests.support.requests import new_attempt
 
 ADDRESS = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))
-
-
-def soon(seconds: float = 5.0) -> Attempt:
-    return Attempt(Deadline.after(seconds, Clock()), Deadline.left_s)
 
 
 class ScriptedResolver:
@@ -33,12 +29,14 @@ class ScriptedResolver:
 
 
 def test_numbers_are_addresses_already() -> None:
-    assert [address for *_, address in Resolver().addresses("127.0.0.1", 80, soon())] == [("127.0.0.1", 80)]
-    assert [address[0] for *_, address in Resolver().addresses("::1", 80, soon())] == ["::1"]
+    assert [address for *_, address in Resolver().addresses("127.0.0.1", 80, new_attempt())] == [
+        ("127.0.0.1", 80)
+    ]
+    assert [address[0] for *_, address in Resolver().addresses("::1", 80, new_attempt())] == ["::1"]
 
 
 def test_names_of_the_system_are_known() -> None:
-    found = {address[0] for *_, address in Resolver().addresses("localhost", 80, soon())}
+    found = {address[0] for *_, address in Resolver().addresses("localhost", 80, new_attempt())}
 
     assert found & {"127.0.0.1", "::1"}
 
@@ -48,7 +46,7 @@ def test_a_resolver_that_hangs_is_left_behind() -> None:
     names = Resolver(resolver)
 
     with pytest.raises(TimeIsUpError):
-        names.addresses("slow", 80, soon(0.05))
+        names.addresses("slow", 80, new_attempt(0.05))
 
     resolver.may_answer.set()
 
@@ -58,11 +56,11 @@ def test_a_name_is_asked_for_once_at_a_time_and_the_answer_serves_all() -> None:
     names = Resolver(resolver)
     for _ in range(3):
         with pytest.raises(TimeIsUpError):
-            names.addresses("slow", 80, soon(0.01))
+            names.addresses("slow", 80, new_attempt(0.01))
 
     resolver.may_answer.set()
 
-    assert names.addresses("slow", 80, soon()) == [ADDRESS]
+    assert names.addresses("slow", 80, new_attempt()) == [ADDRESS]
     assert len(resolver.asked) <= 2
 
 
@@ -71,7 +69,7 @@ def test_unknown_name_is_no_connection() -> None:
     resolver.may_answer.set()
 
     with pytest.raises(UnreachableError, match="wrong: Name or service not known"):
-        Resolver(resolver).addresses("wrong", 80, soon())
+        Resolver(resolver).addresses("wrong", 80, new_attempt())
 
 
 def test_an_answer_is_not_kept_for_ever() -> None:
@@ -79,7 +77,7 @@ def test_an_answer_is_not_kept_for_ever() -> None:
     resolver.may_answer.set()
     names = Resolver(resolver)
 
-    names.addresses("a", 80, soon())
-    names.addresses("a", 80, soon())
+    names.addresses("a", 80, new_attempt())
+    names.addresses("a", 80, new_attempt())
 
     assert resolver.asked == ["a", "a"]

@@ -11,15 +11,11 @@ from typing import Any
 
 import pytest
 
-from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.transport.attempt import Attempt, TimeIsUpError, UnreachableError
+from telemetry_forwarder.transport.attempt import TimeIsUpError, UnreachableError
 from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.sockets import Network, Stream
 from tests.support.collector import FakeCollector
-
-
-def soon(seconds: float = 5.0) -> Attempt:
-    return Attempt(Deadline.after(seconds, Clock()), Deadline.left_s)
+from tests.support.requests import new_attempt
 
 
 def network(*ports: int) -> Network:
@@ -52,7 +48,7 @@ def refusing_port() -> Iterator[int]:
 
 
 def test_a_connection_is_noted_in_the_attempt(collector: FakeCollector) -> None:
-    attempt = soon()
+    attempt = new_attempt()
 
     network(collector.port).connect("h", 80, attempt).close()
 
@@ -60,7 +56,7 @@ def test_a_connection_is_noted_in_the_attempt(collector: FakeCollector) -> None:
 
 
 def test_the_next_address_is_tried_where_one_refuses(collector: FakeCollector, refusing_port: int) -> None:
-    network(refusing_port, collector.port).connect("h", 80, soon()).close()
+    network(refusing_port, collector.port).connect("h", 80, new_attempt()).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
@@ -68,14 +64,14 @@ def test_the_next_address_is_tried_where_one_refuses(collector: FakeCollector, r
 def test_an_address_that_is_silent_does_not_use_up_the_time_of_the_others(
     collector: FakeCollector, silent_port: int
 ) -> None:
-    network(silent_port, collector.port).connect("h", 80, soon(0.2)).close()
+    network(silent_port, collector.port).connect("h", 80, new_attempt(0.2)).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
 def test_no_answer_at_all_ends_with_the_time(silent_port: int) -> None:
     # Longer than a slice of the wait.
-    attempt = soon(0.3)
+    attempt = new_attempt(0.3)
 
     with pytest.raises(TimeIsUpError, match="no connection in time"):
         network(silent_port).connect("h", 80, attempt)
@@ -85,27 +81,27 @@ def test_no_answer_at_all_ends_with_the_time(silent_port: int) -> None:
 
 def test_the_last_failure_is_told(refusing_port: int) -> None:
     with pytest.raises(UnreachableError, match="Connection refused"):
-        network(refusing_port, refusing_port).connect("h", 80, soon())
+        network(refusing_port, refusing_port).connect("h", 80, new_attempt())
 
 
 def test_an_address_that_nothing_leads_to() -> None:
     with pytest.raises(UnreachableError):
-        Network().connect("255.255.255.255", 80, soon())
+        Network().connect("255.255.255.255", 80, new_attempt())
 
 
 def test_a_name_without_addresses() -> None:
     with pytest.raises(UnreachableError, match="the name has no address"):
-        network().connect("h", 80, soon())
+        network().connect("h", 80, new_attempt())
 
 
 def test_localhost_is_found_whichever_way_it_is_written(collector: FakeCollector) -> None:
-    Network().connect("localhost", collector.port, soon()).close()
+    Network().connect("localhost", collector.port, new_attempt()).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
 def test_a_closed_connection_counts_as_one_that_the_server_has_left(collector: FakeCollector) -> None:
-    stream = network(collector.port).connect("h", 80, soon())
+    stream = network(collector.port).connect("h", 80, new_attempt())
 
     assert stream.is_usable
     stream.close()
@@ -117,14 +113,14 @@ def test_address_of_a_kind_that_the_kernel_does_not_know_is_passed_over(collecto
         unknown = (99, socket.SOCK_STREAM, 6, "", ("127.0.0.1", collector.port))
         return [unknown, (socket.AF_INET, *unknown[1:])]
 
-    Network(Resolver(resolve)).connect("h", 80, soon()).close()
+    Network(Resolver(resolve)).connect("h", 80, new_attempt()).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
 def test_connection_that_is_gone_before_tls_begins_is_none() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        stream = network(listening.getsockname()[1]).connect("h", 443, soon())
+        stream = network(listening.getsockname()[1]).connect("h", 443, new_attempt())
         accepted, _ = listening.accept()
         # Words that are not TLS, and a reset.
         accepted.sendall(b"hello")
@@ -132,7 +128,7 @@ def test_connection_that_is_gone_before_tls_begins_is_none() -> None:
         accepted.close()
 
     with pytest.raises(UnreachableError, match="no TLS: "):
-        stream.start_tls(ssl.create_default_context(), "h", soon())
+        stream.start_tls(ssl.create_default_context(), "h", new_attempt())
 
 
 class _Full(socket.socket):
@@ -148,9 +144,9 @@ def test_connection_that_has_not_sent_all_is_of_no_use_again() -> None:
         full.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         stream = Stream(full)
         theirs.sendall(b"an early answer")
-        stream.write(b"request" * 8_000, soon())
+        stream.write(b"request" * 8_000, new_attempt())
 
-        assert stream.read(100, soon()) == b"an early answer"
+        assert stream.read(100, new_attempt()) == b"an early answer"
         assert not stream.is_usable
 
 
@@ -159,11 +155,11 @@ def test_each_read_waits_as_long_as_its_own_attempt_allows() -> None:
     with there:
         stream = Stream(here)
         there.sendall(b"x")
-        assert stream.read(10, soon()) == b"x"
+        assert stream.read(10, new_attempt()) == b"x"
         assert here.gettimeout() == 0.25
 
         with pytest.raises(TimeIsUpError):
-            stream.read(10, soon(0.01))
+            stream.read(10, new_attempt(0.01))
 
         assert 0 < (here.gettimeout() or 0) <= 0.01
         stream.close()
@@ -177,7 +173,7 @@ def test_more_than_the_buffers_hold_is_sent_while_the_other_side_reads() -> None
         reader = threading.Thread(target=_read_all, args=(there, 10_000_000))
         reader.start()
 
-        stream.write(bytes(10_000_000), soon(60.0))
+        stream.write(bytes(10_000_000), new_attempt(60.0))
 
         reader.join()
         stream.close()

@@ -1,5 +1,4 @@
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,18 +7,7 @@ import trustme
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.transport.tls import tls_context
 from tests.support.captured_log import CapturedLog
-from tests.support.certificates import Certificates, issue_certificates
-
-
-@pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return issue_certificates(tmp_path_factory.mktemp("certificates"))
+from tests.support.certificates import Certificates
 
 
 def context(

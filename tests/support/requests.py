@@ -1,0 +1,40 @@
+"""Requests over a transport or one of its parts, with a deadline that a busy machine meets."""
+
+from typing import Any
+
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.core.batch import LOGS
+from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.transport.attempt import Attempt
+from telemetry_forwarder.transport.client import Transport
+from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from tests.support.batches import batch
+from tests.support.collector import FakeCollector
+
+BODY = batch(LOGS, 2).body
+ACCEPTED = Response(200, {"content-type": "application/x-protobuf"}, b"")
+"""What a collector responds by default."""
+
+
+def deadline(seconds: float = 30.0) -> Deadline:
+    """Return a deadline on the machine's clock."""
+    return Deadline.after(seconds, Clock())
+
+
+def new_attempt(seconds: float = 30.0) -> Attempt:
+    """Return an attempt on the machine's clock."""
+    return Attempt(deadline(seconds), Deadline.left_s)
+
+
+def logs_endpoint(collector: FakeCollector, **options: Any) -> Endpoint:
+    return Endpoint(LOGS, f"{collector.endpoint}/v1/logs", **options)
+
+
+def send(transport: Transport, endpoint: Endpoint, seconds: float = 30.0) -> Response | Failure:
+    """Send `BODY`."""
+    return transport.send(endpoint, transport.packed(endpoint, BODY), deadline(seconds))
+
+
+def kind(outcome: Response | Failure) -> FailureKind | int:
+    """Return the kind of a failure, or the status of a response."""
+    return outcome.kind if isinstance(outcome, Failure) else outcome.status

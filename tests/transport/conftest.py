@@ -1,0 +1,28 @@
+"""Fixtures of the transport's tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.transport.client import Transport
+from tests.support.captured_log import CapturedLog
+from tests.support.certificates import Certificates, issue_certificates
+
+
+@pytest.fixture
+def captured() -> Iterator[CapturedLog]:
+    with CapturedLog() as captured:
+        yield captured
+
+
+@pytest.fixture
+def transport(captured: CapturedLog) -> Iterator[Transport]:
+    transport = Transport(captured.diagnostics(Clock()))
+    yield transport
+    transport.close()
+
+
+@pytest.fixture(scope="package")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return issue_certificates(tmp_path_factory.mktemp("certificates"))

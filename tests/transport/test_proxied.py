@@ -1,0 +1,168 @@
+"""Requests through a proxy."""
+
+import threading
+
+import httpx
+import pytest
+
+from telemetry_forwarder.core.batch import LOGS
+from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.transport.attempt import Attempt, UnreachableError
+from telemetry_forwarder.transport.client import Transport
+from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from telemetry_forwarder.transport.proxied import ProxiedClient
+from telemetry_forwarder.transport.sockets import Network
+from tests.support import collector as c
+from tests.support.certificates import Certificates
+from tests.support.collector import FakeCollector
+from tests.support.requests import ACCEPTED, BODY, kind, logs_endpoint, new_attempt, send
+from tests.support.tcp_server import responds, tcp_server, tunnels
+
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+def behind(proxy: str, url: str = "http://nobody.invalid/v1/logs", **options: str) -> Endpoint:
+    return Endpoint(LOGS, url, proxy=proxy, **options)  # type: ignore[arg-type]
+
+
+class TestRequest:
+    def test_plain_http_is_requested_from_the_proxy(
+        self, transport: Transport, collector: FakeCollector
+    ) -> None:
+        endpoint = behind(collector.endpoint.replace("//", "//me:p%40ss@"))
+
+        send(transport, endpoint)
+
+        request = collector.requests[0]
+        assert request.path == "http://nobody.invalid/v1/logs"
+        assert request.headers == {
+            "host": "nobody.invalid",
+            "user-agent": "telemetry-forwarder/0.1.0 OTel-OTLP-Exporter-Python/0.1.0",
+            "content-type": "application/x-protobuf",
+            "content-encoding": "gzip",
+            "content-length": str(len(transport.packed(endpoint, BODY))),
+            "proxy-authorization": "Basic bWU6cEBzcw==",
+        }
+
+    def test_password_of_the_proxy_needs_no_name(
+        self, transport: Transport, collector: FakeCollector
+    ) -> None:
+        send(transport, behind(collector.endpoint.replace("//", "//:token@")))
+
+        assert collector.requests[0].headers["proxy-authorization"] == "Basic OnRva2Vu"
+
+    def test_https_is_sent_through_a_tunnel(self, transport: Transport, certificates: Certificates) -> None:
+        with FakeCollector(tls=certificates.server) as collector, tcp_server(tunnels) as proxy:
+            endpoint = logs_endpoint(collector, certificate=certificates.ca, proxy=proxy)
+
+            assert [send(transport, endpoint), send(transport, endpoint)] == [ACCEPTED, ACCEPTED]
+            assert collector.connections == 1
+            transport.close()
+
+    def test_dead_connection_costs_one_more_request(
+        self, transport: Transport, collector: FakeCollector
+    ) -> None:
+        collector.script(c.OK, c.HangUp())
+
+        # 404, for the collector is the proxy, which does not forward.
+        assert [kind(send(transport, behind(collector.endpoint))) for _ in range(2)] == [404, 404]
+        assert (collector.connections, len(collector.requests)) == (2, 3)
+
+    def test_it_is_a_transport_for_any_client_of_httpx(self, collector: FakeCollector) -> None:
+        timeout: dict[str, Attempt] = dict.fromkeys(("connect", "read", "write"), new_attempt())
+        client = ProxiedClient(collector.endpoint, None, Network())
+
+        with httpx.Client(transport=client, trust_env=False) as user:
+            request = user.build_request("POST", "http://nobody.invalid/", content=b"body")
+            request.extensions["timeout"] = timeout
+            response = user.send(request)
+
+        assert (response.status_code, collector.requests[0].body) == (404, b"body")
+
+
+class TestResponse:
+    def test_response_has_its_status_body_and_the_kept_headers(self, transport: Transport) -> None:
+        data = b"HTTP/1.1 429 Slow\r\nRetry-After: 3\r\nX: y\r\nContent-Length: 2\r\n\r\nno"
+        with tcp_server(responds(data)) as proxy:
+            assert send(transport, behind(proxy)) == Response(429, {"retry-after": "3"}, b"no")
+
+    def test_endless_body_is_cut(self, transport: Transport, collector: FakeCollector) -> None:
+        collector.script(c.Endless(status=400, piece=b"x" * 50_000))
+
+        outcome = send(transport, behind(collector.endpoint))
+
+        assert isinstance(outcome, Response)
+        assert (outcome.status, outcome.body) == (400, b"x" * 65_536)
+
+    def test_status_counts_even_if_the_body_is_incomplete(self, transport: Transport) -> None:
+        data = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
+        with tcp_server(responds(data)) as proxy:
+            assert send(transport, behind(proxy)) == Response(200, {}, b"half")
+
+
+class TestFailure:
+    def test_error_of_the_proxy_is_reported_as_such(self, transport: Transport) -> None:
+        refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+        with tcp_server(responds(refusal)) as proxy:
+            outcome = send(transport, behind(proxy, "https://nobody.invalid/"))
+
+        assert outcome == Failure(FailureKind.UNREACHABLE, "proxy: 407 Proxy Authentication Required")
+
+    def test_proxy_that_refuses_the_connection(self, transport: Transport, collector: FakeCollector) -> None:
+        collector.refuse()
+
+        assert send(transport, behind(collector.endpoint)) == Failure(
+            FailureKind.UNREACHABLE, "Connection refused"
+        )
+
+    def test_name_that_no_certificate_can_have(self, transport: Transport) -> None:
+        with tcp_server(responds(ESTABLISHED)) as proxy:
+            outcome = send(transport, behind(proxy, "https://.invalid/"))
+
+        assert kind(outcome) is FailureKind.UNTRUSTED
+
+    @pytest.mark.parametrize("data", [b"", b"SSH-2.0-OpenSSH\r\n\r\n"])
+    def test_connection_that_ends_without_a_response_is_broken(
+        self, transport: Transport, data: bytes
+    ) -> None:
+        with tcp_server(responds(data)) as proxy:
+            assert kind(send(transport, behind(proxy))) is FailureKind.BROKEN
+
+    def test_invalid_header_is_not_quoted(self, transport: Transport, collector: FakeCollector) -> None:
+        endpoint = Endpoint(LOGS, "http://h/", {"api-key": "SECRET\n"}, proxy=collector.endpoint)
+
+        assert send(transport, endpoint) == Failure(FailureKind.BROKEN, "the request is not HTTP")
+
+
+class TestDeadline:
+    """None of these servers ever lets the request end: only the deadline does."""
+
+    def test_proxy_that_does_not_respond(self, transport: Transport, collector: FakeCollector) -> None:
+        collector.script(c.Hang())
+
+        outcome = send(transport, behind(collector.endpoint), 0.3)
+
+        assert outcome == Failure(FailureKind.TIMED_OUT, "no response in time")
+
+    def test_tunnel_that_is_never_opened(self, transport: Transport) -> None:
+        ends = threading.Event()
+        with tcp_server(lambda _: ends.wait()) as proxy:
+            outcome = send(transport, behind(proxy, "https://nobody.invalid/"), 0.3)
+            ends.set()
+
+        assert outcome == Failure(FailureKind.TIMED_OUT, "no response in time")
+
+    def test_no_time_left_at_all(self, transport: Transport, collector: FakeCollector) -> None:
+        outcome = send(transport, behind(collector.endpoint), 0)
+
+        assert outcome == Failure(FailureKind.UNREACHABLE, "no connection in time")
+        assert collector.connections == 0
+
+
+def test_errors_are_ours(collector: FakeCollector) -> None:
+    collector.refuse()
+    client = ProxiedClient(collector.endpoint, None, Network())
+    sender = client.sender(behind(collector.endpoint), "test/1")
+
+    with pytest.raises(UnreachableError, match="Connection refused"):
+        sender.send(b"", new_attempt())

@@ -4,7 +4,7 @@ from telemetry_forwarder.flushing.invocation_rate import InvocationRate, Moment
 from tests.support.fake_clock import FakeClock
 
 
-def judged(*gaps_s: float) -> bool:
+def is_busy_after(*gaps_s: float) -> bool:
     clock = FakeClock()
     rate = InvocationRate()
     rate.invoked(Moment.now(clock))
@@ -23,12 +23,12 @@ def judged(*gaps_s: float) -> bool:
         ((10, 10, 10, 10), True),
         ((10, 10, 10, 10.1), False),
         ((60, 60, 60, 60), False),
-        # A gap between the two thresholds starts the count anew, and changes nothing else.
+        # A gap between the two thresholds restarts the count and changes nothing else.
         ((1, 1, 1, 20, 1), False),
         ((1, 1, 1, 20, 1, 1, 1, 1), True),
         ((1, 1, 1, 1, 20, 30), True),
         ((1, 1, 1, 1, 30.1), False),
-        # After a rare one it takes four close ones again.
+        # After a rare one, four close ones are needed again.
         ((1, 1, 1, 1, 60, 1, 1, 1), False),
         ((1, 1, 1, 1, 60, 1, 1, 1, 1), True),
     ],
@@ -36,10 +36,10 @@ def judged(*gaps_s: float) -> bool:
 def test_invocations_are_busy_or_rare_by_the_gaps_between_them(
     gaps_s: tuple[float, ...], is_busy: bool
 ) -> None:
-    assert judged(*gaps_s) is is_busy
+    assert is_busy_after(*gaps_s) is is_busy
 
 
-def test_time_in_the_freezer_counts_whichever_clock_saw_it() -> None:
+def test_time_in_a_frozen_sandbox_counts_if_only_the_wall_clock_ran() -> None:
     clock = FakeClock()
     rate = InvocationRate()
     for _ in range(5):

@@ -10,36 +10,36 @@ from telemetry_forwarder.flushing.policy import FlushPolicy
 from tests.support.fake_clock import FakeClock
 
 BUDGET_S = 0.5
-EVERY_S = 5.0
-LONGEST_S = 10.0
-MARGIN_S = 0.2
-REPORT_S = 0.15
-SPOOL_S = 0.3
-LAST_WORD_S = 0.1
+INTERVAL_S = 5.0
+FLUSH_LIMIT_S = 10.0
+RELEASE_MARGIN_S = 0.2
+REPORT_WAIT_S = 0.15
+SPOOL_RESERVE_S = 0.3
+RESULT_WAIT_S = 0.1
 TIMEOUT_S = 60.0
 
 
 @dataclass
-class Response:
-    """A step in plain numbers."""
+class Expected:
+    """The parts of a step that most tests compare, as numbers."""
 
-    next_: bool
+    may_call_next: bool
     flush_s: float | None = None
     wake_s: float | None = None
 
     @classmethod
-    def of(cls, step: Step) -> "Response":
+    def of(cls, step: Step) -> "Expected":
         flush_s = None if step.flush is None else round(step.flush.left_s(), 6)
         wake_s = None if step.wake_in_s is None else round(step.wake_in_s, 6)
         return cls(step.may_call_next, flush_s, wake_s)
 
 
-HOLD = False
-LET_GO = True
+WITHHELD = False
+RELEASED = True
 
 
 class Bench:
-    """A policy, with a clock and an outbox to play with."""
+    """A policy with a clock and a simulated outbox."""
 
     def __init__(
         self,
@@ -50,7 +50,9 @@ class Bench:
         is_managed: bool = False,
     ) -> None:
         self.clock = FakeClock()
-        settings = FlushSettings(mode, EVERY_S, budget_s, LONGEST_S, MARGIN_S, REPORT_S, SPOOL_S)
+        settings = FlushSettings(
+            mode, INTERVAL_S, budget_s, FLUSH_LIMIT_S, RELEASE_MARGIN_S, REPORT_WAIT_S, SPOOL_RESERVE_S
+        )
         self.policy = FlushPolicy(
             settings, self.clock, has_runtime_done=has_runtime_done, is_managed=is_managed
         )
@@ -58,34 +60,34 @@ class Bench:
         self.is_nearly_full = False
         self.is_circuit_open = False
 
-    def invoke(self, request_id: str = "a", *, timeout_s: float = TIMEOUT_S) -> Response:
+    def invoke(self, request_id: str = "a", *, timeout_s: float = TIMEOUT_S) -> Expected:
         self.policy.invoked(request_id, Deadline.after(timeout_s, self.clock))
-        return self.answer()
+        return self.result()
 
-    def end(self, request_id: str = "a", *, ago_s: float = 0.0) -> Response:
+    def end(self, request_id: str = "a", *, ago_s: float = 0.0) -> Expected:
         self.policy.runtime_done(request_id, self.clock.unix_ns() - round(ago_s * 1_000_000_000))
-        return self.answer()
+        return self.result()
 
-    def hold(self) -> Response:
+    def receive(self) -> Expected:
         self.has_unsent = True
-        return self.answer()
+        return self.result()
 
-    def after(self, seconds: float) -> Response:
+    def after(self, seconds: float) -> Expected:
         self.clock.advance(seconds)
-        return self.answer()
+        return self.result()
 
-    def flushed(self, *, was_delivered: bool = True) -> Response:
+    def flushed(self, *, was_delivered: bool = True) -> Expected:
         if was_delivered:
             self.has_unsent = False
         self.policy.flushed(was_delivered=was_delivered)
-        return self.answer()
+        return self.result()
 
-    def shut_down(self, seconds: float = 2.0) -> Response:
+    def shut_down(self, seconds: float = 2.0) -> Expected:
         self.policy.shutting_down(Deadline.after(seconds, self.clock))
-        return self.answer()
+        return self.result()
 
-    def answer(self) -> Response:
-        return Response.of(self.step())
+    def result(self) -> Expected:
+        return Expected.of(self.step())
 
     def step(self) -> Step:
         return self.policy.step(
@@ -97,344 +99,344 @@ class Bench:
         )
 
     def make_busy(self) -> None:
-        """Invocations so close together that `auto` stops waiting for their ends."""
+        """Invoke so often that `auto` stops waiting for the end of invocations."""
         for number in range(5):
             self.invoke(f"busy {number}")
             self.end(f"busy {number}")
 
 
-def test_default_settings_are_those_that_the_readme_names() -> None:
+def test_default_settings() -> None:
     assert FlushSettings() == FlushSettings(
-        Mode.AUTO, EVERY_S, BUDGET_S, LONGEST_S, MARGIN_S, REPORT_S, SPOOL_S
+        Mode.AUTO, INTERVAL_S, BUDGET_S, FLUSH_LIMIT_S, RELEASE_MARGIN_S, REPORT_WAIT_S, SPOOL_RESERVE_S
     )
 
 
-# At the end of an invocation: `end`, and `auto` while invocations are rare.
+# Flushing at the end of an invocation: `end`, and `auto` while invocations are rare.
 
 AT_END = pytest.mark.parametrize("mode", [Mode.END, Mode.AUTO])
 
 
 @AT_END
-def test_next_is_held_until_the_end_and_its_flush(mode: Mode) -> None:
+def test_next_is_withheld_until_the_end_and_its_flush(mode: Mode) -> None:
     bench = Bench(mode)
 
-    assert bench.invoke() == Response(HOLD, wake_s=TIMEOUT_S - MARGIN_S)
-    assert bench.hold() == Response(HOLD, wake_s=EVERY_S)
-    assert bench.end() == Response(HOLD, flush_s=LONGEST_S, wake_s=BUDGET_S)
-    assert bench.flushed() == Response(LET_GO)
+    assert bench.invoke() == Expected(WITHHELD, wake_s=TIMEOUT_S - RELEASE_MARGIN_S)
+    assert bench.receive() == Expected(WITHHELD, wake_s=INTERVAL_S)
+    assert bench.end() == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=BUDGET_S)
+    assert bench.flushed() == Expected(RELEASED)
 
 
 @AT_END
-def test_next_is_let_go_at_once_when_there_is_nothing_to_flush(mode: Mode) -> None:
+def test_next_is_released_at_once_if_there_is_nothing_to_flush(mode: Mode) -> None:
     bench = Bench(mode)
     bench.invoke()
 
-    assert bench.end() == Response(LET_GO)
+    assert bench.end() == Expected(RELEASED)
 
 
 def test_end_of_another_invocation_changes_nothing() -> None:
     bench = Bench()
     bench.invoke("a")
 
-    assert bench.end("b") == Response(HOLD, wake_s=TIMEOUT_S - MARGIN_S)
+    assert bench.end("b") == Expected(WITHHELD, wake_s=TIMEOUT_S - RELEASE_MARGIN_S)
 
 
-def test_end_that_came_before_its_invoke_is_not_waited_for() -> None:
+def test_end_that_arrived_before_its_invoke_is_not_waited_for() -> None:
     bench = Bench()
     bench.end("a")
-    bench.hold()
+    bench.receive()
 
-    assert bench.invoke("a") == Response(HOLD, flush_s=LONGEST_S, wake_s=BUDGET_S)
-    assert bench.flushed() == Response(LET_GO)
+    assert bench.invoke("a") == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=BUDGET_S)
+    assert bench.flushed() == Expected(RELEASED)
 
 
-def test_report_ends_an_invocation_whose_end_went_lost() -> None:
+def test_report_ends_an_invocation_whose_end_was_lost() -> None:
     bench = Bench()
     bench.invoke("a")
 
     bench.policy.reported("a")
 
-    assert bench.answer() == Response(LET_GO)
+    assert bench.result() == Expected(RELEASED)
 
 
-def test_failed_flush_lets_go_without_another_try() -> None:
+def test_failed_flush_releases_next_without_a_retry() -> None:
     bench = Bench()
     bench.invoke()
-    bench.hold()
+    bench.receive()
     bench.end()
 
-    assert bench.flushed(was_delivered=False) == Response(LET_GO)
+    assert bench.flushed(was_delivered=False) == Expected(RELEASED)
 
 
-def test_flush_that_hangs_is_not_waited_for_beyond_the_budget() -> None:
+def test_hanging_flush_is_not_waited_for_beyond_the_budget() -> None:
     bench = Bench()
     bench.invoke()
-    bench.hold()
+    bench.receive()
     bench.end()
 
-    assert bench.after(BUDGET_S - 0.1) == Response(HOLD, wake_s=0.1)
-    assert bench.after(0.1) == Response(LET_GO)
+    assert bench.after(BUDGET_S - 0.1) == Expected(WITHHELD, wake_s=0.1)
+    assert bench.after(0.1) == Expected(RELEASED)
 
 
-@pytest.mark.parametrize(("later_s", "next_"), [(29.0, LET_GO), (31.0, HOLD)])
+@pytest.mark.parametrize(("later_s", "may_call_next"), [(29.0, RELEASED), (31.0, WITHHELD)])
 def test_endpoint_too_slow_for_the_budget_is_not_waited_for_again_for_a_while(
-    later_s: float, next_: bool
+    later_s: float, may_call_next: bool
 ) -> None:
     bench = Bench()
     bench.invoke("a")
-    bench.hold()
+    bench.receive()
     bench.end("a")
     bench.after(BUDGET_S)
     bench.flushed()
 
     bench.clock.advance(later_s)
 
-    assert bench.invoke("b").next_ is next_
+    assert bench.invoke("b").may_call_next is may_call_next
 
 
-def test_what_a_slow_endpoint_is_to_get_goes_on_the_timer() -> None:
+def test_telemetry_for_a_slow_endpoint_is_flushed_at_the_interval() -> None:
     bench = Bench()
     bench.invoke("a")
-    bench.hold()
+    bench.receive()
     bench.end("a")
     bench.after(BUDGET_S)
     bench.flushed()
-    bench.hold()
-    bench.clock.advance(EVERY_S)
+    bench.receive()
+    bench.clock.advance(INTERVAL_S)
 
-    assert bench.invoke("b") == Response(LET_GO, flush_s=LONGEST_S)
+    assert bench.invoke("b") == Expected(RELEASED, flush_s=FLUSH_LIMIT_S)
 
 
-def test_budget_counts_from_when_the_end_came_not_from_when_it_was_read() -> None:
+def test_budget_counts_from_when_the_end_was_observed() -> None:
     bench = Bench()
     bench.invoke()
-    bench.hold()
+    bench.receive()
 
-    assert bench.end(ago_s=0.4) == Response(HOLD, flush_s=LONGEST_S, wake_s=0.1)
+    assert bench.end(ago_s=0.4) == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=0.1)
 
 
 @pytest.mark.parametrize("ago_s", [0.46, 0.5, 3_600])
-def test_rest_of_the_budget_that_is_good_for_nothing_is_not_used(ago_s: float) -> None:
+def test_no_flush_begins_if_too_little_of_the_budget_is_left(ago_s: float) -> None:
     bench = Bench()
     bench.invoke()
-    bench.hold()
+    bench.receive()
 
-    assert bench.end(ago_s=ago_s) == Response(LET_GO)
+    assert bench.end(ago_s=ago_s) == Expected(RELEASED)
 
 
-def test_flush_at_the_end_is_not_waited_for_beyond_the_invocation() -> None:
+def test_flush_at_the_end_is_not_waited_for_beyond_the_invocations_deadline() -> None:
     bench = Bench()
     bench.invoke(timeout_s=3.0)
-    bench.hold()
+    bench.receive()
     bench.after(2.5)
 
-    assert bench.end() == Response(HOLD, flush_s=LONGEST_S, wake_s=0.3)
-    assert bench.after(0.3) == Response(LET_GO)
+    assert bench.end() == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=0.3)
+    assert bench.after(0.3) == Expected(RELEASED)
 
 
-def test_end_that_never_comes_costs_one_invocation_and_no_other() -> None:
+def test_missing_end_delays_one_invocation_only() -> None:
     bench = Bench()
     bench.invoke("a", timeout_s=3.0)
 
-    assert bench.after(3.0 - MARGIN_S) == Response(LET_GO)
-    assert bench.invoke("b") == Response(LET_GO)
+    assert bench.after(3.0 - RELEASE_MARGIN_S) == Expected(RELEASED)
+    assert bench.invoke("b") == Expected(RELEASED)
     bench.end("b")
-    assert bench.invoke("c") == Response(HOLD, wake_s=TIMEOUT_S - MARGIN_S)
+    assert bench.invoke("c") == Expected(WITHHELD, wake_s=TIMEOUT_S - RELEASE_MARGIN_S)
 
 
-def test_invocation_shorter_than_the_margin_is_not_held() -> None:
-    assert Bench().invoke(timeout_s=MARGIN_S) == Response(LET_GO)
+def test_next_is_not_withheld_in_an_invocation_shorter_than_the_margin() -> None:
+    assert Bench().invoke(timeout_s=RELEASE_MARGIN_S) == Expected(RELEASED)
 
 
 def test_long_invocation_is_flushed_while_it_runs() -> None:
     bench = Bench()
     bench.invoke()
     bench.after(1)
-    bench.hold()
+    bench.receive()
 
-    assert bench.after(EVERY_S - 1) == Response(HOLD, wake_s=1)
-    assert bench.after(1) == Response(HOLD, flush_s=LONGEST_S, wake_s=LONGEST_S)
-    assert bench.flushed() == Response(HOLD, wake_s=TIMEOUT_S - MARGIN_S - EVERY_S - 1)
-    assert bench.hold() == Response(HOLD, wake_s=EVERY_S)
+    assert bench.after(INTERVAL_S - 1) == Expected(WITHHELD, wake_s=1)
+    assert bench.after(1) == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=FLUSH_LIMIT_S)
+    assert bench.flushed() == Expected(WITHHELD, wake_s=TIMEOUT_S - RELEASE_MARGIN_S - INTERVAL_S - 1)
+    assert bench.receive() == Expected(WITHHELD, wake_s=INTERVAL_S)
 
 
-def test_failed_flush_beside_a_running_invocation_is_tried_again_at_the_next_interval() -> None:
+def test_failed_flush_during_an_invocation_is_repeated_after_the_interval() -> None:
     bench = Bench()
     bench.invoke()
-    bench.hold()
-    bench.after(EVERY_S)
+    bench.receive()
+    bench.after(INTERVAL_S)
 
-    assert bench.flushed(was_delivered=False) == Response(HOLD, wake_s=EVERY_S)
+    assert bench.flushed(was_delivered=False) == Expected(WITHHELD, wake_s=INTERVAL_S)
 
 
-def test_end_that_comes_during_a_flush_gets_its_own_within_its_budget() -> None:
+def test_end_during_a_flush_is_followed_by_another_flush_within_the_budget() -> None:
     bench = Bench()
     bench.invoke()
-    bench.hold()
-    bench.after(EVERY_S)
+    bench.receive()
+    bench.after(INTERVAL_S)
     bench.after(0.2)
 
-    assert bench.end() == Response(HOLD, wake_s=BUDGET_S)
+    assert bench.end() == Expected(WITHHELD, wake_s=BUDGET_S)
     bench.policy.flushed(was_delivered=True)
-    assert bench.after(0.1) == Response(HOLD, flush_s=LONGEST_S, wake_s=0.4)
-    assert bench.flushed() == Response(LET_GO)
+    assert bench.after(0.1) == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=0.4)
+    assert bench.flushed() == Expected(RELEASED)
 
 
-def test_flush_that_outlives_the_budget_of_the_end_is_not_waited_for() -> None:
+def test_running_flush_is_not_waited_for_beyond_the_budget_of_the_end() -> None:
     bench = Bench()
     bench.invoke()
-    bench.hold()
-    bench.after(EVERY_S)
+    bench.receive()
+    bench.after(INTERVAL_S)
 
-    assert bench.end(ago_s=0.4) == Response(HOLD, wake_s=0.1)
-    assert bench.after(0.1) == Response(LET_GO)
+    assert bench.end(ago_s=0.4) == Expected(WITHHELD, wake_s=0.1)
+    assert bench.after(0.1) == Expected(RELEASED)
 
 
-def test_what_an_earlier_invocation_left_waits_for_the_end_of_this_one() -> None:
+def test_telemetry_of_an_earlier_invocation_is_flushed_at_the_end_of_the_next() -> None:
     bench = Bench()
     bench.invoke("a")
     bench.end("a")
-    assert bench.hold() == Response(LET_GO)
+    assert bench.receive() == Expected(RELEASED)
     bench.after(3_600)
 
-    assert bench.invoke("b") == Response(HOLD, wake_s=EVERY_S)
-    assert bench.end("b") == Response(HOLD, flush_s=LONGEST_S, wake_s=BUDGET_S)
+    assert bench.invoke("b") == Expected(WITHHELD, wake_s=INTERVAL_S)
+    assert bench.end("b") == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=BUDGET_S)
 
 
-# In the background of later invocations: `every`, and `auto` while invocations are close together.
+# Flushing during later invocations: `every`, and `auto` while invocations are close together.
 
 
-def test_every_lets_go_at_once() -> None:
-    assert Bench(Mode.EVERY).invoke() == Response(LET_GO)
+def test_every_releases_next_at_once() -> None:
+    assert Bench(Mode.EVERY).invoke() == Expected(RELEASED)
 
 
-def test_every_flushes_when_the_interval_has_passed_and_waits_for_that_flush_only() -> None:
+def test_every_flushes_after_the_interval_and_waits_for_that_flush_only() -> None:
     bench = Bench(Mode.EVERY)
     bench.invoke("a")
     bench.end("a")
-    bench.hold()
-    bench.clock.advance(EVERY_S)
+    bench.receive()
+    bench.clock.advance(INTERVAL_S)
 
-    assert bench.invoke("b") == Response(HOLD, flush_s=LONGEST_S, wake_s=BUDGET_S)
-    assert bench.flushed() == Response(LET_GO)
-    bench.hold()
-    assert bench.invoke("c") == Response(LET_GO, wake_s=EVERY_S)
+    assert bench.invoke("b") == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=BUDGET_S)
+    assert bench.flushed() == Expected(RELEASED)
+    bench.receive()
+    assert bench.invoke("c") == Expected(RELEASED, wake_s=INTERVAL_S)
 
 
 def test_every_waits_for_a_flush_no_longer_than_the_budget() -> None:
     bench = Bench(Mode.EVERY)
-    bench.hold()
-    bench.clock.advance(EVERY_S)
+    bench.receive()
+    bench.clock.advance(INTERVAL_S)
     bench.invoke()
 
-    assert bench.after(BUDGET_S) == Response(LET_GO)
+    assert bench.after(BUDGET_S) == Expected(RELEASED)
 
 
-def test_every_flushes_a_long_invocation_on_the_timer() -> None:
+def test_every_flushes_during_a_long_invocation() -> None:
     bench = Bench(Mode.EVERY)
     bench.invoke()
 
-    assert bench.hold() == Response(LET_GO, wake_s=EVERY_S)
-    assert bench.after(EVERY_S) == Response(LET_GO, flush_s=LONGEST_S)
+    assert bench.receive() == Expected(RELEASED, wake_s=INTERVAL_S)
+    assert bench.after(INTERVAL_S) == Expected(RELEASED, flush_s=FLUSH_LIMIT_S)
 
 
-def test_interval_that_passed_in_the_freezer_has_passed() -> None:
+def test_interval_includes_the_time_in_a_frozen_sandbox() -> None:
     bench = Bench(Mode.EVERY)
-    bench.hold()
-    bench.clock.jump_wall(EVERY_S)
+    bench.receive()
+    bench.clock.jump_wall(INTERVAL_S)
 
-    assert bench.invoke() == Response(HOLD, flush_s=LONGEST_S, wake_s=BUDGET_S)
+    assert bench.invoke() == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=BUDGET_S)
 
 
-def test_no_flush_begins_when_the_sandbox_is_about_to_freeze() -> None:
+def test_no_flush_begins_if_the_sandbox_is_about_to_freeze() -> None:
     bench = Bench(Mode.EVERY)
     bench.invoke()
-    bench.hold()
+    bench.receive()
     bench.end()
 
-    assert bench.after(EVERY_S) == Response(LET_GO)
+    assert bench.after(INTERVAL_S) == Expected(RELEASED)
 
 
-def test_auto_stops_waiting_for_the_end_when_invocations_come_close_together() -> None:
+def test_auto_does_not_wait_for_the_end_while_invocations_are_close_together() -> None:
     bench = Bench(Mode.AUTO)
     bench.make_busy()
 
-    assert bench.invoke("x") == Response(LET_GO)
+    assert bench.invoke("x") == Expected(RELEASED)
 
 
-def test_auto_waits_for_the_end_again_when_invocations_have_become_rare() -> None:
+def test_auto_waits_for_the_end_again_once_invocations_are_rare() -> None:
     bench = Bench(Mode.AUTO)
     bench.make_busy()
     bench.clock.advance(31)
 
-    assert bench.invoke("x") == Response(HOLD, wake_s=TIMEOUT_S - MARGIN_S)
+    assert bench.invoke("x") == Expected(WITHHELD, wake_s=TIMEOUT_S - RELEASE_MARGIN_S)
 
 
 @pytest.mark.parametrize("mode", [Mode.END, Mode.EVERY])
-def test_other_modes_do_not_change_with_the_cadence(mode: Mode) -> None:
+def test_other_modes_do_not_depend_on_the_invocation_rate(mode: Mode) -> None:
     bench = Bench(mode)
     bench.make_busy()
 
-    assert bench.invoke("x").next_ is (LET_GO if mode is Mode.EVERY else HOLD)
+    assert bench.invoke("x").may_call_next is (RELEASED if mode is Mode.EVERY else WITHHELD)
 
 
-# Where nothing is waited for.
+# Conditions under which `next` is not withheld.
 
 
-def nothing_is_waited_for(bench: Bench) -> None:
-    bench.hold()
-    assert bench.invoke().next_ is LET_GO
+def assert_next_is_not_withheld(bench: Bench) -> None:
+    bench.receive()
+    assert bench.invoke().may_call_next is RELEASED
 
 
-def test_without_telemetry_nothing_is_waited_for() -> None:
-    nothing_is_waited_for(Bench(has_runtime_done=False))
+def test_next_is_not_withheld_without_telemetry() -> None:
+    assert_next_is_not_withheld(Bench(has_runtime_done=False))
 
 
-def test_telemetry_that_turns_out_to_be_unsupported_is_not_waited_for() -> None:
+def test_next_is_released_if_telemetry_turns_out_to_be_unavailable() -> None:
     bench = Bench()
     bench.invoke()
 
     bench.policy.telemetry_unavailable()
 
-    assert bench.answer() == Response(LET_GO)
-    nothing_is_waited_for(bench)
+    assert bench.result() == Expected(RELEASED)
+    assert_next_is_not_withheld(bench)
 
 
-def test_budget_of_zero_waits_for_nothing() -> None:
-    nothing_is_waited_for(Bench(budget_s=0.0))
+def test_next_is_not_withheld_if_the_budget_is_zero() -> None:
+    assert_next_is_not_withheld(Bench(budget_s=0.0))
 
 
-def test_shutdown_mode_waits_for_nothing() -> None:
-    nothing_is_waited_for(Bench(Mode.SHUTDOWN))
+def test_next_is_not_withheld_in_shutdown_mode() -> None:
+    assert_next_is_not_withheld(Bench(Mode.SHUTDOWN))
 
 
-def test_open_circuit_lets_go_at_once_and_is_tried_in_the_background() -> None:
+def test_open_circuit_releases_next_and_is_retried_at_the_interval() -> None:
     bench = Bench()
     bench.is_circuit_open = True
-    bench.hold()
-    bench.clock.advance(EVERY_S)
+    bench.receive()
+    bench.clock.advance(INTERVAL_S)
 
-    assert bench.invoke() == Response(LET_GO, flush_s=LONGEST_S)
-    assert bench.flushed(was_delivered=False) == Response(LET_GO, wake_s=EVERY_S)
-    nothing_is_waited_for(bench)
+    assert bench.invoke() == Expected(RELEASED, flush_s=FLUSH_LIMIT_S)
+    assert bench.flushed(was_delivered=False) == Expected(RELEASED, wake_s=INTERVAL_S)
+    assert_next_is_not_withheld(bench)
 
 
-def test_circuit_that_opens_lets_go_of_what_is_held() -> None:
+def test_circuit_that_opens_releases_next() -> None:
     bench = Bench()
     bench.invoke()
-    bench.hold()
+    bench.receive()
     bench.end()
 
     bench.is_circuit_open = True
 
-    assert bench.answer() == Response(LET_GO)
+    assert bench.result() == Expected(RELEASED)
 
 
 @pytest.mark.parametrize(
     ("is_circuit_open", "is_nearly_full", "should_spool"),
     [(False, False, False), (False, True, False), (True, False, False), (True, True, True)],
 )
-def test_disk_makes_room_when_the_endpoint_does_not(
+def test_nearly_full_outbox_is_spooled_while_the_circuit_is_open(
     is_circuit_open: bool, is_nearly_full: bool, should_spool: bool
 ) -> None:
     bench = Bench()
@@ -444,34 +446,34 @@ def test_disk_makes_room_when_the_endpoint_does_not(
     assert bench.step().should_spool is should_spool
 
 
-def test_managed_instances_live_by_the_timer_alone() -> None:
+def test_managed_instances_flush_at_the_interval_only() -> None:
     bench = Bench(is_managed=True)
 
-    assert bench.answer() == Response(LET_GO)
-    assert bench.hold() == Response(LET_GO, wake_s=EVERY_S)
-    assert bench.after(EVERY_S) == Response(LET_GO, flush_s=LONGEST_S)
-    assert bench.flushed() == Response(LET_GO)
+    assert bench.result() == Expected(RELEASED)
+    assert bench.receive() == Expected(RELEASED, wake_s=INTERVAL_S)
+    assert bench.after(INTERVAL_S) == Expected(RELEASED, flush_s=FLUSH_LIMIT_S)
+    assert bench.flushed() == Expected(RELEASED)
 
 
-def test_shutdown_mode_flushes_only_what_threatens_to_overflow() -> None:
+def test_shutdown_mode_flushes_only_a_nearly_full_outbox() -> None:
     bench = Bench(Mode.SHUTDOWN)
     bench.invoke()
-    bench.hold()
-    assert bench.after(3_600) == Response(LET_GO)
+    bench.receive()
+    assert bench.after(3_600) == Expected(RELEASED)
 
     bench.is_nearly_full = True
 
-    assert bench.answer() == Response(LET_GO, flush_s=LONGEST_S)
+    assert bench.result() == Expected(RELEASED, flush_s=FLUSH_LIMIT_S)
 
 
-def test_outbox_that_stays_nearly_full_after_a_failure_is_tried_again_after_a_second() -> None:
+def test_nearly_full_outbox_is_flushed_again_a_second_after_a_failure() -> None:
     bench = Bench(Mode.SHUTDOWN)
     bench.invoke()
     bench.is_nearly_full = True
-    bench.hold()
+    bench.receive()
 
-    assert bench.flushed(was_delivered=False) == Response(LET_GO, wake_s=1.0)
-    assert bench.after(1.0) == Response(LET_GO, flush_s=LONGEST_S)
+    assert bench.flushed(was_delivered=False) == Expected(RELEASED, wake_s=1.0)
+    assert bench.after(1.0) == Expected(RELEASED, flush_s=FLUSH_LIMIT_S)
 
 
 def test_nearly_full_outbox_is_flushed_before_the_interval_has_passed() -> None:
@@ -479,7 +481,7 @@ def test_nearly_full_outbox_is_flushed_before_the_interval_has_passed() -> None:
     bench.invoke()
     bench.is_nearly_full = True
 
-    assert bench.hold() == Response(LET_GO, flush_s=LONGEST_S)
+    assert bench.receive() == Expected(RELEASED, flush_s=FLUSH_LIMIT_S)
 
 
 # After SHUTDOWN.
@@ -487,101 +489,104 @@ def test_nearly_full_outbox_is_flushed_before_the_interval_has_passed() -> None:
 
 def test_drain_flushes_at_once_and_leaves_time_to_spool() -> None:
     bench = Bench()
-    bench.hold()
+    bench.receive()
 
-    assert bench.shut_down() == Response(HOLD, flush_s=2.0 - SPOOL_S)
+    assert bench.shut_down() == Expected(WITHHELD, flush_s=2.0 - SPOOL_RESERVE_S)
 
 
-def test_drain_without_anything_held_is_over_at_once() -> None:
+def test_drain_with_nothing_unsent_is_over_at_once() -> None:
     bench = Bench()
     bench.shut_down()
 
     assert bench.step().is_over
 
 
-def test_drain_takes_in_the_last_report_and_flushes_it_too() -> None:
+def test_drain_waits_for_the_last_report_and_flushes_it() -> None:
     bench = Bench()
     bench.invoke("a")
-    bench.hold()
+    bench.receive()
     bench.end("a")
     bench.flushed()
 
-    assert bench.shut_down() == Response(HOLD, wake_s=REPORT_S)
+    assert bench.shut_down() == Expected(WITHHELD, wake_s=REPORT_WAIT_S)
     bench.policy.reported("a")
-    assert bench.hold() == Response(HOLD, flush_s=2.0 - SPOOL_S)
+    assert bench.receive() == Expected(WITHHELD, flush_s=2.0 - SPOOL_RESERVE_S)
     bench.flushed()
     assert bench.step().is_over
 
 
-def test_drain_flushes_what_is_held_before_it_waits_for_the_last_report() -> None:
+def test_drain_flushes_before_it_waits_for_the_last_report() -> None:
     bench = Bench()
     bench.invoke("a")
-    bench.hold()
+    bench.receive()
 
-    assert bench.shut_down().flush_s == 2.0 - SPOOL_S
-    assert bench.flushed() == Response(HOLD, wake_s=REPORT_S)
-    assert bench.hold() == Response(HOLD, wake_s=REPORT_S)
-    assert bench.after(REPORT_S) == Response(HOLD, flush_s=round(2.0 - SPOOL_S - REPORT_S, 6))
-    assert bench.flushed() == Response(HOLD)
+    assert bench.shut_down().flush_s == 2.0 - SPOOL_RESERVE_S
+    assert bench.flushed() == Expected(WITHHELD, wake_s=REPORT_WAIT_S)
+    assert bench.receive() == Expected(WITHHELD, wake_s=REPORT_WAIT_S)
+    assert bench.after(REPORT_WAIT_S) == Expected(
+        WITHHELD, flush_s=round(2.0 - SPOOL_RESERVE_S - REPORT_WAIT_S, 6)
+    )
+    assert bench.flushed() == Expected(WITHHELD)
     assert bench.step().is_over
 
 
-def test_report_that_never_comes_is_not_waited_for_long() -> None:
+def test_missing_report_is_waited_for_briefly() -> None:
     bench = Bench()
     bench.invoke("a")
     bench.shut_down()
-    bench.clock.advance(REPORT_S)
+    bench.clock.advance(REPORT_WAIT_S)
 
     assert bench.step().is_over
 
 
-def test_drain_that_failed_leaves_the_rest_to_the_spool() -> None:
+def test_failed_drain_is_over() -> None:
     bench = Bench()
-    bench.hold()
+    bench.receive()
     bench.shut_down()
     bench.flushed(was_delivered=False)
 
     assert bench.step().is_over
 
 
-def test_drain_is_tried_even_if_the_last_flush_has_failed() -> None:
+def test_drain_flushes_even_if_the_last_flush_failed() -> None:
     bench = Bench()
     bench.invoke()
-    bench.hold()
+    bench.receive()
     bench.end()
     bench.flushed(was_delivered=False)
 
-    assert bench.shut_down().flush_s == 2.0 - SPOOL_S
+    assert bench.shut_down().flush_s == 2.0 - SPOOL_RESERVE_S
 
 
-def test_drain_is_not_over_while_its_flush_is_under_way() -> None:
+def test_drain_is_not_over_while_its_flush_is_running() -> None:
     bench = Bench()
-    bench.hold()
+    bench.receive()
     bench.shut_down()
 
-    assert bench.step() == Step(may_call_next=False, wake_in_s=pytest.approx(2.0 - SPOOL_S + LAST_WORD_S))
+    assert bench.result() == Expected(WITHHELD, wake_s=round(2.0 - SPOOL_RESERVE_S + RESULT_WAIT_S, 6))
+    assert not bench.step().is_over
 
 
-def test_drain_gives_a_flush_up_that_does_not_end_with_its_deadline() -> None:
+def test_drain_is_over_if_its_flush_does_not_finish_by_its_deadline() -> None:
     bench = Bench()
-    bench.hold()
+    bench.receive()
     bench.shut_down()
 
-    bench.clock.advance(2.0 - SPOOL_S + LAST_WORD_S)
+    bench.clock.advance(2.0 - SPOOL_RESERVE_S + RESULT_WAIT_S)
 
     assert bench.step().is_over
 
 
-def test_shutdown_too_late_for_a_flush_is_left_to_the_spool() -> None:
+def test_drain_does_not_flush_if_there_is_only_time_to_spool() -> None:
     bench = Bench()
-    bench.hold()
-    bench.shut_down(SPOOL_S)
+    bench.receive()
+    bench.shut_down(SPOOL_RESERVE_S)
 
     assert bench.step().is_over
 
 
 def test_managed_instance_waits_for_the_last_reports_of_all_its_invocations() -> None:
-    assert Bench(is_managed=True).shut_down() == Response(HOLD, wake_s=REPORT_S)
+    assert Bench(is_managed=True).shut_down() == Expected(WITHHELD, wake_s=REPORT_WAIT_S)
 
 
 def test_without_telemetry_no_report_is_waited_for() -> None:
@@ -592,45 +597,45 @@ def test_without_telemetry_no_report_is_waited_for() -> None:
     assert bench.step().is_over
 
 
-# Whatever happens, in whatever order.
+# Events in any order.
 
 EVENTS = st.sampled_from(
-    ["invoke", "end", "report", "early", "hold", "flushed", "failed", "open", "close", "full"]
+    ["invoke", "end", "report", "early", "receive", "flushed", "failed", "open", "close", "full"]
 )
 STORY = st.lists(st.tuples(EVENTS, st.floats(0, 12)), max_size=60)
 
 
 class Story:
-    """Lets things happen in any order, and checks after each what must never be."""
+    """Lets events happen in any order, and checks the guarantees after each."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.number = 0
         self.is_invoked = False
-        self.let_go_at_s = 0.0
+        self.release_at_s = 0.0
         self.ended_at_s = float("inf")
         self.flush: Deadline | None = None
 
-    def happens(self, event: str, seconds: float) -> None:
+    def happen(self, event: str, seconds: float) -> None:
         self._let_time_pass(seconds)
-        self._tell(event)
+        self._report(event)
         self.check()
 
     def _let_time_pass(self, seconds: float) -> None:
-        """As a worker would: never beyond the moment at which the policy wants to be asked."""
+        """Like the worker, call `step` whenever the policy asks for it."""
         end_s = self.bench.clock.monotonic_s() + seconds
         while (left_s := end_s - self.bench.clock.monotonic_s()) > 0:
             wake_s = self.check().wake_in_s
             self.bench.clock.advance(left_s if wake_s is None else min(left_s, wake_s + 1e-6))
 
-    def _tell(self, event: str) -> None:
+    def _report(self, event: str) -> None:
         bench, request_id = self.bench, str(self.number)
         match event:
             case "invoke" if not self.is_invoked:
                 self.number += 1
                 self.is_invoked = True
                 self.ended_at_s = float("inf")
-                self.let_go_at_s = bench.clock.monotonic_s() + 8.0 - MARGIN_S
+                self.release_at_s = bench.clock.monotonic_s() + 8.0 - RELEASE_MARGIN_S
                 bench.policy.invoked(str(self.number), Deadline.after(8.0, bench.clock))
             case "end" | "report":
                 self.ended_at_s = min(self.ended_at_s, bench.clock.monotonic_s())
@@ -640,7 +645,7 @@ class Story:
                     bench.policy.reported(request_id)
             case "early":
                 bench.policy.runtime_done(str(self.number + 1), bench.clock.unix_ns())
-            case "hold":
+            case "receive":
                 bench.has_unsent = True
             case "flushed" | "failed" if self.flush:
                 self.flush = None
@@ -656,46 +661,46 @@ class Story:
         step = self.bench.step()
         now_s = self.bench.clock.monotonic_s()
         if self.is_invoked and not step.may_call_next:
-            assert now_s <= self.let_go_at_s + 1e-5, "never past the deadline less the margin"
+            assert now_s <= self.release_at_s + 1e-5, "never past the deadline less the margin"
             assert now_s <= self.ended_at_s + BUDGET_S + 1e-5, "never longer than the budget after the end"
         self.is_invoked = self.is_invoked and not step.may_call_next
         if step.flush:
             assert not self.flush, "never two at a time"
-            assert 0 < step.flush.left_s() <= LONGEST_S + 1e-5
+            assert 0 < step.flush.left_s() <= FLUSH_LIMIT_S + 1e-5
             self.flush = step.flush
-        assert step.wake_in_s is None or step.wake_in_s > 0, "never in circles"
+        assert step.wake_in_s is None or step.wake_in_s > 0, "never a busy loop"
         return step
 
 
 @given(st.sampled_from(Mode), st.booleans(), STORY)
-def test_function_never_pays_more_than_was_promised(
+def test_next_is_never_withheld_longer_than_promised(
     mode: Mode, has_runtime_done: bool, story: list[tuple[str, float]]
 ) -> None:
-    told = Story(Bench(mode, has_runtime_done=has_runtime_done))
+    story_run = Story(Bench(mode, has_runtime_done=has_runtime_done))
 
     for event, seconds in story:
-        told.happens(event, seconds)
+        story_run.happen(event, seconds)
 
 
 @given(STORY)
-def test_next_is_never_held_without_telemetry(story: list[tuple[str, float]]) -> None:
+def test_next_is_never_withheld_without_telemetry(story: list[tuple[str, float]]) -> None:
     bench = Bench(has_runtime_done=False)
-    told = Story(bench)
+    story_run = Story(bench)
 
     for event, seconds in story:
-        told.happens(event, seconds)
+        story_run.happen(event, seconds)
         assert bench.step().may_call_next
 
 
 @given(STORY, st.booleans(), st.booleans())
-def test_drain_ends_in_time_whatever_was_before(
+def test_drain_ends_in_time_after_any_events(
     story: list[tuple[str, float]], was_delivered: bool, hangs: bool
 ) -> None:
     bench = Bench(Mode.AUTO)
-    told = Story(bench)
+    story_run = Story(bench)
     for event, seconds in story:
-        told.happens(event, seconds)
-    if told.flush:
+        story_run.happen(event, seconds)
+    if story_run.flush:
         bench.policy.flushed(was_delivered=was_delivered)
     until = Deadline.after(2.0, bench.clock)
     bench.policy.shutting_down(until)
@@ -711,4 +716,4 @@ def test_drain_ends_in_time_whatever_was_before(
             bench.clock.advance(step.wake_in_s or 0.0)
 
     assert bench.step().is_over
-    assert until.left_s() >= SPOOL_S - 1e-5
+    assert until.left_s() >= SPOOL_RESERVE_S - 1e-5

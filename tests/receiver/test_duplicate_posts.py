@@ -4,10 +4,10 @@ from hypothesis import strategies as st
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 
 
-def test_same_bytes_are_new_once() -> None:
-    repeats = DuplicatePosts()
+def test_equal_bytes_are_new_once() -> None:
+    posts = DuplicatePosts()
 
-    assert [repeats.is_new(post) for post in (b"a", b"b", b"a", b"b", b"c")] == [
+    assert [posts.is_new(content) for content in (b"a", b"b", b"a", b"b", b"c")] == [
         True,
         True,
         False,
@@ -16,17 +16,17 @@ def test_same_bytes_are_new_once() -> None:
     ]
 
 
-def test_the_oldest_is_forgotten_and_a_repeat_is_not_old() -> None:
-    repeats = DuplicatePosts(2)
+def test_oldest_post_is_forgotten_and_a_duplicate_counts_as_recent() -> None:
+    posts = DuplicatePosts(2)
 
-    for post in (b"a", b"b", b"a", b"c"):
-        repeats.is_new(post)
+    for content in (b"a", b"b", b"a", b"c"):
+        posts.is_new(content)
 
-    assert [repeats.is_new(post) for post in (b"a", b"b")] == [False, True]
+    assert [posts.is_new(content) for content in (b"a", b"b")] == [False, True]
 
 
 @given(st.lists(st.binary(max_size=2), max_size=60))
-def test_with_memory_enough_each_content_is_new_once(posts: list[bytes]) -> None:
-    repeats = DuplicatePosts(60)
+def test_each_content_is_new_once_within_the_limit(contents: list[bytes]) -> None:
+    posts = DuplicatePosts(60)
 
-    assert sum(repeats.is_new(post) for post in posts) == len(set(posts))
+    assert sum(posts.is_new(content) for content in contents) == len(set(contents))

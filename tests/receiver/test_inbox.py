@@ -9,7 +9,7 @@ from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from tests.support.fake_clock import FakeClock
 
-# What a body counts beside its bytes.
+# The overhead that counts for each body.
 OVERHEAD = 256
 LONG_S = 20.0
 
@@ -38,7 +38,7 @@ def join(*threads: threading.Thread) -> None:
         assert not thread.is_alive()
 
 
-def test_everything_comes_out_once_and_in_order() -> None:
+def test_items_are_taken_once_and_in_order() -> None:
     inbox = Inbox(10_000)
     items: list[Body | InvokeEvent | ShutdownEvent | SubscriptionResult] = [
         SubscriptionResult(True),
@@ -58,7 +58,7 @@ def test_everything_comes_out_once_and_in_order() -> None:
     assert inbox.take(0.0) == []
 
 
-def test_body_at_the_bound_is_taken_and_one_beyond_refused_and_counted() -> None:
+def test_body_at_the_bound_is_accepted_and_a_larger_one_refused_and_counted() -> None:
     inbox = Inbox(2 * (10 + OVERHEAD))
 
     taken = [
@@ -72,7 +72,7 @@ def test_body_at_the_bound_is_taken_and_one_beyond_refused_and_counted() -> None
     assert [inbox.take_refusals(), inbox.take_refusals()] == [2, 0]
 
 
-def test_body_that_was_refused_before_it_came_is_counted_too() -> None:
+def test_body_that_was_refused_before_it_was_complete_is_counted() -> None:
     inbox = Inbox(100)
 
     inbox.note_refusal()
@@ -80,13 +80,13 @@ def test_body_that_was_refused_before_it_came_is_counted_too() -> None:
     assert inbox.take_refusals() == 1
 
 
-def test_body_larger_than_the_bound_is_taken_when_nothing_else_is_there() -> None:
+def test_empty_inbox_accepts_a_body_larger_than_the_bound() -> None:
     inbox = Inbox(100)
 
     assert (inbox.put_body(body(1_000)), inbox.put_body(body(1))) == (True, False)
 
 
-def test_room_comes_back_when_bodies_are_taken() -> None:
+def test_taking_bodies_frees_their_room() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(body(700))
 
@@ -106,7 +106,7 @@ def test_events_always_fit() -> None:
 
 
 @given(st.lists(st.integers(0, 2_000) | st.none(), max_size=60), st.integers(1, 5_000))
-def test_bound_holds_whatever_comes_and_nothing_is_lost(sizes: list[int | None], bound: int) -> None:
+def test_bound_holds_and_no_accepted_item_is_lost(sizes: list[int | None], bound: int) -> None:
     inbox = Inbox(bound)
     expected: list[object] = []
     taken: list[object] = []
@@ -127,7 +127,7 @@ def test_bound_holds_whatever_comes_and_nothing_is_lost(sizes: list[int | None],
     assert taken + inbox.take(0.0) == expected
 
 
-def test_taker_waits_for_something() -> None:
+def test_take_waits_for_a_body() -> None:
     inbox = Inbox(1_000)
     taken: list[object] = []
     thread = in_thread(lambda: taken.extend(inbox.take(None)))
@@ -139,7 +139,7 @@ def test_taker_waits_for_something() -> None:
     assert taken == [item]
 
 
-def test_taker_waits_for_an_event_too() -> None:
+def test_take_waits_for_an_event() -> None:
     inbox = Inbox(1_000)
     taken: list[object] = []
     thread = in_thread(lambda: taken.extend(inbox.take(LONG_S)))
@@ -150,7 +150,7 @@ def test_taker_waits_for_an_event_too() -> None:
     assert taken == [event]
 
 
-def test_taker_waits_for_what_comes_and_not_for_what_it_has_taken() -> None:
+def test_take_waits_again_after_an_item_was_taken_without_waiting() -> None:
     inbox = Inbox(1_000)
     inbox.put_event(first := invoked())
     assert inbox.take(0.0) == [first]
@@ -164,11 +164,11 @@ def test_taker_waits_for_what_comes_and_not_for_what_it_has_taken() -> None:
     assert taken == [[second]]
 
 
-def test_taker_waits_no_longer_than_it_wants() -> None:
+def test_take_returns_nothing_after_its_timeout() -> None:
     assert Inbox(1_000).take(0.001) == []
 
 
-def test_sender_that_may_block_waits_for_room() -> None:
+def test_blocking_put_waits_for_room() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(first := body(700))
     second = body(600)
@@ -189,7 +189,7 @@ def test_sender_that_may_block_waits_for_room() -> None:
     assert inbox.take_refusals() == 0
 
 
-def test_sender_that_may_block_does_not_where_there_is_room() -> None:
+def test_blocking_put_does_not_wait_if_there_is_room() -> None:
     inbox = Inbox(1_000)
 
     inbox.put_body_blocking(item := body())
@@ -197,7 +197,7 @@ def test_sender_that_may_block_does_not_where_there_is_room() -> None:
     assert inbox.take(0.0) == [item]
 
 
-def test_many_senders_and_one_taker_lose_nothing() -> None:
+def test_bodies_of_many_threads_are_all_taken() -> None:
     inbox = Inbox(2_000)
 
     def send() -> None:
@@ -214,7 +214,7 @@ def test_many_senders_and_one_taker_lose_nothing() -> None:
     assert inbox.take(0.0) == []
 
 
-def test_closed_inbox_takes_no_body_and_keeps_what_it_has() -> None:
+def test_closed_inbox_refuses_bodies_and_keeps_its_items() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(first := body())
 
@@ -225,7 +225,7 @@ def test_closed_inbox_takes_no_body_and_keeps_what_it_has() -> None:
     assert inbox.take(0.0) == [first]
 
 
-def test_sender_that_waits_for_room_is_released_by_the_close() -> None:
+def test_closing_releases_a_thread_that_waits_for_room() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(first := body(900))
     thread = in_thread(lambda: inbox.put_body_blocking(body(900)))
@@ -236,7 +236,7 @@ def test_sender_that_waits_for_room_is_released_by_the_close() -> None:
     assert inbox.take(0.0) == [first]
 
 
-def test_all_senders_that_wait_for_room_are_released_by_the_close() -> None:
+def test_closing_releases_all_threads_that_wait_for_room() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(body(900))
     threads = [in_thread(lambda: inbox.put_body_blocking(body(900))) for _ in range(4)]
@@ -247,7 +247,7 @@ def test_all_senders_that_wait_for_room_are_released_by_the_close() -> None:
     assert len(inbox.take(0.0)) == 1
 
 
-def test_all_senders_that_there_is_room_for_go_on() -> None:
+def test_take_releases_all_threads_that_it_frees_room_for() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(body(900))
     threads = [in_thread(lambda: inbox.put_body_blocking(body(10))) for _ in range(3)]
@@ -258,12 +258,3 @@ def test_all_senders_that_there_is_room_for_go_on() -> None:
     join(*threads)
 
     assert len(taken + inbox.take(0.0)) == 4
-
-
-def test_only_a_spindown_is_for_good() -> None:
-    said = [
-        ShutdownEvent(reason, Deadline.after(2.0, FakeClock()))
-        for reason in ("spindown", "SPINDOWN", "timeout", "")
-    ]
-
-    assert [each.ends_environment for each in said] == [True, True, False, False]

@@ -25,7 +25,7 @@ OBSERVED_NS = 1_790_000_000_000_000_000
 
 
 class Running:
-    """A listener with an inbox, and clients that are closed in the end."""
+    """A listener with an inbox, and clients that are closed at the end."""
 
     def __init__(self, protocol: str, inbox_bytes: int, send_buffer_bytes: int) -> None:
         self.inbox = Inbox(inbox_bytes)
@@ -46,7 +46,7 @@ class Running:
         return client
 
     def bodies(self, count: int = 1) -> list[bytes]:
-        """The next bodies in the inbox, at least *count*."""
+        """Take at least *count* bodies from the inbox."""
         taken: list[bytes] = []
         while len(taken) < count:
             items = self.inbox.take(10.0)
@@ -97,49 +97,49 @@ def post(body: bytes, *fields: str, line: str = "POST / HTTP/1.1") -> bytes:
     return head.encode() + body
 
 
-def answer(client: socket.socket) -> bytes:
-    """One answer, all of which are without a body."""
+def response(client: socket.socket) -> bytes:
+    """Read one response; no response has a body."""
     received = b""
     while not received.endswith(b"\r\n\r\n"):
-        piece = client.recv(1)
-        if not piece:
+        part = client.recv(1)
+        if not part:
             break
-        received += piece
+        received += part
     return received
 
 
 def status(client: socket.socket) -> int:
-    return int(answer(client).split()[1])
+    return int(response(client).split()[1])
 
 
 def until_closed(client: socket.socket) -> bytes:
     received = b""
-    while piece := client.recv(65_536):
-        received += piece
+    while part := client.recv(65_536):
+        received += part
     return received
 
 
-def send_again_and_again(client: socket.socket, piece: bytes, times: int) -> None:
+def send_repeatedly(client: socket.socket, part: bytes, times: int) -> None:
     for _ in range(times):
-        client.sendall(piece)
+        client.sendall(part)
 
 
-LATER = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 CHUNKED = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2;x=y\r\n2]\r\n0\r\n\r\n"
 
 
 @pytest.mark.parametrize("line", ["POST / HTTP/1.1", "PUT / HTTP/1.1", "POST /any/path?at=all HTTP/1.1"])
-def test_body_is_in_the_inbox_and_answered(http: Running, line: str) -> None:
+def test_body_is_put_into_the_inbox_and_confirmed(http: Running, line: str) -> None:
     client = http.connect()
 
     client.sendall(post(b"[1]", "Host: sandbox.localdomain", line=line))
 
-    assert answer(client) == OK
+    assert response(client) == OK
     assert http.bodies() == [b"[1]"]
 
 
-def test_body_is_taken_as_it_is(http: Running) -> None:
+def test_body_is_not_changed(http: Running) -> None:
     client = http.connect()
     anything = bytes(range(256))
 
@@ -148,7 +148,7 @@ def test_body_is_taken_as_it_is(http: Running) -> None:
     assert http.bodies() == [anything]
 
 
-def test_connection_serves_many_posts(http: Running) -> None:
+def test_connection_is_reused_for_many_posts(http: Running) -> None:
     client = http.connect()
 
     statuses = []
@@ -161,7 +161,7 @@ def test_connection_serves_many_posts(http: Running) -> None:
     assert http.bodies(6) == [b"0", b"1", b"2", b"3", b"4", b"[1,2]"]
 
 
-def test_posts_that_come_joined_are_answered_in_order(http: Running) -> None:
+def test_pipelined_posts_are_responded_to_in_order(http: Running) -> None:
     client = http.connect()
 
     client.sendall(post(b"1") + CHUNKED + post(b"", line="GET / HTTP/1.1") + post(b"3"))
@@ -170,18 +170,18 @@ def test_posts_that_come_joined_are_answered_in_order(http: Running) -> None:
     assert http.bodies(3) == [b"1", b"[1,2]", b"3"]
 
 
-def test_post_that_comes_in_single_bytes_is_taken(http: Running) -> None:
+def test_post_that_arrives_byte_by_byte_is_received(http: Running) -> None:
     client = http.connect()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     for byte in CHUNKED:
         client.sendall(bytes([byte]))
 
-    assert answer(client) == OK
+    assert response(client) == OK
     assert http.bodies() == [b"[1,2]"]
 
 
-def test_slow_senders_keep_nobody_waiting(http: Running) -> None:
+def test_slow_senders_do_not_delay_others(http: Running) -> None:
     slow = [http.connect() for _ in range(5)]
     for client in slow:
         client.sendall(post(b"slow")[:-2])
@@ -197,7 +197,7 @@ def test_slow_senders_keep_nobody_waiting(http: Running) -> None:
     assert http.bodies(5) == [b"slow"] * 5
 
 
-def test_body_at_the_limit_is_taken(http: Running) -> None:
+def test_body_at_the_limit_is_received(http: Running) -> None:
     client = http.connect()
     body = os.urandom(1_024) * (MAX_BODY_BYTES // 1_024)
 
@@ -210,10 +210,10 @@ def test_body_at_the_limit_is_taken(http: Running) -> None:
 TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-def test_body_over_the_limit_is_refused_so_that_the_sender_can_read_it(http: Running) -> None:
+def test_sender_of_a_body_over_the_limit_can_read_the_refusal(http: Running) -> None:
     client = http.connect()
 
-    # Written whole before the answer is read, as many a client does.
+    # The whole request is written before the response is read, as many clients do.
     client.sendall(post(b"x" * (MAX_BODY_BYTES + 1)))
     client.shutdown(socket.SHUT_WR)
 
@@ -231,35 +231,35 @@ def test_chunks_over_the_limit_are_refused(http: Running) -> None:
     assert until_closed(client) == TOO_LARGE
 
 
-def test_sender_that_goes_on_for_ever_is_cut_off(http: Running) -> None:
+def test_refused_sender_that_does_not_stop_is_disconnected(http: Running) -> None:
     client = http.connect()
     client.sendall(b"garbage\r\n")
 
     with pytest.raises(ConnectionError):
-        send_again_and_again(client, bytes(1_048_576), MAX_DISCARDED_BYTES // 1_048_576 + 64)
+        send_repeatedly(client, bytes(1_048_576), MAX_DISCARDED_BYTES // 1_048_576 + 64)
 
 
-def test_sender_that_asks_for_leave_is_given_it_before_it_sends(http: Running) -> None:
+def test_expect_100_continue_is_confirmed_before_the_body_is_sent(http: Running) -> None:
     client = http.connect()
     head = b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
 
     for _ in range(2):
         client.sendall(head)
-        assert answer(client) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert response(client) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"hello")
-        assert answer(client) == OK
+        assert response(client) == OK
 
     client.sendall(head + b"hello")
-    assert answer(client) == OK
+    assert response(client) == OK
     assert http.bodies(3) == [b"hello"] * 3
 
 
-def test_sender_that_asks_for_leave_for_too_much_is_refused(http: Running) -> None:
+def test_expect_100_continue_for_a_body_over_the_limit_is_refused(http: Running) -> None:
     client = http.connect()
 
     client.sendall(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5000000\r\n\r\n")
 
-    assert answer(client) == TOO_LARGE
+    assert response(client) == TOO_LARGE
 
 
 def test_full_inbox_refuses_until_there_is_room(start: Start) -> None:
@@ -267,20 +267,20 @@ def test_full_inbox_refuses_until_there_is_room(start: Start) -> None:
     client = http.connect()
 
     client.sendall(post(b"x" * 1_500))
-    assert answer(client) == OK
+    assert response(client) == OK
     client.sendall(post(b"y" * 1_500))
-    assert answer(client) == (
+    assert response(client) == (
         b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
     )
     assert http.bodies() == [b"x" * 1_500]
     client.sendall(post(b"y" * 1_500))
 
-    assert answer(client) == OK
+    assert response(client) == OK
     assert http.bodies() == [b"y" * 1_500]
     assert http.inbox.take_refusals() == 1
 
 
-def test_posts_that_are_not_complete_are_held_up_to_a_bound_and_one_is_refused(start: Start) -> None:
+def test_incomplete_posts_beyond_the_bound_are_refused(start: Start) -> None:
     http = start("http", inbox_bytes=2 * MAX_HELD_BYTES)
     clients = [http.connect() for _ in range(MAX_HELD_BYTES // MAX_BODY_BYTES + 1)]
 
@@ -291,12 +291,12 @@ def test_posts_that_are_not_complete_are_held_up_to_a_bound_and_one_is_refused(s
     for client in others:
         client.sendall(b"x")
 
-    assert until_closed(refused) == LATER
-    assert [answer(client) for client in others] == [OK] * len(others)
+    assert until_closed(refused) == BUSY
+    assert [response(client) for client in others] == [OK] * len(others)
     assert http.inbox.take_refusals() == 1
 
 
-def test_posts_that_never_end_keep_out_nobody(start: Start) -> None:
+def test_posts_that_never_end_do_not_lock_out_others(start: Start) -> None:
     http = start("http", inbox_bytes=2 * MAX_HELD_BYTES)
     stuck = [http.connect() for _ in range(MAX_HELD_BYTES // MAX_BODY_BYTES)]
     for client in stuck:
@@ -304,24 +304,24 @@ def test_posts_that_never_end_keep_out_nobody(start: Start) -> None:
     other = http.connect()
 
     while not (refused := select.select(stuck, [], [], 0)[0]):
-        # Larger than what is read at once, so that a part of it is held.
+        # Larger than one read, so that a part of it is held.
         other.sendall(post(b"y" * 300_000))
-        assert answer(other) == OK
+        assert response(other) == OK
         http.bodies()
 
-    assert [until_closed(client) for client in refused] == [LATER]
+    assert [until_closed(client) for client in refused] == [BUSY]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "post"])
-def test_what_is_no_post_is_refused_and_the_connection_kept(http: Running, method: str) -> None:
+def test_other_method_is_refused_and_the_connection_kept(http: Running, method: str) -> None:
     client = http.connect()
 
     client.sendall(post(b"x", line=f"{method} / HTTP/1.1"))
-    refusal = answer(client)
+    refusal = response(client)
     client.sendall(post(b"1"))
 
     assert refusal == (b"HTTP/1.1 405 Method Not Allowed\r\nAllow: POST, PUT\r\nContent-Length: 0\r\n\r\n")
-    assert answer(client) == OK
+    assert response(client) == OK
     assert http.bodies() == [b"1"]
 
 
@@ -345,7 +345,7 @@ def test_garbage_is_refused_and_closed_at_once(http: Running, garbage: bytes) ->
     )
 
 
-def test_post_before_garbage_is_taken(http: Running) -> None:
+def test_post_before_garbage_is_received(http: Running) -> None:
     client = http.connect()
 
     client.sendall(post(b"1") + b"\0")
@@ -359,7 +359,9 @@ def test_post_before_garbage_is_taken(http: Running) -> None:
     [post(b"1", "Connection: close"), post(b"1", line="POST / HTTP/1.0")],
     ids=["close", "http-1.0"],
 )
-def test_sender_that_has_said_all_is_closed(http: Running, request_: bytes) -> None:
+def test_connection_that_is_not_kept_alive_is_closed_after_the_response(
+    http: Running, request_: bytes
+) -> None:
     client = http.connect()
 
     client.sendall(request_)
@@ -367,7 +369,7 @@ def test_sender_that_has_said_all_is_closed(http: Running, request_: bytes) -> N
     assert until_closed(client) == OK
 
 
-def test_sender_that_closes_its_half_is_answered(http: Running) -> None:
+def test_half_closed_connection_gets_its_response(http: Running) -> None:
     client = http.connect()
 
     client.sendall(post(b"1"))
@@ -376,12 +378,12 @@ def test_sender_that_closes_its_half_is_answered(http: Running) -> None:
     assert until_closed(client) == OK
 
 
-@pytest.mark.parametrize("piece", [b"", b"POST", post(b"1")[:-1]])
-def test_sender_that_goes_away_in_the_middle_costs_its_own_post_only(http: Running, piece: bytes) -> None:
+@pytest.mark.parametrize("part", [b"", b"POST", post(b"1")[:-1]])
+def test_connection_reset_affects_only_its_own_post(http: Running, part: bytes) -> None:
     leaver, other = http.connect(), http.connect()
 
-    leaver.sendall(piece)
-    # A reset, not an orderly end.
+    leaver.sendall(part)
+    # A reset instead of an orderly close.
     leaver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     leaver.close()
     other.sendall(post(b"2"))
@@ -390,20 +392,20 @@ def test_sender_that_goes_away_in_the_middle_costs_its_own_post_only(http: Runni
     assert http.bodies() == [b"2"]
 
 
-def test_sender_that_reads_no_answers_is_closed_and_the_others_served(start: Start) -> None:
+def test_sender_that_does_not_read_is_disconnected_and_others_served(start: Start) -> None:
     http = start("http", send_buffer_bytes=4_096)
-    deaf, other = http.connect(), http.connect()
-    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    unread, other = http.connect(), http.connect()
+    unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     requests = post(b"", line="GET / HTTP/1.1") * 2_000
 
     with pytest.raises(ConnectionError):
-        send_again_and_again(deaf, requests, 1_000)
+        send_repeatedly(unread, requests, 1_000)
 
     other.sendall(post(b"1"))
     assert status(other) == 200
 
 
-def test_many_connections_are_served_at_once(http: Running) -> None:
+def test_many_connections_are_served_concurrently(http: Running) -> None:
     clients = [http.connect() for _ in range(MAX_CONNECTIONS)]
 
     for number, client in enumerate(clients):
@@ -413,7 +415,7 @@ def test_many_connections_are_served_at_once(http: Running) -> None:
     assert sorted(map(int, http.bodies(MAX_CONNECTIONS))) == list(range(MAX_CONNECTIONS))
 
 
-def test_connection_too_many_is_closed_until_another_goes(http: Running) -> None:
+def test_connection_beyond_the_limit_is_closed_until_another_one_ends(http: Running) -> None:
     clients = [http.connect() for _ in range(MAX_CONNECTIONS)]
     clients[-1].sendall(post(b"1"))
     assert status(clients[-1]) == 200
@@ -427,7 +429,7 @@ def test_connection_too_many_is_closed_until_another_goes(http: Running) -> None
     assert status(late) == 200
 
 
-def test_connection_for_which_no_descriptor_is_left_waits_for_one(http: Running) -> None:
+def test_connection_waits_while_no_descriptor_is_free(http: Running) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     client = socket.socket()
     free = os.open("/dev/null", os.O_RDONLY)
@@ -448,31 +450,27 @@ def test_connection_for_which_no_descriptor_is_left_waits_for_one(http: Running)
 
 
 @pytest.mark.parametrize("protocol", ["http", "tcp"])
-def test_idle_listener_wakes_for_nothing(start: Start, protocol: str) -> None:
+def test_idle_listener_does_not_wake(start: Start, protocol: str) -> None:
     running = start(protocol)
     client = running.connect()
     client.sendall(post(b"1") if protocol == "http" else b"1\n")
     running.bodies()
-    # It may still be on its way back to sleep.
-    before = switches_after(0.02, running.thread)
-    while before != (before := switches_after(0.02, running.thread)):
+    # On a busy machine it takes a while until the thread has reached `poll` again.
+    before = activity_after(0.02, running.thread)
+    while before != (before := activity_after(0.02, running.thread)) or "State:\tS (sleeping)" not in before:
         pass
 
-    assert switches_after(0.05, running.thread) == before
+    assert activity_after(0.05, running.thread) == before
 
 
-def switches_after(seconds: float, thread: threading.Thread) -> list[str]:
+def activity_after(seconds: float, thread: threading.Thread) -> list[str]:
+    """Return the kernel's state of *thread* and the counts of its context switches."""
     threading.Event().wait(seconds)
-    return switches(thread)
-
-
-def switches(thread: threading.Thread) -> list[str]:
-    """How often the kernel has put *thread* to sleep and woken it."""
     status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
-    return [line for line in status.splitlines() if "ctxt_switches" in line]
+    return [line for line in status.splitlines() if line.startswith("State") or "ctxt_switches" in line]
 
 
-def test_lines_are_handed_on_whole(tcp: Running) -> None:
+def test_lines_are_put_into_the_inbox_whole(tcp: Running) -> None:
     client = tcp.connect()
 
     client.sendall(b'{"a":1}\n{"b":')
@@ -483,7 +481,7 @@ def test_lines_are_handed_on_whole(tcp: Running) -> None:
     assert b"".join(tcp.bodies()) in (b'{"b":2}\n\n', b'{"b":2}\n')
 
 
-def test_lines_that_come_in_single_bytes_are_handed_on_whole(tcp: Running) -> None:
+def test_lines_that_arrive_byte_by_byte_are_put_into_the_inbox_whole(tcp: Running) -> None:
     client = tcp.connect()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -497,7 +495,7 @@ def test_lines_that_come_in_single_bytes_are_handed_on_whole(tcp: Running) -> No
 
 
 @pytest.mark.parametrize("last", [b"without an end", b"with one\n"])
-def test_last_line_counts_with_or_without_an_end(tcp: Running, last: bytes) -> None:
+def test_last_line_is_received_with_or_without_a_line_end(tcp: Running, last: bytes) -> None:
     client = tcp.connect()
 
     client.sendall(last)
@@ -518,7 +516,7 @@ def test_lines_of_two_connections_do_not_mix(tcp: Running) -> None:
     assert tcp.bodies() == [b"first line\n"]
 
 
-def test_line_longer_than_any_body_is_handed_on_in_pieces(tcp: Running) -> None:
+def test_line_longer_than_the_limit_is_split(tcp: Running) -> None:
     client = tcp.connect()
     line = b"x" * (MAX_BODY_BYTES * 2) + b"\n"
 
@@ -530,7 +528,7 @@ def test_line_longer_than_any_body_is_handed_on_in_pieces(tcp: Running) -> None:
     assert b"".join(bodies) == line
 
 
-def test_lines_without_an_end_are_held_up_to_a_bound_and_handed_on_in_pieces(start: Start) -> None:
+def test_incomplete_lines_beyond_the_bound_are_put_into_the_inbox_in_parts(start: Start) -> None:
     tcp = start("tcp", inbox_bytes=2 * MAX_HELD_BYTES)
     size = MAX_BODY_BYTES - 1
     letters = [b"%c" % letter for letter in b"abcde"]
@@ -556,7 +554,7 @@ def send_until_blocked(client: socket.socket, lines: bytes) -> int:
             return sent
 
 
-def test_full_inbox_makes_a_stream_wait_and_loses_nothing(start: Start) -> None:
+def test_full_inbox_makes_a_stream_wait_without_loss(start: Start) -> None:
     tcp = start("tcp", inbox_bytes=100_000)
     client = tcp.connect()
     client.settimeout(0.02)
@@ -591,7 +589,7 @@ def test_close_ends_every_connection_and_the_port(start: Start, protocol: str) -
         socket.create_connection(running.address)
 
 
-def test_listener_that_never_started_gives_its_port_back() -> None:
+def test_closing_a_listener_that_never_started_frees_its_port() -> None:
     with CapturedLog() as captured:
         server = open_port(0, captured.diagnostics(FakeClock()))
     address = server.getsockname()
@@ -602,7 +600,7 @@ def test_listener_that_never_started_gives_its_port_back() -> None:
         socket.create_connection(address)
 
 
-def test_stream_that_waits_for_room_ends_with_the_inbox(start: Start) -> None:
+def test_closing_the_inbox_releases_a_waiting_stream(start: Start) -> None:
     tcp = start("tcp", inbox_bytes=1_000)
     client = tcp.connect()
     client.sendall(b"x" * 900 + b"\n")

@@ -1,4 +1,4 @@
-"""Batches of any shape, for tests that send them."""
+"""Builds batches of any shape."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,12 +13,12 @@ _KINDS = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 
 
 def batch(signal: str, items: int, *, padding: str = "") -> Batch:
-    """*items* items, numbered from 0, of one scope; of one metric, if they are data points."""
+    """Build a batch of *items* items of one scope or metric; the timestamp of each item is its number."""
     return batch_of(signal, [[items]], padding=padding)
 
 
 def batch_of(signal: str, shape: Sequence[Sequence[int]], *, padding: str = "") -> Batch:
-    """For each resource, for each scope (of a metric: for each metric), so many items."""
+    """Build a batch with *shape[resource][scope]* items; data points have a metric in place of the scope."""
     request, numbers = _FILLERS[signal](shape, padding)
     return Batch(signal, request.SerializeToString(), numbers)
 

@@ -1,4 +1,4 @@
-"""Things that break on purpose, to see what holds."""
+"""Objects that fail on purpose."""
 
 import threading
 
@@ -6,24 +6,24 @@ from tests.support.fake_clock import FakeClock
 
 
 class Environ(dict[str, str]):
-    """An environment in which one variable cannot be read."""
+    """An environment that raises when one variable is read."""
 
     def __init__(self, breaks_at: str, **variables: str) -> None:
         super().__init__(variables)
         self._breaks_at = breaks_at
 
-    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]  # narrower: never None
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]  # the default is always a str here
         if name == self._breaks_at:
-            raise RuntimeError("broken on purpose")
+            raise RuntimeError("fails on purpose")
         return super().get(name, default)
 
 
 class WorkersClock(FakeClock):
-    """A clock that stops the worker's thread dead once it `is_broken`; other threads read it as ever."""
+    """A clock that raises in the worker's thread once it `is_broken`."""
 
     is_broken = False
 
     def unix_ns(self) -> int:
         if self.is_broken and threading.current_thread().name == "worker":
-            raise RuntimeError("broken on purpose")
+            raise RuntimeError("fails on purpose")
         return super().unix_ns()

@@ -1,4 +1,4 @@
-"""What our own diagnostics have said."""
+"""Captures the log lines of the diagnostics."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ from telemetry_forwarder.diagnostics import MARK, Diagnostics
 
 
 class CapturedLog:
-    """A place for diagnostics to write to, and the lines that are there."""
+    """A file for diagnostics to write to, and its lines."""
 
     def __enter__(self) -> Self:
         self._file, self._path = tempfile.mkstemp()
@@ -24,6 +24,6 @@ class CapturedLog:
 
     @property
     def lines(self) -> list[str]:
-        """Without the mark that they all have."""
+        """The log lines, without the mark that each begins with."""
         with open(self._path) as file:
             return [line.removeprefix(f"{MARK} ").rstrip("\n") for line in file]

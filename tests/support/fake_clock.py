@@ -23,10 +23,10 @@ class FakeClock(Clock):
         self.advance(float(seconds))
 
     def advance(self, seconds: float) -> None:
-        """Let time pass on both clocks."""
+        """Move both clocks."""
         self.jump_wall(seconds)
         self._monotonic_s += seconds
 
     def jump_wall(self, seconds: float) -> None:
-        """Move the wall clock alone, as a thaw may."""
+        """Move only the wall clock, as happens when a sandbox is thawed."""
         self._unix_ns += round(seconds * 1_000_000_000)

@@ -1,4 +1,4 @@
-"""What Lambda posts: events, whole and cut, as bytes."""
+"""Builds the events and posts that Lambda sends."""
 
 import json
 from typing import Any
@@ -14,12 +14,12 @@ def event(type_: str, record: Any, time: str = MOMENT) -> dict[str, Any]:
 
 
 def post(*events: Any) -> bytes:
-    """A post as Lambda writes it: without a space."""
+    """Build a post as Lambda does: without spaces."""
     return json.dumps(events, separators=(",", ":")).encode()
 
 
 def raw_event(raw: bytes, type_: str = "function", time: str = MOMENT) -> bytes:
-    """An event with *raw*, JSON or not, for its record."""
+    """Build an event whose record is *raw*, valid JSON or not."""
     return b'{"time":"%s","type":"%s","record":%s}' % (time.encode(), type_.encode(), raw)
 
 

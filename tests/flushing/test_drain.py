@@ -1,0 +1,86 @@
+import pytest
+
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.flushing.decisions import FlushSettings, Step
+from telemetry_forwarder.flushing.drain import Drain
+from telemetry_forwarder.flushing.flush_tracker import FlushTracker
+from telemetry_forwarder.flushing.invocation_rate import Moment
+from tests.support.fake_clock import FakeClock
+
+UNTIL_S = 2.0
+SPOOL_RESERVE_S = 0.3
+REPORT_WAIT_S = 0.15
+RESULT_WAIT_S = 0.1
+OVER = Step(may_call_next=False, is_over=True)
+
+
+class Bench:
+    def __init__(self, until_s: float = UNTIL_S) -> None:
+        self.clock = FakeClock()
+        self.tracker = FlushTracker()
+        settings = FlushSettings(spool_reserve_s=SPOOL_RESERVE_S, report_wait_s=REPORT_WAIT_S)
+        self.drain = Drain(Deadline.after(until_s, self.clock), settings)
+
+    def step(self, *, has_unsent: bool = True, awaits_report: bool = False) -> Step:
+        return self.drain.step(self.tracker, has_unsent=has_unsent, awaits_report=awaits_report)
+
+    def finish(self, *, was_delivered: bool = True) -> None:
+        self.tracker.finished(Moment.now(self.clock), was_delivered=was_delivered)
+
+
+def test_drain_flushes_within_the_deadline_less_the_time_to_spool() -> None:
+    step = Bench().step()
+
+    assert step.flush
+    assert step.flush.left_s() == pytest.approx(UNTIL_S - SPOOL_RESERVE_S)
+    assert not step.is_over
+
+
+def test_drain_waits_for_the_result_of_its_flush() -> None:
+    bench = Bench()
+    bench.step()
+
+    assert bench.step().wake_in_s == pytest.approx(UNTIL_S - SPOOL_RESERVE_S + RESULT_WAIT_S)
+
+
+def test_drain_is_over_if_its_flush_reports_no_result() -> None:
+    bench = Bench()
+    bench.step()
+
+    bench.clock.advance(UNTIL_S - SPOOL_RESERVE_S + RESULT_WAIT_S)
+
+    assert bench.step() == OVER
+
+
+def test_drain_without_unsent_telemetry_is_over() -> None:
+    assert Bench().step(has_unsent=False) == OVER
+
+
+def test_drain_waits_for_the_report_and_flushes_it() -> None:
+    bench = Bench()
+    bench.step()
+    bench.finish()
+
+    assert bench.step(has_unsent=False, awaits_report=True).wake_in_s == pytest.approx(REPORT_WAIT_S)
+    assert bench.step().flush
+    bench.finish()
+    assert bench.step() == OVER
+
+
+def test_drain_does_not_wait_for_the_report_beyond_its_time() -> None:
+    bench = Bench()
+    bench.clock.advance(REPORT_WAIT_S)
+
+    assert bench.step(has_unsent=False, awaits_report=True) == OVER
+
+
+def test_failed_flush_is_not_followed_by_another_one() -> None:
+    bench = Bench()
+    bench.step()
+    bench.finish(was_delivered=False)
+
+    assert bench.step() == OVER
+
+
+def test_drain_does_not_flush_if_there_is_only_time_to_spool() -> None:
+    assert Bench(SPOOL_RESERVE_S).step() == OVER

@@ -1,0 +1,21 @@
+import pytest
+
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
+from tests.support.fake_clock import FakeClock
+
+
+@pytest.mark.parametrize(
+    ("reason", "ends_environment"), [("spindown", True), ("SPINDOWN", True), ("timeout", False), ("", False)]
+)
+def test_only_a_spindown_ends_the_environment(reason: str, ends_environment: bool) -> None:
+    event = ShutdownEvent(reason, Deadline.after(2.0, FakeClock()))
+
+    assert event.ends_environment is ends_environment
+
+
+def test_latches_of_new_events_are_not_set() -> None:
+    deadline = Deadline.after(2.0, FakeClock())
+
+    assert not InvokeEvent("id", "arn", "", deadline).released.is_set()
+    assert not ShutdownEvent("spindown", deadline).done.is_set()

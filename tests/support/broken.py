@@ -14,7 +14,7 @@ class Environ(dict[str, str]):
 
     def get(self, name: str, default: str = "") -> str:  # type: ignore[override]  # the default is always a str here
         if name == self._breaks_at:
-            raise RuntimeError("fails on purpose")
+            raise RuntimeError("broken on purpose")
         return super().get(name, default)
 
 
@@ -25,5 +25,5 @@ class WorkersClock(FakeClock):
 
     def unix_ns(self) -> int:
         if self.is_broken and threading.current_thread().name == "worker":
-            raise RuntimeError("fails on purpose")
+            raise RuntimeError("broken on purpose")
         return super().unix_ns()

@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics import Counter as SdkCounter
 from opentelemetry.sdk.metrics import Histogram as SdkHistogram
 from opentelemetry.sdk.metrics import UpDownCounter as SdkUpDownCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
-from opentelemetry.sdk.metrics.view import View
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.core.batch import METRICS, Batch
@@ -26,7 +26,6 @@ from telemetry_forwarder.invocations.completed import (
     LateSpans,
 )
 from telemetry_forwarder.otlp.common import clean, resource_field, scope_field
-from telemetry_forwarder.otlp.kept_histograms import KeptHistograms
 from telemetry_forwarder.otlp.metric_encoding import metric_bytes
 from telemetry_forwarder.otlp.protobuf import field
 from telemetry_forwarder.otlp.self_metrics import Measurement
@@ -130,7 +129,7 @@ class MetricEncoder:
             views=[
                 View(
                     instrument_type=SdkHistogram,
-                    aggregation=KeptHistograms(),
+                    aggregation=ExplicitBucketHistogramAggregation(),
                     exemplar_reservoir_factory=_without_exemplars,
                 ),
                 View(instrument_type=SdkCounter, exemplar_reservoir_factory=_without_exemplars),

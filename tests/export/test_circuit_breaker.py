@@ -11,26 +11,26 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def circuit(clock: FakeClock, *, failures_to_open: int = 1) -> CircuitBreaker:
-    """Without jitter: the random number is always its largest."""
+def circuit_breaker(clock: FakeClock, *, failures_to_open: int = 1) -> CircuitBreaker:
+    """Return one without jitter: the random number is always the largest."""
     return CircuitBreaker(clock, lambda: 1.0, failures_to_open=failures_to_open)
 
 
-def test_new_one_is_closed(clock: FakeClock) -> None:
-    new = circuit(clock)
+def test_new_circuit_breaker_is_closed(clock: FakeClock) -> None:
+    new = circuit_breaker(clock)
 
     assert (new.is_open, new.hold_s()) == (False, 0.0)
 
 
-def test_a_failure_opens_it_and_says_so(clock: FakeClock) -> None:
-    failing = circuit(clock)
+def test_failure_opens_it(clock: FakeClock) -> None:
+    failing = circuit_breaker(clock)
 
     assert failing.failed()
     assert (failing.is_open, failing.hold_s()) == (True, 1.0)
 
 
-def test_it_failures_to_open_as_many_failures_in_a_row_as_it_is_told(clock: FakeClock) -> None:
-    failing = circuit(clock, failures_to_open=2)
+def test_it_opens_after_the_configured_number_of_consecutive_failures(clock: FakeClock) -> None:
+    failing = circuit_breaker(clock, failures_to_open=2)
 
     assert not failing.failed()
     assert not failing.succeeded()
@@ -38,8 +38,8 @@ def test_it_failures_to_open_as_many_failures_in_a_row_as_it_is_told(clock: Fake
     assert failing.is_open
 
 
-def test_each_failed_probe_doubles_the_hold_up_to_a_minute(clock: FakeClock) -> None:
-    failing = circuit(clock)
+def test_each_failed_probe_doubles_the_hold_time_up_to_a_minute(clock: FakeClock) -> None:
+    failing = circuit_breaker(clock)
     holds = []
     for _ in range(9):
         failing.failed()
@@ -50,26 +50,26 @@ def test_each_failed_probe_doubles_the_hold_up_to_a_minute(clock: FakeClock) -> 
     assert failing.hold_s() == 0.0
 
 
-def test_only_the_first_failure_is_news(clock: FakeClock) -> None:
-    failing = circuit(clock)
+def test_only_the_failure_that_opens_it_is_reported(clock: FakeClock) -> None:
+    failing = circuit_breaker(clock)
 
-    said = []
+    opened = []
     for _ in range(3):
-        said.append(failing.failed())
+        opened.append(failing.failed())
         clock.advance(100)
 
-    assert said == [True, False, False]
+    assert opened == [True, False, False]
 
 
-def test_failures_at_the_same_time_are_one(clock: FakeClock) -> None:
-    failing = circuit(clock)
+def test_concurrent_failures_count_once(clock: FakeClock) -> None:
+    failing = circuit_breaker(clock)
 
     assert [failing.failed(), failing.failed(), failing.failed()] == [True, False, False]
     assert failing.hold_s() == 1.0
 
 
-def test_success_closes_it_says_so_once_and_forgets_the_past(clock: FakeClock) -> None:
-    failing = circuit(clock)
+def test_success_closes_it_and_resets_the_hold_time(clock: FakeClock) -> None:
+    failing = circuit_breaker(clock)
     failing.failed()
     clock.advance(1)
     failing.failed()
@@ -81,8 +81,8 @@ def test_success_closes_it_says_so_once_and_forgets_the_past(clock: FakeClock) -
     assert failing.hold_s() == 1.0
 
 
-def test_it_holds_as_long_as_the_endpoint_asks(clock: FakeClock) -> None:
-    failing = circuit(clock, failures_to_open=5)
+def test_it_holds_as_long_as_the_endpoint_requests(clock: FakeClock) -> None:
+    failing = circuit_breaker(clock, failures_to_open=5)
 
     assert failing.failed(90.0)
     assert failing.hold_s() == 90.0
@@ -91,8 +91,8 @@ def test_it_holds_as_long_as_the_endpoint_asks(clock: FakeClock) -> None:
     assert failing.hold_s() == 120.0
 
 
-def test_a_freeze_that_only_the_wall_clock_counts_is_time_as_well(clock: FakeClock) -> None:
-    failing = circuit(clock)
+def test_freeze_that_only_the_wall_clock_counts_shortens_the_hold(clock: FakeClock) -> None:
+    failing = circuit_breaker(clock)
     failing.failed()
 
     clock.jump_wall(10)
@@ -100,8 +100,8 @@ def test_a_freeze_that_only_the_wall_clock_counts_is_time_as_well(clock: FakeClo
     assert failing.hold_s() == 0.0
 
 
-def test_a_wall_clock_that_jumps_back_does_not_prolong_the_hold(clock: FakeClock) -> None:
-    failing = circuit(clock)
+def test_wall_clock_that_jumps_back_does_not_prolong_the_hold(clock: FakeClock) -> None:
+    failing = circuit_breaker(clock)
     failing.failed()
 
     clock.jump_wall(-1_000)
@@ -111,18 +111,18 @@ def test_a_wall_clock_that_jumps_back_does_not_prolong_the_hold(clock: FakeClock
 
 
 @pytest.mark.parametrize(("random", "seconds"), [(0.0, 2.0), (0.5, 3.0), (1.0, 4.0)])
-def test_jitter_takes_up_to_half(random: float, seconds: float) -> None:
+def test_jitter_shortens_by_up_to_half(random: float, seconds: float) -> None:
     assert jittered(4.0, lambda: random) == seconds
 
 
-def test_threads_that_fail_together_open_it_once() -> None:
+def test_concurrent_failures_open_it_once() -> None:
     failing = CircuitBreaker(FakeClock(), lambda: 1.0)
-    said: list[bool] = []
-    threads = [threading.Thread(target=lambda: said.append(failing.failed())) for _ in range(8)]
+    opened: list[bool] = []
+    threads = [threading.Thread(target=lambda: opened.append(failing.failed())) for _ in range(8)]
 
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert sorted(said) == [False] * 7 + [True]
+    assert sorted(opened) == [False] * 7 + [True]

@@ -1,6 +1,6 @@
-"""Exporters, with the route of each signal, against a server that behaves, or lies, as a test says.
+"""Exporters that send to a scripted collector.
 
-Pauses between tries move the clock and take no time; a deadline's seconds are real only where a server hangs.
+Pauses between attempts move the fake clock. A deadline takes real time only if the collector does not respond.
 """
 
 import threading
@@ -54,7 +54,7 @@ class Bench:
     def send(
         self, *batches: Batch, within_s: float = 5.0, is_last_chance: bool = False
     ) -> list[ExportResult]:
-        """One after the other, on the clock that stands still: a server that hangs would hang for ever."""
+        """Send *batches* one after the other on the fake clock: a collector that hangs would hang forever."""
         deadline = Deadline.after(within_s, self.clock)
         return [self.exporters.send(batch, deadline, is_last_chance=is_last_chance) for batch in batches]
 
@@ -94,7 +94,7 @@ class TestSuccess:
 
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
-    def test_answer_that_is_garbage_is_success_and_said_at_debug(self, bench: Bench) -> None:
+    def test_unreadable_response_is_success_and_logged_at_debug(self, bench: Bench) -> None:
         bench.collector.script(c.Response(body=b"<html>"))
 
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
@@ -102,7 +102,7 @@ class TestSuccess:
             f"DEBUG {bench.collector.endpoint} (logs) accepted 3 items, but its response is not an OTLP message"
         ]
 
-    def test_page_at_a_wrong_url_is_success_and_said_once_a_minute(self, bench: Bench) -> None:
+    def test_web_page_is_success_and_logged_once_a_minute(self, bench: Bench) -> None:
         page = {"Content-Type": "text/html; charset=utf-8"}
         bench.collector.script(then=c.Response(status=200, headers=page, body=b"<html>Log in"))
 
@@ -120,7 +120,7 @@ class TestSuccess:
             f"WARN {bench.collector.endpoint} (logs) rejected 2 of 3 items: too old"
         ]
 
-    def test_rejections_are_said_once_a_minute(self, bench: Bench) -> None:
+    def test_rejections_are_logged_once_a_minute(self, bench: Bench) -> None:
         bench.collector.script(then=c.Response(rejected=1, message="too old"))
 
         bench.send(LOG, LOG)
@@ -141,7 +141,7 @@ class TestSuccess:
 
 class TestRefusal:
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 500, 501])
-    def test_it_is_dropped_with_the_servers_message(self, bench: Bench, status: int) -> None:
+    def test_refused_batch_is_dropped_and_the_servers_message_logged(self, bench: Bench, status: int) -> None:
         bench.collector.script(c.Response(status=status, message="no such tenant"))
 
         assert bench.send(LOG) == [ExportResult(LOG, dropped={f"status {status}": 3})]
@@ -151,7 +151,7 @@ class TestRefusal:
         ]
 
     @pytest.mark.parametrize(
-        ("query", "answer"),
+        ("query", "response"),
         [
             ("", c.Response(status=401, message="no such token: s3cret")),
             ("?key=qu3ry", c.Response(status=404, message="no such path: /v1/logs?key=qu3ry")),
@@ -159,14 +159,12 @@ class TestRefusal:
             ("?key=qu3ry", c.Response(status=503, message="Bearer s3cret, key=qu3ry")),
         ],
     )
-    def test_it_is_quoted_without_what_we_keep_secret(
-        self, bench: Bench, query: str, answer: c.Response
-    ) -> None:
+    def test_message_is_logged_without_secrets(self, bench: Bench, query: str, response: c.Response) -> None:
         url = f"{bench.collector.endpoint}/v1/logs{query}"
         endpoint = Endpoint(LOGS, url, {"authorization": "Bearer s3cret"})
         log = bench.captured.diagnostics(bench.clock)
         bench.exporters = Exporters({LOGS: endpoint}, bench.transport, bench.clock, log)
-        bench.collector.script(then=answer)
+        bench.collector.script(then=response)
 
         bench.send(LOG)
 
@@ -175,7 +173,7 @@ class TestRefusal:
         assert "s3cret" not in line
         assert "qu3ry" not in line
 
-    def test_it_costs_only_itself(self, bench: Bench) -> None:
+    def test_next_batch_is_sent(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=400))
 
         assert bench.send(LOG, LOG) == [
@@ -183,7 +181,7 @@ class TestRefusal:
             ExportResult(LOG, delivered=3),
         ]
 
-    def test_it_is_said_once_a_minute(self, bench: Bench) -> None:
+    def test_refusals_are_logged_once_a_minute(self, bench: Bench) -> None:
         bench.collector.script(then=c.Response(status=400))
 
         bench.send(*[LOG] * 5)
@@ -204,21 +202,21 @@ class TestRefusal:
         ]
 
 
-class TestTriesAgain:
+class TestRetry:
     @pytest.mark.parametrize("status", [429, 502, 503, 504])
-    def test_after_a_status_that_says_so(self, bench: Bench, status: int) -> None:
+    def test_retryable_status(self, bench: Bench, status: int) -> None:
         bench.collector.script(c.Response(status=status))
 
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
         assert bench.statuses() == [status, 200]
 
     @pytest.mark.parametrize("step", [c.HangUp(), c.HangUp(resets=False), c.Raw(data=b"garbage\r\n\r\n")])
-    def test_after_a_connection_that_broke(self, bench: Bench, step: c.Step) -> None:
+    def test_broken_connection(self, bench: Bench, step: c.Step) -> None:
         bench.collector.script(step)
 
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
-    def test_with_longer_and_longer_pauses(self, bench: Bench) -> None:
+    def test_pauses_double(self, bench: Bench) -> None:
         bench.collector.script(*[BUSY] * 5)
 
         bench.send(LOG)
@@ -226,14 +224,14 @@ class TestTriesAgain:
         assert sum(bench.clock.sleeps) == pytest.approx(0.1 + 0.2 + 0.4 + 0.8 + 1.6)
         assert bench.statuses() == [503] * 5 + [200]
 
-    def test_not_more_often_than_it_is_told(self, bench: Bench) -> None:
+    def test_attempts_are_limited(self, bench: Bench) -> None:
         bench.exporters = bench.make(retry=RetryPolicy(random=lambda: 1.0, max_attempts=2))
         bench.collector.script(then=BUSY)
 
         assert bench.send(LOG) == [ExportResult(LOG, held=LOG)]
         assert bench.statuses() == [503, 503]
 
-    def test_no_pause_is_longer_than_it_is_told(self, bench: Bench) -> None:
+    def test_pauses_are_limited(self, bench: Bench) -> None:
         bench.exporters = bench.make(retry=RetryPolicy(random=lambda: 1.0, longest_pause_s=0.2))
         bench.collector.script(*[BUSY] * 3)
 
@@ -241,13 +239,13 @@ class TestTriesAgain:
 
         assert bench.clock.sleeps == pytest.approx([0.1, 0.2, 0.2])
 
-    def test_only_while_a_pause_fits_in_the_deadline(self, bench: Bench) -> None:
+    def test_pause_that_exceeds_the_deadline_ends_the_attempts(self, bench: Bench) -> None:
         bench.collector.script(then=BUSY)
 
         assert bench.send(LOG, within_s=0.5) == [ExportResult(LOG, held=LOG)]
         assert bench.clock.sleeps == pytest.approx([0.1, 0.2])
 
-    def test_only_within_the_timeout_of_the_endpoint(self, bench: Bench) -> None:
+    def test_timeout_of_the_endpoint_limits_all_attempts(self, bench: Bench) -> None:
         endpoint = Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs", timeout_s=0.2)
         bench.exporters = Exporters(
             {LOGS: endpoint},
@@ -262,14 +260,14 @@ class TestTriesAgain:
         assert sum(bench.clock.sleeps) < 0.2
 
     @pytest.mark.parametrize("retry_after", ["2", "Mon, 21 Sep 2026 14:13:22 GMT"])
-    def test_when_the_server_says(self, bench: Bench, retry_after: str) -> None:
+    def test_retry_after_sets_the_pause(self, bench: Bench, retry_after: str) -> None:
         assert bench.clock.unix_ns() == 1_790_000_000_000_000_000  # 14:13:20
         bench.collector.script(c.Response(status=429, headers={"Retry-After": retry_after}))
 
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
         assert sum(bench.clock.sleeps) == pytest.approx(2.0)
 
-    def test_not_now_if_the_server_says_later_than_the_deadline(self, bench: Bench) -> None:
+    def test_retry_after_beyond_the_deadline_holds_the_endpoint(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=503, headers={"Retry-After": "30"}))
 
         assert bench.send(LOG) == [ExportResult(LOG, held=LOG)]
@@ -277,7 +275,7 @@ class TestTriesAgain:
         assert bench.is_left_alone_for(30.0, LOG)
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
-    def test_after_a_freeze_without_a_failure(self, bench: Bench) -> None:
+    def test_connection_closed_during_a_freeze_is_no_failure(self, bench: Bench) -> None:
         bench.send(LOG)
         bench.collector.drop_connections()
 
@@ -286,7 +284,7 @@ class TestTriesAgain:
 
 
 class TestTooLarge:
-    def test_it_is_split_until_it_fits(self, bench: Bench) -> None:
+    def test_batch_is_split_until_it_fits(self, bench: Bench) -> None:
         whole = batch(LOGS, 9, padding="x" * 100)
         bench.collector.limit_bytes = 400
 
@@ -304,13 +302,13 @@ class TestTooLarge:
             f"WARN {bench.collector.endpoint} ({signal}) refused 1 items: 413: status 413"
         ]
 
-    def test_what_cannot_be_decoded_cannot_be_split(self, bench: Bench) -> None:
+    def test_batch_that_cannot_be_decoded_is_dropped(self, bench: Bench) -> None:
         whole = Batch(LOGS, b"\xff", 4)
         bench.collector.script(c.Raw(data=b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"))
 
         assert bench.send(whole) == [ExportResult(whole, dropped={TOO_LARGE: 4})]
 
-    def test_the_limit_is_learned(self, bench: Bench) -> None:
+    def test_limit_is_remembered(self, bench: Bench) -> None:
         whole = batch(LOGS, 4, padding="x" * 50_000)
         bench.collector.limit_bytes = 101_000
 
@@ -319,7 +317,7 @@ class TestTooLarge:
 
         assert bench.statuses() == [413, 200, 200, 200, 200]
 
-    def test_a_limit_that_is_absurd_is_not(self, bench: Bench) -> None:
+    def test_absurdly_small_limit_is_not_remembered(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=413))
 
         bench.send(LOG)
@@ -327,14 +325,14 @@ class TestTooLarge:
 
         assert bench.statuses() == [413, 200, 200, 200]
 
-    def test_an_endpoint_that_takes_nothing_is_not_asked_for_each_of_many_items(self, bench: Bench) -> None:
+    def test_endpoint_that_accepts_nothing_does_not_receive_each_of_many_items(self, bench: Bench) -> None:
         whole = batch(LOGS, 1_000)
         bench.collector.script(then=c.Response(status=413))
 
         assert bench.send(whole) == [ExportResult(whole, dropped={TOO_LARGE: 1_000})]
         assert len(bench.collector.requests) < 60
 
-    def test_pieces_that_could_not_be_sent_are_held_as_one_batch(self, bench: Bench) -> None:
+    def test_parts_that_could_not_be_sent_are_held_as_one_batch(self, bench: Bench) -> None:
         whole = batch(LOGS, 8)
         bench.collector.script(
             c.Response(status=413), c.Response(status=413), c.OK, c.Response(status=400), then=BUSY
@@ -353,9 +351,9 @@ class TestTooLarge:
 
 
 class TestHolding:
-    """What happens while an endpoint is left alone."""
+    """What happens after a failure, while nothing is sent to the endpoint."""
 
-    def test_after_a_failure_nobody_asks_until_the_time_has_come(self, bench: Bench) -> None:
+    def test_nothing_is_sent_until_the_hold_time_is_over(self, bench: Bench) -> None:
         bench.collector.refuse()
         bench.send(LOG)
         bench.collector.listen()
@@ -366,7 +364,7 @@ class TestHolding:
         assert bench.send(LOG, LOG) == [ExportResult(LOG, delivered=3), ExportResult(LOG, delivered=3)]
         assert not bench.exporters.is_failing(LOGS)
 
-    def test_a_probe_is_a_single_try(self, bench: Bench) -> None:
+    def test_probe_is_a_single_attempt(self, bench: Bench) -> None:
         bench.collector.script(then=BUSY)
         bench.send(LOG)
         bench.clock.advance(1.0)
@@ -378,7 +376,7 @@ class TestHolding:
         bench.send(LOG)
         assert len(bench.collector.requests) - tries == 2
 
-    def test_it_is_said_once_when_it_begins_and_once_when_it_ends(self, bench: Bench) -> None:
+    def test_first_failure_and_recovery_are_logged_once(self, bench: Bench) -> None:
         bench.collector.refuse()
         for _ in range(4):
             bench.send(LOG, batch(SPANS, 1), batch(METRICS, 1))
@@ -394,7 +392,7 @@ class TestHolding:
             f"INFO {bench.collector.endpoint} responds again",
         ]
 
-    def test_a_server_that_cannot_be_reached_is_left_alone_by_all_signals(self, bench: Bench) -> None:
+    def test_unreachable_server_is_left_alone_by_all_signals(self, bench: Bench) -> None:
         with bench.collector.refusing():
             bench.send(LOG)
 
@@ -402,14 +400,14 @@ class TestHolding:
         assert bench.is_left_alone_for(1.0, *batches)
         assert bench.send(*batches) == [ExportResult(batch, delivered=batch.items) for batch in batches]
 
-    def test_one_that_answers_only_by_the_signal_that_it_does_not_take(self, bench: Bench) -> None:
+    def test_server_that_responds_is_left_alone_only_by_the_failing_signal(self, bench: Bench) -> None:
         bench.collector.script(then=c.Response(status=503, path="/v1/metrics"))
         bench.send(batch(METRICS, 1), LOG)
 
         assert [bench.exporters.is_failing(signal) for signal in SIGNALS] == [False, False, True]
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
-    def test_a_server_that_is_not_trusted_is_not_asked_twice(self, bench: Bench, tmp_path: Path) -> None:
+    def test_untrusted_server_is_tried_once(self, bench: Bench, tmp_path: Path) -> None:
         with FakeCollector(tls=issue_certificates(tmp_path).server) as collector:
             bench.collector = collector
             bench.exporters = bench.make()
@@ -418,12 +416,12 @@ class TestHolding:
             assert (collector.connections, bench.clock.sleeps) == (1, [])
             assert bench.exporters.is_failing(SPANS)
 
-    def test_no_time_is_no_failure(self, bench: Bench) -> None:
+    def test_lack_of_time_is_no_failure(self, bench: Bench) -> None:
         assert bench.send(LOG, within_s=0) == [ExportResult(LOG, held=LOG)]
         assert bench.collector.connections == 0
         assert not bench.exporters.is_failing(LOGS)
 
-    def test_the_last_chance_is_taken_whatever_was_before(self, bench: Bench) -> None:
+    def test_last_chance_ignores_the_hold_time(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=503, headers={"Retry-After": "600"}), BUSY)
         bench.send(LOG)
 

@@ -30,7 +30,7 @@ PATHS = {LOGS: "/v1/logs", SPANS: "/v1/traces", METRICS: "/v1/metrics"}
 
 
 class Bench:
-    """A flush, with all that it takes from and gives to."""
+    """A flusher with the parts that it uses."""
 
     def __init__(self, collector: FakeCollector, captured: CapturedLog, folder: Path) -> None:
         self.clock = FakeClock()
@@ -66,7 +66,7 @@ class Bench:
             self.outbox.put(each)
 
     def run(self, seconds: float = 10.0, *, is_last_chance: bool = False) -> bool:
-        """To its end."""
+        """Flush everything and wait for its end."""
         self.flush.begin(Deadline.after(seconds, self.clock), is_last_chance=is_last_chance)
         while not self.flush.is_over:
             for item in self.inbox.take(LONG_S):
@@ -75,7 +75,7 @@ class Bench:
         return self.flush.was_delivered
 
     def take_until(self, signals: set[str]) -> None:
-        """Until what is under way for *signals* has come to an end."""
+        """Wait until a request of each of *signals* has ended."""
         while signals:
             for item in self.inbox.take(LONG_S):
                 assert isinstance(item, SendFinished)
@@ -85,7 +85,7 @@ class Bench:
     def sizes(self, signal: str) -> list[int]:
         return [count(each.message) for each in self.collector.requests if each.path == PATHS[signal]]
 
-    def books(self, signal: str) -> Tally:
+    def tally(self, signal: str) -> Tally:
         return self.ledger.snapshot().of(signal)
 
 
@@ -102,18 +102,18 @@ def test_nothing_to_send_is_over_at_once(bench: Bench) -> None:
     assert bench.collector.connections == 0
 
 
-def test_every_signal_goes_out_first_from_disk_then_from_memory(bench: Bench) -> None:
+def test_every_signal_is_sent_from_disk_first_then_from_memory(bench: Bench) -> None:
     bench.spooled(batch(LOGS, 3), batch(SPANS, 1), batch(LOGS, 4))
     bench.held(batch(LOGS, 5), batch(METRICS, 2))
 
     assert bench.run()
 
     assert {signal: bench.sizes(signal) for signal in SIGNALS} == {LOGS: [3, 4, 5], SPANS: [1], METRICS: [2]}
-    assert bench.books(LOGS) == Tally(LOGS, received=12, delivered=12)
+    assert bench.tally(LOGS) == Tally(LOGS, received=12, delivered=12)
     assert (bench.spool.waiting, bench.outbox.held_bytes) == (0, 0)
 
 
-def test_signal_that_fails_holds_up_no_other_on_disk_or_in_memory(bench: Bench) -> None:
+def test_failing_signal_does_not_delay_the_others(bench: Bench) -> None:
     bench.collector.script(then=c.Response(status=503, path=PATHS[SPANS]))
     bench.spooled(batch(SPANS, 1), batch(LOGS, 3))
     bench.held(batch(SPANS, 2), batch(LOGS, 4))
@@ -122,7 +122,7 @@ def test_signal_that_fails_holds_up_no_other_on_disk_or_in_memory(bench: Bench) 
 
     assert bench.sizes(LOGS) == [3, 4]
     assert bench.sizes(SPANS) == [1]
-    assert bench.books(SPANS) == Tally(SPANS, received=3, held=2, spooled=1)
+    assert bench.tally(SPANS) == Tally(SPANS, received=3, held=2, spooled=1)
 
 
 def test_signals_do_not_wait_for_each_other(bench: Bench) -> None:
@@ -133,12 +133,12 @@ def test_signals_do_not_wait_for_each_other(bench: Bench) -> None:
 
     bench.take_until({SPANS, METRICS})
 
-    assert [bench.books(signal).delivered for signal in SIGNALS] == [0, 1, 2]
+    assert [bench.tally(signal).delivered for signal in SIGNALS] == [0, 1, 2]
     hang.until.set()
     bench.take_until({LOGS})
 
 
-def test_what_comes_later_is_sent_as_well_but_for_a_signal_that_has_failed(bench: Bench) -> None:
+def test_batches_added_later_are_sent_unless_their_signal_has_failed(bench: Bench) -> None:
     bench.collector.script(then=c.Response(status=503, path=PATHS[SPANS]))
     bench.held(batch(SPANS, 1), batch(LOGS, 2))
     bench.run()
@@ -151,30 +151,30 @@ def test_what_comes_later_is_sent_as_well_but_for_a_signal_that_has_failed(bench
     assert not bench.flush.was_delivered
 
 
-def test_what_a_partial_failure_leaves_of_a_file_goes_to_memory(bench: Bench) -> None:
+def test_rest_of_a_partly_delivered_file_goes_to_memory(bench: Bench) -> None:
     bench.collector.script(c.Response(status=413), c.OK, then=c.Response(status=503))
     bench.spooled(batch(LOGS, 4))
 
     assert not bench.run()
 
-    assert bench.books(LOGS) == Tally(LOGS, received=4, delivered=2, held=2)
+    assert bench.tally(LOGS) == Tally(LOGS, received=4, delivered=2, held=2)
     assert (bench.spool.waiting, bench.outbox.held_items(LOGS)) == (0, 2)
 
 
-def test_rejected_and_refused_items_are_counted_and_the_rest_goes_on(bench: Bench) -> None:
+def test_rejected_and_refused_items_are_counted_and_the_flush_continues(bench: Bench) -> None:
     bench.collector.script(c.Response(rejected=1), c.Response(status=400))
     bench.spooled(batch(LOGS, 3), batch(LOGS, 4))
     bench.held(batch(LOGS, 5))
 
     assert bench.run()
 
-    assert bench.books(LOGS) == Tally(
+    assert bench.tally(LOGS) == Tally(
         LOGS, received=12, delivered=7, rejected=1, dropped={"status 400": 4}, held=0
     )
 
 
 @pytest.mark.parametrize("is_held", [True, False])
-def test_deadline_that_is_over_sends_nothing_and_says_whether_something_is_left(
+def test_expired_deadline_sends_nothing_and_reports_whether_anything_is_left(
     bench: Bench, is_held: bool
 ) -> None:
     if is_held:
@@ -184,7 +184,7 @@ def test_deadline_that_is_over_sends_nothing_and_says_whether_something_is_left(
     assert bench.collector.connections == 0
 
 
-def test_last_chance_tries_an_endpoint_that_is_to_be_left_alone(bench: Bench) -> None:
+def test_last_chance_tries_a_failing_endpoint(bench: Bench) -> None:
     bench.collector.script(c.Response(status=503))
     bench.held(batch(LOGS, 3))
 
@@ -192,7 +192,7 @@ def test_last_chance_tries_an_endpoint_that_is_to_be_left_alone(bench: Bench) ->
     assert bench.sizes(LOGS) == [3, 3]
 
 
-def test_what_comes_back_to_a_memory_that_has_filled_up_goes_to_disk(bench: Bench) -> None:
+def test_batch_that_no_longer_fits_into_memory_goes_to_disk(bench: Bench) -> None:
     bench.collector.script(then=c.Response(status=503))
     bench.held(old := batch(LOGS, 1, padding="x" * (LIMIT_BYTES - 1_000)))
     bench.flush.begin(Deadline.after(10.0, bench.clock), is_last_chance=False)
@@ -202,12 +202,12 @@ def test_what_comes_back_to_a_memory_that_has_filled_up_goes_to_disk(bench: Benc
         for _ in bench.inbox.take(LONG_S):
             bench.flush.sent(LOGS)
 
-    assert bench.books(LOGS) == Tally(LOGS, received=2, held=1, spooled=1)
+    assert bench.tally(LOGS) == Tally(LOGS, received=2, held=1, spooled=1)
     assert (entry := bench.spool.take(LOGS)) is not None
     assert entry.batch == old
 
 
-def test_what_is_abandoned_is_given_back_or_is_on_disk(bench: Bench) -> None:
+def test_abandoned_batches_are_returned_or_on_disk(bench: Bench) -> None:
     hang = c.Hang()
     bench.collector.script(then=hang)
     bench.spooled(batch(LOGS, 3))
@@ -217,14 +217,14 @@ def test_what_is_abandoned_is_given_back_or_is_on_disk(bench: Bench) -> None:
     left = bench.flush.abandon()
 
     assert [(each.signal, each.items) for each in left] == [(SPANS, 2)]
-    assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
+    assert bench.tally(LOGS) == Tally(LOGS, received=3, spooled=3)
     assert bench.flush.is_over
     hang.until.set()
     bench.take_until({LOGS, SPANS})
-    assert bench.books(LOGS) == Tally(LOGS, received=3, spooled=3)
+    assert bench.tally(LOGS) == Tally(LOGS, received=3, spooled=3)
 
 
-class Broken(Exporters):
+class BrokenExporters(Exporters):
     def __init__(self) -> None:
         pass
 
@@ -232,13 +232,13 @@ class Broken(Exporters):
         raise RuntimeError("broken on purpose")
 
 
-def test_delivery_that_breaks_costs_the_batch_and_nothing_else(bench: Bench) -> None:
-    bench.flush = bench.make(Broken())
+def test_internal_error_drops_only_the_batch(bench: Bench) -> None:
+    bench.flush = bench.make(BrokenExporters())
     bench.spooled(batch(LOGS, 3))
     bench.held(batch(LOGS, 4), batch(SPANS, 1), batch(METRICS, 2))
 
     assert bench.run()
 
-    assert bench.books(METRICS) == Tally(METRICS, received=2, dropped={"failed with RuntimeError": 2})
-    assert bench.books(LOGS) == Tally(LOGS, received=7, dropped={"failed with RuntimeError": 7})
+    assert bench.tally(METRICS) == Tally(METRICS, received=2, dropped={"failed with RuntimeError": 2})
+    assert bench.tally(LOGS) == Tally(LOGS, received=7, dropped={"failed with RuntimeError": 7})
     assert bench.spool.waiting == 0

@@ -24,13 +24,13 @@ TEXT = {"content-type": "text/html; charset=utf-8"}
 NOW_NS = 1_445_412_480_000_000_000  # Wed, 21 Oct 2015 07:28:00 GMT
 
 
-def took(signal: str, body: bytes) -> PartialSuccess:
+def read(signal: str, body: bytes) -> PartialSuccess:
     return partial_success(Batch(signal, b"", 10), Response(200, PROTOBUF, body))
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_empty_answer_took_everything(signal: str) -> None:
-    assert took(signal, b"") == PartialSuccess(0, "")
+def test_empty_response_accepts_everything(signal: str) -> None:
+    assert read(signal, b"") == PartialSuccess(0, "")
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_empty_answer_took_everything(signal: str) -> None:
 def test_partial_success_is_read(signal: str, response: Any, success: Any) -> None:
     body = response(partial_success=success).SerializeToString()
 
-    assert took(signal, body) == PartialSuccess(3, "too old")
+    assert read(signal, body) == PartialSuccess(3, "too old")
 
 
-@pytest.mark.parametrize(("said", "rejected"), [(-1, 0), (11, 10), (2**63 - 1, 10)])
-def test_never_more_and_never_less_is_rejected_than_was_sent(said: int, rejected: int) -> None:
-    success = logs.ExportLogsPartialSuccess(rejected_log_records=said)
+@pytest.mark.parametrize(("reported", "rejected"), [(-1, 0), (11, 10), (2**63 - 1, 10)])
+def test_rejected_count_is_between_none_and_all(reported: int, rejected: int) -> None:
+    success = logs.ExportLogsPartialSuccess(rejected_log_records=reported)
     body = logs.ExportLogsServiceResponse(partial_success=success).SerializeToString()
 
-    assert took(LOGS, body) == PartialSuccess(rejected, "")
+    assert read(LOGS, body) == PartialSuccess(rejected, "")
 
 
 @pytest.mark.parametrize(
@@ -78,24 +78,26 @@ def test_never_more_and_never_less_is_rejected_than_was_sent(said: int, rejected
         ("text/SECRET", "text/***"),
     ],
 )
-def test_content_type_of_something_else_is_noted(content_type: str, foreign: str) -> None:
-    answer = Response(200, {"content-type": content_type}, b"")
+def test_foreign_content_type_is_noted(content_type: str, foreign: str) -> None:
+    response = Response(200, {"content-type": content_type}, b"")
 
-    assert partial_success(Batch(LOGS, b"", 10), answer, ("SECRET",)) == PartialSuccess(foreign_type=foreign)
+    assert partial_success(Batch(LOGS, b"", 10), response, ("SECRET",)) == PartialSuccess(
+        foreign_type=foreign
+    )
 
 
-def test_page_that_is_no_message_has_its_content_type_noted() -> None:
+def test_web_page_is_unreadable_and_its_content_type_noted() -> None:
     assert partial_success(Batch(LOGS, b"", 10), Response(200, TEXT, b"<html>")) == PartialSuccess(
         is_readable=False, foreign_type="text/html"
     )
 
 
-def test_answer_without_a_content_type_is_of_no_other() -> None:
+def test_missing_content_type_is_not_foreign() -> None:
     assert partial_success(Batch(LOGS, b"", 10), Response(200, {}, b"")) == PartialSuccess()
 
 
 class TestSecrets:
-    """What we have sent may come back, and is not quoted."""
+    """An endpoint may quote what was sent to it: secrets are not logged."""
 
     @pytest.mark.parametrize(
         ("endpoint", "found"),
@@ -117,13 +119,13 @@ class TestSecrets:
             ),
         ],
     )
-    def test_they_are_what_only_we_and_the_endpoint_know_the_longest_first(
+    def test_secrets_are_header_values_and_their_parts_the_longest_first(
         self, endpoint: Endpoint, found: list[str]
     ) -> None:
         assert secret_values(endpoint) == tuple(found)
 
     @pytest.mark.parametrize(
-        ("reply", "said"),
+        ("outcome", "description"),
         [
             (Response(401, TEXT, b"invalid token: Bearer s3cret"), "401: invalid token: Bearer ***"),
             (Response(401, TEXT, b"x" * 297 + b"s3cret"), "401: " + "x" * 297 + "***"),
@@ -136,29 +138,29 @@ class TestSecrets:
             (Failure(FailureKind.UNREACHABLE, "proxy: 407 s3cret"), "proxy: 407 ***"),
         ],
     )
-    def test_they_are_not_in_a_refusal(self, reply: Response | Failure, said: str) -> None:
-        assert describe(reply, ("s3cret",)) == said
+    def test_description_is_redacted(self, outcome: Response | Failure, description: str) -> None:
+        assert describe(outcome, ("s3cret",)) == description
 
-    def test_they_are_not_in_the_message_of_a_partial_success(self) -> None:
+    def test_message_of_a_partial_success_is_redacted(self) -> None:
         success = logs.ExportLogsPartialSuccess(error_message="x" * 298 + "s3cret")
         body = logs.ExportLogsServiceResponse(partial_success=success).SerializeToString()
 
-        taken = partial_success(Batch(LOGS, b"", 10), Response(200, PROTOBUF, body), ("s3cret",))
+        read_back = partial_success(Batch(LOGS, b"", 10), Response(200, PROTOBUF, body), ("s3cret",))
 
-        assert taken.message == "x" * 298 + "**"
+        assert read_back.message == "x" * 298 + "**"
 
 
-def test_garbage_took_everything() -> None:
-    assert took(LOGS, b"<html>") == PartialSuccess(is_readable=False)
+def test_unreadable_response_accepts_everything() -> None:
+    assert read(LOGS, b"<html>") == PartialSuccess(is_readable=False)
 
 
 @given(st.sampled_from(SIGNALS), st.binary())
-def test_any_body_is_an_answer(signal: str, body: bytes) -> None:
-    assert 0 <= took(signal, body).rejected <= 10
+def test_any_body_can_be_read(signal: str, body: bytes) -> None:
+    assert 0 <= read(signal, body).rejected <= 10
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "said"),
+    ("status", "headers", "body", "description"),
     [
         (400, PROTOBUF, Status(code=3, message="bad span").SerializeToString(), "400: bad span"),
         (400, PROTOBUF, b"\xff\xff", "400: \ufffd\ufffd"),
@@ -176,8 +178,8 @@ def test_any_body_is_an_answer(signal: str, body: bytes) -> None:
         (304, {}, b"", "304: redirects are not followed, this one points to nowhere"),
     ],
 )
-def test_refusal(status: int, headers: dict[str, str], body: bytes, said: str) -> None:
-    assert describe(Response(status, headers, body)) == said
+def test_describe(status: int, headers: dict[str, str], body: bytes, description: str) -> None:
+    assert describe(Response(status, headers, body)) == description
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after_s(Response(503, {"retry-after": value}, b""), NOW_NS) == seconds
 
 
-def test_retry_after_that_is_not_there() -> None:
+def test_missing_retry_after() -> None:
     assert retry_after_s(Response(503, {}, b""), NOW_NS) is None
 
 
@@ -214,7 +216,7 @@ _NUMBER = st.integers(0, 10**20).map(str)
     st.text("09 ,:+-.GMTWedOct")
     | st.builds("Wed, {} Oct {} {}:{}:{} {}{}".format, *[_NUMBER] * 5, st.sampled_from("+-"), _NUMBER)
 )
-def test_any_retry_after_is_a_time_within_an_hour_or_none(value: str) -> None:
+def test_any_retry_after_is_within_an_hour_or_none(value: str) -> None:
     seconds = retry_after_s(Response(503, {"retry-after": value}, b""), NOW_NS)
 
     assert seconds is None or 0 <= seconds <= 3600

@@ -22,7 +22,7 @@ def items(of: Batch) -> list[Any]:
 
 
 @given(st.sampled_from(SIGNALS), _SHAPES)
-def test_two_halves_are_the_whole_in_its_order(signal: str, shape: list[list[int]]) -> None:
+def test_halves_have_all_items_in_order(signal: str, shape: list[list[int]]) -> None:
     whole = batch_of(signal, shape)
 
     parts = halves(whole)
@@ -37,12 +37,12 @@ def test_two_halves_are_the_whole_in_its_order(signal: str, shape: list[list[int
 
 
 @given(st.sampled_from(SIGNALS), _SHAPES)
-def test_nothing_empty_is_left_over(signal: str, shape: list[list[int]]) -> None:
+def test_halves_contain_no_empty_lists(signal: str, shape: list[list[int]]) -> None:
     for part in halves(batch_of(signal, shape)) or ():
         assert all(map(len, item_lists(decoded(part))))
 
 
-def test_each_half_keeps_what_surrounds_its_items() -> None:
+def test_halves_keep_resources_and_scopes() -> None:
     parts = halves(batch_of(LOGS, [[1, 2], [1]]))
 
     assert parts is not None
@@ -61,7 +61,7 @@ def test_each_half_keeps_what_surrounds_its_items() -> None:
     ]
 
 
-def test_a_metric_is_cut_between_its_points() -> None:
+def test_metric_is_split_between_its_data_points() -> None:
     parts = halves(batch_of(METRICS, [[3, 0, 1]]))
 
     assert parts is not None
@@ -72,20 +72,20 @@ def test_a_metric_is_cut_between_its_points() -> None:
 
 
 @pytest.mark.parametrize("whole", [batch(LOGS, 1), batch(SPANS, 0), Batch(LOGS, b"\xff", 5)])
-def test_what_cannot_be_cut_is_none(whole: Batch) -> None:
+def test_batch_that_cannot_be_split(whole: Batch) -> None:
     assert halves(whole) is None
 
 
-@pytest.mark.parametrize("said", [0, 1, 7, 100])
-def test_halves_have_as_many_items_as_the_whole_says(said: int) -> None:
-    parts = halves(Batch(LOGS, batch(LOGS, 4).body, said))
+@pytest.mark.parametrize("count", [0, 1, 7, 100])
+def test_items_of_the_halves_add_up_to_the_batchs_count(count: int) -> None:
+    parts = halves(Batch(LOGS, batch(LOGS, 4).body, count))
 
     assert parts is not None
-    assert sum(part.items for part in parts) == said
+    assert sum(part.items for part in parts) == count
     assert min(part.items for part in parts) >= 0
 
 
-def test_joined_batches_are_one_with_all_items() -> None:
+def test_joined_batch_has_all_items() -> None:
     parts = [batch(SPANS, 2), batch(SPANS, 3)]
 
     whole = joined(parts)
@@ -94,7 +94,7 @@ def test_joined_batches_are_one_with_all_items() -> None:
     assert items(whole) == items(parts[0]) + items(parts[1])
 
 
-def test_a_single_batch_is_joined_to_itself() -> None:
+def test_single_batch_is_returned_as_it_is() -> None:
     alone = batch(LOGS, 2)
 
     assert joined([alone]) is alone

@@ -1,4 +1,4 @@
-"""Certificate authorities for tests, made afresh, known to nobody but who is told."""
+"""Certificate authorities for tests, which no system trusts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import trustme
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """Paths of PEM files: an authority, and what it issued for 127.0.0.1 and for one client."""
+    """Paths of PEM files: an authority, and the certificate and key of a server on 127.0.0.1 and of a client."""
 
     ca: str
     server: tuple[str, str]
@@ -16,7 +16,7 @@ class Certificates:
 
 
 def issue_certificates(folder: Path) -> Certificates:
-    """Make an authority and its certificates as files under *folder*."""
+    """Create an authority and its certificates in *folder*."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     return Certificates(

@@ -83,7 +83,7 @@ def test_spans_and_metrics_are_accepted_and_read_back(collector: FakeCollector, 
     assert (collector.accepted(SPANS), collector.accepted(METRICS)) == (1, 2)
 
 
-def test_gzip_and_chunks_are_undone(collector: FakeCollector, client: httpx.Client) -> None:
+def test_gzip_and_chunks_are_decoded(collector: FakeCollector, client: httpx.Client) -> None:
     packed = gzip.compress(some_logs("one"))
 
     client.post(
@@ -112,7 +112,7 @@ def test_gzip_and_chunks_are_undone(collector: FakeCollector, client: httpx.Clie
         (413, "POST", LOGS, {**PROTOBUF, "Content-Encoding": "gzip"}, gzip.compress(some_logs("x" * 1000))),
     ],
 )
-def test_what_no_receiver_takes_is_refused_and_counted(
+def test_invalid_request_is_refused_and_recorded(
     collector: FakeCollector,
     client: httpx.Client,
     status: int,
@@ -130,7 +130,7 @@ def test_what_no_receiver_takes_is_refused_and_counted(
     assert [(request.status, request.is_accepted) for request in collector.requests] == [(status, False)]
 
 
-def test_a_script_is_followed_and_then_the_default(collector: FakeCollector, client: httpx.Client) -> None:
+def test_script_is_followed_then_the_default(collector: FakeCollector, client: httpx.Client) -> None:
     collector.script(
         Response(status=503, headers={"Retry-After": "1"}),
         Response(status=400, message="too old"),
@@ -146,7 +146,7 @@ def test_a_script_is_followed_and_then_the_default(collector: FakeCollector, cli
     assert collector.logs() == []
 
 
-def test_a_step_with_a_path_waits_for_that_path(collector: FakeCollector, client: httpx.Client) -> None:
+def test_step_with_a_path_waits_for_that_path(collector: FakeCollector, client: httpx.Client) -> None:
     collector.script(Response(status=503, path=SPANS), Response(status=502))
 
     statuses = [post(client, collector, path=path).status_code for path in (LOGS, LOGS, SPANS, SPANS)]
@@ -166,9 +166,7 @@ def test_partial_success_rejects_the_last_items(collector: FakeCollector, client
 
 
 @pytest.mark.parametrize("when", list(When))
-def test_a_reset_strikes_where_it_is_told_to(
-    collector: FakeCollector, client: httpx.Client, when: When
-) -> None:
+def test_reset_at_the_scripted_moment(collector: FakeCollector, client: httpx.Client, when: When) -> None:
     collector.script(HangUp(when=when))
     content = some_logs("x" * 10_000_000)
 
@@ -181,7 +179,7 @@ def test_a_reset_strikes_where_it_is_told_to(
 
 
 @pytest.mark.parametrize("resets", [True, False])
-def test_only_the_acknowledgement_can_be_lost(
+def test_request_is_accepted_and_only_the_response_lost(
     collector: FakeCollector, client: httpx.Client, resets: bool
 ) -> None:
     collector.script(HangUp(accepts=True, resets=resets))
@@ -193,7 +191,7 @@ def test_only_the_acknowledgement_can_be_lost(
 
 
 @pytest.mark.parametrize("when", list(When))
-def test_a_hang_ends_when_it_is_told_to(collector: FakeCollector, client: httpx.Client, when: When) -> None:
+def test_hang_ends_when_its_event_is_set(collector: FakeCollector, client: httpx.Client, when: When) -> None:
     end = threading.Event()
     collector.script(Hang(when=when, until=end))
 
@@ -205,7 +203,7 @@ def test_a_hang_ends_when_it_is_told_to(collector: FakeCollector, client: httpx.
     assert collector.wait_for(lambda: bodies(collector) == ["one"], timeout_s=5)
 
 
-def test_closing_ends_a_hang(client: httpx.Client) -> None:
+def test_closing_the_collector_ends_a_hang(client: httpx.Client) -> None:
     with FakeCollector() as collector:
         collector.script(then=Hang())
         caller = threading.Thread(target=_post_and_fail, args=(collector,))
@@ -257,7 +255,7 @@ def test_keep_alive_keeps_one_connection(collector: FakeCollector, client: httpx
     assert [request.connection_number for request in collector.requests] == [1, 1, 1]
 
 
-def test_a_connection_can_close_silently_behind_an_answer(collector: FakeCollector) -> None:
+def test_connection_can_be_closed_silently_after_a_response(collector: FakeCollector) -> None:
     collector.script(Response(closes_silently=True))
 
     with socket.create_connection(("127.0.0.1", collector.port), timeout=5) as connection:
@@ -280,9 +278,7 @@ def test_idle_connections_can_be_dropped(collector: FakeCollector, client: httpx
     assert [request.connection_number for request in collector.requests] == [1, 2]
 
 
-def test_an_endless_body_goes_on_until_the_client_leaves(
-    collector: FakeCollector, client: httpx.Client
-) -> None:
+def test_endless_body_ends_when_the_client_closes(collector: FakeCollector, client: httpx.Client) -> None:
     collector.script(Endless(), Endless(piece=b"x", every_s=0.001))
 
     for wanted_bytes in (10_000_000, 10):
@@ -296,7 +292,7 @@ def test_an_endless_body_goes_on_until_the_client_leaves(
     assert [request.status for request in collector.requests] == [200, 200]
 
 
-def test_any_body_and_any_bytes_can_be_answered(collector: FakeCollector, client: httpx.Client) -> None:
+def test_any_body_and_any_bytes_can_be_sent(collector: FakeCollector, client: httpx.Client) -> None:
     collector.script(
         Response(body=b"\xff garbage"),
         Response(status=307, headers={"Location": "/elsewhere"}),
@@ -309,7 +305,7 @@ def test_any_body_and_any_bytes_can_be_answered(collector: FakeCollector, client
         post(client, collector)
 
 
-def test_a_client_that_knows_the_authority_is_served(tmp_path: Path) -> None:
+def test_client_that_trusts_the_authority_is_served(tmp_path: Path) -> None:
     certificates = issue_certificates(tmp_path)
 
     with (
@@ -321,7 +317,7 @@ def test_a_client_that_knows_the_authority_is_served(tmp_path: Path) -> None:
         assert bodies(collector) == ["one"]
 
 
-def test_a_client_that_does_not_know_the_authority_gets_no_request_through(tmp_path: Path) -> None:
+def test_client_that_does_not_trust_the_authority_sends_no_request(tmp_path: Path) -> None:
     certificates = issue_certificates(tmp_path)
 
     with FakeCollector(tls=certificates.server) as collector, httpx.Client() as client:
@@ -337,7 +333,7 @@ def _context(ca: str, client: tuple[str, str]) -> ssl.SSLContext:
     return context
 
 
-def test_waiting_says_whether_it_came_true(collector: FakeCollector, client: httpx.Client) -> None:
+def test_wait_for_returns_whether_the_condition_holds(collector: FakeCollector, client: httpx.Client) -> None:
     assert not collector.wait_for(lambda: collector.requests, timeout_s=0.01)
 
     post(client, collector)
@@ -364,5 +360,5 @@ def test_values_keep_their_types() -> None:
     )
 
 
-def test_ok_is_what_a_real_receiver_says() -> None:
+def test_ok_is_the_response_of_a_real_receiver() -> None:
     assert Response() == OK

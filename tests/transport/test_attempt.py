@@ -9,7 +9,7 @@ def attempt(clock: FakeClock, seconds: float) -> Attempt:
     return Attempt(Deadline.after(seconds, clock), Deadline.left_s)
 
 
-def test_it_waits_in_slices_and_never_beyond_its_deadline() -> None:
+def test_slices_end_at_the_deadline() -> None:
     clock = FakeClock()
     trying = attempt(clock, 0.6)
 
@@ -22,7 +22,7 @@ def test_it_waits_in_slices_and_never_beyond_its_deadline() -> None:
         trying.slice_s()
 
 
-def test_before_it_is_connected_that_is_what_there_was_no_time_for() -> None:
+def test_error_before_the_connection_names_the_connection() -> None:
     trying = attempt(FakeClock(), 0)
     trying.has_connected = False
 
@@ -30,7 +30,7 @@ def test_before_it_is_connected_that_is_what_there_was_no_time_for() -> None:
         trying.slice_s()
 
 
-def test_a_share_of_the_time() -> None:
+def test_share_has_a_part_of_the_time_left() -> None:
     clock = FakeClock()
     trying = attempt(clock, 0.3)
 
@@ -39,7 +39,7 @@ def test_a_share_of_the_time() -> None:
     assert not trying.share(1).has_connected
 
 
-def test_time_may_be_taken_while_it_is_under_way() -> None:
+def test_time_left_may_shrink_during_the_attempt() -> None:
     clock = FakeClock()
     left_s = [10.0]
     trying = Attempt(Deadline.after(10, clock), lambda _: left_s[0])
@@ -50,7 +50,7 @@ def test_time_may_be_taken_while_it_is_under_way() -> None:
         trying.slice_s()
 
 
-def test_time_in_the_freezer_is_not_counted() -> None:
+def test_time_of_a_freeze_does_not_count() -> None:
     clock = FakeClock()
     trying = attempt(clock, 10.0)
     trying.slice_s()

@@ -1,4 +1,4 @@
-"""The answer to a request, in any pieces, whole or cut; h11 is the other opinion."""
+"""Responses that are received in any pieces, complete or not. The oracle is h11."""
 
 import h11
 import pytest
@@ -15,7 +15,7 @@ Parts = tuple[int, bytes, bool]
 
 WITH_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 IN_CHUNKS = b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nTrailer: t\r\n\r\n"
-ANNOUNCED = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + WITH_LENGTH
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + WITH_LENGTH
 WITHOUT_LENGTH = b"HTTP/1.1 200 OK\r\n\r\nhello"
 EMPTY = b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"
 
@@ -25,13 +25,13 @@ def parts(message: Message | None, reader: ResponseReader) -> Parts | None:
 
 
 def read(*pieces: bytes) -> Parts | None:
-    """Status, body and whether the connection is used up; the last piece may be the end of the connection."""
+    """Return status, body and whether the connection is used up. `ENDED` is the end of the connection."""
     reader = ResponseReader(LIMIT)
     for piece in pieces:
         if piece == ENDED:
             return parts(reader.received_part(), reader)
-        if answer := reader.feed(piece):
-            return parts(answer, reader)
+        if response := reader.feed(piece):
+            return parts(response, reader)
     return None
 
 
@@ -44,11 +44,11 @@ def whole(stream: bytes) -> Parts | None:
     [
         pytest.param(WITH_LENGTH, (200, b"hello", False), id="length"),
         pytest.param(IN_CHUNKS, (503, b"hello", False), id="chunks"),
-        pytest.param(ANNOUNCED, (200, b"hello", False), id="announced"),
+        pytest.param(INTERIM, (200, b"hello", False), id="interim responses"),
         pytest.param(WITHOUT_LENGTH, (200, b"hello", True), id="ends with the connection"),
         pytest.param(EMPTY, (204, b"", False), id="status without body"),
-        pytest.param(WITH_LENGTH + b"H", (200, b"hello", True), id="more than was asked for"),
-        pytest.param(WITH_LENGTH.replace(b": 5", b": 0"), (200, b"", True), id="body that is not announced"),
+        pytest.param(WITH_LENGTH + b"H", (200, b"hello", True), id="more than one response"),
+        pytest.param(WITH_LENGTH.replace(b": 5", b": 0"), (200, b"", True), id="unexpected body"),
         pytest.param(WITH_LENGTH.replace(b"HTTP/1.1", b"HTTP/1.0"), (200, b"hello", True), id="HTTP/1.0"),
         pytest.param(
             WITH_LENGTH.replace(b"Content-Type: text/plain", b"Connection: Close"),
@@ -78,7 +78,7 @@ def whole(stream: bytes) -> Parts | None:
         pytest.param(
             WITH_LENGTH.replace(b"HTTP/1.1", b"HTTP/2.0"), (200, b"hello", True), id="other version"
         ),
-        pytest.param(WITH_LENGTH.replace(b": 5", b": 5, 5"), (200, b"hello", False), id="length said twice"),
+        pytest.param(WITH_LENGTH.replace(b": 5", b": 5, 5"), (200, b"hello", False), id="repeated length"),
         pytest.param(WITH_LENGTH.replace(b": 5", b": 5, 4"), (200, b"hello", True), id="two lengths"),
         pytest.param(WITH_LENGTH.replace(b": 5", b": -5"), (200, b"hello", True), id="no number"),
         pytest.param(
@@ -98,16 +98,16 @@ def whole(stream: bytes) -> Parts | None:
         pytest.param(b"HTTP/1.1 101 Switching\r\n\r\nhello", (101, b"hello", True), id="not HTTP any more"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Le", (200, b"", True), id="head that is cut"),
         pytest.param(b"HTTP/1.1 200", None, id="no status"),
-        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", None, id="only announced"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", None, id="only an interim response"),
         pytest.param(ENDED, None, id="nothing"),
     ],
 )
-def test_answer(stream: bytes, expected: Parts | None) -> None:
+def test_response(stream: bytes, expected: Parts | None) -> None:
     assert whole(stream) == expected
 
 
-@pytest.mark.parametrize("stream", [WITH_LENGTH, IN_CHUNKS, ANNOUNCED, WITHOUT_LENGTH])
-def test_it_is_the_same_wherever_it_is_cut(stream: bytes) -> None:
+@pytest.mark.parametrize("stream", [WITH_LENGTH, IN_CHUNKS, INTERIM, WITHOUT_LENGTH])
+def test_response_is_the_same_however_it_is_divided(stream: bytes) -> None:
     expected = whole(stream)
 
     assert all(read(stream[:at] or b" "[:0], stream[at:], ENDED) == expected for at in range(1, len(stream)))
@@ -127,23 +127,23 @@ def test_it_is_the_same_wherever_it_is_cut(stream: bytes) -> None:
         b"HTTP/1.1 " + b"x" * 70_000,
     ],
 )
-def test_what_is_no_answer_is_an_error(stream: bytes) -> None:
+def test_other_data_is_an_error(stream: bytes) -> None:
     with pytest.raises(MessageError):
         read(stream)
 
 
-def test_status_is_known_where_the_head_has_no_end() -> None:
+def test_status_is_known_if_the_head_never_ends() -> None:
     reader = ResponseReader(LIMIT)
 
     with pytest.raises(MessageError):
         reader.feed(b"HTTP/1.1 429 No\r\nRetry-After: 3\r\nX: " + b"x" * 70_000)
 
-    answer = reader.received_part()
-    assert answer is not None
-    assert (answer.status, answer.headers, reader.is_last) == (429, {"retry-after": "3"}, True)
+    response = reader.received_part()
+    assert response is not None
+    assert (response.status, response.headers, reader.is_last) == (429, {"retry-after": "3"}, True)
 
 
-def test_status_is_known_where_the_body_is_nonsense() -> None:
+def test_status_is_known_if_the_body_is_malformed() -> None:
     reader = ResponseReader(LIMIT)
 
     with pytest.raises(MessageError):
@@ -159,7 +159,7 @@ def test_status_is_known_where_the_body_is_nonsense() -> None:
     keeps=st.booleans(),
     sizes=st.lists(st.integers(1, 40), min_size=1),
 )
-def test_what_h11_sends_is_read(
+def test_responses_of_h11_are_read(
     status: int, body: bytes, in_chunks: bool, keeps: bool, sizes: list[int]
 ) -> None:
     server = h11.Connection(h11.SERVER)

@@ -1,4 +1,4 @@
-"""How connections come about. What is done with them is tested through the transport."""
+"""How connections are opened; the tests of the transport cover the rest."""
 
 import errno
 import socket
@@ -19,7 +19,7 @@ from tests.support.requests import new_attempt
 
 
 def network(*ports: int) -> Network:
-    """A network where every name means all these ports of this machine, in this order."""
+    """Return a network in which every name resolves to these ports of this machine, in this order."""
 
     def resolve(host: str, port: int, flags: int) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
@@ -29,10 +29,10 @@ def network(*ports: int) -> Network:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port that neither takes nor refuses a connection, as behind a firewall."""
+    """A port that neither accepts nor refuses a connection, as behind a firewall."""
     with ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        # Linux drops what comes when the queue is full.
+        # Linux ignores connections while the queue is full.
         for _ in range(3):
             client = stack.enter_context(socket.socket())
             client.setblocking(False)
@@ -47,7 +47,7 @@ def refusing_port() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
-def test_a_connection_is_noted_in_the_attempt(collector: FakeCollector) -> None:
+def test_connection_is_noted_in_the_attempt(collector: FakeCollector) -> None:
     attempt = new_attempt()
 
     network(collector.port).connect("h", 80, attempt).close()
@@ -55,21 +55,19 @@ def test_a_connection_is_noted_in_the_attempt(collector: FakeCollector) -> None:
     assert (attempt.is_pooled, attempt.has_connected) == (False, True)
 
 
-def test_the_next_address_is_tried_where_one_refuses(collector: FakeCollector, refusing_port: int) -> None:
+def test_next_address_is_tried_if_one_refuses(collector: FakeCollector, refusing_port: int) -> None:
     network(refusing_port, collector.port).connect("h", 80, new_attempt()).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
-def test_an_address_that_is_silent_does_not_use_up_the_time_of_the_others(
-    collector: FakeCollector, silent_port: int
-) -> None:
+def test_unresponsive_address_leaves_time_for_the_others(collector: FakeCollector, silent_port: int) -> None:
     network(silent_port, collector.port).connect("h", 80, new_attempt(0.2)).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
-def test_no_answer_at_all_ends_with_the_time(silent_port: int) -> None:
+def test_connecting_ends_at_the_deadline(silent_port: int) -> None:
     # Longer than a slice of the wait.
     attempt = new_attempt(0.3)
 
@@ -79,28 +77,28 @@ def test_no_answer_at_all_ends_with_the_time(silent_port: int) -> None:
     assert not attempt.has_connected
 
 
-def test_the_last_failure_is_told(refusing_port: int) -> None:
+def test_last_failure_is_raised(refusing_port: int) -> None:
     with pytest.raises(UnreachableError, match="Connection refused"):
         network(refusing_port, refusing_port).connect("h", 80, new_attempt())
 
 
-def test_an_address_that_nothing_leads_to() -> None:
+def test_unreachable_address() -> None:
     with pytest.raises(UnreachableError):
         Network().connect("255.255.255.255", 80, new_attempt())
 
 
-def test_a_name_without_addresses() -> None:
+def test_name_without_addresses() -> None:
     with pytest.raises(UnreachableError, match="the name has no address"):
         network().connect("h", 80, new_attempt())
 
 
-def test_localhost_is_found_whichever_way_it_is_written(collector: FakeCollector) -> None:
+def test_localhost_is_connected_over_ipv4_or_ipv6(collector: FakeCollector) -> None:
     Network().connect("localhost", collector.port, new_attempt()).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
-def test_a_closed_connection_counts_as_one_that_the_server_has_left(collector: FakeCollector) -> None:
+def test_closed_connection_is_not_usable(collector: FakeCollector) -> None:
     stream = network(collector.port).connect("h", 80, new_attempt())
 
     assert stream.is_usable
@@ -108,7 +106,7 @@ def test_a_closed_connection_counts_as_one_that_the_server_has_left(collector: F
     assert not stream.is_usable
 
 
-def test_address_of_a_kind_that_the_kernel_does_not_know_is_passed_over(collector: FakeCollector) -> None:
+def test_address_of_an_unsupported_family_is_skipped(collector: FakeCollector) -> None:
     def resolve(host: str, port: int, flags: int) -> list[Any]:
         unknown = (99, socket.SOCK_STREAM, 6, "", ("127.0.0.1", collector.port))
         return [unknown, (socket.AF_INET, *unknown[1:])]
@@ -118,11 +116,11 @@ def test_address_of_a_kind_that_the_kernel_does_not_know_is_passed_over(collecto
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
-def test_connection_that_is_gone_before_tls_begins_is_none() -> None:
+def test_connection_reset_before_the_handshake_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         stream = network(listening.getsockname()[1]).connect("h", 443, new_attempt())
         accepted, _ = listening.accept()
-        # Words that are not TLS, and a reset.
+        # Something that is not TLS, and a reset.
         accepted.sendall(b"hello")
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         accepted.close()
@@ -132,25 +130,25 @@ def test_connection_that_is_gone_before_tls_begins_is_none() -> None:
 
 
 class _Full(socket.socket):
-    """One that the kernel has no memory for beyond its buffer, and that lives on."""
+    """A socket for which the kernel has no memory; it stays connected."""
 
     def send(self, *_: Any) -> int:
         raise OSError(errno.ENOBUFS, "No buffer space available")
 
 
-def test_connection_that_has_not_sent_all_is_of_no_use_again() -> None:
+def test_connection_that_did_not_send_everything_is_not_usable_again() -> None:
     ours, theirs = socket.socketpair()
     with theirs, _Full(fileno=ours.detach()) as full:
         full.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         stream = Stream(full)
-        theirs.sendall(b"an early answer")
+        theirs.sendall(b"an early response")
         stream.write(b"request" * 8_000, new_attempt())
 
-        assert stream.read(100, new_attempt()) == b"an early answer"
+        assert stream.read(100, new_attempt()) == b"an early response"
         assert not stream.is_usable
 
 
-def test_each_read_waits_as_long_as_its_own_attempt_allows() -> None:
+def test_each_read_waits_as_long_as_its_attempt_allows() -> None:
     here, there = socket.socketpair()
     with there:
         stream = Stream(here)

@@ -21,14 +21,14 @@ def context(
     return made
 
 
-def test_given_authority_is_trusted_and_no_other(captured: CapturedLog, certificates: Certificates) -> None:
+def test_only_the_configured_authority_is_trusted(captured: CapturedLog, certificates: Certificates) -> None:
     made = context(captured, certificates.ca)
 
     assert made.cert_store_stats() == {"x509": 1, "crl": 0, "x509_ca": 1}
     assert captured.lines == []
 
 
-def test_folder_with_hashed_names_is_preferred_to_a_file_and_read_when_needed(
+def test_folder_with_hashed_names_is_preferred_to_a_file_and_read_on_demand(
     captured: CapturedLog, tmp_path: Path, certificates: Certificates
 ) -> None:
     (tmp_path / "0a1b2c3d.0").write_bytes(Path(certificates.ca).read_bytes())
@@ -38,7 +38,7 @@ def test_folder_with_hashed_names_is_preferred_to_a_file_and_read_when_needed(
     assert made.cert_store_stats()["x509_ca"] == 0
 
 
-def test_folder_without_hashed_names_is_passed_over(
+def test_folder_without_hashed_names_is_skipped(
     captured: CapturedLog, tmp_path: Path, certificates: Certificates
 ) -> None:
     (tmp_path / "ca.pem").touch()
@@ -48,18 +48,18 @@ def test_folder_without_hashed_names_is_passed_over(
     assert made.cert_store_stats()["x509_ca"] == 1
 
 
-def test_certifi_where_the_system_has_nothing(captured: CapturedLog) -> None:
+def test_certifi_is_used_if_the_system_has_no_authorities(captured: CapturedLog) -> None:
     assert context(captured).cert_store_stats()["x509_ca"] > 50
 
 
-def test_the_system_that_the_tests_run_on_has_something(captured: CapturedLog) -> None:
+def test_system_authorities_are_found(captured: CapturedLog) -> None:
     made = tls_context("", "", "", captured.diagnostics(Clock()))
 
     assert made.verify_mode == ssl.CERT_REQUIRED
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_unusable_authority_is_said_and_never_means_trusting_everybody(
+def test_unusable_authority_is_logged_and_servers_are_still_verified(
     captured: CapturedLog, tmp_path: Path, certificates: Certificates, content: bytes | None
 ) -> None:
     path = tmp_path / "broken.pem"
@@ -75,7 +75,7 @@ def test_unusable_authority_is_said_and_never_means_trusting_everybody(
     )
 
 
-def test_unusable_client_certificate_is_said_and_left_out(
+def test_unusable_client_certificate_is_logged_and_ignored(
     captured: CapturedLog, certificates: Certificates
 ) -> None:
     context(captured, certificates.ca, "/nowhere.key", "/nowhere.pem")
@@ -85,7 +85,7 @@ def test_unusable_client_certificate_is_said_and_left_out(
     ]
 
 
-def test_encrypted_client_key_is_said_and_nobody_is_asked_for_its_password(
+def test_encrypted_client_key_is_logged_and_does_not_prompt(
     captured: CapturedLog, tmp_path: Path, certificates: Certificates
 ) -> None:
     from cryptography.hazmat.primitives import serialization

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds the Lambda layer: layer/dist/telemetry-forwarder-<arch>.zip, for every runtime of that architecture.
 
-Needs Python 3.11 or newer with pip, and nothing else. Whatever it fetches is pinned in layer/lock.toml.
+Needs Python 3.11 or newer with pip, and nothing else. Everything that it downloads is pinned in layer/lock.toml.
 """
 
 import argparse
@@ -11,24 +11,27 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recipe import archive, fetch, papers, pins, tree
-from recipe.archive import Budget
-from recipe.bundling import BundleError
-from recipe.compiling import CompileError
-from recipe.relocatable import RelocatableError, RelocatablePython
+# This file runs as a script: its folder is on the path instead of the project.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from layer.recipe import archive, documents, fetch, pins, tree
+from layer.recipe.archive import Budget
+from layer.recipe.bundling import BundleError
+from layer.recipe.compiling import CompileError
+from layer.recipe.relocatable import RelocatableError, RelocatablePython
 
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 _BUDGETS = {
     "default": Budget(zipped_bytes=10_000_000, unzipped_bytes=30_000_000),
-    # cygrpc alone is 17 MB, 7 MB zipped; the C++ run time 2 MB.
+    # cygrpc alone is 17 MB, 7 MB zipped; the C++ run time is 2 MB.
     "grpc": Budget(zipped_bytes=19_000_000, unzipped_bytes=52_000_000),
-    # A stripped python-build-standalone has 25 MB in its libpython alone.
+    # A stripped python-build-standalone has a libpython of 25 MB.
     "other-python": Budget(zipped_bytes=16_000_000, unzipped_bytes=40_000_000),
 }
 _FAILURES = (
     tree.TreeError,
     fetch.FetchError,
-    papers.PapersError,
+    documents.DocumentsError,
     archive.BudgetError,
     BundleError,
     CompileError,
@@ -48,16 +51,16 @@ def main(arguments: list[str]) -> None:
 def _options(arguments: list[str]) -> argparse.Namespace:
     native = _MACHINES.get(platform.machine().lower())
     if native is None or sys.platform != "linux":
-        raise SystemExit("the layer is built on Linux, x86_64 or arm64: its own interpreter compiles it")
+        raise SystemExit(
+            "the layer is built on Linux, x86_64 or arm64, because its own interpreter compiles it"
+        )
     parser = argparse.ArgumentParser(prog="layer/build.py", description=__doc__)
     parser.add_argument("arch", nargs="?", choices=[*pins.ARCHES, "all"], default=native)
-    parser.add_argument(
-        "--with-grpc", action="store_true", help="the second flavour, which speaks OTLP/gRPC too"
-    )
-    parser.add_argument("--python", type=Path, metavar="DIR", help="carry this relocatable CPython instead")
+    parser.add_argument("--with-grpc", action="store_true", help="the flavour that also supports OTLP/gRPC")
+    parser.add_argument("--python", type=Path, metavar="DIR", help="ship this relocatable CPython instead")
     parser.add_argument("--out", type=Path, default=tree.LAYER / "dist", metavar="DIR")
     parser.add_argument("--cache", type=Path, default=tree.PROJECT / "build" / "layer-cache", metavar="DIR")
-    parser.add_argument("--unpacked", action="store_true", help="leave the tree beside the zip as well")
+    parser.add_argument("--unpacked", action="store_true", help="also keep the unpacked tree next to the zip")
     parser.set_defaults(native=native)
     return parser.parse_args(arguments)
 
@@ -83,17 +86,17 @@ def _build(arch: str, options: argparse.Namespace) -> None:
             shutil.rmtree(options.out / name, ignore_errors=True)
             shutil.copytree(target, options.out / name)
     print(f"{zipped}: {size}")
-    print(f"  {', '.join(f'{key} {value}' for key, value in facts.items())}; {_skew(facts)}")
+    print(f"  {', '.join(f'{key} {value}' for key, value in facts.items())}; {_stdlib_skew(facts)}")
     print(f"  sha256 {fetch.sha256_of(zipped)}")
     try:
-        archive.keep_within(size, _BUDGETS[facts["flavour"]])
+        archive.check_size(size, _BUDGETS[facts["flavour"]])
     except archive.BudgetError:
         zipped.unlink()
         raise
 
 
-def _skew(facts: dict[str, str]) -> str:
-    """Say how far the standard library is from the interpreter; the minor version was checked already."""
+def _stdlib_skew(facts: dict[str, str]) -> str:
+    """Describe how the patch releases of standard library and interpreter differ."""
     difference = int(facts["stdlib"].split(".")[2]) - int(facts["python"].split(".")[2])
     return "same patch release" if difference == 0 else f"patch releases differ by {difference:+d}"
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Measures what the layer costs a cold start: `python3 layer/check.py start [TREE]`.
+"""Measures how much the layer adds to a cold start: `python3 layer/check.py start [TREE]`.
 
-TREE is an unpacked layer (`layer/build.py --unpacked`); without it one is built for this machine. Programs of one
-interpreter take turns: one that does nothing, with the interpreter's own tidying up at the end (as `python3 -I -S
--c pass`) and without, and the extension up to its POST /register, which a server here takes and never answers.
+TREE is an unpacked layer (`layer/build.py --unpacked`); by default one is built for this machine. The same interpreter
+runs in turns: a program that does nothing, with and without finalising the interpreter, and the extension until its
+POST /register, which a local server receives and never answers.
 """
 
 import argparse
@@ -25,13 +25,13 @@ _NAME = "telemetry-forwarder"
 _GOAL = 1.6
 _BARE = {
     "bare": "def run(_name):\n    pass\n",
-    "cut": "def run(_name):\n    import posix\n    posix._exit(0)\n",
+    "exit": "def run(_name):\n    import posix\n    posix._exit(0)\n",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start: from exec to the event waited for, and the processor time until then."""
+    """One start: time and CPU time from exec to the event of interest."""
 
     wall_ms: float
     cpu_ms: float
@@ -44,52 +44,50 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        tree = options.tree or _built(Path(folder))
+        tree = options.tree or _build(Path(folder))
         ratio = _compare(tree.resolve(), Path(folder), options.rounds)
     print(f"ratio {ratio:.2f}, goal at most {_GOAL}")
     raise SystemExit(ratio > _GOAL)
 
 
-def _built(folder: Path) -> Path:
+def _build(folder: Path) -> Path:
     command = [sys.executable, str(_LAYER / "build.py"), "--unpacked", "--out", str(folder)]
     subprocess.run(command, check=True)
     return next(path for path in folder.iterdir() if path.is_dir())
 
 
 def _compare(tree: Path, folder: Path, rounds: int) -> float:
-    """Return the extension's start as a multiple of a bare one."""
-    bare, cut = _bare(tree, folder)
-    starts: dict[str, list[Start]] = {"bare": [], "bare, _exit": [], "register": [], "register, by sh": []}
+    """Return the time until register as a multiple of a bare start."""
+    bare, bare_exit = _write_bare_programs(tree, folder)
+    starts: dict[str, list[Start]] = {"bare": [], "bare _exit": [], "register": [], "register by sh": []}
     with _runtime_api() as api:
         for _ in range(rounds):
             starts["bare"].append(_until_exit([str(bare)]))
-            starts["bare, _exit"].append(_until_exit([str(cut)]))
+            starts["bare _exit"].append(_until_exit([str(bare_exit)]))
             interpreter = [str(tree / _NAME / "interpreter"), _NAME]
             starts["register"].append(_until_register(interpreter, api))
             extension = [str(tree / "extensions" / _NAME)]
-            starts["register, by sh"].append(_until_register(extension, api))
+            starts["register by sh"].append(_until_register(extension, api))
     for name, measured in starts.items():
         wall_ms = [start.wall_ms for start in measured]
         cpu_ms = [start.cpu_ms for start in measured]
         print(
-            f"{name:18} wall {statistics.median(wall_ms):6.2f} ms (least {min(wall_ms):.2f}),"
-            f" cpu {statistics.median(cpu_ms):6.2f} ms (least {min(cpu_ms):.2f})"
+            f"{name:18} wall {statistics.median(wall_ms):6.2f} ms (minimum {min(wall_ms):.2f}),"
+            f" cpu {statistics.median(cpu_ms):6.2f} ms (minimum {min(cpu_ms):.2f})"
         )
     median_ms = {name: statistics.median(start.wall_ms for start in starts[name]) for name in starts}
-    print(
-        f"register against the one that does not tidy up: {median_ms['register'] / median_ms['bare, _exit']:.2f}"
-    )
+    print(f"register relative to bare _exit: {median_ms['register'] / median_ms['bare _exit']:.2f}")
     return median_ms["register"] / median_ms["bare"]
 
 
-def _bare(tree: Path, folder: Path) -> list[Path]:
-    """The same interpreter and the same modules, with other names, by which it starts other programs."""
+def _write_bare_programs(tree: Path, folder: Path) -> list[Path]:
+    """Copy the interpreter and its modules under other names, which make it run other programs."""
     root = folder / "bare"
     shutil.copytree(tree / _NAME, root)
     for name, program in _BARE.items():
         shutil.copy2(root / "interpreter", root / name)
         (root / "lib" / f"__init__{name}.py").write_text(program)
-        # The first start compiles it.
+        # The first start compiles the program.
         subprocess.run([str(root / name)], check=True)
     return [root / name for name in _BARE]
 
@@ -117,7 +115,7 @@ def _until_register(command: list[str], api: socket.socket) -> Start:
         while not connection.recv(65536).startswith(b"POST "):
             pass
         wall_ms = (time.perf_counter() - began) * 1e3
-        # It waits for an answer now and uses nothing.
+        # It now waits for the response and uses no CPU.
         process.kill()
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes layer/lock.toml anew: the newest versions that pyproject.toml allows, each with its hashes.
+"""Rewrites layer/lock.toml: the newest versions that pyproject.toml allows, each with its hashes.
 
-python3 layer/lock.py            # then look at `git diff layer/lock.toml` and build
+python3 layer/lock.py            # then review `git diff layer/lock.toml` and build
 """
 
 import hashlib
@@ -16,32 +16,35 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from recipe import fetch
-from recipe.pins import ARCHES
+# This file runs as a script: its folder is on the path instead of the project.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from layer.recipe import fetch
+from layer.recipe.pins import ARCHES
 
 PYTHON = "3.13"
 _LAYER = Path(__file__).resolve().parent
 _DEBIAN = "https://deb.debian.org/debian"
 _DEBIAN_ARCHES = {"x86_64": "amd64", "arm64": "arm64"}
-# Where a stdlib of the interpreter's minor version may be found. Sid is closest but forgets soonest.
+# Suites with a stdlib of the interpreter's minor version. Sid is closest but removes old versions first.
 _STDLIB_SUITES = ("sid", "testing", "trixie")
 _STDLIB_PACKAGES = (f"libpython{PYTHON}-minimal", f"libpython{PYTHON}-stdlib")
-# Role, suite and name; what is shipped is of the newest suite whose builds ask for no glibc above 2.26.
+# Role, suite and name. Shipped packages are from the newest suite whose builds need no glibc above 2.26.
 _DEBS = (
     ("library", "trixie", "zlib1g"),
     ("grpc", "bullseye", "libstdc++6"),
     ("grpc", "bullseye", "libgcc-s1"),
-    # Only papers: the licence of the two above.
+    # Only for the licence of the two above.
     ("grpc", "bullseye", "gcc-10-base"),
-    # Not shipped: the old glibc and the shell on which the layer is tested, with nothing else around.
+    # Not shipped: the old glibc and the shell that the layer is tested with.
     ("proof", "bullseye", "libc6"),
     ("proof", "bullseye", "dash"),
     ("proof", "bullseye", "bash"),
     ("proof", "bullseye", "libtinfo6"),
 )
 _HEADER = """\
-# Every foreign byte of the layer. Written by layer/lock.py; do not edit by hand.
-# Wheels come from PyPI, the rest from Debian's mirrors.
+# Every third-party file of the layer. Written by layer/lock.py; do not edit by hand.
+# Wheels are from PyPI, the rest from Debian's mirrors.
 """
 
 
@@ -76,7 +79,7 @@ def _wheels(roles: dict[str, list[str]]) -> Iterator[str]:
 
 
 def _resolve(requirements: list[str], arch: str) -> dict[str, tuple[str, str]]:
-    """Return name -> (version, sha256) of all that *requirements* lead to."""
+    """Return name -> (version, sha256) of *requirements* and their dependencies."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
@@ -98,21 +101,21 @@ def _interpreter_version() -> tuple[int, ...]:
         subprocess.run([*pip, *fetch.pip_target("x86_64", PYTHON), "freeze-core"], check=True)
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             name = next(name for name in wheel.namelist() if "/frozen/" in name and name.endswith(".json"))
-            return _numbers(json.loads(wheel.read(name))["__version__"].split()[0])
+            return _version(json.loads(wheel.read(name))["__version__"].split()[0])
 
 
 def _stdlibs(interpreter: tuple[int, ...]) -> Iterator[str]:
-    """Yield the stdlibs, that of the closest patch release first."""
-    found: dict[tuple[int, ...], str] = {}
+    """Yield the stdlibs, the closest patch release first."""
+    by_version: dict[tuple[int, ...], str] = {}
     for suite in _STDLIB_SUITES:
         index = _index(suite, "amd64")
         packages = [index[name] for name in _STDLIB_PACKAGES if name in index]
         if len(packages) == len(_STDLIB_PACKAGES):
             version = packages[0]["Version"].split("-")[0]
             debs = "".join(f"\n[[stdlib.deb]]\n{_deb(package)}" for package in packages)
-            found[_numbers(version)] = f'\n[[stdlib]]\nversion = "{version}"\n{debs}'
-    for numbers in sorted(found, key=lambda numbers: abs(numbers[2] - interpreter[2])):
-        yield found[numbers]
+            by_version[_version(version)] = f'\n[[stdlib]]\nversion = "{version}"\n{debs}'
+    for version_numbers in sorted(by_version, key=lambda numbers: abs(numbers[2] - interpreter[2])):
+        yield by_version[version_numbers]
 
 
 def _debs() -> Iterator[str]:
@@ -123,8 +126,8 @@ def _debs() -> Iterator[str]:
 
 
 def _index(suite: str, arch: str) -> dict[str, dict[str, str]]:
-    packed = _get(f"{_DEBIAN}/dists/{suite}/main/binary-{arch}/Packages.xz")
-    paragraphs = lzma.decompress(packed).decode().split("\n\n")
+    compressed = _get(f"{_DEBIAN}/dists/{suite}/main/binary-{arch}/Packages.xz")
+    paragraphs = lzma.decompress(compressed).decode().split("\n\n")
     fields = (dict(_fields(paragraph)) for paragraph in paragraphs if paragraph.strip())
     return {package["Package"]: package for package in fields}
 
@@ -139,7 +142,7 @@ def _fields(paragraph: str) -> Iterator[tuple[str, str]]:
 def _deb(package: dict[str, str]) -> str:
     content = _get(f"{_DEBIAN}/{package['Filename']}")
     if hashlib.sha256(content).hexdigest() != package["SHA256"]:
-        raise SystemExit(f"{package['Filename']} is not what Debian's index says it is")
+        raise SystemExit(f"{package['Filename']} does not match the hash in Debian's index")
     fields = {
         "name": package["Package"],
         "version": package["Version"],
@@ -151,12 +154,12 @@ def _deb(package: dict[str, str]) -> str:
 
 
 def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=120) as answer:
-        content: bytes = answer.read()
+    with urllib.request.urlopen(url, timeout=120) as response:
+        content: bytes = response.read()
     return content
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _version(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 

@@ -1,16 +1,16 @@
 #!/bin/sh
-# Publishes the layer of both architectures to the given regions with the AWS CLI, and prints the ARNs.
+# Publishes the layers of both architectures to the given regions with the AWS CLI, and prints their ARNs.
 #
 #   ./build.sh layer all
-#   layer/publish.sh eu-west-1 us-east-1               # dry run: prints what it would do
-#   layer/publish.sh --run eu-west-1 us-east-1         # does it, for your own account
-#   layer/publish.sh --run --public eu-west-1          # does it, for everybody
+#   layer/publish.sh eu-west-1 us-east-1               # dry run: prints the commands
+#   layer/publish.sh --run eu-west-1 us-east-1         # publishes, for your own account
+#   layer/publish.sh --run --public eu-west-1          # publishes, for all accounts
 #
 # --name NAME   the layers are called NAME-x86_64 and NAME-arm64 (telemetry-forwarder)
-# --dist DIR    where the zips lie (layer/dist)
+# --dist DIR    folder of the zips (layer/dist)
 set -eu
 
-# Lambda takes at most 15; the layer runs on every other runtime as well, they are only what the console offers.
+# Lambda accepts at most 15. The layer runs on every runtime; the list only decides where the console offers it.
 runtimes='nodejs22.x nodejs24.x python3.11 python3.12 python3.13 python3.14 java17 java21 java25 dotnet8 dotnet10
     ruby3.3 ruby3.4 provided.al2 provided.al2023'
 
@@ -45,7 +45,7 @@ done
 [ -z "$run" ] || command -v aws >/dev/null 2>&1 ||
     { echo "publish.sh: the AWS CLI (aws) is not installed" >&2 && exit 1; }
 
-# Runs the AWS CLI; in a dry run it prints what it would run.
+# Runs the AWS CLI; in a dry run, prints the command.
 call() {
     if [ -n "$run" ]; then
         aws "$@"
@@ -55,29 +55,29 @@ call() {
 }
 
 publish() {
-    # Words on purpose: one argument for each runtime.
+    # Split on purpose: one argument for each runtime.
     # shellcheck disable=SC2086
     call lambda publish-layer-version --region "$1" --layer-name "$name-$2" \
         --zip-file "fileb://$dist/telemetry-forwarder-$2.zip" \
         --compatible-architectures "$2" --compatible-runtimes $runtimes --license-info Apache-2.0 \
-        --description "Delivers Lambda's telemetry as OTLP, on every runtime" --query LayerVersionArn --output text
+        --description "Exports Lambda's telemetry as OTLP, on every runtime" --query LayerVersionArn --output text
 }
 
-open_to_everybody() {
+grant_to_all_accounts() {
     call lambda add-layer-version-permission --region "$1" --layer-name "$name-$2" --version-number "$3" \
         --statement-id public --action lambda:GetLayerVersion --principal '*' --query Statement --output text
 }
 
-# Words on purpose: regions were checked to be names.
+# Split on purpose: the regions were checked above.
 # shellcheck disable=SC2086
 for region in $regions; do
     for arch in x86_64 arm64; do
-        # Not inside the echo: a failure has to end the script.
+        # Not inside the echo, where a failure would not end the script.
         arn=$(publish "$region" "$arch")
         version=VERSION
         [ -z "$run" ] || version=${arn##*:}
         if [ -n "$public" ]; then
-            statement=$(open_to_everybody "$region" "$arch" "$version")
+            statement=$(grant_to_all_accounts "$region" "$arch" "$version")
             [ -n "$run" ] || arn="$arn
 $statement"
         fi

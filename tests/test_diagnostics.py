@@ -54,7 +54,12 @@ def test_line_consists_of_mark_level_and_message(stderr: Pipe) -> None:
 @pytest.mark.parametrize("level", ["info", "warn", "error", "none"])
 def test_debug_message_is_not_built_unless_it_is_logged(level: str, stderr: Pipe) -> None:
     built: list[int] = []
-    Diagnostics(level, FakeClock(), file=stderr.writing_end).debug(lambda: built.append(1) or "message")
+
+    def build() -> str:
+        built.append(1)
+        return "message"
+
+    Diagnostics(level, FakeClock(), file=stderr.writing_end).debug(build)
 
     assert (built, stderr.read()) == ([], "")
 

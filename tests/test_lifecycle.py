@@ -29,13 +29,6 @@ STOPPED = "ERROR forwarding stopped: {}; invocations go on without it"
 UNREACHABLE = Response(raw=b"", closes=True)
 
 
-class SleepingClock(FakeClock):
-    """A clock that advances only while a thread sleeps."""
-
-    def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-
-
 @pytest.fixture
 def runtime() -> Iterator[FakeLambda]:
     with FakeLambda() as runtime:
@@ -227,7 +220,7 @@ def test_runtime_api_that_is_unreachable_for_a_while_is_retried(
     runtime.respond(SUBSCRIBE, Response(202))
     runtime.respond(NEXT, invoke(), *[UNREACHABLE] * 10, invoke(), shutdown())
 
-    assert run(clock=SleepingClock()) == 0
+    assert run(clock=FakeClock()) == 0
 
     address = runtime.runtime_api
     assert lines() == [
@@ -238,7 +231,7 @@ def test_runtime_api_that_is_unreachable_for_a_while_is_retried(
 def test_process_exits_if_the_runtime_api_stays_unreachable(
     runtime: FakeLambda, run: Run, lines: Lines
 ) -> None:
-    clock = SleepingClock()
+    clock = FakeClock()
     began_s = clock.monotonic_s()
     runtime.respond(NEXT, *[UNREACHABLE] * 100)
 

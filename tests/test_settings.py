@@ -53,7 +53,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def test_names_list_every_setting_once() -> None:
-    tested = {name for name, *_ in [*NUMBERS, *CHOICES, *LISTS]}
+    tested = {row[0] for row in NUMBERS} | {row[0] for row in CHOICES} | {row[0] for row in LISTS}
     others = {"FLUSH", "PLATFORM_LOGS", "PORT", "RAW_LINES", "SPOOL_DIR"}
 
     assert [setting.name for setting in SETTINGS] == list(dict.fromkeys(setting.name for setting in SETTINGS))

@@ -1,1 +1,1 @@
-"""How the layer is made: one module per step, put in order by `layer/build.py`."""
+"""The steps of building the layer, one module each; `layer/build.py` runs them."""

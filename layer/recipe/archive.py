@@ -1,21 +1,21 @@
-"""The zip: the same bytes for the same tree, and never more of them than the budget allows."""
+"""Writes the zip: the same bytes for the same tree. Checks its size."""
 
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# The oldest moment a zip can name; also what Lambda shows for files without one.
-_MOMENT = (1980, 1, 1, 0, 0, 0)
+# The earliest time in a zip; Lambda shows the same for files without one.
+_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 
 
 class BudgetError(Exception):
-    """The layer has grown beyond what was promised."""
+    """The layer is larger than its budget."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most bytes a layer may have. Lambda's own limit: 250 MB unzipped, function and layers together."""
+    """The maximum size of a layer. Lambda's own limit is 250 MB unzipped, for function and layers together."""
 
     zipped_bytes: int
     unzipped_bytes: int
@@ -23,7 +23,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a layer has."""
+    """The size of a layer."""
 
     zipped_bytes: int
     unzipped_bytes: int
@@ -33,11 +33,11 @@ class Size:
 
 
 def write(root: Path, path: Path) -> Size:
-    """Write the files under *root* to the zip *path*: sorted, with one time and two modes."""
+    """Write the files under *root* to the zip *path*: sorted, all with one timestamp, and one of two modes."""
     files = sorted(file for file in root.rglob("*") if file.is_file())
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for file in files:
-            entry = zipfile.ZipInfo(file.relative_to(root).as_posix(), _MOMENT)
+            entry = zipfile.ZipInfo(file.relative_to(root).as_posix(), _TIMESTAMP)
             entry.create_system = _UNIX
             entry.compress_type = zipfile.ZIP_DEFLATED
             mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
@@ -46,8 +46,8 @@ def write(root: Path, path: Path) -> Size:
     return Size(path.stat().st_size, sum(file.stat().st_size for file in files))
 
 
-def keep_within(size: Size, budget: Budget) -> None:
-    """Raise `BudgetError` when *size* is over *budget*."""
+def check_size(size: Size, budget: Budget) -> None:
+    """Raise `BudgetError` if *size* exceeds *budget*."""
     if size.zipped_bytes > budget.zipped_bytes or size.unzipped_bytes > budget.unzipped_bytes:
         allowed = Size(budget.zipped_bytes, budget.unzipped_bytes)
-        raise BudgetError(f"the layer has {size}; the budget is {allowed}")
+        raise BudgetError(f"the layer is {size}; the budget is {allowed}")

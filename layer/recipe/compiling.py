@@ -1,6 +1,6 @@
-"""Turns a tree of sources into a tree of byte code, by the interpreter that will read it.
+"""Compiles a tree of sources to byte code with the interpreter that will read it.
 
-The byte code carries the hash of its source, unchecked: never stale, never compared, never written again.
+The byte code contains the unchecked hash of its source, so it is never compared with a source or written again.
 """
 
 import subprocess
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from .frozen import EXECUTABLE, FrozenPython
 
-# Runs inside the interpreter of the layer, so it may use only what is frozen into it (no stdlib is there).
+# Runs inside the interpreter of the layer, so it may only use modules that are frozen into it: there is no stdlib.
 PROGRAM = '''
 from _frozen_importlib_external import MAGIC_NUMBER, _code_to_hash_pyc
 from _imp import source_hash
 
 
 def without_columns(code):
-    """Keep the line of each instruction and forget the columns: without sources no traceback shows them.
+    """Keep the line of each instruction and drop the columns, which tracebacks show only if there are sources.
 
     The two kinds of entry are those that the compiler writes with -X no_debug_ranges.
     https://github.com/python/cpython/blob/3.13/InternalDocs/locations.md
@@ -50,7 +50,7 @@ def compile_tree(root, names):
     for name in names:
         with open(f"{root}/{name}", "rb") as file:
             source = file.read()
-        # The name in tracebacks is that inside lib/: the same wherever the layer was built.
+        # Tracebacks show the path inside lib/, which does not depend on where the layer was built.
         code = without_columns(compile(source, name, "exec", dont_inherit=True))
         key = source_hash(int.from_bytes(MAGIC_NUMBER, "little"), source)
         with open(f"{root}/{name}c", "wb") as file:
@@ -66,11 +66,11 @@ def run(name):
 
 
 class CompileError(Exception):
-    """The interpreter refused a source, or does not run here."""
+    """The interpreter could not compile a source, or does not run here."""
 
 
 def compile_tree(root: Path, interpreter: FrozenPython) -> str:
-    """Replace every .py under *root* by a .pyc; returns the version of the interpreter that did it."""
+    """Replace every .py under *root* by a .pyc; return the version of the interpreter that compiled it."""
     with tempfile.TemporaryDirectory() as folder:
         executable = interpreter.place_executable(Path(folder))
         (Path(folder) / "lib").mkdir()
@@ -79,12 +79,12 @@ def compile_tree(root: Path, interpreter: FrozenPython) -> str:
 
 
 def compile_tree_with(python: Path, root: Path) -> str:
-    """The same by an ordinary interpreter."""
+    """Do the same with an ordinary interpreter."""
     return _run([str(python), "-I", "-S", "-B", "-c", f'{PROGRAM}{_RUN}run("")'], root)
 
 
 def _run(command: list[str], root: Path) -> str:
-    # Sorted: marshal notes which constants were seen before, so the order is part of the bytes.
+    # Sorted, because marshal writes references to earlier constants: the order affects the bytes.
     sources = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py"))
     with tempfile.NamedTemporaryFile("w") as listing:
         listing.write("\n".join(sources))

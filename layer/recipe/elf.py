@@ -1,6 +1,6 @@
-"""What an ELF file asks of the machine it runs on, and the two edits that make it ask for less.
+"""Reads what an ELF file requires of its host, and removes two of these requirements.
 
-A reader of 64-bit little-endian ELF, the only kind Lambda runs. Edits are done in place: no byte moves.
+Only 64-bit little-endian ELF, the only kind that Lambda runs. Edits are in place: no byte moves.
 """
 
 import struct
@@ -16,12 +16,12 @@ _MACHINES = {62: "x86_64", 183: "arm64"}
 
 
 class ElfError(Exception):
-    """The file is not an ELF file of the kind that can be shipped."""
+    """The file is not an ELF file that can be shipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Elf:
-    """One ELF file's wishes. *versions* maps a library's name to the symbol versions wanted of it."""
+    """The requirements of one ELF file. *versions* maps a library's name to the symbol versions required of it."""
 
     arch: str
     needed: tuple[str, ...]
@@ -31,7 +31,7 @@ class Elf:
 
 @dataclass(frozen=True, slots=True)
 class _Dynamic:
-    """The dynamic section and the two ways into it: by address and by place in the file."""
+    """The dynamic section, with access by address and by offset in the file."""
 
     image: bytes
     arch: str
@@ -40,23 +40,23 @@ class _Dynamic:
     segments: tuple[tuple[int, int, int], ...]
 
     def first(self, tag: int) -> int | None:
-        return next((value for found, value in self.entries if found == tag), None)
+        return next((value for entry_tag, value in self.entries if entry_tag == tag), None)
 
-    def place(self, address: int) -> int:
-        """Where in the file the byte lies that is loaded at *address*."""
+    def offset(self, address: int) -> int:
+        """Return the offset in the file of the byte that is loaded at *address*."""
         for offset, virtual, size in self.segments:
             if virtual <= address < virtual + size:
                 return offset + address - virtual
         raise ElfError(f"address {address:#x} is in no segment")
 
-    def string_place(self, index: int) -> int:
+    def string_offset(self, index: int) -> int:
         table = self.first(_DT_STRTAB)
         if table is None:
             raise ElfError("no string table")
-        return self.place(table) + index
+        return self.offset(table) + index
 
     def string(self, index: int) -> str:
-        start = self.string_place(index)
+        start = self.string_offset(index)
         return self.image[start : self.image.index(b"\0", start)].decode()
 
 
@@ -78,9 +78,9 @@ def read(path: Path) -> Elf:
 
 
 def remove_needed(path: Path, library: str) -> bool:
-    """Take *library* from the list of needed ones; False when it was not in it.
+    """Remove *library* from the needed libraries; return whether it was one.
 
-    Raises `ElfError` when a symbol version of it is asked for: then it is truly needed.
+    Raises `ElfError` if a symbol version of it is required: then it is used.
     """
     dynamic = _read_dynamic(path.read_bytes())
     if library in dict(_versions(dynamic)):
@@ -98,7 +98,7 @@ def remove_needed(path: Path, library: str) -> bool:
 
 
 def set_rpath(path: Path, rpath: str) -> bool:
-    """Replace the search path by a shorter or equally long one; False when the file has none."""
+    """Replace the search path by one that is not longer; return whether the file has a search path."""
     dynamic = _read_dynamic(path.read_bytes())
     index = next((value for tag, value in dynamic.entries if tag in (_DT_RPATH, _DT_RUNPATH)), None)
     if index is None:
@@ -106,14 +106,14 @@ def set_rpath(path: Path, rpath: str) -> bool:
     room = len(dynamic.string(index).encode())
     if len(rpath) > room:
         raise ElfError(f"{path.name} has room for {room} bytes of search path, not for {rpath}")
-    _patch(path, dynamic.string_place(index), rpath.encode().ljust(room, b"\0"))
+    _patch(path, dynamic.string_offset(index), rpath.encode().ljust(room, b"\0"))
     return True
 
 
-def _patch(path: Path, place: int, piece: bytes) -> None:
+def _patch(path: Path, offset: int, content: bytes) -> None:
     with path.open("r+b") as file:
-        file.seek(place)
-        file.write(piece)
+        file.seek(offset)
+        file.write(content)
 
 
 def _read_dynamic(image: bytes) -> _Dynamic:
@@ -127,7 +127,7 @@ def _read_dynamic(image: bytes) -> _Dynamic:
         start, size = next(((h[1], h[3]) for h in headers if h[0] == _PT_DYNAMIC), (0, 0))
         entries = tuple(struct.iter_unpack("<qQ", image[start : start + size]))
     except struct.error as exc:
-        raise ElfError("cut short") from exc
+        raise ElfError("truncated") from exc
     end = next((i for i, (tag, _) in enumerate(entries) if tag == _DT_NULL), len(entries))
     loads = tuple((offset, virtual, size) for kind, offset, virtual, size in headers if kind == _PT_LOAD)
     return _Dynamic(image, _MACHINES[machine], start, entries[:end], loads)
@@ -143,17 +143,17 @@ def _program_headers(image: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _versions(dynamic: _Dynamic) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each library with the symbol versions wanted of it (the linked lists of .gnu.version_r)."""
+    """Yield each library with the symbol versions required of it (the linked lists of .gnu.version_r)."""
     address, count = dynamic.first(_DT_VERNEED), dynamic.first(_DT_VERNEEDNUM) or 0
     if address is None:
         return
-    place = dynamic.place(address)
+    offset = dynamic.offset(address)
     for _ in range(count):
-        _, names, library, first, following = struct.unpack_from("<HHIII", dynamic.image, place)
-        wanted, at = [], place + first
+        _, names, library, first, following = struct.unpack_from("<HHIII", dynamic.image, offset)
+        required, entry = [], offset + first
         for _ in range(names):
-            _, _, _, name, further = struct.unpack_from("<IHHII", dynamic.image, at)
-            wanted.append(dynamic.string(name))
-            at += further
-        yield dynamic.string(library), tuple(wanted)
-        place += following
+            _, _, _, name, further = struct.unpack_from("<IHHII", dynamic.image, entry)
+            required.append(dynamic.string(name))
+            entry += further
+        yield dynamic.string(library), tuple(required)
+        offset += following

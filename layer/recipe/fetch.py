@@ -1,4 +1,4 @@
-"""Brings pinned files into a cache, checked by SHA-256: wheels through pip, Debian packages by download."""
+"""Downloads pinned files into a cache and checks their SHA-256: wheels with pip, Debian packages directly."""
 
 import hashlib
 import subprocess
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from .pins import Deb, Stdlib, Wheel
 
-# Newest first: a newer pip looks at all that an older glibc allows only when each tag is named.
+# Newest first. Each tag is listed, because pip does not derive the older ones from the newer.
 _PLATFORMS = {
     "x86_64": ("manylinux_2_17_x86_64", "manylinux2014_x86_64"),
     "arm64": ("manylinux_2_17_aarch64", "manylinux2014_aarch64"),
 }
-# Where a package is while its suite is current, when the suite is old, and for ever.
+# Where a package is while its suite is current, when the suite is archived, and permanently.
 DEBIAN_MIRRORS = (
     "https://deb.debian.org/debian/{path}",
     "https://archive.debian.org/debian/{path}",
@@ -24,7 +24,7 @@ _TIMEOUT_S = 30
 
 
 class FetchError(Exception):
-    """A pinned file cannot be had, or is not the one that was pinned."""
+    """A pinned file is not available, or is not the one that was pinned."""
 
 
 def sha256_of(path: Path) -> str:
@@ -33,26 +33,26 @@ def sha256_of(path: Path) -> str:
 
 
 def wheels(pinned: Iterable[Wheel], *, arch: str, python: str, cache: Path) -> list[Path]:
-    """Return the files of *pinned* for *arch*, downloading what the cache lacks."""
-    wanted = list(pinned)
+    """Return the files of *pinned* for *arch*, downloading those that are not in the cache."""
+    requested = list(pinned)
     folder = cache / f"wheels-{arch}"
     folder.mkdir(parents=True, exist_ok=True)
-    found = _by_hash(folder)
-    missing = [wheel for wheel in wanted if wheel.hash_for(arch) not in found]
+    cached = _by_hash(folder)
+    missing = [wheel for wheel in requested if wheel.hash_for(arch) not in cached]
     if missing:
         _download(missing, arch=arch, python=python, folder=folder)
-        found = _by_hash(folder)
-    return [found[wheel.hash_for(arch)] for wheel in wanted]
+        cached = _by_hash(folder)
+    return [cached[wheel.hash_for(arch)] for wheel in requested]
 
 
 def pip_target(arch: str, python: str) -> Iterator[str]:
-    """Yield the options that make pip choose for the layer and not for this machine."""
+    """Yield the options that make pip resolve for the layer instead of this machine."""
     yield from ("--only-binary=:all:", "--implementation=cp", f"--python-version={python}")
     yield from (f"--platform={platform}" for platform in _PLATFORMS[arch])
 
 
 def deb(pinned: Deb, *, cache: Path, mirrors: Sequence[str] = DEBIAN_MIRRORS) -> Path:
-    """Return the file of *pinned*, asked of one mirror after the other unless the cache has it."""
+    """Return the file of *pinned* from the cache, or from the first mirror that has it."""
     path = cache / "debs" / f"{pinned.name}_{pinned.sha256[:16]}.deb"
     if path.exists() and sha256_of(path) == pinned.sha256:
         return path
@@ -61,8 +61,8 @@ def deb(pinned: Deb, *, cache: Path, mirrors: Sequence[str] = DEBIAN_MIRRORS) ->
     for mirror in mirrors:
         url = mirror.format(path=pinned.path, sha1=pinned.sha1)
         try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-                content = answer.read()
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
+                content = response.read()
         except OSError as exc:
             reasons.append(f"{url}: {exc}")
             continue
@@ -71,20 +71,20 @@ def deb(pinned: Deb, *, cache: Path, mirrors: Sequence[str] = DEBIAN_MIRRORS) ->
             continue
         path.write_bytes(content)
         return path
-    raise FetchError(f"{pinned.name} {pinned.version} cannot be had:\n  " + "\n  ".join(reasons))
+    raise FetchError(f"{pinned.name} {pinned.version} is not available:\n  " + "\n  ".join(reasons))
 
 
 def stdlib(pinned: Sequence[Stdlib], *, cache: Path, mirrors: Sequence[str] = DEBIAN_MIRRORS) -> Stdlib:
-    """Bring the first standard library that can be had into *cache*: Debian's mirrors forget old versions."""
+    """Download the first standard library that is available: Debian's mirrors remove old versions."""
     for candidate in pinned:
         try:
             for part in candidate.debs:
                 deb(part, cache=cache, mirrors=mirrors)
         except FetchError as exc:
-            print(f"WARNING: {exc}\nWARNING: the bytes of the layer will not be those of the first choice")
+            print(f"WARNING: {exc}\nWARNING: the layer will differ from one with the preferred version")
         else:
             return candidate
-    raise FetchError("no pinned standard library can be had: run layer/lock.py, or give --python DIR")
+    raise FetchError("no pinned standard library is available: run layer/lock.py, or use --python DIR")
 
 
 def _by_hash(folder: Path) -> dict[str, Path]:

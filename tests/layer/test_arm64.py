@@ -1,4 +1,4 @@
-"""The arm64 layer's process under qemu-user, with everything around it native. On arm64 it is the x86_64 layer's."""
+"""Runs the other architecture's layer under qemu-user, with everything else native: on x86_64 that of arm64."""
 
 import os
 import shutil
@@ -10,7 +10,8 @@ from layer.recipe import debian, fetch, pins
 from tests.emulator import Lambda
 from tests.support.certificates import issue_certificates
 from tests.support.collector import FakeCollector
-from tests.support.layer_build import CACHE, PROJECT, build, layer_sources, unpack
+from tests.support.layer_build import CACHE, build, layer_sources, unpack
+from tests.support.paths import PROJECT
 
 __all__ = ["layer_sources"]
 
@@ -24,11 +25,11 @@ exec {qemu} -L {root} {opt}/telemetry-forwarder/interpreter telemetry-forwarder
 
 @pytest.fixture
 def foreign_root(tmp_path: Path) -> Path:
-    """The other architecture's glibc 2.31 and nothing else."""
+    """Unpack the other architecture's glibc 2.31 and nothing else."""
     root = tmp_path / "root"
     for pinned in pins.read(PROJECT / "layer" / "lock.toml").debs["proof"][_FOREIGN]:
         if pinned.name == "libc6":
-            with debian.contents(fetch.deb(pinned, cache=CACHE)) as archive:
+            with debian.open_contents(fetch.deb(pinned, cache=CACHE)) as archive:
                 archive.extractall(root, filter="tar")
     return root
 
@@ -51,15 +52,15 @@ def test_other_architecture_registers_subscribes_and_delivers_over_tls(
         env = {
             "TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint,
             "TELEMETRY_FORWARDER_CERTIFICATE": certificates.ca,
-            # Emulated, the imports alone take seconds.
+            # Under emulation the imports take seconds.
             "TELEMETRY_FORWARDER_WARM_UP": "init",
         }
         task = PROJECT / "tests" / "functions"
         with Lambda(opt=opt, task=task, env=env, memory_mb=1769, timeout_s=60, init_timeout_s=60) as function:
-            answer = function.invoke({"say": "hello from the other side"})
+            response = function.invoke({"say": "hello from the other side"})
             (exit_,) = function.shutdown()
 
-        said = [record.body.string_value for _, _, record in collector.logs()]
-    assert answer.is_success
+        bodies = [record.body.string_value for _, _, record in collector.logs()]
+    assert response.is_success
     assert (exit_.code, exit_.killed) == (0, False)
-    assert any("hello from the other side" in body for body in said)
+    assert any("hello from the other side" in body for body in bodies)

@@ -1,5 +1,3 @@
-"""What an ELF file asks for, and what keeps a tree from running everywhere."""
-
 import shutil
 import sys
 from pathlib import Path
@@ -18,10 +16,7 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
-# What an ELF file asks for
-
-
-def test_wishes_of_an_elf_file_are_read(tmp_path: Path) -> None:
+def test_requirements_of_an_elf_file_are_read(tmp_path: Path) -> None:
     versions = {"libc.so.6": ("GLIBC_2.17", "GLIBC_2.5"), "libm.so.6": ("GLIBC_2.2.5",)}
     content = elf_file(needed=("libc.so.6", "libm.so.6"), versions=versions, rpath="$ORIGIN/a:/b")
 
@@ -36,14 +31,14 @@ def test_wishes_of_an_elf_file_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"#!/bin/sh", b"\x7fELF\x01\x01".ljust(64, b"\0"), elf_file(machine=3), elf_file()[:100]],
-    ids=["empty", "script", "32-bit", "another machine", "cut short"],
+    ids=["empty", "script", "32-bit", "another machine", "truncated"],
 )
-def test_anything_else_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_other_files_raise(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(elf.ElfError):
         elf.read(write(tmp_path / "x", content))
 
 
-def test_needed_library_that_is_not_used_is_removed(tmp_path: Path) -> None:
+def test_unused_library_is_removed(tmp_path: Path) -> None:
     path = write(tmp_path / "x.so", elf_file(needed=("libc.so.6", "libstdc++.so.6", "libm.so.6")))
 
     assert elf.remove_needed(path, "libstdc++.so.6")
@@ -51,7 +46,7 @@ def test_needed_library_that_is_not_used_is_removed(tmp_path: Path) -> None:
     assert not elf.remove_needed(path, "libstdc++.so.6")
 
 
-def test_needed_library_that_is_used_stays(tmp_path: Path) -> None:
+def test_used_library_is_not_removed(tmp_path: Path) -> None:
     versions = {"libstdc++.so.6": ("GLIBCXX_3.4",)}
     path = write(tmp_path / "x.so", elf_file(needed=("libstdc++.so.6",), versions=versions))
 
@@ -71,24 +66,21 @@ def test_search_path_is_replaced_in_place(tmp_path: Path) -> None:
         elf.set_rpath(path, "$ORIGIN/lib")
 
 
-def test_search_path_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_search_path_is_not_added(tmp_path: Path) -> None:
     assert not elf.set_rpath(write(tmp_path / "x.so", elf_file()), "$ORIGIN")
 
 
-# What keeps a tree from running everywhere
-
-
-def test_old_glibc_and_shipped_libraries_are_no_complaint(tmp_path: Path) -> None:
+def test_old_glibc_and_shipped_libraries_are_no_problem(tmp_path: Path) -> None:
     versions = {"libc.so.6": ("GLIBC_2.26",), "libmine.so.1": ("MINE_9",)}
     write(tmp_path / "x.so", elf_file(needed=("libc.so.6", "libmine.so.1"), versions=versions))
     write(tmp_path / "lib/libmine.so.1", elf_file())
     write(tmp_path / "readme.txt", b"not an ELF file")
 
-    assert portability.complaints(tmp_path, arch="x86_64") == []
+    assert portability.find_problems(tmp_path, arch="x86_64") == []
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "problem"),
     [
         (elf_file(versions={"libc.so.6": ("GLIBC_2.27",)}), "needs GLIBC_2.27 of libc.so.6"),
         (elf_file(versions={"libm.so.6": ("GLIBC_2.35",)}), "needs GLIBC_2.35 of libm.so.6"),
@@ -100,20 +92,18 @@ def test_old_glibc_and_shipped_libraries_are_no_complaint(tmp_path: Path) -> Non
         (elf_file(needed=("libssl.so.3",)), "needs libssl.so.3 of the host"),
         (elf_file(needed=("libc.musl-x86_64.so.1",)), "needs libc.musl-x86_64.so.1 of the host"),
         (elf_file(machine=183), "is for arm64, the layer for x86_64"),
-        (elf_file()[:100], "cut short"),
+        (elf_file()[:100], "truncated"),
     ],
 )
-def test_each_way_to_depend_on_the_host_is_a_complaint(
-    tmp_path: Path, content: bytes, complaint: str
-) -> None:
+def test_any_dependency_on_the_host_is_a_problem(tmp_path: Path, content: bytes, problem: str) -> None:
     write(tmp_path / "lib/x.so", content)
 
-    assert portability.complaints(tmp_path, arch="x86_64") == [f"lib/x.so: {complaint}"]
+    assert portability.find_problems(tmp_path, arch="x86_64") == [f"lib/x.so: {problem}"]
 
 
-def test_python_of_this_machine_is_a_bad_one_to_ship(tmp_path: Path) -> None:
+def test_python_of_this_machine_is_not_portable(tmp_path: Path) -> None:
     shutil.copy(_PYTHON, tmp_path / "python3")
 
-    complaints = portability.complaints(tmp_path, arch=elf.read(_PYTHON).arch)
+    problems = portability.find_problems(tmp_path, arch=elf.read(_PYTHON).arch)
 
-    assert any("needs GLIBC_2." in complaint or "of the host" in complaint for complaint in complaints)
+    assert any("needs GLIBC_2." in problem or "of the host" in problem for problem in problems)

@@ -1,6 +1,6 @@
-"""The examples, checked offline by the tools of each ecosystem; nothing reaches AWS.
+"""Checks the examples offline with the tools of each ecosystem; nothing reaches AWS.
 
-These tools are heavy and are installed by `pip install '.[layer]'` only; each test that misses one says so.
+The tools are large and only installed by `pip install '.[layer]'`; a test without its tool is skipped with that reason.
 """
 
 import json
@@ -14,33 +14,18 @@ from typing import Any
 
 import pytest
 
+from tests.support.layer_build import dist, needs
 from tests.support.paths import LAYER
 
-_LAYER = LAYER
-_EXAMPLES = _LAYER / "examples"
+__all__ = ["dist"]
+
+_EXAMPLES = LAYER / "examples"
 _ENDPOINT = "https://otlp.example.com"
 _HEADERS = "{{resolve:secretsmanager:telemetry-forwarder/headers}}"
 
 
-def needs(module: str, package: str) -> Any:
-    return pytest.importorskip(module, reason=f"{package} is not installed: pip install '.[layer]'")
-
-
-@pytest.fixture
-def dist(tmp_path: Path) -> Path:
-    """Stand-ins for the built zips."""
-    folder = tmp_path / "dist"
-    folder.mkdir()
-    for arch in ("x86_64", "arm64"):
-        shutil.make_archive(str(folder / f"telemetry-forwarder-{arch}"), "zip", _EXAMPLES / "cli")
-    return folder
-
-
-# Templates
-
-
 def test_sam_template_has_no_findings() -> None:
-    """cfn-lint runs SAM's own translator before it checks the outcome against CloudFormation's schemas."""
+    """cfn-lint runs SAM's translator and checks the result against CloudFormation's schemas."""
     cfn_lint = needs("cfnlint.api", "cfn-lint")
 
     template = (_EXAMPLES / "sam" / "template.yaml").read_text()
@@ -71,13 +56,13 @@ def test_cdk_app_synthesizes_a_function_with_the_layer(tmp_path: Path, dist: Pat
     assert function["Layers"] == [{"Ref": layer}]
     variables = function["Environment"]["Variables"]
     assert variables["TELEMETRY_FORWARDER_ENDPOINT"] == _ENDPOINT
-    # CloudFormation's own words: the name may be wrapped in a join that adds the account and the region.
+    # The name may be part of a join that adds the account and the region.
     assert "{{resolve:secretsmanager:" in json.dumps(variables["TELEMETRY_FORWARDER_HEADERS"])
     assert "telemetry-forwarder/headers" in json.dumps(variables["TELEMETRY_FORWARDER_HEADERS"])
 
 
-def test_terraform_is_syntax_and_refers_only_to_what_it_declares() -> None:
-    """Terraform itself is not on PyPI: python-hcl2 parses, references are followed here."""
+def test_terraform_file_is_valid_and_refers_only_to_what_it_declares() -> None:
+    """Terraform is not on PyPI: python-hcl2 parses the file, and the test resolves the references."""
     hcl2 = needs("hcl2", "python-hcl2")
 
     text = (_EXAMPLES / "terraform" / "main.tf").read_text()
@@ -105,8 +90,8 @@ def _labels(blocks: list[dict[str, Any]]) -> set[tuple[str, str]]:
     return {(_name(block), _name(next(iter(block.values())))) for block in blocks}
 
 
-def test_serverless_file_has_the_frameworks_shape() -> None:
-    """Against the parts of the framework's published schema that the example uses."""
+def test_serverless_file_matches_the_framework_s_schema() -> None:
+    """Uses the parts of the framework's published schema that the example needs."""
     yaml = needs("yaml", "PyYAML")
     jsonschema = needs("jsonschema", "jsonschema")
 
@@ -118,7 +103,7 @@ def test_serverless_file_has_the_frameworks_shape() -> None:
         "TELEMETRY_FORWARDER_ENDPOINT": _ENDPOINT,
         "TELEMETRY_FORWARDER_HEADERS": _HEADERS,
     }
-    # The framework's rule: the layer's key with a capital, and what it is.
+    # The framework derives this name from the layer's key.
     [layer] = service["layers"]
     assert function["layers"] == [{"Ref": f"{layer[0].upper()}{layer[1:]}LambdaLayer"}]
     assert (_EXAMPLES / "serverless" / "index.js").exists()
@@ -170,26 +155,23 @@ _SERVERLESS = {
 }  # fmt: skip
 
 
-# The image
-
-
 def image_check(interpreter: str, loaders: str) -> subprocess.CompletedProcess[str]:
-    """Run the last RUN of the Dockerfile with other paths; no daemon is needed for that."""
-    text = (_LAYER / "Dockerfile").read_text().replace("\\\n", "")
+    """Run the last RUN of the Dockerfile with other paths, without a Docker daemon."""
+    text = (LAYER / "Dockerfile").read_text().replace("\\\n", "")
     script = text.rpartition("\nRUN ")[2]
     script = script.replace("/opt/telemetry-forwarder/interpreter", interpreter)
     script = re.sub(r"for loader in [^;]*;", f"for loader in {loaders};", script)
     return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
 
 
-def test_image_with_glibc_is_built() -> None:
+def test_image_with_glibc_passes_the_check() -> None:
     loaders = "/lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1"
-    assert loaders in (_LAYER / "Dockerfile").read_text()
+    assert loaders in (LAYER / "Dockerfile").read_text()
 
     assert image_check("/bin/sh", loaders).returncode == 0
 
 
-def test_image_without_glibc_says_what_it_needs() -> None:
+def test_image_without_glibc_fails_with_the_reason() -> None:
     done = image_check("/bin/sh", "/nowhere/ld-linux-x86-64.so.2")
 
     assert done.returncode == 1

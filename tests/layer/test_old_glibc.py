@@ -1,7 +1,7 @@
-"""The layer where there is nothing: an old glibc, a shell, AWS's emulator, and a function in bash.
+"""Runs the layer in a root file system with only an old glibc, a shell, AWS's emulator and a function in bash.
 
-The file is a program as well: `python test_layer_old_glibc.py FD SETTINGS` is process 1 of the namespaces, makes
-one life of a managed instance in a root of its own, and prints how it went.
+This file is also a program: `python test_old_glibc.py FD SETTINGS` is process 1 of the namespaces, runs one managed
+instance in its own root, and prints the result.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ from typing import Any
 
 _INVOCATIONS = 3
 _START_LIMIT_S = 30.0
-# Speaks the Runtime API through bash's own sockets: there is no other program here.
+# Uses the Runtime API through bash's own sockets, because there is no other program.
 _FUNCTION = r"""#!/bin/bash
 call() {
     exec 3<>"/dev/tcp/${AWS_LAMBDA_RUNTIME_API/:/\/}"
@@ -55,7 +55,12 @@ def main(socket_fd: int, settings_file: str) -> None:
     with socket.create_server(("127.0.0.1", 4318)) as collector:
         socket.send_fds(outside, [b"."], [collector.fileno()])
     root = Path(settings["root"])
-    _furnish(root, settings)
+    _mount_root(root, settings)
+
+    def enter_root() -> None:
+        os.chroot(root)
+        os.chdir("/var/task")
+
     with open(settings["log"], "wb") as log:
         emulator = subprocess.Popen(
             [
@@ -68,14 +73,14 @@ def main(socket_fd: int, settings_file: str) -> None:
             stdout=log,
             stderr=log,
             env=settings["env"],
-            preexec_fn=lambda: (os.chroot(root), os.chdir("/var/task")),
+            preexec_fn=enter_root,
         )
     answers = [_invoke() for _ in range(_INVOCATIONS)]
     emulator.send_signal(signal.SIGTERM)
     print(json.dumps({"answers": answers, "exit_status": emulator.wait(30)}))
 
 
-def _furnish(root: Path, settings: dict[str, Any]) -> None:
+def _mount_root(root: Path, settings: dict[str, Any]) -> None:
     for folder in ("opt", "proc", "dev", "tmp", "var/bin"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "var/bin/rie").touch()
@@ -94,7 +99,7 @@ def _mount(*arguments: str | Path) -> None:
 
 
 def _invoke() -> list[Any]:
-    """Status and body; the emulator does not say when it is ready for the first one."""
+    """Return status and body. The emulator does not report when it is ready, so retry until then."""
     deadline_s = time.monotonic() + _START_LIMIT_S
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", 8080)
@@ -105,18 +110,18 @@ def _invoke() -> list[Any]:
                 raise
             time.sleep(0.01)
             continue
-        answer = connection.getresponse()
-        body = answer.read().decode()
-        # One worker, and it has not asked for its next invocation yet.
+        response = connection.getresponse()
+        body = response.read().decode()
+        # The only worker has not requested its next invocation yet.
         if "Runtime.Unavailable" not in body:
-            return [answer.status, body]
+            return [response.status, body]
 
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), sys.argv[2])
     sys.exit()
 
-# Process 1 runs on the bare interpreter and gets no further than this line.
+# Process 1 runs on the bare interpreter, without these modules.
 import pytest  # noqa: E402
 
 from layer.recipe import debian, fetch, pins, portability  # noqa: E402
@@ -130,22 +135,21 @@ from tests.support.paths import PROJECT  # noqa: E402
 
 __all__ = ["layer_opt", "layer_sources", "layer_zip"]
 
-_PROJECT = PROJECT
 _NATIVE = "arm64" if os.uname().machine == "aarch64" else "x86_64"
 
 
 @pytest.fixture
 def bare_root(tmp_path: Path) -> Path:
-    """Debian bullseye's glibc 2.31 and two shells: no Python, no OpenSSL, no zlib, no libstdc++."""
+    """Unpack Debian bullseye's glibc 2.31 and two shells: no Python, no OpenSSL, no zlib, no libstdc++."""
     if reason := missing("managed-instances"):
         pytest.skip(f"NOT TESTED on an old glibc: {reason}")
     root = tmp_path / "root"
     root.mkdir()
-    for pinned in pins.read(_PROJECT / "layer" / "lock.toml").debs["proof"][_NATIVE]:
-        with debian.contents(fetch.deb(pinned, cache=CACHE)) as archive:
+    for pinned in pins.read(PROJECT / "layer" / "lock.toml").debs["proof"][_NATIVE]:
+        with debian.open_contents(fetch.deb(pinned, cache=CACHE)) as archive:
             archive.extractall(root, filter="tar")
     if not (root / "bin/sh").exists():
-        # Debian's maintainer script makes it.
+        # Created by a maintainer script of Debian.
         (root / "bin/sh").symlink_to("dash")
     task = root / "var/task"
     task.mkdir(parents=True)
@@ -156,10 +160,10 @@ def bare_root(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def life(
+def run_instance(
     root: Path, opt: Path, *, env: dict[str, str], **collecting: Any
 ) -> Iterator[tuple[Any, FakeCollector]]:
-    """Make one life of the layer in *root*; yields what process 1 said and the collector with what came out."""
+    """Run one instance with the layer in *root*; yield the output of process 1 and the collector."""
     settings, log = root.parent / "settings.json", root.parent / "rie.log"
     settings.write_text(
         json.dumps(
@@ -180,12 +184,12 @@ def life(
         _, descriptors, _, _ = socket.recv_fds(ours, 1, maxfds=1)
         collector = FakeCollector(listener=socket.socket(fileno=descriptors[0]), **collecting)
         if collector._tls:
-            # A client that knows less than TLS 1.3 is turned away.
+            # A client without TLS 1.3 is refused.
             collector._tls.minimum_version = ssl.TLSVersion.TLSv1_3
         with collector:
-            said, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=60)
             assert process.returncode == 0, log.read_text()
-            yield json.loads(said), collector
+            yield json.loads(output), collector
 
 
 _ENV = {
@@ -204,7 +208,7 @@ _ENV = {
 }
 
 
-def test_root_is_as_bare_as_it_is_said_to_be(bare_root: Path) -> None:
+def test_root_contains_no_other_libraries(bare_root: Path) -> None:
     libraries = {path.name for path in portability.elf_files(bare_root) if ".so" in path.name}
 
     assert not {name for name in libraries if name.startswith(("libz", "libssl", "libcrypt-", "libstdc++"))}
@@ -213,7 +217,7 @@ def test_root_is_as_bare_as_it_is_said_to_be(bare_root: Path) -> None:
 
 
 @pytest.mark.parametrize("is_encrypted", [False, True], ids=["http", "tls"])
-def test_main_job_is_done_with_nothing_but_an_old_glibc(
+def test_telemetry_is_exported_with_only_an_old_glibc(
     bare_root: Path, layer_opt: Path, tmp_path: Path, is_encrypted: bool
 ) -> None:
     collecting: dict[str, Any] = {}
@@ -227,25 +231,25 @@ def test_main_job_is_done_with_nothing_but_an_old_glibc(
             "TELEMETRY_FORWARDER_CERTIFICATE": "/var/task/ca.pem",
         }
 
-    with life(bare_root, layer_opt, env=env, **collecting) as (said, collector):
-        assert_main_job_is_done(said, collector)
+    with run_instance(bare_root, layer_opt, env=env, **collecting) as (result, collector):
+        assert_telemetry_is_exported(result, collector)
 
 
-def assert_main_job_is_done(said: Any, collector: FakeCollector) -> None:
+def assert_telemetry_is_exported(result: Any, collector: FakeCollector) -> None:
     bodies = [record.body.string_value for _, _, record in collector.logs()]
 
-    assert said == {"answers": [[200, '"done"']] * _INVOCATIONS, "exit_status": 0}
+    assert result == {"answers": [[200, '"done"']] * _INVOCATIONS, "exit_status": 0}
     assert sum(body.startswith("a line of ") for body in bodies) == _INVOCATIONS
     assert len(collector.spans()) >= _INVOCATIONS
     assert collector.metrics()
-    # The user that managed instances run everything as.
+    # The user of all processes in managed instances.
     assert "user 993" in bodies
 
 
-def test_nothing_of_the_functions_own_settings_reaches_the_extension(
+def test_settings_of_the_function_do_not_affect_the_extension(
     bare_root: Path, layer_opt: Path, tmp_path: Path
 ) -> None:
-    """Read-only /opt and a user without a home come with the emulator."""
+    """The emulator provides a read-only /opt and a user without a home."""
     opt = tmp_path / "opt"
     shutil.copytree(layer_opt, opt)
     (opt / "lib").mkdir()
@@ -253,7 +257,7 @@ def test_nothing_of_the_functions_own_settings_reaches_the_extension(
         (opt / "lib" / library.name).write_text("not a library")
     task = bare_root / "var/task"
     for name in ("json", "socket", "encodings", "sitecustomize", "opentelemetry", "orjson"):
-        (task / f"{name}.py").write_text("raise SystemExit('the function has been read')")
+        (task / f"{name}.py").write_text("raise SystemExit('a file of the function was imported')")
     nowhere = "http://127.0.0.1:1"
     env = {
         "TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:4318",
@@ -263,5 +267,5 @@ def test_nothing_of_the_functions_own_settings_reaches_the_extension(
         "SSL_CERT_FILE": "/nowhere",
     }
 
-    with life(bare_root, opt, env=env) as (said, collector):
-        assert_main_job_is_done(said, collector)
+    with run_instance(bare_root, opt, env=env) as (result, collector):
+        assert_telemetry_is_exported(result, collector)

@@ -1,4 +1,4 @@
-"""publish.sh and the AWS CLI's example, run against a stand-in for AWS; nothing reaches the real one."""
+"""Runs publish.sh and the example for the AWS CLI against moto; nothing reaches AWS."""
 
 import json
 import os
@@ -14,25 +14,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.layer_build import dist, needs
 from tests.support.paths import LAYER
 
-_LAYER = LAYER
-_EXAMPLES = _LAYER / "examples"
-_SCRIPTS = [_LAYER / "publish.sh", _EXAMPLES / "cli" / "deploy.sh"]
+__all__ = ["dist"]
 
-
-def needs(module: str, package: str) -> Any:
-    return pytest.importorskip(module, reason=f"{package} is not installed: pip install '.[layer]'")
-
-
-@pytest.fixture
-def dist(tmp_path: Path) -> Path:
-    """Stand-ins for the built zips."""
-    folder = tmp_path / "dist"
-    folder.mkdir()
-    for arch in ("x86_64", "arm64"):
-        shutil.make_archive(str(folder / f"telemetry-forwarder-{arch}"), "zip", _EXAMPLES / "cli")
-    return folder
+_EXAMPLES = LAYER / "examples"
+_SCRIPTS = [LAYER / "publish.sh", _EXAMPLES / "cli" / "deploy.sh"]
 
 
 @pytest.mark.parametrize("script", _SCRIPTS, ids=lambda script: script.name)
@@ -42,13 +30,13 @@ def test_script_is_posix_shell(script: Path) -> None:
 
 
 def publish(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = ["sh", str(_LAYER / "publish.sh"), *arguments]
+    command = ["sh", str(LAYER / "publish.sh"), *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env=env or {"PATH": os.environ["PATH"]}
     )
 
 
-def test_publishing_is_a_dry_run_by_default(dist: Path) -> None:
+def test_default_is_a_dry_run(dist: Path) -> None:
     done = publish("--dist", str(dist), "--public", "eu-west-1", "us-east-1", env={"PATH": "/usr/bin:/bin"})
 
     commands = [re.sub(r" --(zip|compatible).*", "", line) for line in done.stdout.splitlines()]
@@ -69,7 +57,7 @@ def test_publishing_is_a_dry_run_by_default(dist: Path) -> None:
     assert done.returncode == 0
 
 
-def test_layer_names_at_most_the_fifteen_runtimes_that_lambda_takes(dist: Path) -> None:
+def test_at_most_fifteen_runtimes_are_listed(dist: Path) -> None:
     done = publish("--dist", str(dist), "eu-west-1")
 
     [runtimes] = set(re.findall(r"--compatible-runtimes ([^-]*)", done.stdout))
@@ -85,7 +73,7 @@ def test_layer_names_at_most_the_fifteen_runtimes_that_lambda_takes(dist: Path) 
         (("--dist", "/nowhere", "eu-west-1"), "run ./build.sh layer all"),
     ],
 )
-def test_wrong_command_line_publishes_nothing(arguments: tuple[str, ...], complaint: str) -> None:
+def test_invalid_command_line_publishes_nothing(arguments: tuple[str, ...], complaint: str) -> None:
     done = publish("--run", *arguments)
 
     assert done.returncode != 0
@@ -93,22 +81,21 @@ def test_wrong_command_line_publishes_nothing(arguments: tuple[str, ...], compla
     assert done.stdout == ""
 
 
-# Against a stand-in for AWS
-
-
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """An AWS of our own on a loopback port, and the environment in which the AWS CLI talks to it."""
+    """Start moto on a loopback port; return the environment with which the AWS CLI uses it."""
     monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     server = needs("moto.server", "moto[server]")
     serving = needs("werkzeug.serving", "moto[server]")
     if shutil.which("aws", path=_search_path()) is None:
         pytest.skip("the AWS CLI is not installed: pip install '.[layer]'")
-    made = serving.make_server("127.0.0.1", 0, server.DomainDispatcherApplication(server.create_backend_app))
-    thread = threading.Thread(target=made.serve_forever)
+    local_server = serving.make_server(
+        "127.0.0.1", 0, server.DomainDispatcherApplication(server.create_backend_app)
+    )
+    thread = threading.Thread(target=local_server.serve_forever)
     thread.start()
-    url = f"http://127.0.0.1:{made.server_port}"
-    # What it holds belongs to the process and outlives the server.
+    url = f"http://127.0.0.1:{local_server.server_port}"
+    # The state of moto belongs to the process and outlives the server.
     urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()
     yield {
         "PATH": _search_path(),
@@ -119,9 +106,9 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
         "AWS_CONFIG_FILE": "/dev/null",
         "ROLE_WAIT_S": "0",
     }
-    made.shutdown()
+    local_server.shutdown()
     thread.join()
-    made.server_close()
+    local_server.server_close()
 
 
 def _search_path() -> str:
@@ -153,7 +140,7 @@ def test_both_architectures_are_published_and_their_arns_printed(aws: dict[str, 
     assert len(arm64["LatestMatchingVersion"]["CompatibleRuntimes"]) == 15
 
 
-def test_second_publication_is_a_second_version(aws: dict[str, str], dist: Path) -> None:
+def test_publishing_again_creates_a_second_version(aws: dict[str, str], dist: Path) -> None:
     for _ in range(2):
         done = publish("--run", "--name", "mine", "--dist", str(dist), "eu-west-1", env=aws)
 
@@ -163,7 +150,7 @@ def test_second_publication_is_a_second_version(aws: dict[str, str], dist: Path)
     ]
 
 
-def test_failure_of_aws_ends_the_publication(aws: dict[str, str], dist: Path) -> None:
+def test_failed_request_ends_the_script(aws: dict[str, str], dist: Path) -> None:
     unreachable = {**aws, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
 
     done = publish("--run", "--dist", str(dist), "eu-west-1", env=unreachable)

@@ -1,4 +1,4 @@
-"""The steps of the layer's build, each fed with something small of our own making."""
+"""Tests the steps of the layer's build with small inputs."""
 
 import dataclasses
 import hashlib
@@ -21,9 +21,9 @@ from layer.recipe import (
     archive,
     compiling,
     debian,
+    documents,
     fetch,
     packages,
-    papers,
     pins,
     relocatable,
     trim,
@@ -31,7 +31,6 @@ from layer.recipe import (
 from tests.support.elf_files import elf_file
 from tests.support.paths import LAYER
 
-_LAYER = LAYER
 _PYTHON = Path(sys.executable).resolve()
 
 
@@ -39,9 +38,6 @@ def write(path: Path, content: bytes | str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
-
-
-# Sizes and bytes
 
 
 def test_zip_is_the_same_for_the_same_files(tmp_path: Path) -> None:
@@ -64,15 +60,12 @@ def test_zip_is_the_same_for_the_same_files(tmp_path: Path) -> None:
 def test_size_over_the_budget_fails(size: archive.Size) -> None:
     budget = archive.Budget(zipped_bytes=10, unzipped_bytes=30)
 
-    archive.keep_within(archive.Size(10, 30), budget)
+    archive.check_size(archive.Size(10, 30), budget)
     with pytest.raises(archive.BudgetError, match="the budget is"):
-        archive.keep_within(size, budget)
+        archive.check_size(size, budget)
 
 
-# Byte code
-
-
-def test_byte_code_forgets_columns_and_keeps_lines() -> None:
+def test_byte_code_has_lines_but_no_columns() -> None:
     namespace: dict[str, object] = {}
     program = compiling.PROGRAM.replace(
         "from _frozen_importlib_external import", "from importlib._bootstrap_external import"
@@ -88,13 +81,13 @@ def test_byte_code_forgets_columns_and_keeps_lines() -> None:
 
 
 def _lines(code: object) -> list[object]:
-    """The line of each instruction of *code* and of what it holds."""
+    """Return the line of each instruction of *code* and of the code objects in it."""
     lines = [position[0] for position in code.co_positions()]  # type: ignore[attr-defined]
     inner = [constant for constant in code.co_consts if hasattr(constant, "co_consts")]  # type: ignore[attr-defined]
     return [lines, [_lines(constant) for constant in inner]]
 
 
-def test_sources_become_byte_code_with_unchecked_hashes(tmp_path: Path) -> None:
+def test_sources_are_compiled_with_unchecked_hashes(tmp_path: Path) -> None:
     write(tmp_path / "package/__init__.py", "answer = 42")
 
     compiling.compile_tree_with(_PYTHON, tmp_path)
@@ -111,9 +104,6 @@ def test_source_that_does_not_compile_fails_the_build(tmp_path: Path) -> None:
         compiling.compile_tree_with(_PYTHON, tmp_path)
 
 
-# Where things come from
-
-
 def deb_file(path: Path, files: dict[str, str]) -> Path:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -125,11 +115,11 @@ def deb_file(path: Path, files: dict[str, str]) -> Path:
         link.type, link.linkname = tarfile.SYMTYPE, "libz.so.1.3.1"
         tar.addfile(link)
     members = {"debian-binary": b"2.0\n\n", "data.tar.xz": lzma.compress(packed.getvalue())}
-    content = b"!<arch>\n"
-    for name, member in members.items():
-        content += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(member):<10}`\n".encode()
-        content += member + b"\n" * (len(member) % 2)
-    return write(path, content)
+    image = b"!<arch>\n"
+    for member_name, member in members.items():
+        image += f"{member_name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(member):<10}`\n".encode()
+        image += member + b"\n" * (len(member) % 2)
+    return write(path, image)
 
 
 def test_debian_package_is_read(tmp_path: Path) -> None:
@@ -146,7 +136,7 @@ def test_debian_package_is_read(tmp_path: Path) -> None:
 
 @pytest.fixture
 def mirror(tmp_path: Path) -> Iterator[str]:
-    """A loopback server with `good.deb` and `bad.deb`, as a template for a mirror."""
+    """Start a loopback server with `good.deb` and `bad.deb`; return its URL."""
     folder = tmp_path / "mirror"
     write(folder / "good.deb", "good")
     write(folder / "bad.deb", "bad")
@@ -163,30 +153,32 @@ def pinned_deb(path: str = "good.deb") -> pins.Deb:
     return pins.Deb("good", "1", path, hashlib.sha256(b"good").hexdigest(), "sha1")
 
 
-def test_package_is_taken_from_the_first_mirror_that_has_what_was_pinned(tmp_path: Path, mirror: str) -> None:
+def test_package_is_downloaded_from_the_first_mirror_with_the_pinned_file(
+    tmp_path: Path, mirror: str
+) -> None:
     mirrors = (f"{mirror}/gone/{{path}}", f"{mirror}/bad.deb", f"{mirror}/{{path}}")
 
-    found = fetch.deb(pinned_deb(), cache=tmp_path, mirrors=mirrors)
+    downloaded = fetch.deb(pinned_deb(), cache=tmp_path, mirrors=mirrors)
 
-    assert found.read_text() == "good"
-    assert fetch.deb(pinned_deb(), cache=tmp_path, mirrors=()) == found
+    assert downloaded.read_text() == "good"
+    assert fetch.deb(pinned_deb(), cache=tmp_path, mirrors=()) == downloaded
 
 
-def test_standard_library_that_is_gone_is_replaced_by_the_next_choice_and_said(
+def test_standard_library_that_is_not_available_is_a_warning_and_the_next_one_is_used(
     tmp_path: Path, mirror: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    forgotten = dataclasses.replace(pinned_deb("bad.deb"), name="forgotten")
-    choices = (pins.Stdlib("3.13.9", (forgotten,)), pins.Stdlib("3.13.5", (pinned_deb(),)))
+    removed = dataclasses.replace(pinned_deb("bad.deb"), name="removed")
+    choices = (pins.Stdlib("3.13.9", (removed,)), pins.Stdlib("3.13.5", (pinned_deb(),)))
     mirrors = (f"{mirror}/{{path}}",)
 
     assert fetch.stdlib(choices, cache=tmp_path, mirrors=mirrors).version == "3.13.5"
-    assert "WARNING: forgotten 1 cannot be had" in capsys.readouterr().out
+    assert "WARNING: removed 1 is not available" in capsys.readouterr().out
     with pytest.raises(fetch.FetchError, match=r"run layer/lock\.py"):
         fetch.stdlib(choices[:1], cache=tmp_path / "empty", mirrors=mirrors)
 
 
 def test_every_pin_has_a_hash_for_each_architecture() -> None:
-    pinned = pins.read(_LAYER / "lock.toml")
+    pinned = pins.read(LAYER / "lock.toml")
 
     hashes = [wheel.hash_for(arch) for wheel in pinned.wheels for arch in pins.ARCHES]
     debs = [deb for stdlib in pinned.stdlibs for deb in stdlib.debs]
@@ -196,56 +188,53 @@ def test_every_pin_has_a_hash_for_each_architecture() -> None:
     assert all(set(arches) == set(pins.ARCHES) for arches in pinned.debs.values())
 
 
-def test_what_is_trimmed_is_left_out_with_all_below_it() -> None:
-    rules = trim.read(_LAYER / "trim.toml")
+def test_trim_rules_apply_to_folders_and_everything_below() -> None:
+    rules = trim.read(LAYER / "trim.toml")
 
-    assert rules.leaves_out_of_stdlib("idlelib/config.py")
-    assert rules.leaves_out_of_stdlib("ctypes/test/test_x.py")
-    assert rules.leaves_out_module("_testcapi")
-    assert rules.leaves_out_of_package("httpx/_main.py")
-    assert not rules.leaves_out_of_stdlib("asyncio/events.py")
-    assert not rules.leaves_out_module("_ssl")
-    assert not rules.leaves_out_of_package("httpx/_client.py")
+    assert rules.omits_from_stdlib("idlelib/config.py")
+    assert rules.omits_from_stdlib("ctypes/test/test_x.py")
+    assert rules.omits_module("_testcapi")
+    assert rules.omits_from_package("httpx/_main.py")
+    assert not rules.omits_from_stdlib("asyncio/events.py")
+    assert not rules.omits_module("_ssl")
+    assert not rules.omits_from_package("httpx/_client.py")
 
 
-def test_wheel_is_unpacked_without_ballast(tmp_path: Path) -> None:
+def test_wheel_is_unpacked_without_omitted_files(tmp_path: Path) -> None:
     wheel = tmp_path / "p-1-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as packed:
-        packed.writestr("p/__init__.py", "")
-        packed.writestr("p/__init__.pyi", "")
-        packed.writestr(
-            "p-1.dist-info/METADATA", "Name: p\nVersion: 1\nLicense-Expression: MIT\n\nLong story"
+    with zipfile.ZipFile(wheel, "w") as zipped:
+        zipped.writestr("p/__init__.py", "")
+        zipped.writestr("p/__init__.pyi", "")
+        zipped.writestr(
+            "p-1.dist-info/METADATA", "Name: p\nVersion: 1\nLicense-Expression: MIT\n\nDescription"
         )
-        packed.writestr("p-1.dist-info/RECORD", "")
-        packed.writestr("p-1.dist-info/licenses/LICENSE", "Do what you like")
+        zipped.writestr("p-1.dist-info/RECORD", "")
+        zipped.writestr("p-1.dist-info/licenses/LICENSE", "Licence text")
 
-    packages.place_wheel(wheel, tmp_path / "lib", trim.read(_LAYER / "trim.toml"))
+    packages.place_wheel(wheel, tmp_path / "lib", trim.read(LAYER / "trim.toml"))
 
-    placed = {path.relative_to(tmp_path / "lib").as_posix() for path in (tmp_path / "lib").rglob("*.*")}
-    assert placed == {"p/__init__.py", "p-1.dist-info"}
+    unpacked = {path.relative_to(tmp_path / "lib").as_posix() for path in (tmp_path / "lib").rglob("*.*")}
+    assert unpacked == {"p/__init__.py", "p-1.dist-info"}
     metadata = (tmp_path / "lib/p-1.dist-info/METADATA").read_text()
     assert metadata == "Name: p\nVersion: 1\nLicense-Expression: MIT\n"
-    assert papers.of_wheel(wheel).texts == {"LICENSE": b"Do what you like"}
+    assert documents.of_wheel(wheel).texts == {"LICENSE": b"Licence text"}
 
 
 def test_library_of_unknown_origin_fails_the_build(tmp_path: Path) -> None:
     write(tmp_path / "libmystery.so.1", elf_file())
 
-    with pytest.raises(papers.PapersError, match=r"libmystery\.so\.1"):
-        papers.of_bundled(tmp_path, {}, _LAYER / "licences", shipped=())
+    with pytest.raises(documents.DocumentsError, match=r"libmystery\.so\.1"):
+        documents.of_bundled(tmp_path, {}, LAYER / "licences", shipped=())
 
 
 def test_component_without_a_licence_fails_the_build(tmp_path: Path) -> None:
-    component = papers.Component("p", "1", "pkg:pypi/p@1", "MIT")
+    component = documents.Component("p", "1", "pkg:pypi/p@1", "MIT")
 
-    with pytest.raises(papers.PapersError, match="p brings no licence text"):
-        papers.write(tmp_path, name="t", version="1", facts={}, components=[component])
-
-
-# Another CPython
+    with pytest.raises(documents.DocumentsError, match="p has no licence text"):
+        documents.write(tmp_path, name="t", version="1", facts={}, components=[component])
 
 
-def test_relocatable_python_is_copied_without_ballast(tmp_path: Path) -> None:
+def test_relocatable_python_is_copied_without_omitted_files(tmp_path: Path) -> None:
     source = tmp_path / "source"
     write(source / "bin/python3.13", elf_file(needed=("libpython3.13.so.1.0",))).chmod(0o755)
     write(source / "lib/libpython3.13.so.1.0", elf_file())
@@ -256,7 +245,7 @@ def test_relocatable_python_is_copied_without_ballast(tmp_path: Path) -> None:
     write(source / "lib/python3.13/lib-dynload/_tkinter.cpython-313.so", elf_file())
 
     python = relocatable.RelocatablePython(source)
-    python.place(tmp_path / "root", trim.read(_LAYER / "trim.toml"))
+    python.place(tmp_path / "root", trim.read(LAYER / "trim.toml"))
 
     placed = tmp_path / "root/python"
     files = {path.relative_to(placed).as_posix() for path in placed.rglob("*") if path.is_file()}
@@ -270,6 +259,6 @@ def test_relocatable_python_is_copied_without_ballast(tmp_path: Path) -> None:
     }
 
 
-def test_folder_without_python_is_refused(tmp_path: Path) -> None:
+def test_folder_without_python_raises(tmp_path: Path) -> None:
     with pytest.raises(relocatable.RelocatableError, match="has 0 folders"):
         _ = relocatable.RelocatablePython(tmp_path).minor

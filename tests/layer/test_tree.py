@@ -1,4 +1,4 @@
-"""The assembled layer: its bytes, its papers, its size, and our own tests run by the interpreter inside it."""
+"""Checks the built layer: its bytes, documents and size. Runs our own tests with its interpreter."""
 
 import json
 import os
@@ -12,30 +12,31 @@ import pytest
 
 from layer.recipe import archive, debian, fetch, pins, portability
 from tests.conformance.requirements import make_once, pip
-from tests.support.layer_build import CACHE, PROJECT, build, copy_sources, layer_opt, layer_sources, layer_zip
+from tests.support.layer_build import CACHE, build, copy_sources, layer_opt, layer_sources, layer_zip
+from tests.support.paths import PROJECT
 
 __all__ = ["layer_opt", "layer_sources", "layer_zip"]
 
 _ARCH = "arm64" if os.uname().machine == "aarch64" else "x86_64"
 
 
-# A build takes some seconds: interpreter and libraries are unpacked, a thousand modules compiled.
+# A build takes seconds: interpreter and libraries are unpacked, a thousand modules compiled.
 
 
-def test_two_builds_in_different_folders_are_the_same_bytes(
+def test_builds_in_different_folders_are_identical(
     layer_sources: Path, layer_zip: Path, tmp_path: Path
 ) -> None:
-    other = copy_sources(layer_sources, tmp_path / "quite another folder")
+    other = copy_sources(layer_sources, tmp_path / "another folder")
 
     assert build(other).read_bytes() == layer_zip.read_bytes()
 
 
-def test_layer_is_within_what_was_promised(layer_zip: Path) -> None:
+def test_layer_is_within_its_budget(layer_zip: Path) -> None:
     with zipfile.ZipFile(layer_zip) as zipped:
         unzipped_bytes = sum(entry.file_size for entry in zipped.infolist())
 
     size = archive.Size(layer_zip.stat().st_size, unzipped_bytes)
-    archive.keep_within(size, archive.Budget(zipped_bytes=10_000_000, unzipped_bytes=30_000_000))
+    archive.check_size(size, archive.Budget(zipped_bytes=10_000_000, unzipped_bytes=30_000_000))
 
 
 def failed_build(sources: Path) -> str:
@@ -48,7 +49,7 @@ def failed_build(sources: Path) -> str:
 
 def test_build_over_the_budget_fails(layer_sources: Path, tmp_path: Path) -> None:
     sources = copy_sources(layer_sources, tmp_path / "sources")
-    (sources / "telemetry_forwarder" / "ballast").write_bytes(os.urandom(5_000_000))
+    (sources / "telemetry_forwarder" / "large file").write_bytes(os.urandom(5_000_000))
 
     assert "the budget is 10.00 MB zipped" in failed_build(sources)
 
@@ -60,14 +61,14 @@ def test_build_with_a_file_that_needs_a_newer_glibc_fails(layer_sources: Path, t
     assert "telemetry_forwarder/python: needs " in failed_build(sources)
 
 
-def test_extensions_folder_holds_the_one_file_that_lambda_may_start(layer_opt: Path) -> None:
+def test_extensions_folder_contains_one_executable(layer_opt: Path) -> None:
     assert sorted(path.name for path in layer_opt.iterdir()) == ["extensions", "telemetry-forwarder"]
     [extension] = (layer_opt / "extensions").iterdir()
     assert extension.name == "telemetry-forwarder"
     assert os.access(extension, os.X_OK)
 
 
-def test_nothing_is_left_to_compile_or_to_write(layer_opt: Path) -> None:
+def test_everything_is_compiled_with_unchecked_hashes(layer_opt: Path) -> None:
     files = [path for path in layer_opt.rglob("*") if path.is_file()]
     compiled = [path for path in files if path.suffix == ".pyc"]
 
@@ -77,21 +78,18 @@ def test_nothing_is_left_to_compile_or_to_write(layer_opt: Path) -> None:
     assert {path.read_bytes()[4:8] for path in compiled} == {b"\x01\0\0\0"}
 
 
-def test_no_file_knows_where_it_was_built(layer_opt: Path, layer_sources: Path) -> None:
-    places = {str(PROJECT).encode(), str(layer_sources).encode(), str(Path.home()).encode() + b"/"}
+def test_no_file_contains_the_path_of_the_build(layer_opt: Path, layer_sources: Path) -> None:
+    paths = {str(PROJECT).encode(), str(layer_sources).encode(), str(Path.home()).encode() + b"/"}
 
     files = [path for path in layer_opt.rglob("*.pyc") if path.is_file()]
-    assert not [path for path in files if any(place in path.read_bytes() for place in places)]
+    assert not [path for path in files if any(built_in in path.read_bytes() for built_in in paths)]
 
 
 def test_tree_is_portable(layer_opt: Path) -> None:
-    assert portability.complaints(layer_opt, arch=_ARCH) == []
+    assert portability.find_problems(layer_opt, arch=_ARCH) == []
 
 
-# Papers
-
-
-def test_bill_of_materials_and_licences_name_the_same_things(layer_opt: Path) -> None:
+def test_sbom_and_licences_list_the_same_components(layer_opt: Path) -> None:
     root = layer_opt / "telemetry-forwarder"
 
     sbom = json.loads((root / "sbom.cdx.json").read_text())
@@ -104,7 +102,7 @@ def test_bill_of_materials_and_licences_name_the_same_things(layer_opt: Path) ->
     assert version["architecture"] == _ARCH
 
 
-def test_bill_of_materials_is_valid_cyclonedx(layer_opt: Path) -> None:
+def test_sbom_is_valid_cyclonedx(layer_opt: Path) -> None:
     reason = "cyclonedx-python-lib[json-validation] is not installed: pip install '.[layer]'"
     validation = pytest.importorskip("cyclonedx.validation.json", reason=reason)
     schema = pytest.importorskip("cyclonedx.schema", reason=reason)
@@ -114,9 +112,7 @@ def test_bill_of_materials_is_valid_cyclonedx(layer_opt: Path) -> None:
     assert validation.JsonStrictValidator(schema.SchemaVersion.V1_6).validate_str(text) is None
 
 
-def test_every_package_that_is_imported_is_shipped_and_no_other_is_used(
-    layer_opt: Path, tmp_path: Path
-) -> None:
+def test_every_imported_module_is_part_of_the_layer(layer_opt: Path, tmp_path: Path) -> None:
     loaded = json.loads(run_inside(layer_opt, tmp_path, _LOAD_EVERYTHING))
 
     assert {path for path in loaded.values() if not path.startswith(("frozen", str(tmp_path)))} == set()
@@ -125,13 +121,11 @@ def test_every_package_that_is_imported_is_shipped_and_no_other_is_used(
     assert loaded.keys() >= {"httpx", "orjson", "ssl", "opentelemetry.sdk.metrics"}
 
 
-def test_writing_to_a_closed_connection_is_an_exception_and_not_the_end(
-    layer_opt: Path, tmp_path: Path
-) -> None:
-    assert run_inside(layer_opt, tmp_path, _WRITE_TO_NOBODY) == "BrokenPipeError\n"
+def test_writing_to_a_closed_connection_raises(layer_opt: Path, tmp_path: Path) -> None:
+    assert run_inside(layer_opt, tmp_path, _WRITE_TO_CLOSED_CONNECTION) == "BrokenPipeError\n"
 
 
-_WRITE_TO_NOBODY = """
+_WRITE_TO_CLOSED_CONNECTION = """
 import socket
 ours, theirs = socket.socketpair()
 theirs.close()
@@ -154,20 +148,20 @@ for module in pkgutil.walk_packages(telemetry_forwarder.__path__, "telemetry_for
                 raise
 import httpx, opentelemetry.sdk.trace, opentelemetry.sdk.metrics
 httpx.Client().close()
-# Not by `getattr`: whoever touches a lazy one loads it.
+# Not with `getattr`, which would load a lazy module.
 facts = {name: object.__getattribute__(module, "__dict__") for name, module in sys.modules.items()}
 print(json.dumps({name: fact.get("__file__") or "frozen" for name, fact in facts.items()}))
 """
 
 
-# As `python FILE …` and `python -c PROGRAM …`: some of our tests start another interpreter.
+# Behaves like `python FILE …` and `python -c PROGRAM …`, because some of our tests start another interpreter.
 _LIKE_PYTHON = """
 def main(name):
     import os, sys
     from telemetry_forwarder.startup.bundle import Bundle
     Bundle().install()
     del sys.argv[0]
-    # Last, so that the tree comes first; what the layer lacks is for pytest alone.
+    # Last, so that the tree has precedence; these folders are only for pytest.
     sys.path += ["", *os.environ["BEHIND"].split(":")]
     program = sys.argv.pop(1) if name == "-c" else open(name).read()
     exec(compile(program, name, "exec"), {"__name__": "__main__"})
@@ -175,9 +169,9 @@ def main(name):
 
 
 def run_inside(opt: Path, work: Path, program: str, *arguments: str, behind: str = "") -> str:
-    """Run *program* in a copy of the tree, started as the extension is, in the place of our own `main`.
+    """Run *program* in a copy of the tree, in the place of our own `main`; return its output.
 
-    *behind* are folders after those of the tree on the path for modules.
+    *behind* are folders that follow those of the tree on the module search path.
     """
     root = work / "telemetry-forwarder"
     shutil.copytree(opt / "telemetry-forwarder", root)
@@ -192,10 +186,8 @@ def run_inside(opt: Path, work: Path, program: str, *arguments: str, behind: str
     return done.stdout
 
 
-# Our own tests, by the interpreter and with the modules that are shipped
-
-# Starts a Python that has none of the packages; this one has them all.
-_DESELECTED = "test_lifecycle.py::test_heavy_half_that_cannot_be_imported_is_one_line_and_invocations_go_on"
+# Needs a Python without the packages; that of the layer has them.
+_DESELECTED = "test_lifecycle.py::test_failed_import_of_the_worker_is_one_line_and_invocations_go_on"
 _TEST_TOOLS = ("pytest", "pytest-timeout", "hypothesis", "trustme", "googleapis-common-protos")
 _RUN_TESTS = """
 import sys
@@ -205,7 +197,7 @@ raise SystemExit(pytest.main(["-q", "-p", "no:cacheprovider", "--import-mode=app
 
 
 def test_our_own_tests_pass_inside_the_layer(layer_opt: Path, tmp_path: Path) -> None:
-    """Pure modules and those with sockets; the imports that pytest makes are compiled each time, hence the seconds."""
+    """Takes seconds, because everything that pytest imports is compiled every time."""
     tests = tmp_path / "tests"
     shutil.copytree(
         PROJECT / "tests", tests, ignore=shutil.ignore_patterns("__pycache__", "conformance", "bench")
@@ -216,7 +208,7 @@ def test_our_own_tests_pass_inside_the_layer(layer_opt: Path, tmp_path: Path) ->
 
     last_line = said.splitlines()[-1]
     assert "failed" not in last_line
-    # Most of the suite: a list of files that has become empty must not pass.
+    # Most of the suite: an empty list of files must not pass.
     assert int(last_line.split(" passed")[0].split()[-1]) > 2_000, last_line
 
 
@@ -231,18 +223,18 @@ def _unit_tests() -> list[str]:
 
 
 def _test_tools() -> str:
-    """Two folders: pytest and what our tests import, for the layer's Python; the parts of the stdlib it left out."""
+    """Return two folders for the layer's Python: pytest and the libraries of our tests, and the complete stdlib."""
     pinned = pins.read(PROJECT / "layer" / "lock.toml")
-    found = fetch.stdlib(pinned.stdlibs, cache=CACHE)
+    chosen = fetch.stdlib(pinned.stdlibs, cache=CACHE)
     tools = CACHE / f"{'-'.join(_TEST_TOOLS)}-{_ARCH}-{pinned.python}"
-    stdlib = CACHE / f"stdlib-{found.version}"
+    stdlib = CACHE / f"stdlib-{chosen.version}"
     if not tools.exists():
-        # Newer than what the layer may ask for: these run here and nowhere else.
+        # Newer than the layer may require, because these only run here.
         newer = f"--platform=manylinux_2_28_{os.uname().machine}"
         target = [*fetch.pip_target(_ARCH, pinned.python), newer, "--target"]
         make_once(tools, lambda made: pip("install", "--quiet", *target, str(made), *_TEST_TOOLS))
     if not stdlib.exists():
-        make_once(stdlib, lambda made: _unpack_stdlib(found.debs, pinned.python, made))
+        make_once(stdlib, lambda made: _unpack_stdlib(chosen.debs, pinned.python, made))
     return f"{tools}:{stdlib}"
 
 

@@ -70,13 +70,16 @@ result["after use"] = len(sys.modules)
 print(json.dumps(result))
 """
 
-Warm = Callable[[Path], dict[str, Any]]
 
-
-def warm(lib: Path, program: str = WARM_UP) -> dict[str, Any]:
+def run(lib: Path, program: str) -> Any:
+    """Run *program* in a process of its own; return the JSON that it prints."""
     command = [sys.executable, "-I", "-S", "-B", "-c", program, str(lib)]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
-    result: dict[str, Any] = json.loads(output)
+    return json.loads(output)
+
+
+def warm(lib: Path) -> dict[str, Any]:
+    result: dict[str, Any] = run(lib, WARM_UP)
     return result
 
 
@@ -149,7 +152,7 @@ Names = collections.namedtuple("Names", "first_unknown last_unknown")
 found = re.compile("(?P<nobody>[a-z]+) has (this|that) pattern", re.I).match("NOBODY has that pattern")
 print(json.dumps([Pair(1, 2).right_unknown, Names(3, 4).last_unknown, found["nobody"]]))
 """
-    assert warm(lib, program) == [2, 4, "NOBODY"]
+    assert run(lib, program) == [2, 4, "NOBODY"]
 
 
 def test_pattern_is_looked_up_with_its_flags(lib: Path) -> None:
@@ -163,7 +166,7 @@ import re
 (pattern, flags), *_ = [key for key in bundle._patterns if isinstance(key[0], str) and key[1] == 0]
 print(json.dumps([re.compile(pattern).flags, re.compile(pattern, re.I | re.A).flags]))
 """
-    plain, other = warm(lib, program)
+    plain, other = run(lib, program)
     assert other & (2 | 256) == 2 | 256
     assert plain & (2 | 256) == 0
 
@@ -178,7 +181,7 @@ Bundle().install()
 import subprocess, telemetry_forwarder.worker.wiring
 print(json.dumps(subprocess.PIPE))
 """
-    assert warm(lib, program) == -1
+    assert run(lib, program) == -1
 
 
 def cut(content: bytes) -> bytes:

@@ -1,16 +1,17 @@
-"""ELF files of our own making, as small as they can be."""
+"""Creates minimal ELF files."""
 
 import struct
+from collections.abc import Mapping
 
 
 def elf_file(
     *,
     needed: tuple[str, ...] = ("libc.so.6",),
-    versions: dict[str, tuple[str, ...]] | None = None,
+    versions: Mapping[str, tuple[str, ...]] | None = None,
     rpath: str = "",
     machine: int = 62,
 ) -> bytes:
-    """The least that is a dynamically linked ELF file: one segment, a dynamic section, strings, versions."""
+    """Return a minimal dynamically linked ELF file: one segment, a dynamic section, strings, versions."""
     strings = bytearray(b"\0")
 
     def string(text: str) -> int:
@@ -21,17 +22,17 @@ def elf_file(
     if rpath:
         entries.append((15, string(rpath)))
     needs = bytearray()
-    wanted = versions or {}
-    for index, (library, names) in enumerate(wanted.items()):
-        following = 16 + 16 * len(names) if index + 1 < len(wanted) else 0
+    required = versions or {}
+    for index, (library, names) in enumerate(required.items()):
+        following = 16 + 16 * len(names) if index + 1 < len(required) else 0
         needs += struct.pack("<HHIII", 1, len(names), string(library), 16, following)
-        for place, name in enumerate(names):
-            needs += struct.pack("<IHHII", 0, 0, 0, string(name), 16 if place + 1 < len(names) else 0)
+        for position, name in enumerate(names):
+            needs += struct.pack("<IHHII", 0, 0, 0, string(name), 16 if position + 1 < len(names) else 0)
     dynamic_at = 64 + 2 * 56
     strings_at = dynamic_at + 16 * (len(entries) + 5)
     needs_at = strings_at + len(strings)
-    entries += [(5, strings_at), (10, len(strings)), (0x6FFFFFFE, needs_at), (0x6FFFFFFF, len(wanted))]
-    entries = [entry for entry in entries if wanted or entry[0] < 0x6FFFFFFE] + [(0, 0)]
+    entries += [(5, strings_at), (10, len(strings)), (0x6FFFFFFE, needs_at), (0x6FFFFFFF, len(required))]
+    entries = [entry for entry in entries if required or entry[0] < 0x6FFFFFFE] + [(0, 0)]
     dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries).ljust(strings_at - dynamic_at, b"\0")
     size = needs_at + len(needs)
     header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A Node.js function whose telemetry leaves as OTLP, deployed with the AWS CDK.
+"""A Node.js function whose telemetry is exported as OTLP, deployed with the AWS CDK.
 
 aws secretsmanager create-secret --name telemetry-forwarder/headers --secret-string 'authorization=Bearer …'
 ./build.sh layer arm64 && cd layer/examples/cdk && pip install aws-cdk-lib && npx cdk deploy
@@ -39,7 +39,7 @@ class OrdersStack(cdk.Stack):
             layers=[layer],
             environment={
                 "TELEMETRY_FORWARDER_ENDPOINT": "https://otlp.example.com",
-                # Not unwrapped here: the template holds a reference that CloudFormation resolves when it deploys.
+                # The template contains a reference, which CloudFormation resolves when it deploys.
                 "TELEMETRY_FORWARDER_HEADERS": headers.secret_value.unsafe_unwrap(),
             },
         )

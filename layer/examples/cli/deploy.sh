@@ -1,5 +1,5 @@
 #!/bin/sh
-# A Node.js function whose telemetry leaves as OTLP, deployed with nothing but the AWS CLI.
+# A Node.js function whose telemetry is exported as OTLP, deployed with nothing but the AWS CLI.
 #
 #   aws secretsmanager create-secret --name telemetry-forwarder/headers --secret-string 'authorization=Bearer …'
 #   ./build.sh layer arm64 && layer/examples/cli/deploy.sh
@@ -22,13 +22,13 @@ role=$(aws iam create-role --role-name orders --query Role.Arn --output text --a
       "Principal": {"Service": "lambda.amazonaws.com"}}]}')
 aws iam attach-role-policy --role-name orders \
     --policy-arn arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole
-# A new role takes some seconds to be known everywhere.
+# A new role takes some seconds to become usable.
 sleep "${ROLE_WAIT_S:-10}"
 
 printf '%s\n' 'exports.handler = async (event) => { console.log("order", event); return "ok"; };' >"$work/index.js"
 python3 -m zipfile -c "$work/function.zip" "$work/index.js"
 
-# A file, so that commas in the headers do not mean what they mean on the command line, and `ps` shows no secret.
+# A file: on the command line, commas in the headers would separate values, and `ps` would show the secret.
 headers=$(aws secretsmanager get-secret-value --secret-id "$secret" --query SecretString --output json)
 printf '{"Variables": {"TELEMETRY_FORWARDER_ENDPOINT": "%s", "TELEMETRY_FORWARDER_HEADERS": %s}}\n' \
     "$endpoint" "$headers" >"$work/environment.json"

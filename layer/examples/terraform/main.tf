@@ -1,4 +1,4 @@
-# A Node.js function whose telemetry leaves as OTLP, deployed with Terraform.
+# A Node.js function whose telemetry is exported as OTLP, deployed with Terraform.
 #
 #   aws secretsmanager create-secret --name telemetry-forwarder/headers --secret-string 'authorization=Bearer …'
 #   ./build.sh layer arm64 && cd layer/examples/terraform && terraform init && terraform apply

@@ -1,4 +1,4 @@
-"""What goes with the layer for people and scanners: licences, VERSION and an SBOM (CycloneDX 1.6)."""
+"""Writes the documents of the layer: licences, VERSION and an SBOM (CycloneDX 1.6)."""
 
 import email.parser
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from . import debian
 from .fetch import sha256_of
 
-# C libraries inside the interpreter's wheel, by the beginning of their file names.
+# C libraries inside the interpreter's wheel, by prefix of their file names.
 _BUNDLED = {
     "libcrypto-": "openssl",
     "libssl-": "openssl",
@@ -23,13 +23,13 @@ _BUNDLED_LICENCES = {"openssl": "Apache-2.0", "libffi": "MIT", "libmpdec": "BSD-
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "telemetry-forwarder")
 
 
-class PapersError(Exception):
-    """Something would be shipped whose licence or origin is not known."""
+class DocumentsError(Exception):
+    """A component has no known licence or origin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One piece of the layer. *texts* are its licences by file name; *licence* is SPDX or a plain name."""
+    """One part of the layer. *texts* are its licences by file name; *licence* is an SPDX expression or a plain name."""
 
     name: str
     version: str
@@ -44,10 +44,10 @@ def of_wheel(wheel: Path) -> Component:
         names = archive.namelist()
         folder = next(name.split("/")[0] for name in names if ".dist-info/" in name)
         metadata = email.parser.BytesHeaderParser().parsebytes(archive.read(f"{folder}/METADATA"))
-        papers = [name for name in names if name.startswith(folder) and not name.endswith("/")]
+        files = [name for name in names if name.startswith(folder) and not name.endswith("/")]
         texts = {
             Path(name).name: archive.read(name)
-            for name in papers
+            for name in files
             if "/licenses/" in name or Path(name).name.upper().startswith(("LICENSE", "COPYING", "NOTICE"))
         }
     name, version = str(metadata["Name"]), str(metadata["Version"])
@@ -69,15 +69,15 @@ def of_deb(deb: Path, *, name: str, version: str, licence: str) -> Component:
 def of_bundled(
     lib: Path, versions: dict[str, str], licences: Path, shipped: Iterable[str]
 ) -> list[Component]:
-    """Name the C libraries in *lib* that came with the interpreter; others account for those in *shipped*."""
-    found: dict[str, str] = {}
+    """Return the C libraries in *lib* that came with the interpreter; those in *shipped* have their own components."""
+    bundled: dict[str, str] = {}
     for path in sorted(lib.glob("lib*.so*")):
         if path.name in shipped:
             continue
         name = next((name for start, name in _BUNDLED.items() if path.name.startswith(start)), None)
         if name is None:
-            raise PapersError(f"{path.name} is in the layer, but its origin and licence are not written down")
-        found.setdefault(name, versions.get(name) or _version_of(path))
+            raise DocumentsError(f"{path.name} is in the layer, but its origin and licence are not recorded")
+        bundled.setdefault(name, versions.get(name) or _version_of(path))
     return [
         Component(
             name,
@@ -86,7 +86,7 @@ def of_bundled(
             _BUNDLED_LICENCES[name],
             {f"{name}.txt": (licences / f"{name}.txt").read_bytes()},
         )
-        for name, version in sorted(found.items())
+        for name, version in sorted(bundled.items())
     ]
 
 
@@ -97,7 +97,7 @@ def write(root: Path, *, name: str, version: str, facts: dict[str, str], compone
     )
     for component in components:
         if not component.texts:
-            raise PapersError(f"{component.name} brings no licence text")
+            raise DocumentsError(f"{component.name} has no licence text")
         folder = root / "licences" / component.name
         folder.mkdir(parents=True)
         for file, content in component.texts.items():
@@ -106,9 +106,9 @@ def write(root: Path, *, name: str, version: str, facts: dict[str, str], compone
 
 
 def _sbom(name: str, version: str, facts: dict[str, str], components: list[Component]) -> dict[str, object]:
-    pieces = [_sbom_component(component) for component in components]
-    # No date: the same tree gives the same papers. The serial number is made of what the layer holds.
-    serial = uuid.uuid5(_NAMESPACE, json.dumps([version, facts, pieces], sort_keys=True))
+    parts = [_sbom_component(component) for component in components]
+    # No date: the same tree results in the same SBOM. The serial number is derived from the content.
+    serial = uuid.uuid5(_NAMESPACE, json.dumps([version, facts, parts], sort_keys=True))
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -124,7 +124,7 @@ def _sbom(name: str, version: str, facts: dict[str, str], components: list[Compo
                 "properties": [{"name": f"layer:{key}", "value": value} for key, value in facts.items()],
             }
         },
-        "components": pieces,
+        "components": parts,
     }
 
 
@@ -142,8 +142,8 @@ def _sbom_component(component: Component) -> dict[str, object]:
 
 
 def _version_of(path: Path) -> str:
-    """The version in the library itself (OpenSSL), else in its file name."""
-    written = re.search(rb"OpenSSL (\d+\.\d+\.\d+) ", path.read_bytes())
-    if written:
-        return written[1].decode()
+    """Return the version that the library contains (OpenSSL), otherwise that of its file name."""
+    match = re.search(rb"OpenSSL (\d+\.\d+\.\d+) ", path.read_bytes())
+    if match:
+        return match[1].decode()
     return path.name.partition(".so.")[2]

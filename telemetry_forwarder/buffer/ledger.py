@@ -13,6 +13,7 @@ from telemetry_forwarder.core.frozen import frozen
 _NOT_READ = "could not be read"
 
 _NONE: Mapping[str, int] = MappingProxyType({})
+_COUNTS = ("received", "restored", "delivered", "rejected", "held", "spooled")
 
 
 @frozen
@@ -71,36 +72,16 @@ class Snapshot:
         return all(tally.is_exact for tally in (*self.tallies, self.posts))
 
 
-class _Account:
-    __slots__ = ("delivered", "dropped", "filtered", "held", "received", "rejected", "restored", "spooled")
-
-    def __init__(self) -> None:
-        self.received = self.restored = self.delivered = self.rejected = self.held = self.spooled = 0
-        self.dropped: dict[str, int] = {}
-        self.filtered: dict[str, int] = {}
-
-    def tally(self, signal: str) -> Tally:
-        return Tally(
-            signal=signal,
-            received=self.received,
-            restored=self.restored,
-            delivered=self.delivered,
-            rejected=self.rejected,
-            held=self.held,
-            spooled=self.spooled,
-            dropped=dict(self.dropped),
-            filtered=dict(self.filtered),
-        )
-
-
 class Ledger:
     """Each method records one movement, so that the counts stay balanced."""
 
     __slots__ = (
-        "_accounts",
+        "_counts",
+        "_dropped",
+        "_duplicate_posts",
+        "_filtered",
         "_posts_dropped",
         "_posts_refused",
-        "_posts_repeated",
         "_records_lost_by_lambda",
         "_records_received",
     )
@@ -110,8 +91,11 @@ class Ledger:
         self._records_lost_by_lambda = 0
         self._posts_dropped = 0
         self._posts_refused = 0
-        self._posts_repeated = 0
-        self._accounts = {signal: _Account() for signal in (*SIGNALS, POSTS)}
+        self._duplicate_posts = 0
+        kinds = (*SIGNALS, POSTS)
+        self._counts = {kind: dict.fromkeys(_COUNTS, 0) for kind in kinds}
+        self._dropped: dict[str, dict[str, int]] = {kind: {} for kind in kinds}
+        self._filtered: dict[str, dict[str, int]] = {kind: {} for kind in kinds}
 
     def records_received(self, count: int) -> None:
         self._records_received += count
@@ -129,58 +113,49 @@ class Ledger:
 
     def duplicate_posts(self, count: int) -> None:
         """Count posts that Lambda sent again. Their records are counted once."""
-        self._posts_repeated += count
+        self._duplicate_posts += count
 
     def filtered(self, signal: str, count: int, reason: str) -> None:
         """Count records that a setting keeps out of *signal*."""
-        _add(self._accounts[signal].filtered, reason, count)
+        _add(self._filtered[signal], reason, count)
 
     def received(self, signal: str, count: int) -> None:
         """Count items that were created in memory."""
-        account = self._accounts[signal]
-        account.received += count
-        account.held += count
+        _add(self._counts[signal], "received", count)
+        _add(self._counts[signal], "held", count)
 
     def restored(self, signal: str, count: int) -> None:
         """Count items that an earlier process left on disk."""
-        account = self._accounts[signal]
-        account.restored += count
-        account.spooled += count
+        _add(self._counts[signal], "restored", count)
+        _add(self._counts[signal], "spooled", count)
 
     def spooled(self, signal: str, count: int) -> None:
         """Move items from memory to disk."""
-        account = self._accounts[signal]
-        account.held -= count
-        account.spooled += count
+        self._move(signal, count, "spooled")
 
     def unspooled(self, signal: str, count: int) -> None:
         """Move items from disk to memory. Their file may stay until the endpoint has acknowledged them."""
-        self.spooled(signal, -count)
+        self._move(signal, -count, "spooled")
 
     def delivered(self, signal: str, count: int) -> None:
         """Move items from memory to the endpoint, which accepted them."""
-        account = self._accounts[signal]
-        account.held -= count
-        account.delivered += count
+        self._move(signal, count, "delivered")
 
     def rejected(self, signal: str, count: int) -> None:
         """Move items from memory to those that the endpoint rejected in a request that it accepted."""
-        account = self._accounts[signal]
-        account.held -= count
-        account.rejected += count
+        self._move(signal, count, "rejected")
 
     def dropped(self, signal: str, count: int, reason: str) -> None:
         """Remove items from memory for good."""
-        account = self._accounts[signal]
-        account.held -= count
-        _add(account.dropped, reason, count)
+        _add(self._counts[signal], "held", -count)
+        _add(self._dropped[signal], reason, count)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
             records_received=self._records_received,
             records_lost_by_lambda=self._records_lost_by_lambda,
-            tallies=tuple(self._accounts[signal].tally(signal) for signal in SIGNALS),
-            posts=self._accounts[POSTS].tally(POSTS),
+            tallies=tuple(self._tally(signal) for signal in SIGNALS),
+            posts=self._tally(POSTS),
         )
 
     def summary(self) -> str:
@@ -194,11 +169,19 @@ class Ledger:
             ("posts restored", posts.restored, _NONE),
             ("posts spooled", posts.spooled, _NONE),
             ("posts refused for now", self._posts_refused, _NONE),
-            ("duplicate posts", self._posts_repeated, _NONE),
+            ("duplicate posts", self._duplicate_posts, _NONE),
         ]
         words = [f"{name} {count}{_reasons(reasons)}" for name, count, reasons in optional if count]
         records = " ".join([f"records received {snapshot.records_received}", *words])
         return "; ".join([records, *map(_tally_summary, snapshot.tallies)])
+
+    def _move(self, signal: str, count: int, place: str) -> None:
+        _add(self._counts[signal], "held", -count)
+        _add(self._counts[signal], place, count)
+
+    def _tally(self, signal: str) -> Tally:
+        dropped, filtered = dict(self._dropped[signal]), dict(self._filtered[signal])
+        return Tally(signal=signal, **self._counts[signal], dropped=dropped, filtered=filtered)
 
 
 def _add(counts: dict[str, int], reason: str, count: int) -> None:

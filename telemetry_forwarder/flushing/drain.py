@@ -36,5 +36,5 @@ class Drain:
 
     def _flush(self, tracker: FlushTracker) -> Step:
         self._flushes += 1
-        tracker.began(self._until)
+        tracker.deadline = self._until
         return Step(may_call_next=False, flush=self._until)

@@ -9,9 +9,9 @@ _SLOW_S = 30.0
 
 
 class FlushTracker:
-    """Knows at most one running flush: it begins with `began` and ends with `finished`."""
+    """Knows at most one running flush: it begins when *deadline* is set and ends with `finished`."""
 
-    __slots__ = ("_overran_at", "deadline", "finished_at", "was_delivered")
+    __slots__ = ("deadline", "finished_at", "overran_at", "was_delivered")
 
     def __init__(self) -> None:
         self.deadline: Deadline | None = None
@@ -19,26 +19,20 @@ class FlushTracker:
         self.finished_at: Moment | None = None
         self.was_delivered = True
         """Whether the last flush delivered everything."""
-        self._overran_at: Moment | None = None
-
-    def began(self, deadline: Deadline) -> None:
-        self.deadline = deadline
+        self.overran_at: Moment | None = None
+        """When a flush last took longer than an invocation waits for it."""
 
     def finished(self, now: Moment, *, was_delivered: bool) -> None:
         self.deadline = None
         self.finished_at = now
         self.was_delivered = was_delivered
 
-    def overran(self, now: Moment) -> None:
-        """Record that the running flush took longer than an invocation waits for it."""
-        self._overran_at = now
-
     def is_within_deadline(self, now: Moment) -> bool:
         """Return whether a flush is running and worth waiting for."""
         return self.deadline is not None and not self.deadline.is_over(now.monotonic_s)
 
     def is_slow(self, now: Moment) -> bool:
-        return self._overran_at is not None and now.since_s(self._overran_at) < _SLOW_S
+        return self.overran_at is not None and now.since_s(self.overran_at) < _SLOW_S
 
     def retry_in_s(self, now: Moment) -> float:
         """Return the seconds until another flush may begin; zero unless the last one failed."""

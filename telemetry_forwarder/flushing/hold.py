@@ -14,17 +14,11 @@ class Hold:
     ) -> None:
         self.invoked_at = invoked_at
         self.limit: Deadline | None = limit
-        """The invocation's deadline less the margin; None once `next` is released."""
+        """The invocation's deadline less the margin; set to None when `next` is released."""
         self.waits_for_end = waits_for_end
         self.budget = budget
         """How long `next` waits for a flush; None while it waits for the end of the invocation."""
         self.has_flushed_end = False
-
-    def release(self) -> None:
-        self.limit = None
-
-    def is_past_limit(self, now: Moment) -> bool:
-        return self.limit is not None and self.limit.is_over(now.monotonic_s)
 
     def is_past_budget(self, now: Moment) -> bool:
         return self.budget is not None and self.budget.is_over(now.monotonic_s)

@@ -1,4 +1,4 @@
-"""Decides when to flush and how long `next` is withheld. Pure: it is told what happened and asked for a `Step`.
+"""Decides when to flush and how long `next` is withheld. Pure: events and observations in, a `Step` out.
 
 Only withholding `next` keeps the sandbox from freezing, and the user pays for that time. So it is withheld for
 the telemetry of one invocation at its end, or for a running flush, and never longer than the budget.
@@ -91,7 +91,7 @@ class FlushPolicy:
         flush = None
         if can_flush and ((may_wait and self._takes_end_flush(now)) or due_in_s <= 0):
             flush = Deadline.after(self._settings.flush_limit_s, self._clock)
-            self._flushes.began(flush)
+            self._flushes.deadline = flush
         return Step(
             may_call_next=not self._is_held(now, may_wait=may_wait),
             flush=flush,
@@ -125,11 +125,11 @@ class FlushPolicy:
         hold = self._hold
         if not hold or not hold.limit:
             return
-        if hold.is_past_limit(now):
-            hold.release()
+        if hold.limit.is_over(now.monotonic_s):
+            hold.limit = None
             self._has_missed_end |= not hold.budget
         elif hold.is_past_budget(now) and self._flushes.is_within_deadline(now):
-            self._flushes.overran(now)
+            self._flushes.overran_at = now
 
     def _may_wait(self, observation: Observation, now: Moment) -> bool:
         """Return whether an invocation may wait for telemetry or a flush at all."""
@@ -147,7 +147,7 @@ class FlushPolicy:
             awaits_end or (self._flushes.is_within_deadline(now) and not hold.is_past_budget(now))
         ):
             return True
-        hold.release()
+        hold.limit = None
         return False
 
     def _takes_end_flush(self, now: Moment) -> bool:

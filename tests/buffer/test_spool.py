@@ -541,3 +541,13 @@ def test_posts_are_counted_separately_and_removed_like_batches_to_make_room(
     process.write(Batch(LOGS, b"second", 1))
     assert (process.spool.waiting, process.spool.waiting_posts) == (2, 0)
     assert process.ledger.snapshot().posts == Tally(POSTS, received=1, dropped={SPOOL_FULL: 1})
+
+
+@pytest.mark.parametrize(("size_bytes", "has_room"), [(3_000, True), (4_000, False)])
+def test_room_includes_the_head_of_the_file(
+    path: Path, start: Start, size_bytes: int, has_room: bool
+) -> None:
+    process = start(path, limit_bytes=2 * 4_096)
+    process.write(BATCHES[0])
+
+    assert process.spool.has_room_for([Batch(LOGS, b"x" * size_bytes, 1)]) is has_room

@@ -6,6 +6,12 @@ from telemetry_forwarder.flushing.invocation_rate import Moment
 from tests.support.fake_clock import FakeClock
 
 
+def running(clock: FakeClock) -> FlushTracker:
+    tracker = FlushTracker()
+    tracker.deadline = Deadline.after(1.0, clock)
+    return tracker
+
+
 def test_new_tracker_knows_no_flush() -> None:
     tracker, now = FlushTracker(), Moment.now(FakeClock())
 
@@ -19,8 +25,8 @@ def test_new_tracker_knows_no_flush() -> None:
 
 @pytest.mark.parametrize(("after_s", "is_within"), [(0.9, True), (1.0, False)])
 def test_flush_is_waited_for_until_its_deadline(after_s: float, is_within: bool) -> None:
-    clock, tracker = FakeClock(), FlushTracker()
-    tracker.began(Deadline.after(1.0, clock))
+    clock = FakeClock()
+    tracker = running(clock)
 
     clock.advance(after_s)
 
@@ -29,8 +35,8 @@ def test_flush_is_waited_for_until_its_deadline(after_s: float, is_within: bool)
 
 
 def test_flush_that_finished_is_not_running() -> None:
-    clock, tracker = FakeClock(), FlushTracker()
-    tracker.began(Deadline.after(1.0, clock))
+    clock = FakeClock()
+    tracker = running(clock)
 
     tracker.finished(Moment.now(clock), was_delivered=True)
 
@@ -53,7 +59,7 @@ def test_failed_flush_is_repeated_after_a_second(was_delivered: bool, after_s: f
 @pytest.mark.parametrize(("after_s", "is_slow"), [(0, True), (29.9, True), (30, False)])
 def test_endpoint_counts_as_slow_for_a_while_after_an_overrun(after_s: float, is_slow: bool) -> None:
     clock, tracker = FakeClock(), FlushTracker()
-    tracker.overran(Moment.now(clock))
+    tracker.overran_at = Moment.now(clock)
 
     clock.advance(after_s)
 

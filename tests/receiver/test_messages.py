@@ -1,7 +1,7 @@
 import pytest
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
+from telemetry_forwarder.receiver.messages import InvokeEvent, SendFinished, ShutdownEvent, SubscriptionResult
 from tests.support.fake_clock import FakeClock
 
 
@@ -19,3 +19,8 @@ def test_latches_of_new_events_are_not_set() -> None:
 
     assert not InvokeEvent("id", "arn", "", deadline).released.is_set()
     assert not ShutdownEvent("spindown", deadline).done.is_set()
+
+
+def test_results_contain_what_they_report() -> None:
+    assert SubscriptionResult(has_telemetry=False).has_telemetry is False
+    assert SendFinished("logs").signal == "logs"

@@ -114,7 +114,7 @@ class Converter:
                     self._lines.convert_without_invocation(record)
                 case Malformed():
                     self._logs.add_malformed(record)
-                case Event():
+                case _:
                     self._logs.add_event(record, None)
         return self._logs.take()
 
@@ -178,7 +178,7 @@ class Converter:
                     self._logs.add_malformed(record)
                 else:
                     self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
-            case Event():
+            case _:
                 self._convert_event(record)
 
     def _convert_event(self, event: Event) -> None:

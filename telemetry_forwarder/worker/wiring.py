@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -57,15 +57,12 @@ def build_forwarder(
     """Build the forwarder and log what is wrong with the settings. Does not use the network."""
     # Without our prefix, the lines of libraries would be forwarded as telemetry of an extension.
     logging.lastResort = _LibraryLogHandler(log)
-    problems: list[str] = []
-    exporters = _exporters(settings, environ, problems, clock=clock, log=log)
-    problems += _unknown_variables(environ, settings_names() | options.names())
-    ledger = Ledger()
-    converter = _converter(settings, environ, registration, ledger=ledger, problems=problems)
-    for problem in problems:
+    builder = _Builder(settings, environ, clock, log)
+    ledger = builder.ledger
+    exporters, converter = builder.exporters(), builder.converter(registration)
+    for problem in builder.problems:
         log.warn(problem)
-    outbox = _outbox(settings, ledger)
-    spool = _spool(settings, environ, ledger=ledger, clock=clock, log=log)
+    outbox, spool = builder.outbox(), builder.spool()
     store = Store(outbox, spool, ledger, clock)
     intake = Intake(
         converter,
@@ -78,8 +75,106 @@ def build_forwarder(
         cpu_share=settings.cpu_share,
     )
     flusher = Flusher(inbox, outbox, spool, exporters, ledger)
-    policy = _policy(settings, environ, clock)
-    return Forwarder(inbox, intake, store, flusher, policy, Accounting(ledger, clock, log), clock)
+    return Forwarder(inbox, intake, store, flusher, builder.policy(), Accounting(ledger, clock, log), clock)
+
+
+class _Builder:
+    """Builds single parts, and collects what is wrong with their settings in *problems*."""
+
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str], clock: Clock, log: Diagnostics
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._clock = clock
+        self._log = log
+        self._is_managed = is_managed_instance(environ)
+        self.ledger = Ledger()
+        self.problems: list[str] = []
+
+    def exporters(self) -> Exporters:
+        signals = [_SIGNALS[name] for name in self._settings.signals]
+        endpoints = read_endpoints(self._environ, self.problems, signals=signals, has_grpc=has_grpc())
+        # Most often such a variable is misspelt.
+        self.problems += [
+            f"{name}: there is no such setting"
+            for name in sorted(self._environ.keys() - settings_names() - options.names())
+            if name.startswith(PREFIX)
+        ]
+        transport = Transport(self._log)
+        transport.warm(endpoints.values())
+        return Exporters(endpoints, transport, self._clock, self._log)
+
+    def converter(self, registration: bytes) -> Converter:
+        return Converter(
+            self._settings,
+            resource(self._environ, _parse_registration(registration)),
+            self.ledger,
+            version=VERSION,
+            temporality=self._temporality(),
+            is_managed=self._is_managed,
+            # Not `random`: every environment restored from one snapshot would have the same state.
+            new_id=lambda size_bytes: os.urandom(size_bytes).hex(),
+        )
+
+    def outbox(self) -> Outbox:
+        return Outbox(
+            self.ledger,
+            limit_bytes=self._settings.outbox_bytes,
+            request_bytes=self._settings.batch_bytes,
+            request_items=self._settings.batch_items,
+        )
+
+    def spool(self) -> Spool:
+        file_format = SpoolFormat(
+            function=self._environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
+            version=self._environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
+            process=os.urandom(4),
+        )
+        return Spool(
+            _own_folder(self._settings.spool_dir),
+            file_format,
+            ledger=self.ledger,
+            clock=self._clock,
+            diagnostics=self._log,
+            limit_bytes=self._settings.spool_bytes,
+        )
+
+    def policy(self) -> FlushPolicy:
+        settings = self._settings
+        flush_settings = FlushSettings(
+            mode=Mode(settings.flush),
+            interval_s=settings.flush_every_s or _INTERVAL_S,
+            budget_s=settings.flush_budget_ms / 1_000,
+            flush_limit_s=_FLUSH_LIMIT_S,
+            spool_reserve_s=SPOOL_RESERVE_S,
+        )
+        has_runtime_done = "platform" in settings.types
+        return FlushPolicy(
+            flush_settings, self._clock, has_runtime_done=has_runtime_done, is_managed=self._is_managed
+        )
+
+    def _temporality(self) -> str:
+        """Return the temporality of metrics: delta by default, because a sum over one environment says little."""
+        wanted = self._environ.get(_TEMPORALITY, "").strip().lower()
+        if wanted and wanted not in TEMPORALITIES:
+            allowed = ", ".join(TEMPORALITIES)
+            self.problems.append(f"{_TEMPORALITY}: {wanted[:60]!r} is none of {allowed}; using delta instead")
+        return wanted if wanted in TEMPORALITIES else "delta"
+
+
+def _parse_registration(registration: bytes) -> Mapping[str, Any]:
+    try:
+        parsed = orjson.loads(registration)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _own_folder(path: str) -> str:
+    """Return *path* or a folder in it, of our own: other files in it would be set aside and removed."""
+    is_own = os.path.basename(os.path.normpath(path)) == _OWN_NAME
+    return path if is_own else os.path.join(path, _OWN_NAME)
 
 
 class _LibraryLogHandler(logging.Handler):
@@ -97,115 +192,3 @@ class _LibraryLogHandler(logging.Handler):
         if record.exc_info and (exc := record.exc_info[1]):
             message += f": {type(exc).__name__}: {exc}"
         self._log.warn(message, once_a_minute=message)
-
-
-def _exporters(
-    settings: Settings, environ: Mapping[str, str], problems: list[str], *, clock: Clock, log: Diagnostics
-) -> Exporters:
-    signals = [_SIGNALS[name] for name in settings.signals]
-    endpoints = read_endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
-    transport = Transport(log)
-    transport.warm(endpoints.values())
-    return Exporters(endpoints, transport, clock, log)
-
-
-def _converter(
-    settings: Settings,
-    environ: Mapping[str, str],
-    registration: bytes,
-    *,
-    ledger: Ledger,
-    problems: list[str],
-) -> Converter:
-    return Converter(
-        settings,
-        resource(environ, _parse_registration(registration)),
-        ledger,
-        version=VERSION,
-        temporality=_temporality(environ, problems),
-        is_managed=is_managed_instance(environ),
-        new_id=_random_id,
-    )
-
-
-def _outbox(settings: Settings, ledger: Ledger) -> Outbox:
-    return Outbox(
-        ledger,
-        limit_bytes=settings.outbox_bytes,
-        request_bytes=settings.batch_bytes,
-        request_items=settings.batch_items,
-    )
-
-
-def _spool(
-    settings: Settings, environ: Mapping[str, str], *, ledger: Ledger, clock: Clock, log: Diagnostics
-) -> Spool:
-    file_format = SpoolFormat(
-        function=environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
-        version=environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
-        process=os.urandom(4),
-    )
-    return Spool(
-        _own_folder(settings.spool_dir),
-        file_format,
-        ledger=ledger,
-        clock=clock,
-        diagnostics=log,
-        limit_bytes=settings.spool_bytes,
-    )
-
-
-def _own_folder(path: str) -> str:
-    """Return *path* or a folder in it, of our own: other files in it would be set aside and removed."""
-    is_own = os.path.basename(os.path.normpath(path)) == _OWN_NAME
-    return path if is_own else os.path.join(path, _OWN_NAME)
-
-
-def _policy(settings: Settings, environ: Mapping[str, str], clock: Clock) -> FlushPolicy:
-    flush_settings = FlushSettings(
-        mode=Mode(settings.flush),
-        interval_s=settings.flush_every_s or _INTERVAL_S,
-        budget_s=settings.flush_budget_ms / 1_000,
-        flush_limit_s=_FLUSH_LIMIT_S,
-        spool_reserve_s=SPOOL_RESERVE_S,
-    )
-    return FlushPolicy(
-        flush_settings,
-        clock,
-        has_runtime_done="platform" in settings.types,
-        is_managed=is_managed_instance(environ),
-    )
-
-
-def _unknown_variables(environ: Mapping[str, str], known: Collection[str]) -> list[str]:
-    """Return a problem for each variable with our prefix that is no setting: most often it is misspelt."""
-    return [
-        f"{name}: there is no such setting"
-        for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known
-    ]
-
-
-def _temporality(environ: Mapping[str, str], problems: list[str]) -> str:
-    """Return the temporality of metrics: delta by default, because a sum over one environment says little."""
-    wanted = environ.get(_TEMPORALITY, "").strip().lower()
-    if wanted in TEMPORALITIES:
-        return wanted
-    if wanted:
-        problems.append(
-            f"{_TEMPORALITY}: {wanted[:60]!r} is none of {', '.join(TEMPORALITIES)}; using delta instead"
-        )
-    return "delta"
-
-
-def _parse_registration(registration: bytes) -> Mapping[str, Any]:
-    try:
-        parsed = orjson.loads(registration)
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _random_id(size_bytes: int) -> str:
-    # Not `random`: every environment restored from one snapshot would have the same state.
-    return os.urandom(size_bytes).hex()

@@ -74,7 +74,7 @@ REPORT = event("platform.report", {"requestId": ID, "status": "success", "metric
 EXTENSION = event("platform.extension", {"name": "x", "state": "Ready", "events": []})
 
 
-def test_what_an_earlier_life_had_no_time_for_becomes_logs_alone() -> None:
+def test_spooled_post_becomes_logs_alone() -> None:
     bench = Bench()
     own = event("extension", "[telemetry-forwarder] INFO a line of ours")
     body = post(START, event("function", "a line"), own, DONE)[:-1] + b",nonsense"
@@ -88,7 +88,7 @@ def test_what_an_earlier_life_had_no_time_for_becomes_logs_alone() -> None:
     assert bench.ledger.snapshot().records_received == 5
 
 
-def test_what_an_earlier_life_had_no_time_for_is_of_no_invocation_of_this_one() -> None:
+def test_lines_of_a_spooled_post_belong_to_no_invocation() -> None:
     """Not even of a retry, which has the same request id."""
     bench = Bench()
     bench.converter.invoked(ID, "", "", OBSERVED_NS)
@@ -105,7 +105,7 @@ def test_what_an_earlier_life_had_no_time_for_is_of_no_invocation_of_this_one() 
     assert "faas.invocations" in bench.metrics
 
 
-def test_what_an_earlier_life_had_no_time_for_is_nothing_without_logs() -> None:
+def test_spooled_post_becomes_nothing_if_logs_are_disabled() -> None:
     bench = Bench(SIGNALS="spans,metrics")
 
     batches = bench.converter.convert_spooled(post(START, event("function", "a line")), OBSERVED_NS)
@@ -113,7 +113,7 @@ def test_what_an_earlier_life_had_no_time_for_is_nothing_without_logs() -> None:
     assert batches == []
 
 
-def test_lines_are_given_at_once_spans_and_metrics_when_they_are_taken() -> None:
+def test_logs_are_returned_at_once_spans_and_metrics_when_collected() -> None:
     bench = Bench()
 
     bench.convert(START, event("function", "a line"), DONE)
@@ -125,7 +125,19 @@ def test_lines_are_given_at_once_spans_and_metrics_when_they_are_taken() -> None
     assert bench.ledger.snapshot().records_received == 3
 
 
-def test_what_was_taken_is_not_given_again() -> None:
+def test_lines_of_a_known_invocation_are_all_converted() -> None:
+    """The second and third take the fast path."""
+    bench = Bench()
+    lines = [event("function", f"[INFO]\t{LINE_ISO}\t{ID}\tline {number}\n", LINE_ISO) for number in range(3)]
+
+    bench.convert(START, *lines)
+
+    assert bench.logs == ["line 0", "line 1", "line 2"]
+    records = [log for _, _, log in bench.flat(LOGS, otlp.log_records)]
+    assert {otlp.attributes(log.attributes)["faas.invocation_id"] for log in records} == {ID}
+
+
+def test_nothing_is_collected_twice() -> None:
     bench = Bench()
     bench.convert(START, DONE)
     bench.collect()
@@ -156,7 +168,7 @@ def test_end_may_arrive_before_invoke() -> None:
     assert has_ended == [True, False]
 
 
-def test_event_that_is_told_twice_is_taken_once() -> None:
+def test_duplicate_event_is_filtered() -> None:
     bench = Bench(PLATFORM_LOGS="all")
 
     bench.convert(START, START)
@@ -165,7 +177,7 @@ def test_event_that_is_told_twice_is_taken_once() -> None:
     assert bench.filtered() == {"duplicate event": 1}
 
 
-def test_own_lines_are_left_out_and_other_extensions_lines_are_not() -> None:
+def test_own_log_lines_are_filtered_and_those_of_other_extensions_are_not() -> None:
     bench = Bench()
 
     bench.convert(event("extension", "[telemetry-forwarder] INFO x"), event("extension", "of another"))
@@ -186,7 +198,7 @@ def test_own_lines_are_left_out_and_other_extensions_lines_are_not() -> None:
         ({"SIGNALS": "spans,metrics"}, []),
     ],
 )
-def test_platform_events_are_logs_where_nothing_else_says_them_or_a_setting_wants_it(
+def test_platform_events_are_logs_unless_spans_and_metrics_contain_them(
     settings: dict[str, str], logs: list[str]
 ) -> None:
     bench = Bench(is_managed=False, **settings)
@@ -197,7 +209,7 @@ def test_platform_events_are_logs_where_nothing_else_says_them_or_a_setting_want
 
 
 @pytest.mark.parametrize("signals", ["logs", "spans", "metrics", "logs,spans,metrics"])
-def test_only_the_signals_that_are_wanted_are_made(signals: str) -> None:
+def test_only_enabled_signals_are_encoded(signals: str) -> None:
     bench = Bench(SIGNALS=signals)
 
     bench.convert(START, event("function", "a line"), "no event at all", DONE)
@@ -207,7 +219,7 @@ def test_only_the_signals_that_are_wanted_are_made(signals: str) -> None:
     assert {batch.signal for batch in bench.batches} == wanted
 
 
-def test_own_state_alone_is_worth_a_request() -> None:
+def test_measurements_alone_make_a_batch() -> None:
     bench = Bench()
 
     bench.collect([OWN])
@@ -215,7 +227,7 @@ def test_own_state_alone_is_worth_a_request() -> None:
     assert bench.metrics == {"otel.sdk.exporter.log.exported"}
 
 
-def test_what_no_record_can_be_made_of_is_a_log_record() -> None:
+def test_malformed_record_becomes_a_log_record() -> None:
     bench = Bench()
 
     bench.convert("no event at all")
@@ -227,9 +239,7 @@ def test_what_no_record_can_be_made_of_is_a_log_record() -> None:
     ("instance_id", "names"),
     [(INSTANCE, {INSTANCE}), ("1b4e28ba-2fa1-11d2-883f-0016d3cca427", {None}), ("", {None})],
 )
-def test_instance_is_named_where_its_name_is_that_of_the_log_stream(
-    instance_id: str, names: set[str | None]
-) -> None:
+def test_instance_is_named_if_its_id_is_the_log_stream(instance_id: str, names: set[str | None]) -> None:
     bench = Bench()
 
     bench.convert(event("platform.initStart", {"phase": "init", "instanceId": instance_id}), START, DONE)
@@ -242,7 +252,7 @@ def test_instance_is_named_where_its_name_is_that_of_the_log_stream(
     assert {resource.get("faas.instance") for resource, _, _ in metrics} == {None}
 
 
-def test_what_lambda_has_dropped_is_in_the_books() -> None:
+def test_records_dropped_by_lambda_are_counted() -> None:
     bench = Bench()
 
     bench.convert(event("platform.logsDropped", {"droppedRecords": 7, "droppedBytes": 70, "reason": "slow"}))
@@ -250,7 +260,7 @@ def test_what_lambda_has_dropped_is_in_the_books() -> None:
     assert bench.ledger.snapshot().records_lost_by_lambda == 7
 
 
-def test_lines_carry_the_invocation_that_was_open_and_on_managed_instances_none() -> None:
+def test_lines_belong_to_the_open_invocation_and_on_managed_instances_to_none() -> None:
     for is_managed, request_ids in ((False, [ID]), (True, [None])):
         bench = Bench(is_managed=is_managed)
         bench.convert(START, event("function", "a line", "2026-09-22T06:30:00.223Z"))
@@ -293,7 +303,7 @@ def test_exception_that_the_runtime_logs_is_the_error_of_its_invocation(
         ({"level": "INFO", "message": {"an": "object"}}, False),
     ],
 )
-def test_memory_that_ran_out_is_seen_in_the_log(line: object, is_seen: bool) -> None:
+def test_out_of_memory_is_recognised_in_the_log(line: object, is_seen: bool) -> None:
     bench = Bench()
     fields = {"requestId": ID, "status": "error", "errorType": "Runtime.ExitError"}
 
@@ -311,7 +321,7 @@ def test_memory_that_ran_out_is_seen_in_the_log(line: object, is_seen: bool) -> 
         [raw_post(raw_event(b'"MemoryEr')), raw_post(raw_event(b'ror: no"'))],
     ],
 )
-def test_it_is_seen_however_it_is_spelt_or_cut(posts: list[bytes]) -> None:
+def test_out_of_memory_is_recognised_if_escaped_or_cut(posts: list[bytes]) -> None:
     bench = Bench()
     fields = {"requestId": ID, "status": "error", "errorType": "Runtime.ExitError"}
 
@@ -340,7 +350,9 @@ FORMATTED = {"message": "x", "timestamp": LINE_ISO, "level": "INFO", "requestId"
         (f"[INFO]\t{LINE_ISO}\t{OTHER}\thello", {"requestId": OTHER}),
     ],
 )
-def test_id_of_the_user_s_own_takes_a_line_from_no_invocation(line: object, kept: dict[str, str]) -> None:
+def test_request_id_of_the_user_does_not_change_the_invocation_of_a_line(
+    line: object, kept: dict[str, str]
+) -> None:
     bench = Bench()
 
     bench.convert(START, event("function", line, LINE_ISO))
@@ -362,7 +374,7 @@ def test_id_of_the_user_s_own_takes_a_line_from_no_invocation(line: object, kept
 @pytest.mark.parametrize(
     ("is_managed", "told"), [(True, [START]), (False, []), (False, [START, DONE])], ids=str
 )
-def test_id_that_nobody_knows_is_believed_where_a_runtime_writes_it(
+def test_unknown_request_id_is_accepted_in_a_runtime_s_format(
     is_managed: bool, told: list[Any], line: object, attributes: dict[str, str]
 ) -> None:
     """On managed instances, during an init, and after an end: platform.start may be yet to come."""
@@ -385,7 +397,7 @@ def test_id_that_nobody_knows_is_believed_where_a_runtime_writes_it(
         (f"RequestId: {OTHER} Error: Runtime exited with error: exit status 1", False),
     ],
 )
-def test_error_that_was_dealt_with_is_no_failure_of_its_invocation(line: object, is_error: bool) -> None:
+def test_handled_error_is_no_failure_of_its_invocation(line: object, is_error: bool) -> None:
     bench = Bench()
 
     bench.convert(START, event("function", line, LINE_ISO), DONE)
@@ -394,7 +406,7 @@ def test_error_that_was_dealt_with_is_no_failure_of_its_invocation(line: object,
     assert ("faas.errors" in bench.metrics) is is_error
 
 
-def test_time_that_the_user_speaks_of_is_not_when_the_line_was_written() -> None:
+def test_implausible_timestamp_stays_an_attribute() -> None:
     bench = Bench()
 
     bench.convert(event("function", {"message": "order", "timestamp": "2001-01-01T00:00:00Z"}, LINE_ISO))
@@ -409,18 +421,19 @@ def fragment() -> bytes:
     return raw_post(raw_event(b'"a line whose rest'))
 
 
-def test_piece_of_a_cut_record_waits_for_its_rest_and_not_for_ever() -> None:
+def test_first_part_of_a_cut_record_waits_ten_seconds_for_the_rest() -> None:
     bench = Bench()
     bench.batches += bench.converter.convert(fragment(), OBSERVED_NS).batches
     bench.collect(later_s=9)
-    before = bench.logs
+    before = (bench.logs, bench.converter.awaits_rest)
 
     bench.collect(later_s=11)
 
-    assert (before, len(bench.logs)) == ([], 1)
+    assert before == ([], True)
+    assert (len(bench.logs), bench.converter.awaits_rest) == (1, False)
 
 
-def test_shutdown_lets_out_what_is_held_and_ends_what_is_open() -> None:
+def test_finish_returns_incomplete_records_and_ends_open_invocations() -> None:
     bench = Bench()
     bench.convert(START)
     bench.batches += bench.converter.convert(fragment(), OBSERVED_NS).batches
@@ -449,7 +462,7 @@ def test_very_many_pending_events_are_returned_with_their_post() -> None:
         ("platform.report", "all that there is is a text"),
     ],
 )
-def test_platform_event_that_no_span_can_say_is_a_log_record(type_: str, record: object) -> None:
+def test_platform_event_without_invocation_is_a_log_record(type_: str, record: object) -> None:
     bench = Bench()
 
     bench.convert(event(type_, record))
@@ -458,7 +471,7 @@ def test_platform_event_that_no_span_can_say_is_a_log_record(type_: str, record:
 
 
 @pytest.mark.parametrize("of_first", ["2026-09-22T06:30:00.223Z", "2026-09-22T06:30:00.323Z"])
-def test_lines_of_two_attempts_go_by_their_time_whichever_came_first(of_first: str) -> None:
+def test_lines_of_two_attempts_are_assigned_by_time(of_first: str) -> None:
     bench = Bench()
     again = "2026-09-22T06:30:05.123Z"
     tracing = {
@@ -479,7 +492,7 @@ def test_lines_of_two_attempts_go_by_their_time_whichever_came_first(of_first: s
     assert said == [first, first, second, first]
 
 
-def test_no_batch_is_larger_than_what_can_be_held() -> None:
+def test_no_batch_is_larger_than_the_outbox_holds() -> None:
     bench = Bench(OUTBOX_BYTES="65536")
 
     bench.convert(*[event("function", "x" * 1_000) for _ in range(100)])
@@ -489,7 +502,7 @@ def test_no_batch_is_larger_than_what_can_be_held() -> None:
 
 
 @pytest.mark.parametrize("body", [post(event("function", "a"), event("extension", "b")), b'["?", 1]'])
-def test_what_is_not_wanted_as_logs_is_in_the_books(body: bytes) -> None:
+def test_records_filtered_because_logs_are_disabled_are_counted(body: bytes) -> None:
     bench = Bench(SIGNALS="spans")
 
     bench.converter.convert(body, OBSERVED_NS)

@@ -1,4 +1,4 @@
-"""The short way says what the long way says, to the byte."""
+"""Both paths produce the same bytes."""
 
 from datetime import UTC, datetime
 from itertools import product
@@ -19,25 +19,25 @@ from telemetry_forwarder.telemetry.records import LogLine, Tracing
 from tests.support.posts import MOMENT, MOMENT_NS, MS, OBSERVED_NS
 
 ID, OTHER_ID = "8286a188-ba32-4475-8077-530cd35c09a9", "3d1bd5e6-ba32-4475-8077-000000000000"
-USUAL = f"[INFO]\t2026-09-22T06:30:00.123Z\t{ID}\tsaid\n"
+ORDINARY = f"[INFO]\t2026-09-22T06:30:00.123Z\t{ID}\thello\n"
 
 
 class Logs:
-    """An encoder of lines of one invocation; *takes_short_way* where it can."""
+    """Encodes lines of one invocation."""
 
-    def __init__(self, *, takes_short_way: bool) -> None:
+    def __init__(self, *, uses_fast_path: bool) -> None:
         self._encoder = LogEncoder(Resource({}), "1", batch_bytes=1 << 20, batch_items=1 << 20)
-        self._fast_path = FastPath(self._encoder) if takes_short_way else None
+        self._fast_path = FastPath(self._encoder) if uses_fast_path else None
         self.invocation = Invocation(ID, trace_id="ab" * 16, span_id="cd" * 8, tracing=Tracing(), start_ns=1)
         self.invocation.has_start = True
-        self.short = 0
+        self.fast_count = 0
 
-    def add(self, said: Any, time_ns: int = MOMENT_NS) -> None:
-        self.add_event({"time": moment_of(time_ns), "type": "function", "record": said})
+    def add(self, record: Any, time_ns: int = MOMENT_NS) -> None:
+        self.add_event({"time": moment_of(time_ns), "type": "function", "record": record})
 
     def add_event(self, event: dict[str, Any]) -> None:
-        if self.is_usual(event):
-            self.short += 1
+        if self.convert_fast(event):
+            self.fast_count += 1
             return
         record = read_record(event, OBSERVED_NS)
         assert isinstance(record, LogLine)
@@ -47,7 +47,7 @@ class Logs:
         if self._fast_path:
             self._fast_path.learn(record, line, fixed=fixed, invocation=self.invocation)
 
-    def is_usual(self, event: Any) -> bool:
+    def convert_fast(self, event: Any) -> bool:
         return self._fast_path is not None and self._fast_path.convert(event, observed_field(OBSERVED_NS))
 
     def forget(self) -> None:
@@ -59,7 +59,7 @@ class Logs:
 
 
 def moment_of(time_ns: int) -> str:
-    """As Lambda writes it; 0 is none."""
+    """Return a time as Lambda writes it; 0 is no time."""
     at = datetime.fromtimestamp(time_ns // MS / 1_000, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if time_ns else "soon"
 
@@ -82,12 +82,12 @@ LEVELS = [*["INFO"] * 12, "[INFO]", "WARN", "ERROR", "info", "DEBUG", "nobody's"
 IDS = [*[ID] * 12, OTHER_ID, "undefined", "", "an id"]
 ENDS = ["\n", "\n", "", "\r\n", "\n\n", "\r", "\t\n"]
 TEXTS = [
-    "said",
+    "hello",
     "héllo ✓",
     "",
     '{"level":"INFO"}',
     "TypeError: no\n    at f (a.js:1:1)",
-    "\tsaid",
+    "\thello",
     "one\rtwo",
     "\ud800",
     "java.lang.OutOfMemoryError: Java heap space",
@@ -97,8 +97,8 @@ TIMES = [0, *[MOMENT_NS] * 6, MOMENT_NS + 5 * MS, MOMENT_NS - 2 * MS, MOMENT_NS 
 KEYS = ["logger", "customer", "errorType", "traceId", "msg"]
 
 
-def some_line(random: Random) -> Any:
-    """Most often a usual line, else one that is almost so."""
+def random_line(random: Random) -> Any:
+    """Return most often an ordinary line, otherwise almost one."""
     is_odd = random.random() < 0.1
     moment = random.choice(ODD_MOMENTS if is_odd else MOMENTS)
     level, id_ = random.choice(LEVELS), random.choice(IDS)
@@ -112,7 +112,7 @@ def some_line(random: Random) -> Any:
                 f'{{"timestamp":"{moment}","level":"{level}","requestId":"{id_}","message":"a\tb\tc"}}',
             ][: 4 if is_odd else 2]
         )
-    object_ = {"timestamp": moment, "level": level, "message": text, "requestId": id_}
+    object_: dict[str, Any] = {"timestamp": moment, "level": level, "message": text, "requestId": id_}
     if random.random() < 0.1:
         object_[random.choice([*object_])] = random.choice(VALUES)
     if random.random() < 0.1:
@@ -123,12 +123,12 @@ def some_line(random: Random) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_short_way_says_the_same(seed: int) -> None:
+def test_fast_path_encodes_the_same(seed: int) -> None:
     random = Random(seed)
-    both = Logs(takes_short_way=True), Logs(takes_short_way=False)
+    both = Logs(uses_fast_path=True), Logs(uses_fast_path=False)
 
     for _ in range(500):
-        line, time_ns = some_line(random), random.choice(TIMES)
+        line, time_ns = random_line(random), random.choice(TIMES)
         is_news = random.random() < 0.01
         for logs in both:
             if is_news:
@@ -137,113 +137,126 @@ def test_short_way_says_the_same(seed: int) -> None:
             assert logs.invocation.last_line_ns == both[0].invocation.last_line_ns
 
     assert both[0].take() == both[1].take()
-    assert both[0].short > 100
+    assert both[0].fast_count > 100
 
 
 @pytest.mark.parametrize(
-    "usual",
+    "ordinary",
     [
-        "[INFO]\t2026-09-22T06:30:00.123Z\t{}\tsaid\n",
-        "2026-09-22T06:30:00.123Z\t{}\tINFO\tsaid\n",
-        "2026-09-22T06:30:00.123Z\t{}\tinfo\tsaid",
+        "[INFO]\t2026-09-22T06:30:00.123Z\t{}\thello\n",
+        "2026-09-22T06:30:00.123Z\t{}\tINFO\thello\n",
+        "2026-09-22T06:30:00.123Z\t{}\tinfo\thello",
     ],
 )
-def test_second_line_of_a_kind_takes_the_short_way(usual: str) -> None:
-    logs = Logs(takes_short_way=True)
+def test_second_line_of_a_kind_takes_the_fast_path(ordinary: str) -> None:
+    logs = Logs(uses_fast_path=True)
 
     for _ in range(3):
-        logs.add(usual.format(ID), 1_790_058_600_125 * MS)
+        logs.add(ordinary.format(ID), 1_790_058_600_125 * MS)
 
-    assert logs.short == 2
+    assert logs.fast_count == 2
 
 
-def test_second_object_of_a_kind_takes_the_short_way() -> None:
-    logs = Logs(takes_short_way=True)
+def test_second_object_of_a_kind_takes_the_fast_path() -> None:
+    logs = Logs(uses_fast_path=True)
 
     for number in range(3):
-        said = {"timestamp": "2026-09-22T06:30:00Z", "level": "INFO", "message": "said", "requestId": ID}
-        logs.add({**said, "number": number}, 1_790_058_600_125 * MS)
+        record = {"timestamp": "2026-09-22T06:30:00Z", "level": "INFO", "message": "hello", "requestId": ID}
+        logs.add({**record, "number": number}, 1_790_058_600_125 * MS)
 
-    assert logs.short == 2
+    assert logs.fast_count == 2
 
 
-def test_no_more_loggers_are_remembered_than_their_bound() -> None:
-    logs = Logs(takes_short_way=True)
+def test_remembered_loggers_are_bounded() -> None:
+    logs = Logs(uses_fast_path=True)
 
     for number in (*range(16), 0, 16, 0):
-        said = {"timestamp": "2026-09-22T06:30:00Z", "level": "INFO", "message": "said", "requestId": ID}
-        logs.add({**said, f"of {number}": number}, 1_790_058_600_125 * MS)
+        record = {"timestamp": "2026-09-22T06:30:00Z", "level": "INFO", "message": "hello", "requestId": ID}
+        logs.add({**record, f"of {number}": number}, 1_790_058_600_125 * MS)
 
-    assert logs.short == 1
+    assert logs.fast_count == 1
 
 
 @pytest.mark.parametrize(
     "odd",
     [
-        pytest.param(f"[ERROR]\t2026-09-22T06:30:00.123Z\t{ID}\tsaid\n", id="error"),
-        pytest.param(f"[INFO]\t2026-09-22T06:30:00.123Z\t{OTHER_ID}\tsaid\n", id="another's id"),
-        pytest.param("said\n", id="a print"),
-        pytest.param(f"[INFO]\tsoon\t{ID}\tsaid\n", id="no moment"),
+        pytest.param(f"[ERROR]\t2026-09-22T06:30:00.123Z\t{ID}\thello\n", id="error"),
+        pytest.param(f"[INFO]\t2026-09-22T06:30:00.123Z\t{OTHER_ID}\thello\n", id="another's id"),
+        pytest.param("hello\n", id="a print"),
+        pytest.param(f"[INFO]\tsoon\t{ID}\thello\n", id="no moment"),
+        pytest.param(f"2026-09-22 06:30:00 {ID} INFO  hello\n", id="Java's format"),
+        pytest.param(f"2026-09-22 06:30:00 {ID} INFO  a\tb\tc\td\n", id="Java's format with tabs"),
+        pytest.param(
+            {"level": "INFO", "message": "hello", "requestId": ID, "timestamp": MOMENT}
+            | {f"key {number}": number for number in range(40)},
+            id="too many keys",
+        ),
+        pytest.param(
+            {"level": "INFO", "message": "hello", "requestId": ID}
+            | {"instant": {"epochSecond": 1_790_058_600, "nanoOfSecond": 123_000_000}},
+            id="a time that is no text",
+        ),
+        pytest.param({"level": "INFO", "message": "hello", "requestId": ID}, id="a field less"),
     ],
 )
-def test_what_is_not_quite_so_takes_the_long_way(odd: str) -> None:
-    logs = Logs(takes_short_way=True)
+def test_other_lines_take_the_general_path(odd: Any) -> None:
+    logs = Logs(uses_fast_path=True)
 
     for _ in range(3):
         logs.add(odd)
 
-    assert logs.short == 0
+    assert logs.fast_count == 0
 
 
 @pytest.mark.parametrize(
     "odd",
     [
-        pytest.param({"time": MOMENT, "type": "extension", "record": USUAL}, id="an extension's"),
-        pytest.param({"time": MOMENT, "type": ["function"], "record": USUAL}, id="a list for a type"),
-        pytest.param({"time": "soon", "type": "function", "record": USUAL}, id="no moment"),
-        pytest.param({"type": "function", "record": USUAL}, id="no time"),
-        pytest.param({"time": MOMENT, "type": "function", "record": USUAL, "more": 1}, id="more members"),
-        pytest.param({"time": MOMENT, "type": "function", "more": USUAL}, id="no record"),
-        pytest.param([MOMENT, "function", USUAL], id="a list"),
-        pytest.param(USUAL, id="a text"),
+        pytest.param({"time": MOMENT, "type": "extension", "record": ORDINARY}, id="an extension's"),
+        pytest.param({"time": MOMENT, "type": ["function"], "record": ORDINARY}, id="a list for a type"),
+        pytest.param({"time": "soon", "type": "function", "record": ORDINARY}, id="no moment"),
+        pytest.param({"type": "function", "record": ORDINARY}, id="no time"),
+        pytest.param({"time": MOMENT, "type": "function", "record": ORDINARY, "more": 1}, id="more members"),
+        pytest.param({"time": MOMENT, "type": "function", "more": ORDINARY}, id="no record"),
+        pytest.param([MOMENT, "function", ORDINARY], id="a list"),
+        pytest.param(ORDINARY, id="a text"),
         pytest.param(None, id="nothing"),
     ],
 )
-def test_an_odd_event_takes_the_long_way(odd: Any) -> None:
-    logs = Logs(takes_short_way=True)
+def test_malformed_event_takes_the_general_path(odd: Any) -> None:
+    logs = Logs(uses_fast_path=True)
 
-    logs.add(USUAL)
+    logs.add(ORDINARY)
 
-    assert logs.is_usual({"time": MOMENT, "type": "function", "record": USUAL})
-    assert not logs.is_usual(odd)
+    assert logs.convert_fast({"time": MOMENT, "type": "function", "record": ORDINARY})
+    assert not logs.convert_fast(odd)
 
 
-def test_a_number_is_not_the_events_moment_because_it_is_equal() -> None:
-    both = Logs(takes_short_way=True), Logs(takes_short_way=False)
-    said = {"timestamp": 1_790_058_600_123_456_768, "level": "INFO", "message": "said", "requestId": ID}
+def test_number_equal_to_the_time_of_the_event_is_not_the_same_moment() -> None:
+    both = Logs(uses_fast_path=True), Logs(uses_fast_path=False)
+    record = {"timestamp": 1_790_058_600_123_456_768, "level": "INFO", "message": "hello", "requestId": ID}
 
     for logs in both:
         for _ in range(3):
-            logs.add_event({"time": 1_790_058_600_123_456_768.0, "type": "function", "record": said})
+            logs.add_event({"time": 1_790_058_600_123_456_768.0, "type": "function", "record": record})
 
     assert both[0].take() == both[1].take()
 
 
-def test_what_was_learnt_is_forgotten() -> None:
-    logs = Logs(takes_short_way=True)
+def test_forgotten_lines_take_the_general_path() -> None:
+    logs = Logs(uses_fast_path=True)
 
-    logs.add(USUAL, 1_790_058_600_125 * MS)
+    logs.add(ORDINARY, 1_790_058_600_125 * MS)
     logs.forget()
-    logs.add(USUAL, 1_790_058_600_125 * MS)
+    logs.add(ORDINARY, 1_790_058_600_125 * MS)
 
-    assert logs.short == 0
+    assert logs.fast_count == 0
 
 
-def test_no_more_is_remembered_than_its_bound() -> None:
-    logs = Logs(takes_short_way=True)
+def test_remembered_levels_are_bounded() -> None:
+    logs = Logs(uses_fast_path=True)
     spellings = ["".join(letters) for letters in product(*zip("information", "INFORMATION", strict=True))]
 
     for level in [*spellings[:256], spellings[0], *spellings[256:258], spellings[0]]:
-        logs.add(f"2026-09-22T06:30:00.123Z\t{ID}\t{level}\tsaid\n")
+        logs.add(f"2026-09-22T06:30:00.123Z\t{ID}\t{level}\thello\n")
 
-    assert logs.short == 1
+    assert logs.fast_count == 1

@@ -234,7 +234,7 @@ RAW_POSTS: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("path", RAW_FILES, ids=lambda path: path.name)
-def test_a_post_that_is_no_json_is_read_as_far_as_possible(path: Path) -> None:
+def test_post_that_is_not_json_is_read_as_far_as_possible(path: Path) -> None:
     found = [plain(record.body) for record in logs(converted([path.read_bytes()]))]
 
     assert found == RAW_POSTS[path.name]
@@ -251,7 +251,7 @@ def test_a_report_with_a_missing_value_loses_no_other() -> None:
     }
 
 
-def test_pieces_of_a_record_are_joined_across_posts() -> None:
+def test_parts_of_a_record_are_joined_across_posts() -> None:
     head, tail = ((HERE / "raw" / name).read_bytes() for name in ("cut_1_head.txt", "cut_2_tail.txt"))
 
     bodies = [plain(record.body) for record in logs(converted([head, tail]))]
@@ -259,7 +259,7 @@ def test_pieces_of_a_record_are_joined_across_posts() -> None:
     assert bodies == ["PLUMQUINCE", "platform.runtimeDone"]
 
 
-def test_pieces_of_a_record_are_joined_within_a_post() -> None:
+def test_parts_of_a_record_are_joined_within_a_post() -> None:
     (line, done) = logs(converted([(HERE / "raw" / "cut_within_a_post.txt").read_bytes()]))
 
     assert (plain(line.body), attributes(line.attributes), line.severity_text) == (
@@ -282,7 +282,7 @@ def test_any_mutation_of_a_post_is_converted(path: Path, data: st.DataObject) ->
         assert (len(record.trace_id) in (0, 16), len(record.span_id) in (0, 8)) == (True, True)
 
 
-MUTATIONS = st.sampled_from(
+MUTATIONS: st.SearchStrategy[Any] = st.sampled_from(
     [None, "", "text", -1, 0.5, 10**400, float("nan"), float("inf"), True, [], {}, ["\ud800"]]
 )
 

@@ -25,7 +25,9 @@ FAULT = said("platform.fault")
         ({"PLATFORM_LOGS": "report"}, [True, True, False]),
     ],
 )
-def test_what_nothing_else_says_in_full_is_a_log(settings: dict[str, str], wanted: list[bool]) -> None:
+def test_event_is_included_unless_spans_and_metrics_contain_all_of_it(
+    settings: dict[str, str], wanted: list[bool]
+) -> None:
     logs = PlatformLogs(Settings({PREFIX + name: value for name, value in settings.items()}))
 
     assert [logs.include(each) for each in (REPORT, said("platform.report"), FAULT)] == wanted

@@ -81,7 +81,7 @@ def done(request_id: str, ms: float | None, *, duration_ms: float | None = None,
 def report(
     request_id: str, ms: float | None, *, duration_ms: float | None = None, used_mb: int = 90, **fields: Any
 ) -> Event:
-    metrics = {"memorySizeMB": 128, "maxMemoryUsedMB": used_mb}
+    metrics: dict[str, float] = {"memorySizeMB": 128, "maxMemoryUsedMB": used_mb}
     if duration_ms is not None:
         metrics |= {"durationMs": duration_ms, "billedDurationMs": int(duration_ms) + 1}
     return told("report", ms, requestId=request_id, metrics=metrics, **{"status": "success", **fields})

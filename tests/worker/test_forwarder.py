@@ -130,7 +130,9 @@ def files(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
-def test_end_of_an_invocation_is_delivered_before_it_is_let_go(make: Make, collector: FakeCollector) -> None:
+def test_end_of_an_invocation_is_delivered_before_it_is_released(
+    make: Make, collector: FakeCollector
+) -> None:
     life = make()
     life.start()
 
@@ -145,7 +147,7 @@ def test_end_of_an_invocation_is_delivered_before_it_is_let_go(make: Make, colle
     life.shut_down()
 
 
-def test_end_that_was_told_before_the_invocation_began_is_not_waited_for(make: Make) -> None:
+def test_end_that_arrived_before_invoke_is_not_waited_for(make: Make) -> None:
     life = make()
     life.ends()
     life.start()
@@ -155,7 +157,7 @@ def test_end_that_was_told_before_the_invocation_began_is_not_waited_for(make: M
     life.shut_down()
 
 
-def test_without_telemetry_nobody_is_held(make: Make) -> None:
+def test_without_telemetry_no_invocation_is_withheld(make: Make) -> None:
     life = make()
     life.start(has_telemetry=False)
 
@@ -163,7 +165,7 @@ def test_without_telemetry_nobody_is_held(make: Make) -> None:
     life.shut_down()
 
 
-def test_invocation_is_let_go_while_the_endpoint_hangs_and_the_flush_goes_on(
+def test_invocation_is_released_while_the_endpoint_hangs_and_the_flush_continues(
     make: Make, collector: FakeCollector
 ) -> None:
     hang = c.Hang()
@@ -187,7 +189,7 @@ def test_invocation_is_let_go_while_the_endpoint_hangs_and_the_flush_goes_on(
     )
 
 
-def test_post_that_is_given_twice_is_taken_once(make: Make, collector: FakeCollector) -> None:
+def test_post_that_lambda_sends_twice_is_delivered_once(make: Make, collector: FakeCollector) -> None:
     life = make()
     life.start()
 
@@ -199,7 +201,7 @@ def test_post_that_is_given_twice_is_taken_once(make: Make, collector: FakeColle
     assert life.books.startswith("records received 1 duplicate posts 2; ")
 
 
-def test_post_that_found_no_room_at_first_is_in_the_books(make: Make, collector: FakeCollector) -> None:
+def test_refused_post_is_counted(make: Make, collector: FakeCollector) -> None:
     life = make()
     life.inbox.put_body(Body(b"[" + b" " * INBOX_BYTES + b"]", OBSERVED_NS))
     again = Body(post(event("function", "again")), OBSERVED_NS)
@@ -213,7 +215,7 @@ def test_post_that_found_no_room_at_first_is_in_the_books(make: Make, collector:
     assert life.books.startswith("records received 1 posts refused for now 1; ")
 
 
-def test_over_tcp_every_chunk_is_a_new_one(make: Make, collector: FakeCollector) -> None:
+def test_over_tcp_no_chunk_is_a_duplicate(make: Make, collector: FakeCollector) -> None:
     life = make(LISTENER="tcp")
     life.start()
 
@@ -224,7 +226,7 @@ def test_over_tcp_every_chunk_is_a_new_one(make: Make, collector: FakeCollector)
     assert lines(collector) == ["twice", "twice"]
 
 
-def test_post_that_breaks_the_conversion_costs_itself(make: Make, collector: FakeCollector) -> None:
+def test_post_that_the_conversion_fails_on_costs_itself(make: Make, collector: FakeCollector) -> None:
     life = make(LISTENER="tcp")
     life.start()
 
@@ -252,7 +254,7 @@ class Unreadable(Body):
         raise RuntimeError("broken on purpose")
 
 
-def test_what_is_not_delivered_is_delivered_by_the_next_life(make: Make, collector: FakeCollector) -> None:
+def test_undelivered_telemetry_is_delivered_by_the_next_process(make: Make, collector: FakeCollector) -> None:
     first = make(FLUSH="shutdown")
     with collector.refusing():
         first.start()
@@ -268,7 +270,7 @@ def test_what_is_not_delivered_is_delivered_by_the_next_life(make: Make, collect
     assert second.books.endswith("logs received 1 restored 1 delivered 2 dropped 0 held 0 spooled 0")
 
 
-def test_what_neither_the_endpoint_nor_the_disk_takes_is_counted(
+def test_telemetry_that_neither_endpoint_nor_disk_accepts_is_counted(
     make: Make, collector: FakeCollector
 ) -> None:
     life = make(SPOOL_BYTES="0")
@@ -283,7 +285,7 @@ def test_what_neither_the_endpoint_nor_the_disk_takes_is_counted(
 @pytest.mark.parametrize(
     ("reason", "is_delivered"), [("Spindown", True), ("timeout", False), ("failure", False)]
 )
-def test_only_what_the_disk_could_not_keep_gets_a_last_chance(
+def test_failing_endpoint_is_tried_once_more_if_the_disk_is_about_to_be_deleted(
     make: Make, collector: FakeCollector, tmp_path: Path, reason: str, is_delivered: bool
 ) -> None:
     life = make()
@@ -302,9 +304,7 @@ def test_only_what_the_disk_could_not_keep_gets_a_last_chance(
     assert (files(tmp_path) == []) is is_delivered
 
 
-def test_what_a_full_outbox_has_no_room_for_goes_to_disk(
-    make: Make, collector: FakeCollector, tmp_path: Path
-) -> None:
+def test_full_outbox_is_spooled(make: Make, collector: FakeCollector, tmp_path: Path) -> None:
     life = make(OUTBOX_BYTES="65536", FLUSH="shutdown")
     with collector.refusing():
         life.start()
@@ -323,7 +323,7 @@ def test_what_a_full_outbox_has_no_room_for_goes_to_disk(
         ("0", "dropped 10 (larger than the outbox 10) held 0 spooled 0"),
     ],
 )
-def test_batch_larger_than_the_outbox_goes_to_disk_or_is_counted(
+def test_batch_larger_than_the_outbox_is_spooled_or_counted(
     make: Make, collector: FakeCollector, spool_bytes: str, fate: str
 ) -> None:
     life = make(OUTBOX_BYTES="65536", FLUSH="shutdown", SPOOL_BYTES=spool_bytes)
@@ -335,7 +335,7 @@ def test_batch_larger_than_the_outbox_goes_to_disk_or_is_counted(
     assert life.books.endswith(f"logs received 10 delivered 0 {fate}")
 
 
-def test_post_that_there_is_no_time_to_convert_is_kept_for_the_next_life(
+def test_post_that_there_is_no_time_to_convert_is_converted_by_the_next_process(
     make: Make, collector: FakeCollector, tmp_path: Path
 ) -> None:
     first = make()
@@ -357,7 +357,7 @@ def test_post_that_there_is_no_time_to_convert_is_kept_for_the_next_life(
     assert second.books.startswith("records received 1 posts restored 1; ")
 
 
-def test_what_the_end_interrupts_is_told_even_where_posts_wait_then(
+def test_interrupted_invocation_has_a_span_even_if_posts_are_pending_at_shutdown(
     make: Make, collector: FakeCollector
 ) -> None:
     life = make(SPOOL_BYTES="0")
@@ -407,7 +407,7 @@ def test_post_that_is_being_converted_when_shutdown_comes_is_converted_whole(
     assert life.books == "records received 2000; logs received 2000 delivered 2000 dropped 0 held 0 spooled 0"
 
 
-def test_what_an_earlier_life_has_left_is_delivered_before_the_last_one_ends(
+def test_spooled_posts_are_delivered_before_the_environment_ends(
     make: Make, collector: FakeCollector, tmp_path: Path
 ) -> None:
     messages = [f"a line {number}" for number in range(6_000)]
@@ -429,7 +429,7 @@ def test_what_an_earlier_life_has_left_is_delivered_before_the_last_one_ends(
     assert "logs received 6000 delivered 6000 dropped 0 held 0 spooled 0" in second.books
 
 
-def test_post_that_neither_time_nor_disk_is_left_for_is_counted(make: Make) -> None:
+def test_post_without_time_and_disk_is_counted(make: Make) -> None:
     life = make(SPOOL_BYTES="0")
     end = ShutdownEvent("spindown", Deadline.after(LONG_S, life.clock))
     life.says("too late")
@@ -458,7 +458,7 @@ class Late(Body):
         return OBSERVED_NS
 
 
-def test_what_is_converted_at_the_end_is_sent_while_the_rest_is_converted(
+def test_converted_posts_are_sent_while_the_rest_of_the_backlog_is_converted(
     make: Make, collector: FakeCollector
 ) -> None:
     life = make(FLUSH="shutdown")
@@ -495,7 +495,7 @@ class Followed(Body):
         return OBSERVED_NS
 
 
-def test_what_came_while_the_end_was_dealt_with_is_kept(make: Make, collector: FakeCollector) -> None:
+def test_post_that_arrives_during_the_drain_is_kept(make: Make, collector: FakeCollector) -> None:
     life = make(LISTENER="tcp")
     end = ShutdownEvent("spindown", Deadline.after(0.3, life.clock))
     with collector.refusing():
@@ -508,7 +508,7 @@ def test_what_came_while_the_end_was_dealt_with_is_kept(make: Make, collector: F
     assert not life.inbox.put_body(Body(b"[]", OBSERVED_NS))
 
 
-def test_little_time_is_enough_to_keep_what_comes(make: Make, collector: FakeCollector) -> None:
+def test_short_deadline_is_enough_to_spool(make: Make, collector: FakeCollector) -> None:
     life = make()
     with collector.refusing():
         life.says("a line")
@@ -518,7 +518,7 @@ def test_little_time_is_enough_to_keep_what_comes(make: Make, collector: FakeCol
     assert "logs received 1 delivered 0 dropped 0 held 0 spooled 1" in life.books
 
 
-def test_disk_makes_room_while_the_circuit_is_open(
+def test_outbox_is_spooled_while_the_circuit_is_open(
     make: Make, collector: FakeCollector, tmp_path: Path
 ) -> None:
     life = make(OUTBOX_BYTES="65536", FLUSH_BUDGET_MS="100")
@@ -553,7 +553,7 @@ def test_spans_of_many_invocations_do_not_wait_for_a_flush(make: Make, collector
     assert len([span for _, _, span in collector.spans()]) == 2_100
 
 
-def test_state_of_our_own_delivery_is_among_the_metrics(make: Make, collector: FakeCollector) -> None:
+def test_metrics_of_the_extension_itself_are_exported(make: Make, collector: FakeCollector) -> None:
     life = make()
     life.start()
     invoked = life.invoke()
@@ -568,7 +568,7 @@ def test_state_of_our_own_delivery_is_among_the_metrics(make: Make, collector: F
     assert "otel.sdk.exporter.log.exported" in names
 
 
-def test_when_something_of_ours_breaks_what_is_held_goes_to_disk(
+def test_after_a_defect_telemetry_in_memory_is_spooled(
     make: Make, collector: FakeCollector, tmp_path: Path
 ) -> None:
     life = make(FLUSH="shutdown")
@@ -584,9 +584,7 @@ def test_when_something_of_ours_breaks_what_is_held_goes_to_disk(
     assert "spooled 1" in life.books
 
 
-def test_when_something_of_ours_breaks_at_the_end_what_is_not_converted_goes_to_disk(
-    make: Make, tmp_path: Path
-) -> None:
+def test_after_a_defect_at_shutdown_pending_posts_are_spooled(make: Make, tmp_path: Path) -> None:
     life = make()
     life.expedite(LONG_S)
     life.says("not converted")

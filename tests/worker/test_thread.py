@@ -46,7 +46,7 @@ def shut_down(clock: Clock) -> ShutdownEvent:
     return ShutdownEvent("spindown", Deadline.after(LONG_S, clock))
 
 
-def test_worker_lives_from_start_to_shutdown(make: Make, captured: CapturedLog) -> None:
+def test_worker_runs_from_start_to_shutdown(make: Make, captured: CapturedLog) -> None:
     worker, clock = make(), Clock()
     worker.inbox.put_event(SubscriptionResult(False))
     worker.start()
@@ -60,7 +60,7 @@ def test_worker_lives_from_start_to_shutdown(make: Make, captured: CapturedLog) 
     assert [line for line in captured.lines if "ERROR" in line] == []
 
 
-def test_what_comes_before_the_worker_is_warm_waits_for_it(make: Make) -> None:
+def test_events_before_the_worker_is_warm_wait_for_it(make: Make) -> None:
     worker, clock = make(), Clock()
     worker.inbox.put_event(SubscriptionResult(False))
     worker.put_event(invocation := invoked(clock))
@@ -72,7 +72,7 @@ def test_what_comes_before_the_worker_is_warm_waits_for_it(make: Make) -> None:
     assert end.done.wait(LONG_S)
 
 
-def test_nothing_is_taken_after_the_end(make: Make) -> None:
+def test_inbox_is_closed_after_the_end(make: Make) -> None:
     worker = make()
     worker.inbox.put_event(SubscriptionResult(False))
     worker.start()
@@ -84,7 +84,9 @@ def test_nothing_is_taken_after_the_end(make: Make) -> None:
         pass  # Closed by the worker's thread, a moment after it has told us.
 
 
-def test_worker_that_cannot_be_built_lets_everybody_go_and_counts(make: Make, captured: CapturedLog) -> None:
+def test_worker_that_cannot_be_built_releases_every_event_and_counts_posts(
+    make: Make, captured: CapturedLog
+) -> None:
     worker, clock = make(broken.Environ("AWS_LAMBDA_FUNCTION_NAME")), Clock()
 
     worker.start()
@@ -99,7 +101,7 @@ def test_worker_that_cannot_be_built_lets_everybody_go_and_counts(make: Make, ca
     assert captured.lines == [STOPPED, "ERROR 2 posts of telemetry were dropped after that"]
 
 
-def test_nothing_dropped_is_nothing_said(make: Make, captured: CapturedLog) -> None:
+def test_without_dropped_posts_no_count_is_logged(make: Make, captured: CapturedLog) -> None:
     worker = make(broken.Environ("AWS_LAMBDA_FUNCTION_NAME"))
 
     worker.start()
@@ -109,9 +111,7 @@ def test_nothing_dropped_is_nothing_said(make: Make, captured: CapturedLog) -> N
     assert captured.lines == [STOPPED]
 
 
-def test_invocation_in_the_hands_of_a_forwarder_that_fails_is_let_go(
-    make: Make, captured: CapturedLog
-) -> None:
+def test_invocation_is_released_if_the_forwarder_fails(make: Make, captured: CapturedLog) -> None:
     clock = broken.WorkersClock()
     worker = make(clock=clock)
     worker.start()
@@ -126,7 +126,7 @@ def test_invocation_in_the_hands_of_a_forwarder_that_fails_is_let_go(
     assert [line for line in captured.lines if "ERROR" in line] == [STOPPED]
 
 
-def test_shutdown_in_the_hands_of_a_forwarder_that_fails_is_done(make: Make, captured: CapturedLog) -> None:
+def test_shutdown_is_done_if_the_forwarder_fails(make: Make, captured: CapturedLog) -> None:
     clock = broken.WorkersClock()
     worker = make(clock=clock)
     worker.inbox.put_event(SubscriptionResult(False))

@@ -1,27 +1,10 @@
 import math
 import threading
-from collections.abc import Callable
 
 import pytest
 
-from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.sync import Bell, Latch
-
-LONG_S = 20.0
-
-
-def in_threads(number: int, work: Callable[[], object]) -> list[threading.Thread]:
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
-def join(threads: list[threading.Thread]) -> None:
-    deadline = Deadline.after(LONG_S, Clock())
-    for thread in threads:
-        thread.join(deadline.left_s())
-    assert not any(thread.is_alive() for thread in threads)
+from tests.support.threads import LONG_S, in_threads, join
 
 
 class TestLatch:

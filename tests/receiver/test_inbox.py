@@ -1,5 +1,4 @@
 import threading
-from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,10 +7,10 @@ from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from tests.support.fake_clock import FakeClock
+from tests.support.threads import LONG_S, in_threads, join
 
 # The overhead that counts for each body.
 OVERHEAD = 256
-LONG_S = 20.0
 
 
 def body(size: int = 10) -> Body:
@@ -24,18 +23,6 @@ def invoked() -> InvokeEvent:
 
 def shut_down() -> ShutdownEvent:
     return ShutdownEvent("spindown", Deadline.after(2.0, FakeClock()))
-
-
-def in_thread(step: Callable[[], object]) -> threading.Thread:
-    thread = threading.Thread(target=step, daemon=True)
-    thread.start()
-    return thread
-
-
-def join(*threads: threading.Thread) -> None:
-    for thread in threads:
-        thread.join(LONG_S)
-        assert not thread.is_alive()
 
 
 def test_items_are_taken_once_and_in_order() -> None:
@@ -130,11 +117,11 @@ def test_bound_holds_and_no_accepted_item_is_lost(sizes: list[int | None], bound
 def test_take_waits_for_a_body() -> None:
     inbox = Inbox(1_000)
     taken: list[object] = []
-    thread = in_thread(lambda: taken.extend(inbox.take(None)))
+    threads = in_threads(1, lambda: taken.extend(inbox.take(None)))
 
     item = body()
     inbox.put_body(item)
-    join(thread)
+    join(threads)
 
     assert taken == [item]
 
@@ -142,10 +129,10 @@ def test_take_waits_for_a_body() -> None:
 def test_take_waits_for_an_event() -> None:
     inbox = Inbox(1_000)
     taken: list[object] = []
-    thread = in_thread(lambda: taken.extend(inbox.take(LONG_S)))
+    threads = in_threads(1, lambda: taken.extend(inbox.take(LONG_S)))
 
     inbox.put_event(event := invoked())
-    join(thread)
+    join(threads)
 
     assert taken == [event]
 
@@ -155,11 +142,11 @@ def test_take_waits_again_after_an_item_was_taken_without_waiting() -> None:
     inbox.put_event(first := invoked())
     assert inbox.take(0.0) == [first]
     taken: list[object] = []
-    thread = in_thread(lambda: taken.append(inbox.take(LONG_S)))
-    thread.join(0.02)
+    threads = in_threads(1, lambda: taken.append(inbox.take(LONG_S)))
+    threads[0].join(0.02)
 
     inbox.put_event(second := invoked())
-    join(thread)
+    join(threads)
 
     assert taken == [[second]]
 
@@ -179,11 +166,11 @@ def test_blocking_put_waits_for_room() -> None:
         inbox.put_body_blocking(second)
         is_done.set()
 
-    thread = in_thread(send)
+    threads = in_threads(1, send)
     has_started.wait()
     assert not is_done.wait(0.02)
     assert inbox.take(None) == [first]
-    join(thread)
+    join(threads)
 
     assert inbox.take(0.0) == [second]
     assert inbox.take_refusals() == 0
@@ -204,13 +191,13 @@ def test_bodies_of_many_threads_are_all_taken() -> None:
         for _ in range(50):
             inbox.put_body_blocking(body())
 
-    senders = [in_thread(send) for _ in range(4)]
+    senders = in_threads(4, send)
 
     taken = 0
     while taken < 200:
         taken += len(inbox.take(None))
 
-    join(*senders)
+    join(senders)
     assert inbox.take(0.0) == []
 
 
@@ -228,33 +215,33 @@ def test_closed_inbox_refuses_bodies_and_keeps_its_items() -> None:
 def test_closing_releases_a_thread_that_waits_for_room() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(first := body(900))
-    thread = in_thread(lambda: inbox.put_body_blocking(body(900)))
+    threads = in_threads(1, lambda: inbox.put_body_blocking(body(900)))
 
     inbox.close()
 
-    join(thread)
+    join(threads)
     assert inbox.take(0.0) == [first]
 
 
 def test_closing_releases_all_threads_that_wait_for_room() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(body(900))
-    threads = [in_thread(lambda: inbox.put_body_blocking(body(900))) for _ in range(4)]
+    threads = in_threads(4, lambda: inbox.put_body_blocking(body(900)))
 
     inbox.close()
 
-    join(*threads)
+    join(threads)
     assert len(inbox.take(0.0)) == 1
 
 
 def test_take_releases_all_threads_that_it_frees_room_for() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(body(900))
-    threads = [in_thread(lambda: inbox.put_body_blocking(body(10))) for _ in range(3)]
+    threads = in_threads(3, lambda: inbox.put_body_blocking(body(10)))
     for thread in threads:
         thread.join(0.01)
 
     taken = inbox.take(LONG_S)
-    join(*threads)
+    join(threads)
 
     assert len(taken + inbox.take(0.0)) == 4

@@ -47,7 +47,7 @@ class Spool:
         *,
         ledger: Ledger,
         clock: Clock,
-        diagnostics: Diagnostics,
+        log: Diagnostics,
         limit_bytes: int = 64 * 1024 * 1024,
         left_free_bytes: int = 16 * 1024 * 1024,
     ) -> None:
@@ -55,7 +55,7 @@ class Spool:
         self._format = file_format
         self._ledger = ledger
         self._clock = clock
-        self._diagnostics = diagnostics
+        self._log = log
         self._limit_bytes = limit_bytes
         self._left_free_bytes = left_free_bytes
         self._index = SpoolIndex()
@@ -141,7 +141,7 @@ class Spool:
     def _warn_once(self, verb: str, error: OSError) -> None:
         if not self._has_warned:
             self._has_warned = True
-            self._diagnostics.warn(
+            self._log.warn(
                 f"spool: cannot {verb} {self._path}: {error.strerror}; continuing without the spool"
             )
 
@@ -240,4 +240,4 @@ class Spool:
 
     def _set_aside(self, folder: int, name: str, reason: str) -> None:
         self._set_aside_files.rename(folder, name)
-        self._diagnostics.warn(f"spool: set aside {reason} file {name}", once_a_minute="spool set aside")
+        self._log.warn(f"spool: set aside {reason} file {name}", once_a_minute="spool set aside")

@@ -136,7 +136,7 @@ class _Builder:
             file_format,
             ledger=self.ledger,
             clock=self._clock,
-            diagnostics=self._log,
+            log=self._log,
             limit_bytes=self._settings.spool_bytes,
         )
 

@@ -245,7 +245,7 @@ def _numbers(body: bytes) -> list[int]:
 
 
 TestAnyCalls = OutboxMachine.TestCase
-TestAnyCalls.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestAnyCalls.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 @given(st.lists(st.tuples(st.sampled_from(SIGNALS), st.integers(1, 20)), max_size=60))

@@ -45,7 +45,7 @@ class Process:
             SpoolFormat(function="orders", version=version, process=b"\0\0\0\0"),
             ledger=self.ledger,
             clock=self.clock,
-            diagnostics=log.diagnostics(self.clock),
+            log=log.diagnostics(self.clock),
             limit_bytes=limit_bytes,
             left_free_bytes=left_free_bytes,
         )
@@ -251,7 +251,7 @@ def test_limit_of_zero_turns_the_spool_off(path: Path, start: Start) -> None:
     assert not path.exists()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_damaged_file_is_set_aside_and_the_others_delivered(
     path: Path, start: Start, data: st.DataObject

@@ -41,7 +41,7 @@ class Bench:
         log = captured.diagnostics(self.clock)
         form = SpoolFormat(function="orders", version="7", process=b"\0\0\0\0")
         self.spool = Spool(
-            str(folder), form, ledger=self.ledger, clock=self.clock, diagnostics=log, left_free_bytes=0
+            str(folder), form, ledger=self.ledger, clock=self.clock, log=log, left_free_bytes=0
         )
         self.transport = Transport(log)
         self.exporters = Exporters(

@@ -43,7 +43,7 @@ def spool_in(
         SpoolFormat(function="orders", version="7", process=b"\0\0\0\0"),
         ledger=ledger,
         clock=clock,
-        diagnostics=captured.diagnostics(clock),
+        log=captured.diagnostics(clock),
         limit_bytes=limit_bytes,
         left_free_bytes=left_free_bytes,
     )

@@ -84,7 +84,7 @@ class Exporters:
     @property
     def are_all_failing(self) -> bool:
         """Whether no endpoint works, as far as is known."""
-        return all(exporter.is_failing for exporter in self._exporters.values())
+        return all(map(self.is_failing, self._exporters))
 
     def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool = False) -> ExportResult:
         """Send *batch* and return its result. Blocks until *deadline* at most.
@@ -142,21 +142,27 @@ class Exporter:
         return self._send_parts(batch, deadline.within(self._endpoint.timeout_s), attempts)
 
     def _send_parts(self, batch: Batch, deadline: Deadline, attempts: int) -> ExportResult:
-        counts = _Counts()
-        waiting = [batch]
-        while waiting:
+        delivered = rejected = 0
+        dropped: dict[str, int] = {}
+        waiting, held = [batch], None
+        while waiting and held is None:
             part = waiting.pop()
             match self._send_request(part, deadline, attempts):
-                case PartialSuccess(rejected):
-                    counts.delivered += part.items - rejected
-                    counts.rejected += rejected
+                case PartialSuccess(count):
+                    delivered += part.items - count
+                    rejected += count
                 case _Refused(reason):
-                    counts.drop(part.items, reason)
+                    dropped[reason] = dropped.get(reason, 0) + part.items
                 case _Unsent.TOO_LARGE:
-                    waiting += reversed(_split(part, counts))
-                case _Unsent.UNAVAILABLE:
-                    return counts.result(batch, held=joined([part, *reversed(waiting)]))
-        return counts.result(batch)
+                    # An endpoint that accepts not even single items will accept none of a thousand either.
+                    is_hopeless = dropped.get(TOO_LARGE, 0) >= _MOST_TOO_LARGE and not delivered
+                    if parts := None if is_hopeless else halves(part):
+                        waiting += reversed(parts)
+                    else:
+                        dropped[TOO_LARGE] = dropped.get(TOO_LARGE, 0) + part.items
+                case _:
+                    held = joined([part, *reversed(waiting)])
+        return ExportResult(batch, delivered, rejected, dropped, held)
 
     def _send_request(
         self, batch: Batch, deadline: Deadline, max_attempts: int
@@ -218,30 +224,3 @@ class Exporter:
             self._log.debug(
                 lambda: f"{self._name} accepted {batch.items} items, but its response is not an OTLP message"
             )
-
-
-class _Counts:
-    """The counts of an `ExportResult` while its requests are sent."""
-
-    __slots__ = ("delivered", "dropped", "rejected")
-
-    def __init__(self) -> None:
-        self.delivered = 0
-        self.rejected = 0
-        self.dropped: dict[str, int] = {}
-
-    def drop(self, items: int, reason: str) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + items
-
-    def result(self, batch: Batch, held: Batch | None = None) -> ExportResult:
-        return ExportResult(batch, self.delivered, self.rejected, self.dropped, held)
-
-
-def _split(batch: Batch, counts: _Counts) -> tuple[Batch, ...]:
-    """Return the halves of a batch that was too large; none if it is dropped instead."""
-    # An endpoint that accepts not even single items will accept none of a thousand either.
-    is_hopeless = counts.dropped.get(TOO_LARGE, 0) >= _MOST_TOO_LARGE and not counts.delivered
-    parts = None if is_hopeless else halves(batch)
-    if parts is None:
-        counts.drop(batch.items, TOO_LARGE)
-    return parts or ()

@@ -51,7 +51,8 @@ def secret_values(endpoint: Endpoint) -> tuple[str, ...]:
     for pair in urlsplit(endpoint.url).query.split("&"):
         name, equals, value = pair.partition("=")
         found |= {value, unquote(value)} if equals else {name, unquote(name)}
-    return tuple(sorted((text for text in found if len(text) >= _LEAST_SECRET_CHARS), key=_longest_first))
+    long_enough = (text for text in found if len(text) >= _LEAST_SECRET_CHARS)
+    return tuple(sorted(long_enough, key=lambda text: (-len(text), text)))
 
 
 def partial_success(batch: Batch, response: Response, secrets: tuple[str, ...] = ()) -> PartialSuccess:
@@ -98,10 +99,6 @@ def retry_after_s(response: Response, now_unix_ns: int) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return min(max(0.0, moment.timestamp() - now_unix_ns / 1_000_000_000), _LONGEST_WAIT_S)
-
-
-def _longest_first(text: str) -> tuple[int, str]:
-    return -len(text), text
 
 
 def _parts_of_header(value: str) -> Iterator[str]:

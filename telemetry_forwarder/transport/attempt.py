@@ -1,9 +1,9 @@
-"""The time budget of one request, and the errors that end it without a response."""
+"""The time budget of one request."""
 
 from collections.abc import Callable
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.errors import ForwarderError
+from telemetry_forwarder.transport.outcome import FailureKind, RequestError
 
 # How long a wait lasts before the remaining time is checked again: `Transport.hurry` may have shortened it.
 SLICE_S = 0.25
@@ -11,22 +11,6 @@ SLICE_S = 0.25
 _FROZEN_S = 1.0
 # How long to wait for a response after a freeze: it may have been on its way, or is sent again by TCP.
 _AFTER_FREEZE_S = 2.0
-
-
-class TimeIsUpError(ForwarderError):
-    """The deadline has passed."""
-
-
-class UnreachableError(ForwarderError):
-    """No connection could be opened."""
-
-
-class UntrustedError(ForwarderError):
-    """TLS failed: another attempt would fail as well."""
-
-
-class BrokenError(ForwarderError):
-    """The connection ended before a response, or what was received is not HTTP."""
 
 
 class Attempt:
@@ -44,11 +28,11 @@ class Attempt:
         self.has_connected = True
 
     def slice_s(self) -> float:
-        """Return how many seconds to wait before calling this again. Raises `TimeIsUpError`."""
+        """Return how many seconds to wait before calling this again. Raises as `left_s`."""
         return min(self.left_s(), SLICE_S)
 
     def left_s(self) -> float:
-        """Return the seconds left, more than 0. Raises `TimeIsUpError`.
+        """Return the seconds left, more than 0. Raises `RequestError` if there are none.
 
         The time of a freeze does not count: no response could be received.
         """
@@ -58,7 +42,9 @@ class Attempt:
             left_s = self._left_s(self._deadline)
         self._was_left_s = left_s
         if left_s == 0.0:
-            raise TimeIsUpError("no response in time" if self.has_connected else "no connection in time")
+            if self.has_connected:
+                raise RequestError(FailureKind.TIMED_OUT, "no response in time")
+            raise RequestError(FailureKind.UNREACHABLE, "no connection in time")
         return left_s
 
     def share(self, parts: int) -> "Attempt":

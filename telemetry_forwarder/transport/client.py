@@ -8,16 +8,10 @@ from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import GRPC, Endpoint
-from telemetry_forwarder.transport.attempt import (
-    Attempt,
-    BrokenError,
-    TimeIsUpError,
-    UnreachableError,
-    UntrustedError,
-)
+from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.grpc_client import GrpcSender
 from telemetry_forwarder.transport.http_client import HttpClient
-from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from telemetry_forwarder.transport.outcome import Failure, FailureKind, RequestError, Response
 from telemetry_forwarder.transport.sockets import MAX_IDLE, Network
 from telemetry_forwarder.transport.tls import tls_context
 
@@ -36,10 +30,7 @@ class RequestSender(Protocol):
         """Return *body* as `send` expects it: compressed, if the endpoint wants that and `send` does not do it."""
 
     def send(self, packed: bytes, attempt: Attempt) -> Response:
-        """Send one request and wait for the response.
-
-        Raises `UnreachableError`, `UntrustedError`, `BrokenError` and `TimeIsUpError`.
-        """
+        """Send one request and wait for the response. Raises `RequestError`."""
 
     def close(self) -> None:
         """Close the idle connections, which other endpoints may share."""
@@ -126,15 +117,8 @@ class Transport:
 def _send(sender: RequestSender, packed: bytes, attempt: Attempt) -> Response | Failure:
     try:
         return sender.send(packed, attempt)
-    except TimeIsUpError as exc:
-        kind = FailureKind.TIMED_OUT if attempt.has_connected else FailureKind.UNREACHABLE
-        return Failure(kind, str(exc))
-    except UntrustedError as exc:
-        return Failure(FailureKind.UNTRUSTED, str(exc))
-    except UnreachableError as exc:
-        return Failure(FailureKind.UNREACHABLE, str(exc))
-    except BrokenError as exc:
-        return Failure(FailureKind.BROKEN, str(exc))
+    except RequestError as exc:
+        return Failure(exc.kind, str(exc))
 
 
 def _is_broken(outcome: Response | Failure) -> bool:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.transport.attempt import Attempt, TimeIsUpError, UnreachableError
-from telemetry_forwarder.transport.outcome import Response
+from telemetry_forwarder.transport.attempt import Attempt
+from telemetry_forwarder.transport.outcome import FailureKind, RequestError, Response
 
 _METHODS = {
     LOGS: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
@@ -72,7 +72,7 @@ class GrpcSender:
             while True:
                 with suppress(self._grpc.FutureTimeoutError):
                     return Response(200, {}, future.result(timeout=attempt.slice_s()))
-        except TimeIsUpError:
+        except RequestError:
             future.cancel()
             raise
         except self._grpc.RpcError as exc:
@@ -96,7 +96,7 @@ def _response(error: Any) -> Response:
     match code:
         case "UNAVAILABLE":
             # The server's own status or no server at all: gRPC does not distinguish them.
-            raise UnreachableError(details) from error
+            raise RequestError(FailureKind.UNREACHABLE, details) from error
         case "RESOURCE_EXHAUSTED":
             return _exhausted(error, details)
         case _:

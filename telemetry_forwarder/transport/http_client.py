@@ -16,8 +16,14 @@ from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import host_and_port
 from telemetry_forwarder.errors import ForwarderError, MessageError
 from telemetry_forwarder.http1 import Message
-from telemetry_forwarder.transport.attempt import Attempt, BrokenError
-from telemetry_forwarder.transport.outcome import KEPT_HEADERS, MAX_BODY_BYTES, Response
+from telemetry_forwarder.transport.attempt import Attempt
+from telemetry_forwarder.transport.outcome import (
+    KEPT_HEADERS,
+    MAX_BODY_BYTES,
+    FailureKind,
+    RequestError,
+    Response,
+)
 from telemetry_forwarder.transport.response_reader import ResponseReader
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network, Stream
 
@@ -74,10 +80,7 @@ class HttpClient:
             each.stream.close()
 
     def connection(self, server: tuple[str, int], attempt: Attempt) -> Stream:
-        """Return an idle connection to the host and port, or open a new one, which blocks.
-
-        Raises `UnreachableError`, `UntrustedError` and `TimeIsUpError`.
-        """
+        """Return an idle connection to the host and port, or open a new one: blocks. Raises `RequestError`."""
         while idle := self._take_idle(server):
             if not idle.until.is_over() and idle.stream.is_usable:
                 return idle.stream
@@ -128,7 +131,7 @@ class HttpSender:
     def send(self, packed: bytes, attempt: Attempt) -> Response:
         if not self._is_http:
             # Headers are secrets, so none is quoted.
-            raise BrokenError("the request is not HTTP")
+            raise RequestError(FailureKind.BROKEN, "the request is not HTTP")
         stream = self._client.connection(self._server, attempt)
         is_last = True
         try:
@@ -158,12 +161,12 @@ def _read(stream: Stream, attempt: Attempt) -> tuple[Message, bool]:
         while message is None:
             received = stream.read(_READ_BYTES, attempt)
             if not received:
-                raise BrokenError("closed before a response")
+                raise RequestError(FailureKind.BROKEN, "closed before a response")
             message = reader.feed(received)
     except ForwarderError as exc:
         message = reader.received_part()
         if message is None and isinstance(exc, MessageError):
-            raise BrokenError(str(exc)) from exc
+            raise RequestError(FailureKind.BROKEN, str(exc)) from exc
         if message is None:
             raise
     return message, reader.is_last

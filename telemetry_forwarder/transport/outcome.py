@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from telemetry_forwarder.core.frozen import frozen
+from telemetry_forwarder.errors import ForwarderError
 
 MAX_BODY_BYTES = 65_536
 """How much of a response's body is read."""
@@ -20,6 +21,14 @@ class FailureKind(Enum):
     """The connection ended before a response, or what was received is not HTTP."""
     UNTRUSTED = "untrusted"
     """TLS failed: another attempt would fail as well."""
+
+
+class RequestError(ForwarderError):
+    """Ends a request without a response: raised inside `transport`, and returned by it as a `Failure`."""
+
+    def __init__(self, kind: FailureKind, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
 
 
 @frozen

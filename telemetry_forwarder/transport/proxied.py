@@ -14,10 +14,15 @@ import httpx
 
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import host_and_port
-from telemetry_forwarder.errors import ForwarderError
-from telemetry_forwarder.transport.attempt import Attempt, BrokenError, UnreachableError
+from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.http_client import compressed, request_headers
-from telemetry_forwarder.transport.outcome import KEPT_HEADERS, MAX_BODY_BYTES, Response
+from telemetry_forwarder.transport.outcome import (
+    KEPT_HEADERS,
+    MAX_BODY_BYTES,
+    FailureKind,
+    RequestError,
+    Response,
+)
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network, Stream
 
 
@@ -39,10 +44,10 @@ class ProxiedClient(httpx.BaseTransport):
         return ProxiedSender(self, endpoint, user_agent)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """As for any transport of httpx, but it raises our errors."""
+        """As for any transport of httpx, but it raises `RequestError`."""
         url = request.url
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        with _our_errors():
+        with _request_errors():
             response = self._pool.handle_request(
                 httpcore.Request(
                     request.method,
@@ -90,7 +95,7 @@ class _Body(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         assert isinstance(self._response.stream, Iterable)
-        with _our_errors():
+        with _request_errors():
             yield from self._response.stream
 
     def close(self) -> None:
@@ -135,17 +140,17 @@ class _Stream(httpcore.NetworkStream):
 
 
 @contextmanager
-def _our_errors() -> Iterator[None]:
-    """Raise the errors of httpcore as ours. Those of our own network pass through it unchanged."""
+def _request_errors() -> Iterator[None]:
+    """Raise the errors of httpcore as `RequestError`, which our own network raises already."""
     try:
         yield
     except httpcore.ProxyError as exc:
-        raise UnreachableError(f"proxy: {exc}") from exc
+        raise RequestError(FailureKind.UNREACHABLE, f"proxy: {exc}") from exc
     except httpcore.LocalProtocolError as exc:
         # Its message may quote a header, and headers are secrets.
-        raise BrokenError("the request is not HTTP") from exc
+        raise RequestError(FailureKind.BROKEN, "the request is not HTTP") from exc
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as exc:
-        raise BrokenError(str(exc)) from exc
+        raise RequestError(FailureKind.BROKEN, str(exc)) from exc
 
 
 def _credentials(url: SplitResult) -> tuple[str, str] | None:
@@ -157,7 +162,7 @@ def _credentials(url: SplitResult) -> tuple[str, str] | None:
 def _read(response: httpx.Response) -> Response:
     """Return the response with as much of its body as is received in time: its status counts already."""
     body = bytearray()
-    with closing(response), suppress(ForwarderError):
+    with closing(response), suppress(RequestError):
         for chunk in response.iter_raw():
             body += chunk
             if len(body) >= MAX_BODY_BYTES:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from telemetry_forwarder.core.sync import Latch
-from telemetry_forwarder.transport.attempt import Attempt, UnreachableError
+from telemetry_forwarder.transport.attempt import Attempt
+from telemetry_forwarder.transport.outcome import FailureKind, RequestError
 
 
 class Resolver:
@@ -19,7 +20,7 @@ class Resolver:
         self._pending: dict[tuple[str, int], _Lookup] = {}
 
     def addresses(self, host: str, port: int, attempt: Attempt) -> list[Any]:
-        """Return what `socket.getaddrinfo` returns. Blocks; raises `UnreachableError` and `TimeIsUpError`."""
+        """Return what `socket.getaddrinfo` returns. Blocks; raises `RequestError`."""
         try:
             return self._resolve(host, port, socket.AI_NUMERICHOST)
         except OSError:
@@ -28,7 +29,7 @@ class Resolver:
         while not lookup.is_done.wait(attempt.slice_s()):
             pass
         if lookup.error:
-            raise UnreachableError(f"{host}: {lookup.error}")
+            raise RequestError(FailureKind.UNREACHABLE, f"{host}: {lookup.error}")
         return lookup.addresses
 
     def _lookup(self, host: str, port: int) -> "_Lookup":

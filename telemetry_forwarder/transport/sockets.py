@@ -12,13 +12,8 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
-from telemetry_forwarder.transport.attempt import (
-    Attempt,
-    BrokenError,
-    TimeIsUpError,
-    UnreachableError,
-    UntrustedError,
-)
+from telemetry_forwarder.transport.attempt import Attempt
+from telemetry_forwarder.transport.outcome import FailureKind, RequestError
 from telemetry_forwarder.transport.resolver import Resolver
 
 MAX_IDLE = 4
@@ -35,7 +30,7 @@ class Network:
         self._resolver = resolver or Resolver()
 
     def connect(self, host: str, port: int, attempt: Attempt) -> "Stream":
-        """Open a connection and note it in *attempt*. Raises `UnreachableError` and `TimeIsUpError`."""
+        """Open a connection and note it in *attempt*. Blocks; raises `RequestError`."""
         attempt.is_pooled = attempt.has_connected = False
         connected = _connected(self._resolver.addresses(host, port, attempt), attempt)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -60,10 +55,7 @@ class Stream:
         return not (self._is_broken or _is_readable(self._socket))
 
     def read(self, max_bytes: int, attempt: Attempt) -> bytes:
-        """Send what `write` has kept, then wait for data and return it; `b""` at its end. Blocks.
-
-        Raises `BrokenError`, `UntrustedError` and `TimeIsUpError`.
-        """
+        """Send what `write` has kept, then wait for data and return it; `b""` at its end. Raises `RequestError`."""
         self._send_unsent(attempt)
         while True:
             self._limit_wait(attempt)
@@ -75,7 +67,7 @@ class Stream:
                 raise _read_failure(exc) from exc
 
     def write(self, data: bytes, attempt: Attempt) -> None:
-        """Send *data*, or keep it for `read` to send. May block; raises `TimeIsUpError`.
+        """Send *data*, or keep it for `read` to send. May block; raises `RequestError` if the time is up.
 
         A hang-up does not raise: the server may have responded already, so `read` decides.
         """
@@ -105,7 +97,7 @@ class Stream:
             self._timeout_s = timeout_s
 
     def start_tls(self, context: "ssl.SSLContext", host: str, attempt: Attempt) -> "Stream":
-        """Return the same connection with TLS; this one is closed. Raises what `read` does and `UnreachableError`."""
+        """Return the same connection with TLS; this one is closed. Raises `RequestError`."""
         attempt.has_connected = False
         try:
             # The name as bytes: for a str, the codec `idna` would be imported.
@@ -114,10 +106,10 @@ class Stream:
             )
             _shake_hands(encrypted, attempt)
         except ValueError as exc:
-            raise UntrustedError(f"TLS failed: {_reason(exc)}") from exc
+            raise RequestError(FailureKind.UNTRUSTED, f"TLS failed: {_reason(exc)}") from exc
         except OSError as exc:
             # Closed before the handshake, or what the server sent is not TLS.
-            raise UnreachableError(f"no TLS: {_reason(exc)}") from exc
+            raise RequestError(FailureKind.UNREACHABLE, f"no TLS: {_reason(exc)}") from exc
         finally:
             # `wrap_socket` has detached the descriptor, or failed.
             self._socket.close()
@@ -138,7 +130,7 @@ def _shake_hands(encrypted: "ssl.SSLSocket", attempt: Attempt) -> None:
             except TimeoutError:
                 continue
             except (ssl.SSLEOFError, ConnectionError) as exc:
-                raise UnreachableError("closed during the TLS handshake") from exc
+                raise RequestError(FailureKind.UNREACHABLE, "closed during the TLS handshake") from exc
             except OSError as exc:
                 raise _read_failure(exc) from exc
     except BaseException:
@@ -149,8 +141,8 @@ def _shake_hands(encrypted: "ssl.SSLSocket", attempt: Attempt) -> None:
 def _read_failure(exc: OSError) -> Exception:
     # In this order: `ssl` is loaded when it is first used, and plain HTTP does not need it.
     if not isinstance(exc, ConnectionError) and isinstance(exc, ssl.SSLError):
-        return UntrustedError(f"TLS failed: {_reason(exc)}")
-    return BrokenError(_reason(exc))
+        return RequestError(FailureKind.UNTRUSTED, f"TLS failed: {_reason(exc)}")
+    return RequestError(FailureKind.BROKEN, _reason(exc))
 
 
 def _reason(exc: Exception) -> str:
@@ -169,17 +161,17 @@ def _is_readable(connection: socket.socket) -> bool:
 
 def _connected(addresses: list[Any], attempt: Attempt) -> socket.socket:
     """Connect to the first of *addresses* that accepts; the time left is shared equally among them."""
-    failure: Exception = UnreachableError("the name has no address")
+    failure = RequestError(FailureKind.UNREACHABLE, "the name has no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         connection = None
         try:
             # Some kernels have no IPv6.
             connection = socket.socket(family, kind, protocol)
             _connect(connection, address, attempt.share(len(addresses) - index))
-        except (OSError, TimeIsUpError) as exc:
+        except (OSError, RequestError) as exc:
             if connection is not None:
                 connection.close()
-            failure = exc if isinstance(exc, TimeIsUpError) else UnreachableError(_reason(exc))
+            failure = RequestError(FailureKind.UNREACHABLE, _reason(exc))
         else:
             return connection
     raise failure

@@ -1,13 +1,17 @@
 """Requests over a transport or one of its parts, with a deadline that a busy machine meets."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.client import Transport
-from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from telemetry_forwarder.transport.outcome import Failure, FailureKind, RequestError, Response
 from tests.support.batches import batch
 from tests.support.collector import FakeCollector
 
@@ -38,3 +42,11 @@ def send(transport: Transport, endpoint: Endpoint, seconds: float = 30.0) -> Res
 def kind(outcome: Response | Failure) -> FailureKind | int:
     """Return the kind of a failure, or the status of a response."""
     return outcome.kind if isinstance(outcome, Failure) else outcome.status
+
+
+@contextmanager
+def raises(kind: FailureKind, match: str | None = None) -> Iterator[None]:
+    """Expect a `RequestError` of that kind."""
+    with pytest.raises(RequestError, match=match) as raised:
+        yield
+    assert raised.value.kind is kind

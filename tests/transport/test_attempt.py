@@ -1,8 +1,10 @@
 import pytest
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.transport.attempt import Attempt, TimeIsUpError
+from telemetry_forwarder.transport.attempt import Attempt
+from telemetry_forwarder.transport.outcome import FailureKind
 from tests.support.fake_clock import FakeClock
+from tests.support.requests import raises
 
 
 def attempt(clock: FakeClock, seconds: float) -> Attempt:
@@ -18,7 +20,7 @@ def test_slices_end_at_the_deadline() -> None:
         clock.advance(seconds)
 
     clock.advance(0.001)
-    with pytest.raises(TimeIsUpError, match="no response in time"):
+    with raises(FailureKind.TIMED_OUT, match="no response in time"):
         trying.slice_s()
 
 
@@ -26,7 +28,7 @@ def test_error_before_the_connection_names_the_connection() -> None:
     trying = attempt(FakeClock(), 0)
     trying.has_connected = False
 
-    with pytest.raises(TimeIsUpError, match="no connection in time"):
+    with raises(FailureKind.UNREACHABLE, match="no connection in time"):
         trying.slice_s()
 
 
@@ -46,7 +48,7 @@ def test_time_left_may_shrink_during_the_attempt() -> None:
 
     left_s[0] = 0.0
 
-    with pytest.raises(TimeIsUpError):
+    with raises(FailureKind.TIMED_OUT):
         trying.slice_s()
 
 
@@ -61,5 +63,5 @@ def test_time_of_a_freeze_does_not_count() -> None:
         assert trying.slice_s() == pytest.approx(0.25)
         clock.advance(0.25)
     clock.advance(0.001)
-    with pytest.raises(TimeIsUpError):
+    with raises(FailureKind.TIMED_OUT):
         trying.slice_s()

@@ -9,14 +9,13 @@ import pytest
 
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.transport.attempt import BrokenError
 from telemetry_forwarder.transport.http_client import HttpClient, HttpSender
-from telemetry_forwarder.transport.outcome import Response
+from telemetry_forwarder.transport.outcome import FailureKind, Response
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
 from tests.support.paths import PROJECT
-from tests.support.requests import new_attempt
+from tests.support.requests import new_attempt, raises
 from tests.support.tcp_server import responds, tcp_server
 
 
@@ -134,7 +133,7 @@ def test_header_cannot_become_two(
 ) -> None:
     to_logs = sender(client, f"{collector.endpoint}/v1/logs", dict([header]))
 
-    with pytest.raises(BrokenError, match=r"^the request is not HTTP$"):
+    with raises(FailureKind.BROKEN, match=r"^the request is not HTTP$"):
         to_logs.send(b"", new_attempt())
 
     assert collector.connections == 0

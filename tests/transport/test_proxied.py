@@ -7,7 +7,7 @@ import pytest
 
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.transport.attempt import Attempt, UnreachableError
+from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from telemetry_forwarder.transport.proxied import ProxiedClient
@@ -15,7 +15,7 @@ from telemetry_forwarder.transport.sockets import Network
 from tests.support import collector as c
 from tests.support.certificates import Certificates
 from tests.support.collector import FakeCollector
-from tests.support.requests import ACCEPTED, BODY, kind, logs_endpoint, new_attempt, send
+from tests.support.requests import ACCEPTED, BODY, kind, logs_endpoint, new_attempt, raises, send
 from tests.support.tcp_server import responds, tcp_server, tunnels
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -164,5 +164,5 @@ def test_errors_are_ours(collector: FakeCollector) -> None:
     client = ProxiedClient(collector.endpoint, None, Network())
     sender = client.sender(behind(collector.endpoint), "test/1")
 
-    with pytest.raises(UnreachableError, match="Connection refused"):
+    with raises(FailureKind.UNREACHABLE, match="Connection refused"):
         sender.send(b"", new_attempt())

@@ -2,11 +2,9 @@ import socket
 import threading
 from typing import Any
 
-import pytest
-
-from telemetry_forwarder.transport.attempt import TimeIsUpError, UnreachableError
+from telemetry_forwarder.transport.outcome import FailureKind
 from telemetry_forwarder.transport.resolver import Resolver
-from tests.support.requests import new_attempt
+from tests.support.requests import new_attempt, raises
 
 ADDRESS = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))
 
@@ -45,7 +43,7 @@ def test_lookup_that_hangs_ends_at_the_deadline() -> None:
     resolver = ScriptedResolver()
     names = Resolver(resolver)
 
-    with pytest.raises(TimeIsUpError):
+    with raises(FailureKind.TIMED_OUT):
         names.addresses("slow", 80, new_attempt(0.05))
 
     resolver.may_return.set()
@@ -55,7 +53,7 @@ def test_concurrent_lookups_of_a_name_share_one_result() -> None:
     resolver = ScriptedResolver()
     names = Resolver(resolver)
     for _ in range(3):
-        with pytest.raises(TimeIsUpError):
+        with raises(FailureKind.TIMED_OUT):
             names.addresses("slow", 80, new_attempt(0.01))
 
     resolver.may_return.set()
@@ -68,7 +66,7 @@ def test_unknown_name_is_unreachable() -> None:
     resolver = ScriptedResolver()
     resolver.may_return.set()
 
-    with pytest.raises(UnreachableError, match="wrong: Name or service not known"):
+    with raises(FailureKind.UNREACHABLE, match="wrong: Name or service not known"):
         Resolver(resolver).addresses("wrong", 80, new_attempt())
 
 

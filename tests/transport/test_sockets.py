@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from telemetry_forwarder.transport.attempt import TimeIsUpError, UnreachableError
+from telemetry_forwarder.transport.outcome import FailureKind
 from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.sockets import Network, Stream
 from tests.support.collector import FakeCollector
-from tests.support.requests import new_attempt
+from tests.support.requests import new_attempt, raises
 
 
 def network(*ports: int) -> Network:
@@ -71,24 +71,24 @@ def test_connecting_ends_at_the_deadline(silent_port: int) -> None:
     # Longer than a slice of the wait.
     attempt = new_attempt(0.3)
 
-    with pytest.raises(TimeIsUpError, match="no connection in time"):
+    with raises(FailureKind.UNREACHABLE, match="no connection in time"):
         network(silent_port).connect("h", 80, attempt)
 
     assert not attempt.has_connected
 
 
 def test_last_failure_is_raised(refusing_port: int) -> None:
-    with pytest.raises(UnreachableError, match="Connection refused"):
+    with raises(FailureKind.UNREACHABLE, match="Connection refused"):
         network(refusing_port, refusing_port).connect("h", 80, new_attempt())
 
 
 def test_unreachable_address() -> None:
-    with pytest.raises(UnreachableError):
+    with raises(FailureKind.UNREACHABLE):
         Network().connect("255.255.255.255", 80, new_attempt())
 
 
 def test_name_without_addresses() -> None:
-    with pytest.raises(UnreachableError, match="the name has no address"):
+    with raises(FailureKind.UNREACHABLE, match="the name has no address"):
         network().connect("h", 80, new_attempt())
 
 
@@ -125,7 +125,7 @@ def test_connection_reset_before_the_handshake_is_unreachable() -> None:
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         accepted.close()
 
-    with pytest.raises(UnreachableError, match="no TLS: "):
+    with raises(FailureKind.UNREACHABLE, match="no TLS: "):
         stream.start_tls(ssl.create_default_context(), "h", new_attempt())
 
 
@@ -156,7 +156,7 @@ def test_each_read_waits_as_long_as_its_attempt_allows() -> None:
         assert stream.read(10, new_attempt()) == b"x"
         assert here.gettimeout() == 0.25
 
-        with pytest.raises(TimeIsUpError):
+        with raises(FailureKind.TIMED_OUT):
             stream.read(10, new_attempt(0.01))
 
         assert 0 < (here.gettimeout() or 0) <= 0.01

@@ -16,7 +16,8 @@ _PACKAGES = {path.parent.name for path in PRODUCT.glob("*/__init__.py")}
 _MODULE = re.compile(r"(\w+)\.(\w+)(?:\.(\w+))?")
 
 _SPANS = {span for page in PAGES for span in code_spans(page)}
-_COMMANDS = {line for page in PAGES for line in shell_lines(page)} | _SPANS
+_RUN = re.compile(r"^(?:\./build\.sh|layer/|.*python3? )")
+_COMMANDS = {line for page in PAGES for line in shell_lines(page)} | set(filter(_RUN.match, _SPANS))
 
 
 @pytest.mark.parametrize("command", sorted(_COMMANDS))

@@ -32,7 +32,7 @@ def parts(message: Message) -> Parts:
 
 
 def read(pieces: Iterable[bytes]) -> tuple[list[Parts], int | None]:
-    """The messages in *pieces*, and the status of the error that ended them."""
+    """Return the messages in *pieces*, and the status of the error after them."""
     reader = MessageReader(LIMIT)
     messages: list[Parts] = []
     try:
@@ -53,7 +53,7 @@ def single(byte_by_byte: bytes) -> list[bytes]:
     return [bytes([byte]) for byte in byte_by_byte]
 
 
-def test_messages_are_the_same_wherever_the_stream_is_cut_in_two() -> None:
+def test_messages_are_the_same_for_every_split_in_two() -> None:
     expected = (MESSAGES, None)
 
     assert all(read(cut(STREAM, [place])) == expected for place in range(len(STREAM) + 1))
@@ -64,15 +64,15 @@ def test_messages_are_the_same_byte_by_byte() -> None:
 
 
 @given(st.lists(st.integers(0, len(STREAM))))
-def test_messages_are_the_same_in_any_pieces(places: list[int]) -> None:
+def test_messages_are_the_same_for_any_split(places: list[int]) -> None:
     assert read(cut(STREAM, places)) == (MESSAGES, None)
 
 
-def test_messages_before_garbage_are_not_lost() -> None:
+def test_messages_before_invalid_bytes_are_returned() -> None:
     assert read([POST + b"\x16\x03\x01"]) == (MESSAGES[:1], 400)
 
 
-def test_nothing_comes_before_its_last_byte() -> None:
+def test_message_is_returned_with_its_last_byte() -> None:
     assert read([POST[:-1]]) == ([], None)
     assert read([CHUNKED[:-1]]) == ([], None)
 
@@ -89,7 +89,7 @@ def test_nothing_comes_before_its_last_byte() -> None:
         (b"Content-Length: 0\r\ncontent-length: 0\r\n", {"content-length": "0"}),
     ],
 )
-def test_headers_are_read_as_they_are_meant(stream: bytes, headers: dict[str, str]) -> None:
+def test_headers_are_normalised(stream: bytes, headers: dict[str, str]) -> None:
     message = b"POST / HTTP/1.1\r\n" + stream + b"\r\n"
 
     assert read([message]) == ([("POST / HTTP/1.1", headers, b"")], None)
@@ -115,7 +115,7 @@ def test_headers_are_read_as_they_are_meant(stream: bytes, headers: dict[str, st
         pytest.param(b"HTTP/1.1 \xb2\xb2\xb2 OK\r\n", id="superscript-status"),
     ],
 )
-def test_what_is_no_http_is_refused_at_its_first_sign(stream: bytes) -> None:
+def test_bytes_that_are_not_http_are_rejected_at_once(stream: bytes) -> None:
     assert read([stream]) == ([], 400)
     assert read(single(stream)) == ([], 400)
 
@@ -152,7 +152,7 @@ def test_what_is_no_http_is_refused_at_its_first_sign(stream: bytes) -> None:
         pytest.param(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", id="both-the-other-way"),
     ],
 )
-def test_head_that_two_readers_could_read_in_two_ways_is_refused(head: bytes) -> None:
+def test_ambiguous_head_is_rejected(head: bytes) -> None:
     stream = b"POST / HTTP/1.1\r\n" + head + b"\r\nhello"
 
     assert read([stream]) == ([], 400)
@@ -176,7 +176,7 @@ def test_head_that_two_readers_could_read_in_two_ways_is_refused(head: bytes) ->
         b"0\r\nTrailer: \0\r\n",
     ],
 )
-def test_chunk_that_is_not_what_it_says_is_refused(chunks: bytes) -> None:
+def test_invalid_chunk_is_rejected(chunks: bytes) -> None:
     stream = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
 
     assert read([stream]) == ([], 400)
@@ -184,9 +184,7 @@ def test_chunk_that_is_not_what_it_says_is_refused(chunks: bytes) -> None:
 
 
 @pytest.mark.parametrize(("excess", "status"), [(0, None), (1, 413)])
-def test_body_at_the_limit_is_taken_and_one_beyond_refused_before_it_comes(
-    excess: int, status: int | None
-) -> None:
+def test_body_above_the_limit_is_rejected_before_it_arrives(excess: int, status: int | None) -> None:
     head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (LIMIT + excess)
 
     messages, refused = read([head] if excess else [head, b"x" * LIMIT])
@@ -195,7 +193,7 @@ def test_body_at_the_limit_is_taken_and_one_beyond_refused_before_it_comes(
 
 
 @pytest.mark.parametrize(("excess", "status"), [(0, None), (1, 413), (2**62, 413)])
-def test_chunks_are_counted_together(excess: int, status: int | None) -> None:
+def test_limit_of_the_body_applies_to_all_chunks_together(excess: int, status: int | None) -> None:
     first = b"1\r\nx\r\n"
     second = b"%x\r\n" % (LIMIT - 1 + excess)
     rest = b"" if excess else b"x" * (LIMIT - 1) + b"\r\n0\r\n\r\n"
@@ -206,7 +204,7 @@ def test_chunks_are_counted_together(excess: int, status: int | None) -> None:
 
 
 @pytest.mark.parametrize(("excess", "status"), [(0, None), (1, 431)])
-def test_limit_of_the_head_does_not_depend_on_where_it_is_cut(excess: int, status: int | None) -> None:
+def test_limit_of_the_head_does_not_depend_on_the_split(excess: int, status: int | None) -> None:
     start, end = b"GET / HTTP/1.1\r\nA: ", b"\r\n\r\n"
     stream = start + b"x" * (65_536 - len(start) - len(end) + excess) + end
     places = [[], [20], [65_530], [len(stream) - 4], [len(stream) - 3], [len(stream) - 2], [len(stream) - 1]]
@@ -218,7 +216,7 @@ def test_limit_of_the_head_does_not_depend_on_where_it_is_cut(excess: int, statu
     ] * len(places)
 
 
-def test_head_without_an_end_is_refused_when_it_is_too_long() -> None:
+def test_endless_head_is_rejected_at_the_limit() -> None:
     lines = b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20_000
 
     assert read([lines]) == ([], 431)
@@ -226,13 +224,13 @@ def test_head_without_an_end_is_refused_when_it_is_too_long() -> None:
     assert read([b"G" * 65_536]) == ([], 431)
 
 
-def test_trailers_without_an_end_are_refused_when_they_are_too_long() -> None:
+def test_endless_trailers_are_rejected_at_the_limit() -> None:
     head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
 
     assert read([head, b"A: b\r\n" * 20_000]) == ([], 431)
 
 
-def test_chunk_line_without_an_end_is_refused_when_it_is_too_long() -> None:
+def test_endless_chunk_line_is_rejected_at_the_limit() -> None:
     head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;"
 
     assert read([head, *[b"x" * 10_000] * 7]) == ([], 431)
@@ -241,13 +239,15 @@ def test_chunk_line_without_an_end_is_refused_when_it_is_too_long() -> None:
 @given(
     st.binary(max_size=300), st.lists(st.integers(0, 300)), st.sampled_from([b"", POST[:40], CHUNKED[:50]])
 )
-def test_any_bytes_are_judged_alike_in_any_pieces(garbage: bytes, places: list[int], start: bytes) -> None:
+def test_any_bytes_have_the_same_result_for_any_split(
+    garbage: bytes, places: list[int], start: bytes
+) -> None:
     stream = start + garbage
 
     assert read(cut(stream, [min(place, len(stream)) for place in places])) == read([stream])
 
 
-def test_what_is_held_of_a_message_is_known_until_it_is_whole() -> None:
+def test_held_bytes_are_those_of_the_incomplete_message() -> None:
     reader = MessageReader(LIMIT)
     held = []
 
@@ -266,7 +266,7 @@ def test_what_is_held_of_a_message_is_known_until_it_is_whole() -> None:
     assert [*held, reader.held_bytes] == [0, 0, 5, 7, 3, 0]
 
 
-def test_sender_that_waits_for_leave_to_send_is_known() -> None:
+def test_sender_that_waits_for_100_continue_is_reported() -> None:
     reader = MessageReader(LIMIT)
     head = b"POST / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n"
 
@@ -291,14 +291,16 @@ def test_sender_that_waits_for_leave_to_send_is_known() -> None:
         ("HTTP/1.1 200 OK", None, False),
     ],
 )
-def test_end_of_a_connection_is_announced(start_line: str, connection: str | None, wants_close: bool) -> None:
+def test_announced_end_of_a_connection_is_reported(
+    start_line: str, connection: str | None, wants_close: bool
+) -> None:
     headers = {} if connection is None else {"connection": connection}
 
     assert Message(start_line, headers, b"").wants_close is wants_close
 
 
 @pytest.mark.parametrize("line", ["HTTP/1.1 200 OK", "HTTP/1.0 200", "HTTP/1.1 200 "])
-def test_status_is_the_answer_s(line: str) -> None:
+def test_status_is_that_of_the_response(line: str) -> None:
     (message,) = MessageReader(LIMIT).feed(f"{line}\r\n\r\n".encode())
 
     assert message.status == 200

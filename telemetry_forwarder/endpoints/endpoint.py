@@ -11,15 +11,9 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from telemetry_forwarder.core.batch import SIGNALS
+from telemetry_forwarder.endpoints import urls
 from telemetry_forwarder.endpoints.options import OWN, SHARED, find, reject
 from telemetry_forwarder.endpoints.proxies import find_proxy
-from telemetry_forwarder.endpoints.urls import (
-    add_scheme,
-    authorization_header,
-    host_and_port,
-    parse_url,
-    redact_url,
-)
 
 GRPC = "grpc"
 HTTP_PROTOBUF = "http/protobuf"
@@ -88,8 +82,6 @@ def read_endpoints(
 class _Reader:
     """Reads the options of one signal and collects what is wrong with them."""
 
-    __slots__ = ("_environ", "_has_grpc", "_problems")
-
     def __init__(self, environ: Mapping[str, str], problems: list[str], *, has_grpc: bool) -> None:
         self._environ = environ
         self._problems = problems
@@ -104,16 +96,17 @@ class _Reader:
         def find_for_server(option: str) -> tuple[str, str]:
             return self.find(signal, option, prefixes)
 
-        wanted = self._choice(*find_for_server("PROTOCOL"), choices=(HTTP_PROTOBUF, GRPC, _HTTP_JSON))
-        protocol = self._supported_protocol(find_for_server("PROTOCOL")[0], wanted)
+        name, value = find_for_server("PROTOCOL")
+        wanted = self._choice(name, value, choices=(HTTP_PROTOBUF, GRPC, _HTTP_JSON))
+        protocol = self._supported_protocol(name, wanted)
         is_insecure = self._choice(*find_for_server("INSECURE"), choices=("false", "true"))
         url = self._url(signal, wanted, is_insecure=is_insecure == "true")
         if wanted == GRPC != protocol:
             url = _over_http(url, signal)
         return Endpoint(
             signal=signal,
-            url=urlunsplit(url._replace(netloc=host_and_port(url))),
-            headers=authorization_header(url) | self._headers(*find_for_server("HEADERS")),
+            url=urlunsplit(url._replace(netloc=urls.host_and_port(url))),
+            headers=urls.authorization_header(url) | self._headers(*find_for_server("HEADERS")),
             timeout_s=self._timeout_s(*self.find(signal, "TIMEOUT")),
             compression=self._choice(*self.find(signal, "COMPRESSION"), choices=("gzip", "none")),
             protocol=protocol,
@@ -151,12 +144,12 @@ class _Reader:
     def _url(self, signal: str, protocol: str, *, is_insecure: bool) -> SplitResult:
         name, value = self.find(signal, "ENDPOINT")
         default = urlsplit(f"http://localhost:{_GRPC_PORT if protocol == GRPC else _HTTP_PORT}")
-        text = add_scheme(value)
+        text = urls.add_scheme(value)
         if protocol == GRPC and "://" not in value:
             text = f"{'http' if is_insecure else 'https'}://{value}"
-        url = parse_url(text) if value else default
+        url = urls.parse_url(text) if value else default
         if url is None:
-            shown = f"{redact_url(value)!r} is" if redact_url(value) else "is"
+            shown = f"{urls.redact_url(value)!r} is" if urls.redact_url(value) else "is"
             complaint = f"{shown} not a http:// or https:// URL"
             reject(self._problems, name, complaint, urlunsplit(default))
             url = default
@@ -201,8 +194,8 @@ class _Reader:
 
 
 def _server(text: str) -> tuple[str, str] | None:
-    url = parse_url(add_scheme(text))
-    return url and (url.scheme, host_and_port(url))
+    url = urls.parse_url(urls.add_scheme(text))
+    return url and (url.scheme, urls.host_and_port(url))
 
 
 def _over_http(url: SplitResult, signal: str) -> SplitResult:

@@ -1,17 +1,11 @@
 """Reads one archive of the byte code, generated code and compiled patterns that the warm-up needs.
 
-It patches Python itself. From `install` to the end of the process:
+`layer/recipe/bundling.py` writes it; what it does not contain is found and compiled as usual. It patches Python itself:
 
-- `sys.meta_path`: the bundle is the first finder.
-
-From `install` to `restore`, which is called at the end of the warm-up:
-
-- `re._compiler.compile` returns patterns that were compiled at build time.
-- `dataclasses.exec` runs code that was compiled at build time; so does `collections.eval` for `namedtuple`.
-- `signature`, `get_annotations`, `iscoroutinefunction` and `unwrap` of `inspect` are stand-ins (`inspect_stub`).
-
-Anything that the archive does not contain is found and compiled as usual, and without an archive everything is.
-`layer/recipe/bundling.py` writes it.
+- `sys.meta_path`, until the process ends: the bundle is the first finder.
+- `re._compiler.compile`, until `restore` at the end of the warm-up: returns patterns compiled at build time.
+- `dataclasses.exec` and `collections.eval` (for `namedtuple`), until `restore`: run code compiled at build time.
+- `inspect.signature`, `get_annotations`, `iscoroutinefunction`, `unwrap`, until `restore`: see `inspect_stub`.
 """
 
 import marshal

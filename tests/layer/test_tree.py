@@ -202,6 +202,7 @@ def test_our_own_tests_pass_inside_the_layer(layer_opt: Path, tmp_path: Path) ->
     shutil.copytree(
         PROJECT / "tests", tests, ignore=shutil.ignore_patterns("__pycache__", "conformance", "bench")
     )
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
     chosen = [tests / name for name in _unit_tests()]
     arguments = [*map(str, chosen), "--deselect", f"tests/{_DESELECTED}"]
     said = run_inside(layer_opt, tmp_path, _RUN_TESTS, *arguments, behind=_test_tools())

@@ -1,0 +1,81 @@
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.fake_lambda import NEXT, REGISTER, SUBSCRIBE, FakeLambda, Response, shutdown
+from tests.support.paths import PROJECT
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from telemetry_forwarder.__main__ import main
+main("the-name")
+"""
+# Prints the environment that libraries see, in the place of the extension's own work.
+PRINT_ENVIRONMENT = """
+import ctypes, json, os, sys
+sys.path.insert(0, sys.argv[1])
+from telemetry_forwarder import __main__
+from telemetry_forwarder.lifecycle import Lifecycle
+
+class Printing(Lifecycle):
+    def run(self):
+        getenv = ctypes.CDLL(None).getenv
+        getenv.restype = ctypes.c_char_p
+        names = json.loads(self._environ["NAMES"])
+        seen = {name: [name in self._environ, name in os.environ, bool(getenv(name.encode()))] for name in names}
+        print(json.dumps(seen), flush=True)
+        return 3
+
+__main__.Lifecycle = Printing
+__main__.main("the-name")
+"""
+
+
+@pytest.fixture
+def runtime() -> Iterator[FakeLambda]:
+    with FakeLambda() as runtime:
+        yield runtime
+
+
+def run(program: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-B", "-c", program, str(PROJECT)]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+
+
+def test_process_ends_with_0_after_shutdown(runtime: FakeLambda) -> None:
+    runtime.respond(SUBSCRIBE, Response(202))
+    runtime.respond(NEXT, shutdown())
+
+    process = run(PROGRAM, AWS_LAMBDA_RUNTIME_API=runtime.runtime_api)
+
+    assert process.returncode == 0
+    assert runtime.endpoints == [REGISTER, SUBSCRIBE, NEXT]
+    assert runtime.calls[0].headers["lambda-extension-name"] == "the-name"
+
+
+def test_process_ends_with_1_if_lambda_refuses_it(runtime: FakeLambda) -> None:
+    runtime.respond(REGISTER, Response(403, b"no"))
+
+    process = run(PROGRAM, AWS_LAMBDA_RUNTIME_API=runtime.runtime_api)
+
+    assert (process.returncode, process.stderr) == (
+        1,
+        "[telemetry-forwarder] ERROR Lambda answered 403 to register: no\n",
+    )
+
+
+def test_variables_for_the_function_s_own_sdk_are_hidden_from_libraries() -> None:
+    hidden = ["OTEL_SDK_DISABLED", "OTEL_BSP_SCHEDULE_DELAY", "GRPC_POLL_STRATEGY"]
+    shared = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "HOME"]
+    names = hidden + shared
+
+    process = run(PRINT_ENVIRONMENT, NAMES=json.dumps(names), **dict.fromkeys(names, "value"))
+
+    assert process.returncode == 3
+    # In the settings' environment, in `os.environ`, and in the environment of the C library.
+    expected = {name: [True, False, False] for name in hidden} | {name: [True, True, True] for name in shared}
+    assert json.loads(process.stdout) == expected

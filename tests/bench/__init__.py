@@ -1,1 +1,1 @@
-"""How fast it is, measured: `python -m tests.bench [startup|shares|records|memory|flush|chaos|all]`."""
+"""Benchmarks: `python -m tests.bench [startup|shares|records|memory|flush|chaos|all]`."""

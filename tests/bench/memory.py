@@ -1,9 +1,9 @@
-"""`memory`: resident memory when warm, after a million records, and at most with bodies of 4 MB; CPU while idle."""
+"""`memory`: resident memory when warm, after a million records and with bodies of 4 MB; CPU while idle."""
 
 import time
 from contextlib import ExitStack
 
-from tests.bench.driven import driven, events
+from tests.bench.driven_extension import driven_extension, events
 from tests.bench.figures import Figure, median
 from tests.bench.measuring import Case, interleaved, memory_mb
 from tests.bench.records import post_of, text
@@ -15,17 +15,17 @@ _BIG_BYTES = 4_000_000
 
 def warm(tree: Tree) -> Case:
     def case() -> dict[str, float]:
-        with Sink() as sink, driven(tree, sink) as extension:
+        with Sink() as sink, driven_extension(tree, sink) as extension:
             return {"warm": memory_mb(extension.process.pid)["VmRSS"]}
 
     return case
 
 
 def many(tree: Tree, records: int) -> Case:
-    """After *records* lines, a thousand a post, delivered while they come."""
+    """Measure after *records* lines, a thousand per post, which are delivered meanwhile."""
 
     def case() -> dict[str, float]:
-        with Sink() as sink, driven(tree, sink) as extension:
+        with Sink() as sink, driven_extension(tree, sink) as extension:
             request_id = extension.begin()
             for start in range(0, records, 1_000):
                 extension.post(post_of("text", range(start, start + 1_000)))
@@ -40,14 +40,14 @@ def many(tree: Tree, records: int) -> Case:
 
 
 def big(tree: Tree, bodies: int = 10, *, pause_s: float = 0.0) -> Case:
-    """At most, with bodies of 4 MB: the largest that Lambda sends is about half of that.
+    """Measure the peak with bodies of 4 MB: the largest that Lambda sends is about half of that.
 
-    With no *pause_s* between them the inbox and the outbox are full, which are 16 MB each.
+    Without *pause_s* between them, the inbox and the outbox, 16 MB each, are full.
     """
 
     def case() -> dict[str, float]:
         lines = _BIG_BYTES * 1_000 // len(post_of("text", range(10_000, 11_000)))
-        with Sink() as sink, driven(tree, sink) as extension:
+        with Sink() as sink, driven_extension(tree, sink) as extension:
             request_id = extension.begin()
             for number in range(bodies):
                 extension.post(post_of("text", range(number * lines, (number + 1) * lines)))
@@ -63,23 +63,23 @@ def big(tree: Tree, bodies: int = 10, *, pause_s: float = 0.0) -> Case:
 
 
 def _settle(sink: Sink) -> None:
-    """Wait until nothing more is sent: a flush that takes longer than its budget goes on beside us."""
+    """Wait until nothing more is sent: a flush that exceeds its budget continues in the background."""
     requests = -1
     while requests != sink.requests:
         requests = sink.requests
         time.sleep(0.5)
 
 
-def _check(sink: Sink, given: int) -> None:
-    """What came faster than it was taken may be on disk; most of it has arrived, or nothing was measured."""
-    if (arrived := sink.items()) < given // 2:
-        raise RuntimeError(f"{arrived} of {given} records arrived")
+def _check(sink: Sink, sent: int) -> None:
+    """Fail unless most records arrived; those that came too fast may be on disk."""
+    if (arrived := sink.items()) < sent // 2:
+        raise RuntimeError(f"{arrived} of {sent} records arrived")
 
 
 def idle(tree: Tree, seconds: float, count: int) -> list[float]:
-    """CPU while nothing happens, after an invocation, of *count* at once: they disturb nobody."""
+    """Measure the CPU of *count* idle extensions, concurrently, after an invocation."""
     with Sink(keeps=False) as sink, ExitStack() as running:
-        extensions = [running.enter_context(driven(tree, sink)) for _ in range(count)]
+        extensions = [running.enter_context(driven_extension(tree, sink)) for _ in range(count)]
         for extension in extensions:
             request_id = extension.begin()
             extension.post(events(("function", text(1))))
@@ -91,32 +91,43 @@ def idle(tree: Tree, seconds: float, count: int) -> list[float]:
 
 
 def run(
-    trees: list[Tree], naive: Tree, rounds: int, *, records: int = 1_000_000, seconds: float = 30.0
+    trees: list[Tree], tutorial: Tree, rounds: int, *, records: int = 1_000_000, seconds: float = 30.0
 ) -> list[Figure]:
-    cases = {"naive": warm(naive)} | {tree.name: warm(tree) for tree in trees}
+    cases = {"tutorial": warm(tutorial)} | {tree.name: warm(tree) for tree in trees}
     readings = interleaved(cases, rounds)
-    naive_mb = median(readings["naive"]["warm"])
+    tutorial_mb = median(readings["tutorial"]["warm"])
     figures = []
     for tree in trees:
-        load = {
+        load: dict[str, Case] = {
             "many": many(tree, records),
             "big": big(tree, 3, pause_s=0.5),
             "flood": big(tree),
         }
-        found = interleaved(load, rounds)
+        load_readings = interleaved(load, rounds)
         for name, value, goal in (
             ("RSS warm", median(readings[tree.name]["warm"]), "<= 34"),
-            (f"RSS after {records:,} records", median(found["many"]["after"]), "<= 40"),
-            ("peak RSS with 4 MB bodies", median(found["big"]["peak"]), "<= 64"),
-            ("peak RSS with 4 MB bodies faster than they are converted", median(found["flood"]["peak"]), ""),
+            (f"RSS after {records:,} records", median(load_readings["many"]["after"]), "<= 40"),
+            ("peak RSS with 4 MB bodies", median(load_readings["big"]["peak"]), "<= 64"),
+            (
+                "peak RSS with 4 MB bodies faster than they are converted",
+                median(load_readings["flood"]["peak"]),
+                "",
+            ),
         ):
-            reference = {"reference": "naive warm", "reference_value": naive_mb} if "warm" in name else {}
+            is_warm = "warm" in name
             figures.append(
-                Figure(name=f"{name}: {tree.name}", value=value, unit="MB", goal=goal, **reference)
+                Figure(
+                    name=f"{name}: {tree.name}",
+                    value=value,
+                    unit="MB",
+                    reference="tutorial warm" if is_warm else "",
+                    reference_value=tutorial_mb if is_warm else None,
+                    goal=goal,
+                )
             )
         figures.append(
             Figure(
-                name=f"CPU in {seconds:.0f} s of idleness: {tree.name}",
+                name=f"CPU in {seconds:.0f} s without events: {tree.name}",
                 value=median(idle(tree, seconds, rounds)),
                 unit="ms",
                 goal="<= 1",

@@ -1,4 +1,4 @@
-"""Draws bars as SVG, small and plain: three plots that the README shows."""
+"""Draws the bar charts of the documentation as SVG."""
 
 from collections.abc import Sequence
 from html import escape
@@ -10,7 +10,7 @@ FOLDER = Path(__file__).with_name("plots")
 _WIDTH, _LABEL, _ROW, _TOP = 720, 250, 26, 34
 _OURS, _OTHER = "#1f77b4", "#b0b0b0"
 
-# Title, unit, and for each bar: its label, the figure, whether the figure's reference is meant, and if it is ours.
+# Title, unit, and for each bar: label, figure, whether the figure's reference is shown, whether it is our extension.
 _Bar = tuple[str, str, bool, bool]
 _PLOTS: dict[str, tuple[str, str, Sequence[_Bar]]] = {
     "startup": (
@@ -22,8 +22,8 @@ _PLOTS: dict[str, tuple[str, str, Sequence[_Bar]]] = {
             ("ours, until next", "exec to first next, background: checkout", False, True),
             ("ours, CPU until warm", "CPU until warm: checkout", False, True),
             (
-                "naive extension, until register",
-                "naive extension's exec to register, against ours: checkout",
+                "tutorial extension, until register",
+                "tutorial extension's exec to register, compared with ours: checkout",
                 False,
                 False,
             ),
@@ -47,22 +47,22 @@ _PLOTS: dict[str, tuple[str, str, Sequence[_Bar]]] = {
             ("warm", "RSS warm: checkout", False, True),
             ("after 1,000,000 records", "RSS after 1,000,000 records: checkout", False, True),
             ("at most, bodies of 4 MB", "peak RSS with 4 MB bodies: checkout", False, True),
-            ("naive extension, warm", "RSS warm: checkout", True, False),
+            ("tutorial extension, warm", "RSS warm: checkout", True, False),
         ),
     ),
 }
 
 
 def draw(name: str, results: Path, folder: Path = FOLDER) -> None:
-    """Redraw the plot *name*, if there is one, from the JSON of results."""
+    """Draw the plot *name*, if there is one, from the JSON of results."""
     if name not in _PLOTS:
         return
     title, unit, bars = _PLOTS[name]
-    found = {str(entry["name"]): entry for entry in read(results)}
+    results_by_name = {str(entry["name"]): entry for entry in read(results)}
     rows = [
-        (label, float(str(found[figure]["reference_value" if is_reference else "value"])), is_ours)
+        (label, float(str(results_by_name[figure]["reference_value" if is_reference else "value"])), is_ours)
         for label, figure, is_reference, is_ours in bars
-        if figure in found
+        if figure in results_by_name
     ]
     folder.mkdir(exist_ok=True)
     command = f"python -m tests.bench {name}"
@@ -70,7 +70,7 @@ def draw(name: str, results: Path, folder: Path = FOLDER) -> None:
 
 
 def svg(title: str, rows: Sequence[tuple[str, float, bool]], command: str) -> str:
-    """Horizontal bars; ours are coloured."""
+    """Return horizontal bars; those of our extension are coloured."""
     height = _TOP + _ROW * len(rows) + 24
     most = max((value for _, value, _ in rows), default=1.0)
     scale = (_WIDTH - _LABEL - 80) / most

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from tests.bench.driven import driven
-from tests.bench.figures import Figure, median
+from tests.bench.driven_extension import driven_extension
+from tests.bench.figures import Figure, comparison, median
 from tests.bench.measuring import Case, interleaved
 from tests.bench.sink import Sink
 from tests.bench.trees import Tree
@@ -21,26 +21,26 @@ _BEGIN = datetime.now(UTC)
 
 
 def moment(number: int) -> str:
-    """Lines come one a millisecond."""
+    """Return the time of a line: one is printed each millisecond."""
     at = _BEGIN + timedelta(milliseconds=number)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def post_of(kind: str, numbers: range) -> bytes:
-    """A body with one line of *kind* for each number, whose event has the line's own moment."""
+    """Return a body with one line of *kind* for each number; the event has the time of the line."""
     return orjson.dumps(
         [{"time": moment(number), "type": "function", "record": KINDS[kind](number)} for number in numbers]
     )
 
 
 def text(number: int) -> str:
-    """A line of Python's logger in the text format, 150 bytes."""
+    """Return a line of Python's logger in the text format, 150 bytes."""
     words = f"order {number} of customer {number * 7919 % 10_000} took {number % 300} ms: ok"
     return f"[INFO]\t{moment(number)}\t{_REQUEST_ID}\t{words}, paid by card\n"
 
 
 def json(number: int) -> dict[str, Any]:
-    """A line in the JSON format: six keys."""
+    """Return a line in the JSON format with six keys."""
     return {
         "timestamp": moment(number),
         "level": "INFO",
@@ -52,7 +52,7 @@ def json(number: int) -> dict[str, Any]:
 
 
 def mixed(number: int) -> Any:
-    """What functions really print: Python's, Node's and Java's lines, prints, Powertools, stack traces."""
+    """Return one of the lines that functions print: Python's, Node's and Java's loggers, print, Powertools, JSON."""
     at = moment(number)
     return (
         text(number),
@@ -69,14 +69,14 @@ def mixed(number: int) -> Any:
 KINDS: dict[str, Callable[[int], Any]] = {"text": text, "json": json, "mixed": mixed}
 
 
-def way(tree: Tree, kind: str, batch: int, records: int) -> Case:
-    """Give it *records*, so many a post, in one long invocation; requests of the same size go out."""
+def records_case(tree: Tree, kind: str, batch: int, records: int) -> Case:
+    """Post *records*, *batch* at a time, in one long invocation; requests of the same size are sent."""
 
     def case() -> dict[str, float]:
         posts = [post_of(kind, range(start, start + batch)) for start in range(0, records, batch)]
         more = {"TELEMETRY_FORWARDER_BATCH_ITEMS": str(batch), "TELEMETRY_FORWARDER_FLUSH": "every 1 s"}
-        with Sink() as sink, driven(tree, sink, more | {"NAIVE_BATCH": str(batch)}) as extension:
-            # The lines are of this one, as a runtime's are.
+        with Sink() as sink, driven_extension(tree, sink, more | {"TUTORIAL_BATCH": str(batch)}) as extension:
+            # The lines name this invocation, as those of a runtime do.
             extension.begin(_REQUEST_ID)
             began_s, before = time.monotonic(), extension.cpu_ms
             for post in posts:
@@ -84,22 +84,24 @@ def way(tree: Tree, kind: str, batch: int, records: int) -> Case:
             spent = extension.shut_down() - before
             wall = (time.monotonic() - began_s) * 1_000_000
             arrived = sink.items()
-            given = len(posts) * batch
-            if arrived != given:
-                raise RuntimeError(f"{arrived} of {given} {kind} records arrived from {tree.name}")
-            return {"cpu": spent * 1_000 / given, "wall": wall / given}
+            sent = len(posts) * batch
+            if arrived != sent:
+                raise RuntimeError(f"{arrived} of {sent} {kind} records arrived from {tree.name}")
+            return {"cpu": spent * 1_000 / sent, "wall": wall / sent}
 
     return case
 
 
-def run(trees: list[Tree], naive: Tree, rounds: int, records: int = 30_000) -> list[Figure]:
+def run(trees: list[Tree], tutorial: Tree, rounds: int, records: int = 30_000) -> list[Figure]:
     cases: dict[str, Case] = {
-        f"{kind} {batch} {tree.name}": way(tree, kind, batch, records)
+        f"{kind} {batch} {tree.name}": records_case(tree, kind, batch, records)
         for tree in trees
         for kind in KINDS
         for batch in BATCHES
     }
-    cases |= {f"{kind} 1000 sdk": way(naive, kind, 1_000, records // 3) for kind in ("text", "json")}
+    cases |= {
+        f"{kind} 1000 sdk": records_case(tutorial, kind, 1_000, records // 3) for kind in ("text", "json")
+    }
     readings = interleaved(cases, rounds)
     figures = []
     for name, reading in readings.items():
@@ -112,7 +114,7 @@ def run(trees: list[Tree], naive: Tree, rounds: int, records: int = 30_000) -> l
         if sdk:
             figures.append(
                 Figure(
-                    name=f"the SDK's way against ours: {kind} {who}",
+                    name=f"the SDK's CPU compared with ours: {kind} {who}",
                     value=median(sdk["cpu"]),
                     unit="us",
                     reference="ours",
@@ -120,4 +122,4 @@ def run(trees: list[Tree], naive: Tree, rounds: int, records: int = 30_000) -> l
                     goal="ratio >= 3",
                 )
             )
-    return figures
+    return figures + comparison(readings, [tree.name for tree in trees], "us")

@@ -1,4 +1,4 @@
-"""An OTLP/HTTP receiver that only takes: as little CPU as can be, and nothing is decoded until it is asked."""
+"""An OTLP/HTTP receiver that uses little CPU: it decodes nothing before the end."""
 
 import gzip
 import socket
@@ -10,7 +10,7 @@ from tests.support.otlp_messages import REQUESTS, count
 
 
 class Sink:
-    """Listens on a loopback port; answers each request after *after_s*."""
+    """Listens on a loopback port; responds to each request after *after_s*."""
 
     def __init__(self, after_s: float = 0.0, *, keeps: bool = True) -> None:
         self._after_s = after_s
@@ -29,7 +29,7 @@ class Sink:
         self._server.close()
 
     def items(self, path: str = "/v1/logs") -> int:
-        """How many log records, spans or data points have come to *path*."""
+        """Return the number of log records, spans or data points that *path* received."""
         total = 0
         for to, is_packed, body in list(self._kept):
             if to == path:

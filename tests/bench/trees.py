@@ -1,5 +1,6 @@
-"""The trees that are measured, each with the bare start of the interpreter that it runs on."""
+"""The extensions that are measured, each with the bare start of its interpreter."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -8,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.opt_tree import ROOT, assemble
+from tests.support.opt_tree import assemble
+from tests.support.paths import PROJECT
 
-BUILD = ROOT / "build" / "bench"
+BUILD = PROJECT / "build" / "bench"
 _PYTHON = os.path.realpath(sys.executable)
-# What Lambda gives to an extension, as far as it makes a difference.
+# The variables that Lambda sets for an extension, if they make a difference.
 ENVIRONMENT = {
     "PATH": f"{os.path.dirname(_PYTHON)}:/usr/local/bin:/usr/bin:/bin",
     "AWS_REGION": "eu-west-1",
@@ -27,14 +29,15 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Something that can be the extension, and the same interpreter doing nothing."""
+    """The command of an extension, and the one that starts the same interpreter to do nothing."""
 
     name: str
+    """One word: names of cases are split at spaces."""
     command: list[str]
     bare: list[str]
 
     def environment(self, api: str, endpoint: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Both ours and the naive extension's settings."""
+        """Return the variables of our extension and of the tutorial's."""
         return {
             **ENVIRONMENT,
             "AWS_LAMBDA_RUNTIME_API": api,
@@ -46,44 +49,56 @@ class Tree:
 
 
 def checkout(opt: Path | None = None) -> Tree:
-    """The extension of this checkout, on this Python; in a folder of its own, unless it is assembled already."""
+    """Return the extension of this checkout, assembled in a folder of its own unless *opt* is given."""
     opt = opt or assemble(BUILD / "opt")
     return Tree("checkout", [_extension(opt)], [_PYTHON, "-I", "-S", "-c", "pass"])
 
 
-def shipped(opt: Path) -> Tree:
-    """A layer as it is unpacked to /opt, with the interpreter inside it."""
+def other_checkout(project: Path) -> Tree:
+    """Return the extension of another checkout, assembled by its own recipe for this Python."""
+    # A folder for each checkout: they may install different dependencies.
+    opt = BUILD / f"opt-{hashlib.sha256(str(project.resolve()).encode()).hexdigest()[:8]}"
+    is_current = (project / "tests" / "support" / "opt_tree.py").exists()
+    module = "tests.support.opt_tree" if is_current else "tests.opt_tree"
+    subprocess.run(
+        [sys.executable, "-B", "-m", module, str(opt)], cwd=project, check=True, stdout=subprocess.DEVNULL
+    )
+    return Tree("against", [_extension(opt)], [_PYTHON, "-I", "-S", "-c", "pass"])
+
+
+def shipped(opt: Path, name: str = "layer") -> Tree:
+    """Return the extension of a layer that was unpacked to *opt*, with the interpreter inside it."""
     root = opt.resolve() / "telemetry-forwarder"
+    bare = [str(root / "python/bin/python3"), "-I", "-S", "-c", "pass"]
     if (root / "interpreter").exists():
-        return Tree("layer", [_extension(opt)], [str(_bare_frozen(root / "interpreter")), "x"])
-    return Tree("layer", [_extension(opt)], [str(root / "python/bin/python3"), "-I", "-S", "-c", "pass"])
+        bare = [str(_bare_frozen(root / "interpreter", BUILD / f"bare-{name}")), "x"]
+    return Tree(name, [_extension(opt)], bare)
 
 
-def naive() -> Tree:
-    """An extension as the tutorials write it: everything is imported at the top."""
-    script = Path(__file__).with_name("naive.py")
-    # The interpreter of the virtual environment: there the official exporters are.
-    return Tree("naive", [sys.executable, "-B", str(script)], [_PYTHON, "-I", "-S", "-c", "pass"])
+def tutorial() -> Tree:
+    """Return an extension as tutorials write it: everything is imported at the top."""
+    script = Path(__file__).with_name("tutorial_extension.py")
+    # The interpreter of the virtual environment, which has the official exporters.
+    return Tree("tutorial", [sys.executable, "-B", str(script)], [_PYTHON, "-I", "-S", "-c", "pass"])
 
 
-def least() -> Tree:
-    """An extension that does nothing but what Lambda's init waits for: nobody's in Python can be ready sooner."""
-    script = Path(__file__).with_name("least.py")
+def minimal() -> Tree:
+    """Return an extension that only does what Lambda's init waits for: no extension in Python is ready sooner."""
+    script = Path(__file__).with_name("minimal_extension.py")
     bare = [_PYTHON, "-I", "-S"]
-    return Tree("least", [*bare, "-B", str(script)], [*bare, "-c", "pass"])
+    return Tree("minimal", [*bare, "-B", str(script)], [*bare, "-c", "pass"])
 
 
 def _extension(opt: Path) -> str:
     return str(opt.resolve() / "extensions" / "telemetry-forwarder")
 
 
-def _bare_frozen(interpreter: Path) -> Path:
-    """That executable with nothing to do: it runs what it finds in a folder beside itself."""
-    folder = BUILD / "bare"
+def _bare_frozen(interpreter: Path, folder: Path) -> Path:
+    """Copy the executable to where it finds an empty program: it runs what is in a folder next to it."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "lib").mkdir(parents=True)
     (folder / "lib" / f"__init__{interpreter.name}.py").write_text("def run(_name):\n    pass\n")
     bare = Path(shutil.copy2(interpreter, folder / interpreter.name))
-    # The first start compiles it: no other interpreter can.
+    # The first start compiles the program, which no other interpreter can.
     subprocess.run([bare, "x"], check=True)
     return bare

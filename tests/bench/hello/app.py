@@ -1,5 +1,5 @@
 """Hello world."""
 
 
-def handler(event, context):
+def handler(event: object, context: object) -> str:
     return "hello"

@@ -1,7 +1,7 @@
 """An extension as tutorials write it, for comparison: httpx and the official exporters, imported at the top.
 
-It is complete and does it the intended way: a LogRecord of the SDK for each line, in batches through the official
-OTLP exporter. Run as a script, it is the extension.
+It is complete and uses the SDK as intended: a LogRecord for each line, exported in batches by the official OTLP
+exporter. Run as a script, it is the extension.
 """
 
 import json
@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httpx
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -25,7 +26,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 _API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}"
-_BATCH = int(os.environ.get("NAIVE_BATCH", "1000"))
+_BATCH = int(os.environ.get("TUTORIAL_BATCH", "1000"))
 _NAMES = {
     "TRACE": 1,
     "DEBUG": 5,
@@ -39,7 +40,7 @@ _NAMES = {
 
 
 class Exporters:
-    """All three signals, as the SDK's documentation sets them up."""
+    """The exporters of all three signals, set up as in the SDK's documentation."""
 
     def __init__(self) -> None:
         resource = Resource.create({"service.name": os.environ["AWS_LAMBDA_FUNCTION_NAME"]})
@@ -53,8 +54,8 @@ class Exporters:
         self.metrics = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         self.logger = self.logs.get_logger("aws.lambda.function")
 
-    def add(self, event: dict) -> None:
-        """One record of the Telemetry API."""
+    def add(self, event: dict[str, Any]) -> None:
+        """Export one record of the Telemetry API."""
         record, attributes, level = event["record"], {}, "INFO"
         if isinstance(record, dict):
             attributes = {key: value for key, value in record.items() if key not in ("message", "level")}
@@ -80,7 +81,7 @@ class Exporters:
 
 
 def listener(exporters: Exporters) -> ThreadingHTTPServer:
-    """The Telemetry API posts to it."""
+    """Start the server for the posts of the Telemetry API."""
 
     class Posts(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -102,15 +103,15 @@ def listener(exporters: Exporters) -> ThreadingHTTPServer:
 
 
 def main() -> None:
-    """Register, listen, subscribe, follow the invocations."""
+    """Register, listen, subscribe, process events."""
     exporters = Exporters()
     client = httpx.Client(base_url=_API, timeout=None)
-    answer = client.post(
+    response = client.post(
         "/2020-01-01/extension/register",
-        headers={"Lambda-Extension-Name": "naive"},
+        headers={"Lambda-Extension-Name": "tutorial"},
         json={"events": ["INVOKE", "SHUTDOWN"]},
     )
-    identity = {"Lambda-Extension-Identifier": answer.headers["Lambda-Extension-Identifier"]}
+    identity = {"Lambda-Extension-Identifier": response.headers["Lambda-Extension-Identifier"]}
     port = listener(exporters).server_address[1]
     client.put(
         "/2022-07-01/telemetry",

@@ -1,6 +1,6 @@
-"""As much of Lambda's API as a benchmark needs, and hardly any CPU: who asked for what, and when.
+"""A stub of Lambda's APIs for benchmarks: it uses hardly any CPU and records when it was called first.
 
-`tests/emulator` imitates Lambda; this only answers, so that a start can be timed to a fraction of a millisecond.
+`tests/emulator` emulates Lambda; this only responds, so a start can be timed to a fraction of a millisecond.
 """
 
 import socket
@@ -16,16 +16,16 @@ _ID = "Lambda-Extension-Identifier: 11111111-2222-3333-4444-555555555555\r\n"
 _REGISTERED = '{"functionName":"orders","functionVersion":"$LATEST","handler":"app.handler"}'
 
 
-class Api:
-    """Runtime, Extensions and Telemetry API on a loopback port. Public members may be used from any thread."""
+class LambdaStub:
+    """Runtime, Extensions and Telemetry API on a loopback port. Public members can be used from any thread."""
 
     def __init__(self) -> None:
-        self.asked_s: dict[str, float] = {}
-        """When each was asked for the first time: `register`, `next`, `runtime`."""
-        self.on_ask: Callable[[str], None] = lambda what: None
-        """Called at each of those, before the answer."""
-        self.nexts = 0
-        """How often `next` was asked for."""
+        self.first_call_s: dict[str, float] = {}
+        """Moments of the first `register`, `next` and `runtime` (its `next`)."""
+        self.on_call: Callable[[str], None] = lambda what: None
+        """Called with each of these names, before the response."""
+        self.next_calls = 0
+        """Number of calls of `next` by the extension."""
         self.telemetry_port = 0
         self._events: deque[bytes] = deque()
         self._changed = threading.Condition()
@@ -44,17 +44,19 @@ class Api:
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
 
-    def wait_for(self, *names: str, timeout_s: float = 30.0) -> float:
-        """Wait until all *names* have been asked for; the moment of the last."""
+    def wait_for(self, *names: str, timeout_s: float = 120.0) -> float:
+        """Wait until all *names* were called; return the moment of the last one."""
         with self._changed:
-            if not self._changed.wait_for(lambda: all(name in self.asked_s for name in names), timeout_s):
-                raise TimeoutError(f"{names} were not all asked for: {self.asked_s}")
-            return max(self.asked_s[name] for name in names)
+            if not self._changed.wait_for(
+                lambda: all(name in self.first_call_s for name in names), timeout_s
+            ):
+                raise TimeoutError(f"{names} were not all called: {self.first_call_s}")
+            return max(self.first_call_s[name] for name in names)
 
-    def wait_for_nexts(self, count: int, timeout_s: float = 60.0) -> None:
+    def wait_for_next_calls(self, count: int, timeout_s: float = 120.0) -> None:
         with self._changed:
-            if not self._changed.wait_for(lambda: self.nexts >= count, timeout_s):
-                raise TimeoutError(f"next was asked for {self.nexts} times, not {count}")
+            if not self._changed.wait_for(lambda: self.next_calls >= count, timeout_s):
+                raise TimeoutError(f"next was called {self.next_calls} times, not {count}")
 
     def invoke(self, request_id: str, seconds: float = 900.0) -> None:
         event = {
@@ -64,13 +66,15 @@ class Api:
             "invokedFunctionArn": "arn:aws:lambda:eu-west-1:111122223333:function:orders",
             "tracing": {"type": "X-Amzn-Trace-Id", "value": ""},
         }
-        self._give(orjson.dumps(event))
+        self._queue_event(orjson.dumps(event))
 
-    def shut_down(self, seconds: float = 60.0) -> None:
+    def shut_down(self, seconds: float = 600.0) -> None:
         deadline_ms = int((time.time() + seconds) * 1000)
-        self._give(b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % deadline_ms)
+        self._queue_event(
+            b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % deadline_ms
+        )
 
-    def _give(self, event: bytes) -> None:
+    def _queue_event(self, event: bytes) -> None:
         with self._changed:
             self._events.append(event)
             self._changed.notify_all()
@@ -91,17 +95,17 @@ class Api:
                     if field.startswith(b"content-length:"):
                         length = int(field.split(b":")[1])
                 body = reader.read(length)
-                fields, answer = self._answer(line.split()[1].decode(), body)
-                head = f"HTTP/1.1 200 OK\r\n{fields}Content-Length: {len(answer)}\r\n\r\n"
+                fields, response = self._answer(line.split()[1].decode(), body)
+                head = f"HTTP/1.1 200 OK\r\n{fields}Content-Length: {len(response)}\r\n\r\n"
                 try:
-                    connection.sendall(head.encode() + answer)
+                    connection.sendall(head.encode() + response)
                 except OSError:
                     return
 
     def _answer(self, path: str, body: bytes) -> tuple[str, bytes]:
         match path.rsplit("/", 1)[1]:
             case "register":
-                self._note("register")
+                self._record("register")
                 return _ID, _REGISTERED.encode()
             case "telemetry":
                 destination = orjson.loads(body)["destination"]
@@ -109,26 +113,26 @@ class Api:
                 self.telemetry_port = destination.get("port") or int(uri.split(":")[2].rstrip("/"))
                 return "", b"OK"
             case "next" if "/runtime/" in path:
-                self._note("runtime")
-                self._wait_for_ever()
+                self._record("runtime")
+                self._wait_until_closed()
             case "next":
-                self._note("next")
+                self._record("next")
                 return "", self._next_event()
         return "", b"{}"
 
-    def _note(self, what: str) -> None:
+    def _record(self, what: str) -> None:
         at_s = time.monotonic()
         with self._changed:
-            self.nexts += what == "next"
-            self.asked_s.setdefault(what, at_s)
+            self.next_calls += what == "next"
+            self.first_call_s.setdefault(what, at_s)
             self._changed.notify_all()
-        self.on_ask(what)
+        self.on_call(what)
 
     def _next_event(self) -> bytes:
         with self._changed:
             self._changed.wait_for(lambda: self._events or self._is_closed)
             return self._events.popleft() if self._events else b"{}"
 
-    def _wait_for_ever(self) -> None:
+    def _wait_until_closed(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed)

@@ -1,0 +1,109 @@
+"""Instruction counts by callgrind, which do not depend on how busy the machine is.
+
+Nothing ends a run early: SHUTDOWN is sent when the warm-up has finished, with a deadline far away.
+"""
+
+import tempfile
+
+from tests.bench.driven_extension import DrivenExtension, events
+from tests.bench.figures import Figure
+from tests.bench.lambda_stub import LambdaStub
+from tests.bench.measuring import Callgrind, wait_until_idle
+from tests.bench.records import text
+from tests.bench.sink import Sink
+from tests.bench.trees import ENVIRONMENT, Tree
+
+_TOLERANCE = 0.005
+_ATTEMPTS = 6
+# The first ones connect and create what is kept.
+_FIRST_INVOCATIONS = 2
+_INVOCATIONS = 10
+_LINES = 5
+
+
+def run(trees: list[Tree]) -> list[Figure]:
+    """Count start-up and warm invocations of *trees*; the first one is compared with the others."""
+    if not Callgrind.is_available:
+        return []
+    starts = {tree.name: start_up_millions(tree) for tree in trees}
+    invocations = {tree.name: invocation_millions(tree) for tree in trees}
+    figures = []
+    for tree in trees:
+        bare = _bare_millions(tree)
+        name = f"instructions from exec to exit without an invocation: {tree.name}"
+        figures.append(
+            Figure(name=name, value=starts[tree.name], unit="M", reference="bare", reference_value=bare)
+        )
+        name = f"instructions of a warm invocation with {_LINES} lines: {tree.name}"
+        figures.append(Figure(name=name, value=invocations[tree.name], unit="M"))
+    for what, counts in (("start-up", starts), ("a warm invocation", invocations)):
+        figures += _comparisons(f"instructions of {what}", counts)
+    return figures
+
+
+def _comparisons(name: str, counts: dict[str, float]) -> list[Figure]:
+    (first, count), *others = counts.items()
+    return [
+        Figure(
+            name=f"{name}: {first}, compared with {other}",
+            value=count,
+            unit="M",
+            reference=other,
+            reference_value=reference,
+        )
+        for other, reference in others
+    ]
+
+
+def start_up_millions(tree: Tree) -> float:
+    """Count from exec to the exit after SHUTDOWN: everything is imported and created, nothing is exported."""
+    return _confirmed(tree, 0)
+
+
+def invocation_millions(tree: Tree) -> float:
+    """Count a warm invocation with a few lines, flushed at its end."""
+    before = _confirmed(tree, _FIRST_INVOCATIONS)
+    return (_confirmed(tree, _FIRST_INVOCATIONS + _INVOCATIONS) - before) / _INVOCATIONS
+
+
+def _confirmed(tree: Tree, invocations: int) -> float:
+    """Count until two runs agree: one that was disturbed differs from all others."""
+    counts: list[float] = []
+    for _ in range(_ATTEMPTS):
+        count = _count_millions(tree, invocations)
+        if any(abs(count - other) <= _TOLERANCE * other for other in counts):
+            return count
+        counts.append(count)
+    raise RuntimeError(f"no two runs of {tree.name} agree: {counts} million instructions")
+
+
+def _count_millions(tree: Tree, invocations: int) -> float:
+    with Sink(keeps=False) as sink, LambdaStub() as api, tempfile.TemporaryDirectory() as spool:
+        settings = {
+            "TELEMETRY_FORWARDER_WARM_UP": "init",
+            "TELEMETRY_FORWARDER_FLUSH": "end",
+            "TELEMETRY_FORWARDER_SPOOL_DIR": spool,
+        }
+        callgrind = Callgrind(tree.command, tree.environment(api.address, sink.endpoint, settings))
+        with callgrind.started() as process:
+            api.wait_for("next")
+            # Under valgrind the warm-up may take longer than init waits for it.
+            wait_until_idle(process.pid)
+            if invocations:
+                extension = DrivenExtension(api, process)
+                for _ in range(invocations):
+                    request_id = extension.begin()
+                    extension.post(events(*(("function", text(number)) for number in range(_LINES))))
+                    extension.end(request_id)
+                wait_until_idle(process.pid)
+                extension.close()
+            api.shut_down()
+            process.end(kills=False)
+            return callgrind.millions()
+
+
+def _bare_millions(tree: Tree) -> float:
+    callgrind = Callgrind(tree.bare, ENVIRONMENT)
+    with callgrind.started() as process:
+        process.end(kills=False)
+        return callgrind.millions()

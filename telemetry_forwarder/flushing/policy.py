@@ -34,7 +34,7 @@ class FlushPolicy:
         self._requests = RunningRequests()
         self._flushes = FlushTracker()
         self._hold: Hold | None = None
-        """The latest invocation's."""
+        """The hold of the latest invocation."""
         self._has_missed_end = False
         """Whether the end of the last invocation that was waited for never came."""
         self._unsent_since: Moment | None = None
@@ -92,8 +92,9 @@ class FlushPolicy:
         if can_flush and ((may_wait and self._takes_end_flush(now)) or due_in_s <= 0):
             flush = Deadline.after(self._settings.flush_limit_s, self._clock)
             self._flushes.deadline = flush
+        self._release_unless_needed(now, may_wait=may_wait)
         return Step(
-            may_call_next=not self._is_held(now, may_wait=may_wait),
+            may_call_next=not self._hold or not self._hold.limit,
             flush=flush,
             wake_in_s=self._wake_in_s(now, inf if flush else due_in_s),
             should_spool=observation.is_circuit_open and observation.is_nearly_full,
@@ -137,18 +138,14 @@ class FlushPolicy:
         is_endpoint_ready = not (observation.is_circuit_open or self._flushes.is_slow(now))
         return can_know_end and self._has_budget and is_endpoint_ready
 
-    def _is_held(self, now: Moment, *, may_wait: bool) -> bool:
-        """Return whether `next` stays withheld; release it if not."""
+    def _release_unless_needed(self, now: Moment, *, may_wait: bool) -> None:
+        """Release `next` unless it waits for the end of the invocation or for a flush within the budget."""
         hold = self._hold
         if not hold or not hold.limit:
-            return False
-        awaits_end = not hold.budget
-        if may_wait and (
-            awaits_end or (self._flushes.is_within_deadline(now) and not hold.is_past_budget(now))
-        ):
-            return True
-        hold.limit = None
-        return False
+            return
+        awaits_flush = self._flushes.is_within_deadline(now) and not hold.is_past_budget(now)
+        if not may_wait or (hold.budget and not awaits_flush):
+            hold.limit = None
 
     def _takes_end_flush(self, now: Moment) -> bool:
         """Return whether to flush for an invocation that ended, once, if enough time is left to wait for it."""

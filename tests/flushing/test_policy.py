@@ -105,12 +105,6 @@ class Bench:
             self.end(f"busy {number}")
 
 
-def test_default_settings() -> None:
-    assert FlushSettings() == FlushSettings(
-        Mode.AUTO, INTERVAL_S, BUDGET_S, FLUSH_LIMIT_S, RELEASE_MARGIN_S, REPORT_WAIT_S, SPOOL_RESERVE_S
-    )
-
-
 # Flushing at the end of an invocation: `end`, and `auto` while invocations are rare.
 
 AT_END = pytest.mark.parametrize("mode", [Mode.END, Mode.AUTO])

@@ -19,7 +19,7 @@ OWN = Measurement("otel.sdk.exporter.log.exported", "{log_record}", 1, {}, is_co
 
 
 class Bench:
-    """A conversion, and what it gives, decoded."""
+    """A converter and its decoded batches."""
 
     def __init__(self, *, is_managed: bool = False, **settings: str) -> None:
         self.ledger = Ledger()
@@ -53,7 +53,7 @@ class Bench:
 
     @property
     def logs(self) -> list[str]:
-        """Event names, or bodies where there is none."""
+        """Event names, or bodies if there is none."""
         return [log.event_name or log.body.string_value for _, _, log in self.flat(LOGS, otlp.log_records)]
 
     @property
@@ -76,7 +76,7 @@ EXTENSION = event("platform.extension", {"name": "x", "state": "Ready", "events"
 
 def test_spooled_post_becomes_logs_alone() -> None:
     bench = Bench()
-    own = event("extension", "[telemetry-forwarder] INFO a line of ours")
+    own = event("extension", "[telemetry-forwarder] INFO an own line")
     body = post(START, event("function", "a line"), own, DONE)[:-1] + b",nonsense"
 
     bench.batches += bench.converter.convert_spooled(body, OBSERVED_NS)
@@ -372,18 +372,18 @@ def test_request_id_of_the_user_does_not_change_the_invocation_of_a_line(
     ],
 )
 @pytest.mark.parametrize(
-    ("is_managed", "told"), [(True, [START]), (False, []), (False, [START, DONE])], ids=str
+    ("is_managed", "events"), [(True, [START]), (False, []), (False, [START, DONE])], ids=str
 )
 def test_unknown_request_id_is_accepted_in_a_runtime_s_format(
-    is_managed: bool, told: list[Any], line: object, attributes: dict[str, str]
+    is_managed: bool, events: list[Any], line: object, attributes: dict[str, str]
 ) -> None:
     """On managed instances, during an init, and after an end: platform.start may be yet to come."""
     bench = Bench(is_managed=is_managed)
 
-    bench.convert(*told, event("function", line, LINE_ISO))
+    bench.convert(*events, event("function", line, LINE_ISO))
 
     ((_, _, log),) = bench.flat(LOGS, otlp.log_records)
-    if told == [START, DONE] and "requestId" in attributes:
+    if events == [START, DONE] and "requestId" in attributes:
         attributes = attributes | {"faas.invocation_id": ID}
     assert otlp.attributes(log.attributes) == attributes
 
@@ -488,8 +488,8 @@ def test_lines_of_two_attempts_are_assigned_by_time(of_first: str) -> None:
     bench.convert(line(of_first), line(of_first), line("2026-09-22T06:30:05.223Z"), line(of_first))
 
     first, second = "ab" * 8, "54565fb41ac79632"
-    said = [log.span_id.hex() for _, _, log in bench.flat(LOGS, otlp.log_records) if not log.event_name]
-    assert said == [first, first, second, first]
+    span_ids = [log.span_id.hex() for _, _, log in bench.flat(LOGS, otlp.log_records) if not log.event_name]
+    assert span_ids == [first, first, second, first]
 
 
 def test_no_batch_is_larger_than_the_outbox_holds() -> None:

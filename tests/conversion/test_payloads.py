@@ -1,7 +1,7 @@
-"""Whatever Lambda has been seen to send is converted, and every value of it is found again in what comes out.
+"""Checks that every value of a post is found in the output.
 
-`records/` holds posts of our own making, in the shapes that Lambda sends. Captures of real ones are not ours to
-ship; where they lie beside the checkout, they are tested too.
+`records/` contains posts in the shapes that Lambda sends. Captures of real posts are tested too, if there are any in
+`shared/payloads` next to the checkout: they must not be published.
 """
 
 import json
@@ -41,7 +41,7 @@ REQUESTS: dict[str, Any] = {
     METRICS: ExportMetricsServiceRequest,
 }
 
-# What a number is multiplied by on its way to our units.
+# Factors by which numbers are converted to the units of the output.
 UNITS = {
     r"metrics\.(\w+D|d)urationMs": 1 / 1_000,
     r"metrics\.\w+MB|instanceMaxMemory": 1_048_576,
@@ -61,7 +61,7 @@ def conversion(*, is_managed: bool = False) -> Converter:
 
 
 def converted(bodies: Iterable[bytes], *, is_managed: bool = False) -> list[Batch]:
-    """All that comes of posts, to the end of the environment's life; every request reads back."""
+    """Return all batches of *bodies*, including those at SHUTDOWN; every request can be parsed."""
     one = conversion(is_managed=is_managed)
     batches: list[Batch] = []
     for body in bodies:
@@ -78,7 +78,7 @@ def logs(batches: Iterable[Batch]) -> list[LogRecord]:
 
 
 def scoped(batches: Iterable[Batch]) -> list[tuple[str, LogRecord]]:
-    """The log records, and which scope they are in."""
+    """Return the log records, each with the name of its scope."""
     return [
         (scope.name, record)
         for batch in batches
@@ -88,7 +88,7 @@ def scoped(batches: Iterable[Batch]) -> list[tuple[str, LogRecord]]:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that holds no other, and where it is: `record.metrics.durationMs`."""
+    """Yield every value that contains no other, with its path: `record.metrics.durationMs`."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from leaves(inner, f"{path}.{key}" if path else key)
@@ -99,8 +99,8 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-class Said:
-    """All that a log record says, and its scope."""
+class Values:
+    """All values of a log record, and its scope."""
 
     def __init__(self, scope: str, record: LogRecord) -> None:
         values = {"body": plain(record.body), **attributes(record.attributes)}
@@ -119,7 +119,7 @@ class Said:
                 return any(leaf is value for leaf in self.leaves)
             case int() | float():
                 is_there = any(type(leaf) is type(value) and leaf == value for leaf in self.leaves)
-                # Beyond 64 bits there is no integer in OTLP: it is the nearest float, or its digits.
+                # OTLP has no integers beyond 64 bits: it is the nearest float, or text.
                 is_large = abs(value) >= 2**63 and (self._has_number(value) or str(value) in self.leaves)
                 return (
                     is_there or is_large or any(self._has_number(value * factor) for factor in factors(path))
@@ -133,14 +133,14 @@ class Said:
         try:
             return all(self.has("", leaf) for _, leaf in leaves(json.loads(text)))
         except ValueError:
-            # A runtime's format, taken apart.
+            # A line in a runtime's format, which was parsed.
             timeless = re.sub(
                 r"\d{4}-\d\d-\d\dT[\d:.]+Z", lambda moment: " " * self._is_time(moment[0]) or moment[0], text
             )
             return set(re.findall(r"\w+", timeless)) <= self.words
 
     def _is_time(self, text: str) -> bool:
-        """Whether *text* is the record's time, but for the index that keeps the order, or its whole second."""
+        """Return whether *text* is the record's time, or its whole second; ignores the index that keeps the order."""
         moment_ns = parse_time_ns(text)
         return moment_ns != 0 and (
             0 <= self.time_ns - moment_ns < 1_000_000 or self.time_ns // 10**9 * 10**9 == moment_ns
@@ -158,23 +158,23 @@ def factors(path: str) -> list[float]:
 
 
 def lost(event: Any) -> list[tuple[str, Any]]:
-    """What *event* says and its log record does not."""
+    """Return the values of *event* that its log record does not contain."""
     ((scope, record),) = scoped(converted([json.dumps([event]).encode()]))
-    said = Said(scope, record)
+    values = Values(scope, record)
     return [
         (path, value)
         for path, value in leaves(event)
-        if not said.has(path, value) and not excused(path, event)
+        if not values.has(path, value) and not excused(path, event)
     ]
 
 
 def excused(path: str, event: Any) -> bool:
-    """What is not said as it was, and why that is no loss."""
+    """Return whether a value may be missing."""
     record = event.get("record")
-    # The line has a time of its own. When Lambda heard of it is told by the observed time, nearly.
+    # The line has a time of its own, and the observed time is close to that of the event.
     if path == "time" and isinstance(record, str | dict):
         return bool(re.search(r"\d{4}-\d\d-\d\d[T ]\d\d", json.dumps(record)))
-    # Without a value, and said by being absent.
+    # A member without a value is left out.
     return path in ("time", "type", "record") and event[path] in ("", None, {})
 
 
@@ -188,14 +188,14 @@ def test_no_value_of_an_event_is_lost(path: Path) -> None:
 @pytest.mark.parametrize("is_managed", [False, True])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_a_post_becomes_a_record_for_each_event(path: Path, is_managed: bool) -> None:
-    """But for what is told again, to the letter."""
+    """Duplicate platform events become none."""
     body = path.read_bytes()
     events = json.loads(body)
     lines = [event for event in events if event.get("type") in ("function", "extension")]
-    told = {json.dumps(event) for event in events if event not in lines}
+    unique_events = {json.dumps(event) for event in events if event not in lines}
 
-    assert len(logs(converted([body], is_managed=is_managed))) == len(told) + len(lines)
-    assert len(logs(converted([body, body], is_managed=is_managed))) == len(told) + 2 * len(lines)
+    assert len(logs(converted([body], is_managed=is_managed))) == len(unique_events) + len(lines)
+    assert len(logs(converted([body, body], is_managed=is_managed))) == len(unique_events) + 2 * len(lines)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -6,12 +6,12 @@ from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event
 
 
-def said(type_: str, **fields: str) -> Event:
+def platform_event(type_: str, **fields: str) -> Event:
     return read_event(type_, fields, time_ns=1, observed_ns=1)
 
 
-REPORT = said("platform.report", requestId="id")
-FAULT = said("platform.fault")
+REPORT = platform_event("platform.report", requestId="id")
+FAULT = platform_event("platform.fault")
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_event_is_included_unless_spans_and_metrics_contain_all_of_it(
 ) -> None:
     logs = PlatformLogs(Settings({PREFIX + name: value for name, value in settings.items()}))
 
-    assert [logs.include(each) for each in (REPORT, said("platform.report"), FAULT)] == wanted
+    assert [logs.include(each) for each in (REPORT, platform_event("platform.report"), FAULT)] == wanted

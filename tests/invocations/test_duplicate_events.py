@@ -3,12 +3,18 @@ from typing import Any
 from telemetry_forwarder.invocations.duplicate_events import DuplicateEvents
 from telemetry_forwarder.telemetry.records import Event
 from tests.support.posts import MOMENT_NS, MS
-from tests.support.stories import done, told
+from tests.support.stories import done, platform_event
 
 
 def test_what_is_told_twice_is_no_news() -> None:
     redelivery = DuplicateEvents()
-    events = [done("a", 5), done("b", 5), done("a", 6), done("a", 5, status="error"), told("runtimeDone", 5)]
+    events = [
+        done("a", 5),
+        done("b", 5),
+        done("a", 6),
+        done("a", 5, status="error"),
+        platform_event("runtimeDone", 5),
+    ]
 
     assert [redelivery.is_new(event) for event in [*events, *events]] == [True] * 5 + [False] * 5
 

@@ -15,9 +15,9 @@ from tests.support.stories import (
     init_done,
     init_report,
     init_start,
+    platform_event,
     span,
     start,
-    told,
 )
 
 PHASE_SPAN = PhaseSpan("someTimeSpan", at(3), 0.0705)
@@ -80,9 +80,9 @@ def alone(**differences: Any) -> CompletedPhase:
 
 INIT = (init_start(0), init_done(50), init_report(60, duration_ms=59.5))
 RESTORE = (
-    told("restoreStart", 0),
-    told("restoreRuntimeDone", 50, status="success"),
-    told("restoreReport", 60, status="success", metrics={"durationMs": 59.5}),
+    platform_event("restoreStart", 0),
+    platform_event("restoreRuntimeDone", 50, status="success"),
+    platform_event("restoreReport", 60, status="success", metrics={"durationMs": 59.5}),
 )
 
 
@@ -124,7 +124,7 @@ def test_at_the_end_everything_is_given_whatever_is_missing() -> None:
     ("events", "kind", "is_cold"),
     [
         (INIT, "init", True),
-        ((told("initStart", 0), told("initReport", 60)), "init", True),
+        ((platform_event("initStart", 0), platform_event("initReport", 60)), "init", True),
         ((init_start(0, kind="provisioned-concurrency"), init_report(60)), "init", False),
         ((init_start(0, kind="lambda-managed-instances"), init_report(60)), "init", False),
         ((init_start(0, kind="provisioned-concurrency", phase="invoke"), init_report(60)), "init", False),
@@ -191,7 +191,7 @@ def test_failure_and_spans_of_both_tellings_are_joined() -> None:
     phases = observed(
         init_start(0),
         init_done(50, status="error", errorType="Runtime.ExitError", spans=spans),
-        told("initReport", 60, spans=longer),
+        platform_event("initReport", 60, spans=longer),
     )
 
     assert phases.take_completed(lambda phase: somebody()) == [
@@ -210,9 +210,9 @@ def test_failure_and_spans_of_both_tellings_are_joined() -> None:
         # The report says when it must have begun.
         (INIT[2:], finished(start_ns=at(0.5), runtime_done_ns=0)),
         (INIT[1:], finished(start_ns=at(0.5))),
-        ((init_done(50), told("initReport", 60)), finished(start_ns=at(50), duration_s=None)),
+        ((init_done(50), platform_event("initReport", 60)), finished(start_ns=at(50), duration_s=None)),
         (
-            (told("initReport", None, metrics={"durationMs": 1e12}),),
+            (platform_event("initReport", None, metrics={"durationMs": 1e12}),),
             finished(
                 phase="", initialization_type="", start_ns=OBSERVED_NS - 10**18, end_ns=OBSERVED_NS,
                 runtime_done_ns=0, duration_s=1e9, status="",

@@ -1,4 +1,4 @@
-"""Stories of invocations, told in order, late, twice, or never."""
+"""Stories of invocations, platform_event in order, late, twice, or never."""
 
 import itertools
 import random
@@ -30,10 +30,10 @@ from tests.support.stories import (
     init_done,
     init_report,
     init_start,
+    platform_event,
     report,
     span,
     start,
-    told,
     tracing,
 )
 
@@ -88,7 +88,7 @@ def test_redelivered_events_change_nothing(gives_between: bool) -> None:
         start("a", 0),
         done("a", 10),
         report("a", 12, spans=[span("x", 10, 2)]),
-        told("logsDropped", 1),
+        platform_event("logsDropped", 1),
     )
     invocations = listening(*story)
     before = invocations.take_completed() if gives_between else []
@@ -251,7 +251,7 @@ def test_events_without_a_time_happen_when_we_hear_of_them() -> None:
 
 @pytest.mark.parametrize("kind", ["start", "runtimeDone", "report"])
 def test_events_of_no_request_are_of_no_invocation(kind: str) -> None:
-    invocations = listening(told(kind, 0, status="success"))
+    invocations = listening(platform_event(kind, 0, status="success"))
     invocations.shut_down("spindown", at(99))
 
     assert invocations.take_completed() == []
@@ -451,7 +451,7 @@ class TestPhases:
         assert in_short(invocations.take_completed()) == [("init", "init", SPAN_ID)]
 
     def test_a_late_report_of_an_earlier_life_does_not_take_the_init(self) -> None:
-        """After a reset the process is new, and may be told how the invocation before has ended."""
+        """After a reset the process is new, and may be platform_event how the invocation before has ended."""
         invocations = listening(*INIT, report("old", -200, duration_ms=5), start("a", 0, tracing=tracing()))
 
         finished = invocations.take_completed()
@@ -464,9 +464,9 @@ class TestPhases:
         invocations = listening(
             init_start(-90_000, kind="snap-start"),
             init_done(-89_000, kind="snap-start"),
-            told("restoreStart", -50),
-            told("restoreRuntimeDone", -10, status="success"),
-            told("restoreReport", -5, status="success", metrics={"durationMs": 45}),
+            platform_event("restoreStart", -50),
+            platform_event("restoreRuntimeDone", -10, status="success"),
+            platform_event("restoreReport", -5, status="success", metrics={"durationMs": 45}),
             init_report(-4, kind="snap-start", phase="snap-start"),
             start("a", 0, tracing=tracing()),
             done("a", 10),
@@ -630,8 +630,10 @@ EVENTS = st.one_of(
     st.builds(start, NAMES, MOMENTS),
     st.builds(done, NAMES, MOMENTS, status=st.sampled_from(["success", "error", "timeout", ""])),
     st.builds(report, NAMES, MOMENTS, duration_ms=st.none() | st.floats(0, 1e13)),
-    st.builds(told, st.sampled_from(["initStart", "initRuntimeDone", "initReport"]), MOMENTS),
-    st.builds(told, st.sampled_from(["restoreStart", "restoreRuntimeDone", "restoreReport"]), MOMENTS),
+    st.builds(platform_event, st.sampled_from(["initStart", "initRuntimeDone", "initReport"]), MOMENTS),
+    st.builds(
+        platform_event, st.sampled_from(["restoreStart", "restoreRuntimeDone", "restoreReport"]), MOMENTS
+    ),
 )
 
 

@@ -29,10 +29,10 @@ from tests.support.stories import (
     init_done,
     init_report,
     init_start,
+    platform_event,
     report,
     span,
     start,
-    told,
 )
 
 RESOURCE = Resource({"faas.name": "orders"})
@@ -75,7 +75,7 @@ def after(*seen: Event | Completed, temporality: str = "delta") -> dict[str, Any
 
 
 def test_a_report_measures_time_and_memory() -> None:
-    event = told(
+    event = platform_event(
         "report",
         0,
         metrics={
@@ -95,18 +95,18 @@ def test_a_report_measures_time_and_memory() -> None:
 
 
 def test_a_report_of_a_managed_instance_measures_less() -> None:
-    assert after(told("report", 0, metrics={"durationMs": 5})) == {}
+    assert after(platform_event("report", 0, metrics={"durationMs": 5})) == {}
 
 
 def test_what_lambda_dropped_is_counted() -> None:
-    assert after(told("logsDropped", 0, droppedRecords=3, droppedBytes=99)) == {
+    assert after(platform_event("logsDropped", 0, droppedRecords=3, droppedBytes=99)) == {
         "lambda.telemetry.dropped_records": 3,
         "lambda.telemetry.dropped_bytes": 99,
     }
 
 
 def test_other_events_measure_nothing() -> None:
-    assert after(start("a", 0), told("extension", 0), told("restoreStart", 0)) == {}
+    assert after(start("a", 0), platform_event("extension", 0), platform_event("restoreStart", 0)) == {}
 
 
 WENT = {"faas.invoke_duration": (1, 0.01), "lambda.produced_bytes": (1, 17)}
@@ -187,10 +187,10 @@ def test_nothing_is_no_batch() -> None:
     one = encoder()
     assert one.take() is None
 
-    one.observe(told("logsDropped", 0, droppedRecords=3))
+    one.observe(platform_event("logsDropped", 0, droppedRecords=3))
     assert one.take() is not None
 
-    # Delta: what was told is told.
+    # Delta: what was platform_event is told.
     assert one.take() is None
 
 
@@ -208,9 +208,9 @@ def test_names_units_and_bounds_are_the_conventions() -> None:
             LateSpans("a", "", "", None, (PhaseSpan("extensionOverhead", at(0), 0.5),)),
         ]
     )
-    one.observe(told("logsDropped", 0, droppedRecords=3, droppedBytes=5))
+    one.observe(platform_event("logsDropped", 0, droppedRecords=3, droppedBytes=5))
     one.observe(
-        told(
+        platform_event(
             "report",
             0,
             metrics={
@@ -296,7 +296,7 @@ class TestInstance:
         one = encoder("cumulative")
         before = resources(one)
 
-        one.observe(told("restoreStart", 0))
+        one.observe(platform_event("restoreStart", 0))
 
         assert (
             before
@@ -357,7 +357,7 @@ def begin_environment(day: Day, ms: int) -> None:
 
 
 def invoke(day: Day, name: str, ms: int, end: str, chance: random.Random) -> str:
-    """Add what is told of an invocation; give the reason why the environment ends with it, if it does."""
+    """Add what is platform_event of an invocation; give the reason why the environment ends with it, if it does."""
     duration_ms, used_mb = chance.randint(1, 900), chance.randint(40, 120)
     environment = day.environments[-1]
     environment.append(start(name, ms))
@@ -369,7 +369,7 @@ def invoke(day: Day, name: str, ms: int, end: str, chance: random.Random) -> str
     status = {"success": "success", "exception": "success", "timeout": "timeout"}.get(end, "error")
     error = {"errorType": "Runtime.ExitError"} if status == "error" else {}
     if end == "exception":
-        environment.append(told("exceptionInTheLog", over - 1, requestId=name))
+        environment.append(platform_event("exceptionInTheLog", over - 1, requestId=name))
     environment.append(
         done(
             name, over, duration_ms=duration_ms, status=status, spans=[span("responseLatency", 0, 1)], **error
@@ -478,7 +478,7 @@ def rounded(totals: dict[str, Any]) -> dict[str, Any]:
 
 EVENTS = st.one_of(
     st.builds(
-        told,
+        platform_event,
         st.just("report"),
         st.just(0),
         metrics=st.dictionaries(
@@ -487,9 +487,13 @@ EVENTS = st.one_of(
         ),
     ),
     st.builds(
-        told, st.just("logsDropped"), st.just(0), droppedRecords=st.integers(), droppedBytes=st.floats()
+        platform_event,
+        st.just("logsDropped"),
+        st.just(0),
+        droppedRecords=st.integers(),
+        droppedBytes=st.floats(),
     ),
-    st.builds(told, st.just("restoreStart"), st.just(0)),
+    st.builds(platform_event, st.just("restoreStart"), st.just(0)),
 )
 
 

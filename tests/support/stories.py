@@ -1,4 +1,4 @@
-"""Platform events by hand, for stories of invocations: times in milliseconds since a moment."""
+"""Builds the platform events of invocations. Times are milliseconds after `MOMENT_NS`."""
 
 import itertools
 from collections.abc import Callable
@@ -19,19 +19,19 @@ def at(ms: float) -> int:
 
 
 def iso(ms: int) -> str:
-    """The moment as Lambda writes it; up to a minute away from 06:30:00.123."""
+    """Return a time as Lambda writes it; at most a minute away from 06:30:00.123."""
     seconds, thousandths = divmod(123 + ms, 1_000)
     return f"2026-09-22T06:{30 + seconds // 60:02}:{seconds % 60:02}.{thousandths:03}Z"
 
 
 def counted_ids() -> Callable[[int], str]:
-    """Ids that say which one they are: 1, 2, 3."""
+    """Return a function that makes the ids 1, 2, 3."""
     numbers = itertools.count(1)
     return lambda size: f"{next(numbers):0{size * 2}x}"
 
 
-def told(type_: str, ms: float | None, **fields: Any) -> Event:
-    """An event; without *ms* its time made no sense."""
+def platform_event(type_: str, ms: float | None, **fields: Any) -> Event:
+    """Build an event; without *ms* its time is invalid."""
     return read_event(
         f"platform.{type_}", fields, time_ns=0 if ms is None else at(ms), observed_ns=OBSERVED_NS
     )
@@ -46,12 +46,12 @@ def tracing(span_id: str = SPAN_ID, header: str = HEADER) -> dict[str, str]:
 
 
 def init_start(ms: float, *, phase: str = "init", kind: str = "on-demand") -> Event:
-    return told("initStart", ms, phase=phase, initializationType=kind)
+    return platform_event("initStart", ms, phase=phase, initializationType=kind)
 
 
 def init_done(ms: float, *, phase: str = "init", kind: str = "on-demand", **fields: Any) -> Event:
     fields = {"status": "success", **fields}
-    return told("initRuntimeDone", ms, phase=phase, initializationType=kind, **fields)
+    return platform_event("initRuntimeDone", ms, phase=phase, initializationType=kind, **fields)
 
 
 def init_report(
@@ -64,18 +64,18 @@ def init_report(
 ) -> Event:
     metrics = {} if duration_ms is None else {"durationMs": duration_ms}
     fields = {"status": "success", **fields}
-    return told("initReport", ms, phase=phase, initializationType=kind, metrics=metrics, **fields)
+    return platform_event("initReport", ms, phase=phase, initializationType=kind, metrics=metrics, **fields)
 
 
 def start(request_id: str, ms: float | None, **fields: Any) -> Event:
-    return told("start", ms, requestId=request_id, version="7", **fields)
+    return platform_event("start", ms, requestId=request_id, version="7", **fields)
 
 
 def done(request_id: str, ms: float | None, *, duration_ms: float | None = None, **fields: Any) -> Event:
     fields = {"status": "success", **fields}
     if duration_ms is not None:
         fields["metrics"] = {"durationMs": duration_ms, "producedBytes": 17}
-    return told("runtimeDone", ms, requestId=request_id, **fields)
+    return platform_event("runtimeDone", ms, requestId=request_id, **fields)
 
 
 def report(
@@ -84,4 +84,6 @@ def report(
     metrics: dict[str, float] = {"memorySizeMB": 128, "maxMemoryUsedMB": used_mb}
     if duration_ms is not None:
         metrics |= {"durationMs": duration_ms, "billedDurationMs": int(duration_ms) + 1}
-    return told("report", ms, requestId=request_id, metrics=metrics, **{"status": "success", **fields})
+    return platform_event(
+        "report", ms, requestId=request_id, metrics=metrics, **{"status": "success", **fields}
+    )

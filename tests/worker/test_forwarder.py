@@ -1,4 +1,4 @@
-"""The worker's loop between a real inbox and a real receiver. The thread is the test's; the wait is the inbox's."""
+"""The worker's loop between a real inbox and a real OTLP receiver, in a thread of the test."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,8 +23,8 @@ INBOX_BYTES = 16_000_000
 ID = "8286a188-ba32-4475-8077-530cd35c09a9"
 
 
-class Life:
-    """One forwarder, from its start to SHUTDOWN."""
+class Process:
+    """One process: a forwarder from its start to SHUTDOWN."""
 
     def __init__(self, captured: CapturedLog, environ: dict[str, str]) -> None:
         self.clock = Clock()
@@ -52,7 +52,7 @@ class Life:
         except Exception as exc:
             self.failure = exc
 
-    def says(self, *lines: str, type_: str = "function") -> None:
+    def log(self, *lines: str, type_: str = "function") -> None:
         self.posts(*[event(type_, line) for line in lines])
 
     def posts(self, *events: object) -> None:
@@ -70,7 +70,7 @@ class Life:
         self.posts(event("platform.report", {"requestId": request_id, "status": "success", "metrics": {}}))
 
     def shut_down(self, reason: str = "spindown", seconds: float = LONG_S) -> None:
-        """Blocks until it is over."""
+        """Send SHUTDOWN and block until it is processed."""
         end = ShutdownEvent(reason, Deadline.after(seconds, self.clock))
         self.forwarder.expedite_shutdown(end)
         self.inbox.put_event(end)
@@ -87,22 +87,22 @@ class Life:
         assert not self._thread.is_alive()
 
     @property
-    def books(self) -> str:
-        """What is said at the end of the records and the logs."""
+    def accounts(self) -> str:
+        """The records and the logs in the last log line."""
         (line,) = [line for line in self.captured.lines if line.startswith("INFO records received")]
         return "; ".join(line.removeprefix("INFO ").split("; ")[:2])
 
 
-Make = Callable[..., Life]
+Make = Callable[..., Process]
 
 
 @pytest.fixture
 def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
     with CapturedLog() as first, CapturedLog() as second:
         unused = [second, first]
-        lives = []
+        processes = []
 
-        def make(**settings: str) -> Life:
+        def make(**settings: str) -> Process:
             ours = {
                 "ENDPOINT": collector.endpoint,
                 "SPOOL_DIR": str(tmp_path / "telemetry-forwarder"),
@@ -111,14 +111,14 @@ def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
                 "LOG_LEVEL": "debug",
             }
             environ = {PREFIX + name: value for name, value in (ours | settings).items()}
-            # With less than a whole CPU, there may be no time for a large post.
+            # With less than a whole CPU there may be too little time for a large post.
             environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = "1769"
-            lives.append(Life(unused.pop(), environ))
-            return lives[-1]
+            processes.append(Process(unused.pop(), environ))
+            return processes[-1]
 
         yield make
-        for life in lives:
-            life.forwarder.close_connections()
+        for process in processes:
+            process.forwarder.close_connections()
 
 
 def lines(collector: FakeCollector) -> list[str]:
@@ -133,36 +133,36 @@ def files(tmp_path: Path) -> list[str]:
 def test_end_of_an_invocation_is_delivered_before_it_is_released(
     make: Make, collector: FakeCollector
 ) -> None:
-    life = make()
-    life.start()
+    process = make()
+    process.start()
 
-    invoked = life.invoke()
-    life.says("first")
-    life.ends()
+    invoked = process.invoke()
+    process.log("first")
+    process.ends()
 
     assert invoked.released.wait(LONG_S)
     assert lines(collector) == ["first"]
     assert [span.name for _, _, span in collector.spans()] != []
-    life.reports()
-    life.shut_down()
+    process.reports()
+    process.shut_down()
 
 
 def test_end_that_arrived_before_invoke_is_not_waited_for(make: Make) -> None:
-    life = make()
-    life.ends()
-    life.start()
+    process = make()
+    process.ends()
+    process.start()
 
-    assert life.invoke().released.wait(LONG_S)
-    life.reports()
-    life.shut_down()
+    assert process.invoke().released.wait(LONG_S)
+    process.reports()
+    process.shut_down()
 
 
 def test_without_telemetry_no_invocation_is_withheld(make: Make) -> None:
-    life = make()
-    life.start(has_telemetry=False)
+    process = make()
+    process.start(has_telemetry=False)
 
-    assert life.invoke().released.wait(LONG_S)
-    life.shut_down()
+    assert process.invoke().released.wait(LONG_S)
+    process.shut_down()
 
 
 def test_invocation_is_released_while_the_endpoint_hangs_and_the_flush_continues(
@@ -170,79 +170,81 @@ def test_invocation_is_released_while_the_endpoint_hangs_and_the_flush_continues
 ) -> None:
     hang = c.Hang()
     collector.script(then=hang)
-    life = make(FLUSH_BUDGET_MS="50")
-    life.start()
+    process = make(FLUSH_BUDGET_MS="50")
+    process.start()
 
-    first = life.invoke("first")
-    life.says("a line")
-    life.ends("first")
+    first = process.invoke("first")
+    process.log("a line")
+    process.ends("first")
     assert first.released.wait(LONG_S)
-    second = life.invoke("second")
+    second = process.invoke("second")
     assert second.released.wait(LONG_S)
     hang.until.set()
-    life.reports("second")
-    life.shut_down()
+    process.reports("second")
+    process.shut_down()
 
     assert lines(collector) == ["a line"]
-    assert life.books == "records received 3; logs received 1 delivered 1 dropped 0 held 0 spooled 0" + (
-        " filtered 2 (in spans and metrics 2)"
+    assert (
+        process.accounts
+        == "records received 3; logs received 1 delivered 1 dropped 0 held 0 spooled 0"
+        + (" filtered 2 (in spans and metrics 2)")
     )
 
 
 def test_post_that_lambda_sends_twice_is_delivered_once(make: Make, collector: FakeCollector) -> None:
-    life = make()
-    life.start()
+    process = make()
+    process.start()
 
     for _ in range(3):
-        life.says("once")
-    life.shut_down()
+        process.log("once")
+    process.shut_down()
 
     assert lines(collector) == ["once"]
-    assert life.books.startswith("records received 1 duplicate posts 2; ")
+    assert process.accounts.startswith("records received 1 duplicate posts 2; ")
 
 
 def test_refused_post_is_counted(make: Make, collector: FakeCollector) -> None:
-    life = make()
-    life.inbox.put_body(Body(b"[" + b" " * INBOX_BYTES + b"]", OBSERVED_NS))
+    process = make()
+    process.inbox.put_body(Body(b"[" + b" " * INBOX_BYTES + b"]", OBSERVED_NS))
     again = Body(post(event("function", "again")), OBSERVED_NS)
 
-    assert not life.inbox.put_body(again)
-    life.start()
-    life.inbox.put_body_blocking(again)
-    life.shut_down()
+    assert not process.inbox.put_body(again)
+    process.start()
+    process.inbox.put_body_blocking(again)
+    process.shut_down()
 
     assert lines(collector) == ["again"]
-    assert life.books.startswith("records received 1 posts refused for now 1; ")
+    assert process.accounts.startswith("records received 1 posts refused for now 1; ")
 
 
 def test_over_tcp_no_chunk_is_a_duplicate(make: Make, collector: FakeCollector) -> None:
-    life = make(LISTENER="tcp")
-    life.start()
+    process = make(LISTENER="tcp")
+    process.start()
 
     for _ in range(2):
-        life.says("twice")
-    life.shut_down()
+        process.log("twice")
+    process.shut_down()
 
     assert lines(collector) == ["twice", "twice"]
 
 
 def test_post_that_the_conversion_fails_on_costs_itself(make: Make, collector: FakeCollector) -> None:
-    life = make(LISTENER="tcp")
-    life.start()
+    process = make(LISTENER="tcp")
+    process.start()
 
-    life.inbox.put_body(Unreadable())
-    life.says("after it")
-    life.shut_down()
+    process.inbox.put_body(Unreadable())
+    process.log("after it")
+    process.shut_down()
 
     assert lines(collector) == ["after it"]
-    assert life.books.startswith("records received 1 posts dropped 1 (could not be read 1); ")
-    assert [line for line in life.captured.lines if "WARN" in line] == [
+    assert process.accounts.startswith("records received 1 posts dropped 1 (could not be read 1); ")
+    assert [line for line in process.captured.lines if "WARN" in line] == [
         "WARN a post was dropped: RuntimeError: broken on purpose"
     ]
 
 
 class Unreadable(Body):
-    """A body that breaks whoever looks at when it came: after that, nothing of it is left to convert."""
+    """A body that the conversion fails on."""
 
     __slots__ = ()
 
@@ -258,28 +260,28 @@ def test_undelivered_telemetry_is_delivered_by_the_next_process(make: Make, coll
     first = make(FLUSH="shutdown")
     with collector.refusing():
         first.start()
-        first.says("of the first life")
+        first.log("of the first process")
         first.shut_down("timeout", 1.0)
     second = make()
     second.start()
-    second.says("of the second")
+    second.log("of the second")
     second.shut_down()
 
-    assert lines(collector) == ["of the first life", "of the second"]
-    assert first.books.endswith("logs received 1 delivered 0 dropped 0 held 0 spooled 1")
-    assert second.books.endswith("logs received 1 restored 1 delivered 2 dropped 0 held 0 spooled 0")
+    assert lines(collector) == ["of the first process", "of the second"]
+    assert first.accounts.endswith("logs received 1 delivered 0 dropped 0 held 0 spooled 1")
+    assert second.accounts.endswith("logs received 1 restored 1 delivered 2 dropped 0 held 0 spooled 0")
 
 
 def test_telemetry_that_neither_endpoint_nor_disk_accepts_is_counted(
     make: Make, collector: FakeCollector
 ) -> None:
-    life = make(SPOOL_BYTES="0")
+    process = make(SPOOL_BYTES="0")
     with collector.refusing():
-        life.start()
-        life.says("nowhere to go")
-        life.shut_down("spindown", 1.0)
+        process.start()
+        process.log("nowhere to go")
+        process.shut_down("spindown", 1.0)
 
-    assert life.books.endswith("logs received 1 delivered 0 dropped 1 (not spooled 1) held 0 spooled 0")
+    assert process.accounts.endswith("logs received 1 delivered 0 dropped 1 (not spooled 1) held 0 spooled 0")
 
 
 @pytest.mark.parametrize(
@@ -288,32 +290,32 @@ def test_telemetry_that_neither_endpoint_nor_disk_accepts_is_counted(
 def test_failing_endpoint_is_tried_once_more_if_the_disk_is_about_to_be_deleted(
     make: Make, collector: FakeCollector, tmp_path: Path, reason: str, is_delivered: bool
 ) -> None:
-    life = make()
+    process = make()
     collector.script(*[c.Response(status=503, headers={"Retry-After": "60"})] * 3)
-    life.start()
-    invoked = life.invoke()
-    life.says("a line")
-    life.ends()
+    process.start()
+    invoked = process.invoke()
+    process.log("a line")
+    process.ends()
     assert invoked.released.wait(LONG_S)
     collector.wait_for(lambda: len(collector.requests) == 3, LONG_S)
 
-    life.reports()
-    life.shut_down(reason)
+    process.reports()
+    process.shut_down(reason)
 
     assert (lines(collector) == ["a line"]) is is_delivered
     assert (files(tmp_path) == []) is is_delivered
 
 
 def test_full_outbox_is_spooled(make: Make, collector: FakeCollector, tmp_path: Path) -> None:
-    life = make(OUTBOX_BYTES="65536", FLUSH="shutdown")
+    process = make(OUTBOX_BYTES="65536", FLUSH="shutdown")
     with collector.refusing():
-        life.start()
+        process.start()
         for number in range(20):
-            life.says(f"{number} " + "x" * 10_000)
-        life.shut_down("timeout", 1.0)
+            process.log(f"{number} " + "x" * 10_000)
+        process.shut_down("timeout", 1.0)
 
     assert len(files(tmp_path)) > 1
-    assert "logs received 20 delivered 0 dropped 0 held 0 spooled 20" in life.books
+    assert "logs received 20 delivered 0 dropped 0 held 0 spooled 20" in process.accounts
 
 
 @pytest.mark.parametrize(
@@ -326,20 +328,20 @@ def test_full_outbox_is_spooled(make: Make, collector: FakeCollector, tmp_path: 
 def test_batch_larger_than_the_outbox_is_spooled_or_counted(
     make: Make, collector: FakeCollector, spool_bytes: str, fate: str
 ) -> None:
-    life = make(OUTBOX_BYTES="65536", FLUSH="shutdown", SPOOL_BYTES=spool_bytes)
+    process = make(OUTBOX_BYTES="65536", FLUSH="shutdown", SPOOL_BYTES=spool_bytes)
     with collector.refusing():
-        life.start()
-        life.says(*[f"{number} " + "x" * 100_000 for number in range(10)])
-        life.shut_down("timeout", 1.0)
+        process.start()
+        process.log(*[f"{number} " + "x" * 100_000 for number in range(10)])
+        process.shut_down("timeout", 1.0)
 
-    assert life.books.endswith(f"logs received 10 delivered 0 {fate}")
+    assert process.accounts.endswith(f"logs received 10 delivered 0 {fate}")
 
 
 def test_post_that_there_is_no_time_to_convert_is_converted_by_the_next_process(
     make: Make, collector: FakeCollector, tmp_path: Path
 ) -> None:
     first = make()
-    first.says("a line")
+    first.log("a line")
     first.expedite(0.0)
     first.inbox.put_event(ShutdownEvent("timeout", Deadline.after(LONG_S, first.clock)))
     first.start()
@@ -353,41 +355,41 @@ def test_post_that_there_is_no_time_to_convert_is_converted_by_the_next_process(
     second.shut_down()
 
     assert lines(collector) == ["a line"]
-    assert first.books.startswith("records received 0 posts spooled 1; ")
-    assert second.books.startswith("records received 1 posts restored 1; ")
+    assert first.accounts.startswith("records received 0 posts spooled 1; ")
+    assert second.accounts.startswith("records received 1 posts restored 1; ")
 
 
 def test_interrupted_invocation_has_a_span_even_if_posts_are_pending_at_shutdown(
     make: Make, collector: FakeCollector
 ) -> None:
-    life = make(SPOOL_BYTES="0")
-    life.invoke()
-    life.posts(event("platform.start", {"requestId": ID, "version": "7"}))
+    process = make(SPOOL_BYTES="0")
+    process.invoke()
+    process.posts(event("platform.start", {"requestId": ID, "version": "7"}))
     for begin in range(0, 6_000, 2_000):
-        life.says(*[f"a line {number}" for number in range(begin, begin + 2_000)])
-    end = ShutdownEvent("spindown", Deadline.after(LONG_S, life.clock))
-    life.inbox.put_event(end)
+        process.log(*[f"a line {number}" for number in range(begin, begin + 2_000)])
+    end = ShutdownEvent("spindown", Deadline.after(LONG_S, process.clock))
+    process.inbox.put_event(end)
 
-    life.start()
-    life.join()
+    process.start()
+    process.join()
 
     assert len(lines(collector)) == 6_000
     assert [span.kind == span.SPAN_KIND_SERVER for _, _, span in collector.spans()] == [True]
 
 
 class Overtaken(Body):
-    """A body in whose conversion SHUTDOWN comes, without any time."""
+    """A body during whose conversion SHUTDOWN comes, without any time left."""
 
-    __slots__ = ("_life", "is_overtaken")
+    __slots__ = ("_process", "is_overtaken")
 
-    def __init__(self, content: bytes, life: Life) -> None:
+    def __init__(self, content: bytes, process: Process) -> None:
         self.content = content
         self.is_overtaken = threading.Event()
-        self._life = life
+        self._process = process
 
     @property
     def observed_ns(self) -> int:  # type: ignore[override]
-        self._life.expedite(0.0)
+        self._process.expedite(0.0)
         self.is_overtaken.set()
         return OBSERVED_NS
 
@@ -396,15 +398,18 @@ def test_post_that_is_being_converted_when_shutdown_comes_is_converted_whole(
     make: Make, collector: FakeCollector
 ) -> None:
     messages = [f"line {number}" for number in range(2_000)]
-    life = make()
-    body = Overtaken(post(*[event("function", line) for line in messages]), life)
-    life.inbox.put_body(body)
-    life.start()
+    process = make()
+    body = Overtaken(post(*[event("function", line) for line in messages]), process)
+    process.inbox.put_body(body)
+    process.start()
     assert body.is_overtaken.wait(LONG_S)
-    life.shut_down("timeout", 5.0)
+    process.shut_down("timeout", 5.0)
 
     assert lines(collector) == messages
-    assert life.books == "records received 2000; logs received 2000 delivered 2000 dropped 0 held 0 spooled 0"
+    assert (
+        process.accounts
+        == "records received 2000; logs received 2000 delivered 2000 dropped 0 held 0 spooled 0"
+    )
 
 
 def test_spooled_posts_are_delivered_before_the_environment_ends(
@@ -413,7 +418,7 @@ def test_spooled_posts_are_delivered_before_the_environment_ends(
     messages = [f"a line {number}" for number in range(6_000)]
     first = make()
     for begin in range(0, 6_000, 2_000):
-        first.says(*messages[begin : begin + 2_000])
+        first.log(*messages[begin : begin + 2_000])
     first.expedite(0.0)
     first.inbox.put_event(ShutdownEvent("timeout", Deadline.after(LONG_S, first.clock)))
     first.start()
@@ -426,25 +431,25 @@ def test_spooled_posts_are_delivered_before_the_environment_ends(
 
     assert lines(collector) == messages
     assert files(tmp_path) == []
-    assert "logs received 6000 delivered 6000 dropped 0 held 0 spooled 0" in second.books
+    assert "logs received 6000 delivered 6000 dropped 0 held 0 spooled 0" in second.accounts
 
 
 def test_post_without_time_and_disk_is_counted(make: Make) -> None:
-    life = make(SPOOL_BYTES="0")
-    end = ShutdownEvent("spindown", Deadline.after(LONG_S, life.clock))
-    life.says("too late")
-    life.inbox.put_event(end)
-    life.expedite(0.0)
+    process = make(SPOOL_BYTES="0")
+    end = ShutdownEvent("spindown", Deadline.after(LONG_S, process.clock))
+    process.log("too late")
+    process.inbox.put_event(end)
+    process.expedite(0.0)
 
-    life.start()
-    life.join()
+    process.start()
+    process.join()
 
     assert end.done.is_set()
-    assert life.books.startswith("records received 0 posts dropped 1 (not spooled 1); ")
+    assert process.accounts.startswith("records received 0 posts dropped 1 (not spooled 1); ")
 
 
 class Late(Body):
-    """A body whose conversion begins only when the collector has something."""
+    """A body whose conversion waits until the collector has received something."""
 
     __slots__ = ("_collector",)
 
@@ -461,27 +466,27 @@ class Late(Body):
 def test_converted_posts_are_sent_while_the_rest_of_the_backlog_is_converted(
     make: Make, collector: FakeCollector
 ) -> None:
-    life = make(FLUSH="shutdown")
-    life.invoke()
-    life.says("first")
-    life.inbox.put_body(Late(post(event("function", "second")), collector))
-    life.ends()
-    life.reports()
-    end = ShutdownEvent("timeout", Deadline.after(LONG_S, life.clock))
-    life.forwarder.expedite_shutdown(end)
-    life.inbox.put_event(end)
+    process = make(FLUSH="shutdown")
+    process.invoke()
+    process.log("first")
+    process.inbox.put_body(Late(post(event("function", "second")), collector))
+    process.ends()
+    process.reports()
+    end = ShutdownEvent("timeout", Deadline.after(LONG_S, process.clock))
+    process.forwarder.expedite_shutdown(end)
+    process.inbox.put_event(end)
 
-    life.start()
-    life.join()
+    process.start()
+    process.join()
 
     assert lines(collector) == ["first", "second"]
-    # The invocation has ended as its runtimeDone says, which comes last, and not as SHUTDOWN says.
+    # The end of the invocation is taken from its runtimeDone, the last post, and not from SHUTDOWN.
     assert [(span.name, span.status.code) for _, _, span in collector.spans()] == [("invocation", 0)]
     assert "faas.timeouts" not in {metric.name for _, _, metric in collector.metrics()}
 
 
 class Followed(Body):
-    """A body that, when it is converted, is followed by another one."""
+    """A body during whose conversion another one arrives."""
 
     __slots__ = ("_inbox",)
 
@@ -496,73 +501,75 @@ class Followed(Body):
 
 
 def test_post_that_arrives_during_the_drain_is_kept(make: Make, collector: FakeCollector) -> None:
-    life = make(LISTENER="tcp")
-    end = ShutdownEvent("spindown", Deadline.after(0.3, life.clock))
+    process = make(LISTENER="tcp")
+    end = ShutdownEvent("spindown", Deadline.after(0.3, process.clock))
     with collector.refusing():
-        life.inbox.put_body(Followed(post(event("function", "the last but one")), life.inbox))
-        life.inbox.put_event(end)
-        life.start()
-        life.join()
+        process.inbox.put_body(Followed(post(event("function", "the last but one")), process.inbox))
+        process.inbox.put_event(end)
+        process.start()
+        process.join()
 
-    assert "logs received 2 delivered 0 dropped 0 held 0 spooled 2" in life.books
-    assert not life.inbox.put_body(Body(b"[]", OBSERVED_NS))
+    assert "logs received 2 delivered 0 dropped 0 held 0 spooled 2" in process.accounts
+    assert not process.inbox.put_body(Body(b"[]", OBSERVED_NS))
 
 
 def test_short_deadline_is_enough_to_spool(make: Make, collector: FakeCollector) -> None:
-    life = make()
+    process = make()
     with collector.refusing():
-        life.says("a line")
-        life.start()
-        life.shut_down("spindown", 0.2)
+        process.log("a line")
+        process.start()
+        process.shut_down("spindown", 0.2)
 
-    assert "logs received 1 delivered 0 dropped 0 held 0 spooled 1" in life.books
+    assert "logs received 1 delivered 0 dropped 0 held 0 spooled 1" in process.accounts
 
 
 def test_outbox_is_spooled_while_the_circuit_is_open(
     make: Make, collector: FakeCollector, tmp_path: Path
 ) -> None:
-    life = make(OUTBOX_BYTES="65536", FLUSH_BUDGET_MS="100")
+    process = make(OUTBOX_BYTES="65536", FLUSH_BUDGET_MS="100")
     collector.script(then=c.Response(status=503, headers={"Retry-After": "60"}))
-    life.start()
-    first = life.invoke("first")
-    life.says("a line")
-    life.ends("first")
+    process.start()
+    first = process.invoke("first")
+    process.log("a line")
+    process.ends("first")
     assert first.released.wait(LONG_S)
     collector.wait_for(lambda: len(collector.requests) == 3, LONG_S)
 
     for number in range(5):
-        life.says(f"{number} " + "x" * 10_000)
-    assert life.invoke("second").released.wait(LONG_S)
-    assert life.invoke("third").released.wait(LONG_S)
+        process.log(f"{number} " + "x" * 10_000)
+    assert process.invoke("second").released.wait(LONG_S)
+    assert process.invoke("third").released.wait(LONG_S)
 
     assert [name for name in files(tmp_path) if "-logs-" in name]
-    life.reports("third")
-    life.shut_down("timeout")
-    assert "logs received 6 delivered 0 dropped 0 held 0 spooled 6" in life.books
+    process.reports("third")
+    process.shut_down("timeout")
+    assert "logs received 6 delivered 0 dropped 0 held 0 spooled 6" in process.accounts
 
 
 def test_spans_of_many_invocations_do_not_wait_for_a_flush(make: Make, collector: FakeCollector) -> None:
-    life = make(FLUSH="shutdown")
-    life.start()
+    process = make(FLUSH="shutdown")
+    process.start()
 
     done = {"status": "success"}
-    life.posts(*[event("platform.runtimeDone", done | {"requestId": f"{number}"}) for number in range(2_100)])
-    life.shut_down()
+    process.posts(
+        *[event("platform.runtimeDone", done | {"requestId": f"{number}"}) for number in range(2_100)]
+    )
+    process.shut_down()
 
-    # At least two requests' worth: what had gathered, and the rest.
+    # In two batches at least: those collected when there were very many, and the rest.
     assert len([span for _, _, span in collector.spans()]) == 2_100
 
 
 def test_metrics_of_the_extension_itself_are_exported(make: Make, collector: FakeCollector) -> None:
-    life = make()
-    life.start()
-    invoked = life.invoke()
-    life.says("a line")
-    life.ends()
+    process = make()
+    process.start()
+    invoked = process.invoke()
+    process.log("a line")
+    process.ends()
     assert invoked.released.wait(LONG_S)
 
-    life.reports()
-    life.shut_down()
+    process.reports()
+    process.shut_down()
 
     names = {metric.name for _, _, metric in collector.metrics()}
     assert "otel.sdk.exporter.log.exported" in names
@@ -571,27 +578,27 @@ def test_metrics_of_the_extension_itself_are_exported(make: Make, collector: Fak
 def test_after_a_defect_telemetry_in_memory_is_spooled(
     make: Make, collector: FakeCollector, tmp_path: Path
 ) -> None:
-    life = make(FLUSH="shutdown")
+    process = make(FLUSH="shutdown")
     with collector.refusing():
-        life.start()
-        life.says("held")
-        life.inbox.put_event(ShutdownEvent("timeout", None))  # type: ignore[arg-type]  # what breaks it
-        life.join()
+        process.start()
+        process.log("held")
+        process.inbox.put_event(ShutdownEvent("timeout", None))  # type: ignore[arg-type]  # what breaks it
+        process.join()
 
-    assert isinstance(life.failure, AttributeError)
-    # As it came, where there was no time to convert it.
+    assert isinstance(process.failure, AttributeError)
+    # Raw if it was not converted yet.
     assert len([name for name in files(tmp_path) if "-logs-" in name or "-posts-" in name]) == 1
-    assert "spooled 1" in life.books
+    assert "spooled 1" in process.accounts
 
 
 def test_after_a_defect_at_shutdown_pending_posts_are_spooled(make: Make, tmp_path: Path) -> None:
-    life = make()
-    life.expedite(LONG_S)
-    life.says("not converted")
-    life.inbox.put_event(ShutdownEvent("timeout", None))  # type: ignore[arg-type]  # what breaks it
+    process = make()
+    process.expedite(LONG_S)
+    process.log("not converted")
+    process.inbox.put_event(ShutdownEvent("timeout", None))  # type: ignore[arg-type]  # what breaks it
 
-    life.start()
-    life.join()
+    process.start()
+    process.join()
 
-    assert isinstance(life.failure, AttributeError)
-    assert life.books.startswith("records received 0 posts spooled 1; ")
+    assert isinstance(process.failure, AttributeError)
+    assert process.accounts.startswith("records received 0 posts spooled 1; ")

@@ -81,7 +81,7 @@ def test_inbox_is_closed_after_the_end(make: Make) -> None:
 
     worker.inbox.put_body_blocking(Body(b"[]", 0))
     while worker.inbox.put_body(Body(b"[]", 0)):
-        pass  # Closed by the worker's thread, a moment after it has told us.
+        pass  # The worker's thread closes it shortly after SHUTDOWN is done.
 
 
 def test_worker_that_cannot_be_built_releases_every_event_and_counts_posts(

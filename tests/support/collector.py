@@ -1,6 +1,6 @@
-"""An OTLP/HTTP receiver for tests that behaves, or lies, as its script says.
+"""An OTLP/HTTP receiver for tests that follows a script.
 
-It is a real server on a loopback port: one thread per connection, real resets, real TLS. What it accepts is
+It is a real server on a loopback port: one thread per connection, real resets, real TLS. Accepted requests are
 decoded with opentelemetry-proto, so a test compares messages and not bytes.
 """
 
@@ -51,16 +51,16 @@ __all__ = [
     "When",
 ]
 
-# What the specification asks of a receiver: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request
+# What the specification requires of a receiver: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request
 _LIMIT_BYTES = 64 * 1024 * 1024
 
 
 class FakeCollector:
-    """An OTLP/HTTP receiver; everything public may be called from any thread.
+    """An OTLP/HTTP receiver. For any thread.
 
-    *tls* is (certificate file, key file); with *client_ca* a client has to show a certificate of that CA.
-    Bodies over *limit_bytes*, compressed or not, are answered 413; the attribute may be changed at any time.
-    A *listener* made elsewhere, in another network namespace, is listened on and cannot be listened on again.
+    *tls* is (certificate file, key file); with *client_ca* a client needs a certificate of that authority.
+    Bodies over *limit_bytes*, compressed or not, are refused with 413; the attribute may be changed at any time.
+    A *listener* from another network namespace can be used once: after `refuse` it does not listen again.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class FakeCollector:
         listener: socket.socket | None = None,
         remember: bool = True,
     ) -> None:
-        """Without *remember* only `accepted` knows what came."""
+        """Without *remember* only the counts of `accepted` are kept."""
         self._remembers = remember
         self.limit_bytes = limit_bytes
         self.connections = 0
-        """Connections accepted so far, TLS handshakes that failed included."""
+        """Connections accepted so far, including those whose TLS handshake failed."""
         self._tls = None if tls is None else _server_context(tls, client_ca)
         self._received: list[Received] = []
         self._accepted: Counter[str] = Counter()
@@ -84,7 +84,7 @@ class FakeCollector:
         self._default: Step = OK
         self._changed = threading.Condition()
         self._open: set[Connection] = set()
-        # Bound and never listening: keeps the port ours while connections are to be refused.
+        # Bound, but never listening: reserves the port while connections are refused.
         self._holder = listener or _bound(0)
         self.port: int = self._holder.getsockname()[1]
         self._listener = listener
@@ -102,33 +102,33 @@ class FakeCollector:
     def endpoint(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
-    # What happened
+    # What has happened.
 
     @property
     def requests(self) -> list[Received]:
-        """Every request in the order of its outcome, accepted or not."""
+        """Every request, accepted or not, in the order in which they ended."""
         with self._changed:
             return list(self._received)
 
     def accepted(self, path: str) -> int:
-        """How many log records, spans or data points were accepted; cheap, unlike `logs()`."""
+        """Return how many log records, spans or data points were accepted. Cheap, unlike `logs`."""
         with self._changed:
             return self._accepted[path]
 
     def logs(self) -> list[Flat]:
-        """(resource attributes, scope, LogRecord) of what was accepted, in order."""
+        """Return (resource attributes, scope, LogRecord) of each accepted log record, in order."""
         return [record for message in self._kept(LOGS) for record in log_records(message)]
 
     def spans(self) -> list[Flat]:
-        """(resource attributes, scope, Span) of what was accepted, in order."""
+        """Return (resource attributes, scope, Span) of each accepted span, in order."""
         return [span for message in self._kept(SPANS) for span in spans(message)]
 
     def metrics(self) -> list[Flat]:
-        """(resource attributes, scope, Metric) of what was accepted, in order."""
+        """Return (resource attributes, scope, Metric) of each accepted metric, in order."""
         return [metric for message in self._kept(METRICS) for metric in metrics(message)]
 
     def wait_for(self, predicate: Callable[[], object], timeout_s: float) -> bool:
-        """Wait until *predicate* holds; it is asked again after every request and connection."""
+        """Wait until *predicate* holds, and return whether it does. Called after each request and connection."""
         with self._changed:
             return bool(self._changed.wait_for(predicate, timeout_s))
 
@@ -137,28 +137,28 @@ class FakeCollector:
             if request.is_accepted and request.path == path:
                 yield without_last(request.message, request.rejected)
 
-    # What shall happen
+    # What is to happen.
 
     def script(self, *steps: Step, then: Step = OK) -> None:
-        """Take one step for each coming request, then *then* for ever; the rest of the last script is void.
+        """Take one of *steps* for each request from now on, then *then*; replaces the last script.
 
-        A step with a path waits for a request to that path, and lets others pass to the steps behind it.
+        A step with a path is for the next request to that path; other requests take the steps after it.
         """
         with self._changed:
             self._steps = deque(steps)
             self._default = then
 
     def listen(self) -> None:
-        """Accept connections (again)."""
+        """Accept connections, at first or after `refuse`."""
         self._listener = self._listener or _bound(self.port)
         self._listener.listen(128)
         self._acceptor = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
         self._acceptor.start()
 
     def refuse(self) -> None:
-        """Go down: no connection is accepted, the open ones end. `listen` comes back on the same port."""
+        """Accept no connections, and close the open ones. `listen` uses the same port again."""
         if self._listener is not None:
-            # A close alone does not wake a thread that is inside accept.
+            # Closing alone does not wake a thread that is in `accept`.
             self._listener.shutdown(socket.SHUT_RDWR)
             self._acceptor.join()
             self._listener.close()
@@ -174,16 +174,16 @@ class FakeCollector:
             self.listen()
 
     def drop_connections(self) -> None:
-        """End every open connection silently, as load balancers do with idle ones; back when it is done."""
+        """Close every open connection, as load balancers do with idle ones. Blocks until that is done."""
         with self._changed:
             dropped = list(self._open)
         for connection in dropped:
             connection.drop()
 
-    # Called by the connections
+    # Called by the connections.
 
     def take_step(self, path: str) -> Step:
-        """The step for a request to *path*; it will not be given out again."""
+        """Take the step for a request to *path* from the script."""
         with self._changed:
             for index, step in enumerate(self._steps):
                 if step.path in (None, path):

@@ -1,4 +1,4 @@
-"""One connection to a FakeCollector: reads requests as a real receiver does, and does to them what it is told."""
+"""One connection to a FakeCollector: reads requests as a real receiver does, and takes the steps of the script."""
 
 import gzip
 import socket
@@ -21,7 +21,7 @@ _PROTOBUF = "application/x-protobuf"
 
 
 class Collector(Protocol):
-    """What a connection needs of the collector that it belongs to."""
+    """What a connection uses of its collector."""
 
     limit_bytes: int
 
@@ -33,7 +33,7 @@ class Collector(Protocol):
 
 
 class _HungUpError(Exception):
-    """The connection ends here."""
+    """The connection has ended."""
 
 
 class Connection:
@@ -53,7 +53,7 @@ class Connection:
         self._waits_for: threading.Event | None = None
 
     def drop(self) -> None:
-        """End the connection wherever its thread is, and wait for the thread."""
+        """Close the connection, whatever its thread is doing, and wait for the thread."""
         with self._lock:
             self._is_dropped = True
             if self._waits_for is not None:
@@ -65,13 +65,13 @@ class Connection:
     def _serve(self) -> None:
         try:
             if self._tls is not None:
-                # Of a copy: wrapping takes the descriptor away, and `drop` and a reset need one.
+                # A copy: wrapping detaches the descriptor, which `drop` and a reset need.
                 self._stream = self._tls.wrap_socket(self._raw.dup(), server_side=True)
             with self._stream.makefile("rb") as reader:
                 while self._exchange(reader):
                     pass
         except (_HungUpError, OSError, ValueError):
-            pass  # The client went away or was sent away; what it asked is noted.
+            pass  # One side closed the connection; the request is noted already.
         finally:
             with self._lock:
                 self._stream.close()
@@ -79,14 +79,14 @@ class Connection:
             self._collector.forget(self)
 
     def _exchange(self, reader: BinaryIO) -> bool:
-        """Take one request and answer it; False when the connection is over."""
+        """Read one request and take its step. Return whether the connection stays open."""
         if (head := _read_head(reader)) is None:
             return False
         request = _Request(*head, reader=reader, limit_bytes=self._collector.limit_bytes)
         match step := self._collector.take_step(request.path):
             case Response():
                 request.read_all()
-                return self._answer(step, request)
+                return self._respond(step, request)
             case Hang():
                 return self._hang(step, request)
             case HangUp():
@@ -94,32 +94,32 @@ class Connection:
             case Endless():
                 request.read_all()
                 self._note(request, step.status, is_accepted=False)
-                self._answer_for_ever(step)
+                self._respond_endlessly(step)
             case Raw():
                 request.read_all()
                 self._note(request, None, is_accepted=False)
                 self._stream.sendall(step.data)
         return False
 
-    def _answer(self, step: Response, request: "_Request") -> bool:
-        answer = request.refusal or step
-        self._note(request, answer.status, is_accepted=answer.status == 200, rejected=answer.rejected)
-        if answer.after_s:
-            self._wait(threading.Event(), answer.after_s)
-        self._stream.sendall(_response(answer, request.path))
-        return not (answer.closes_silently or request.is_last)
+    def _respond(self, step: Response, request: "_Request") -> bool:
+        response = request.refusal or step
+        self._note(request, response.status, is_accepted=response.status == 200, rejected=response.rejected)
+        if response.after_s:
+            self._wait(threading.Event(), response.after_s)
+        self._stream.sendall(_response_bytes(response, request.path))
+        return not (response.closes_silently or request.is_last)
 
     def _hang(self, step: Hang, request: "_Request") -> bool:
         if step.when is not When.AFTER_BODY:
             request.read(step.when)
             self._wait(step.until)
             request.read_all()
-            return self._answer(OK, request)
+            return self._respond(OK, request)
         request.read_all()
-        answer = request.refusal or OK
-        self._note(request, None, is_accepted=step.accepts and answer is OK)
+        response = request.refusal or OK
+        self._note(request, None, is_accepted=step.accepts and response is OK)
         self._wait(step.until)
-        self._stream.sendall(_response(answer, request.path))
+        self._stream.sendall(_response_bytes(response, request.path))
         return not request.is_last
 
     def _hang_up(self, step: HangUp, request: "_Request") -> None:
@@ -130,7 +130,7 @@ class Connection:
             # Closing with a linger time of zero sends RST instead of FIN.
             self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    def _answer_for_ever(self, step: Endless) -> None:
+    def _respond_endlessly(self, step: Endless) -> None:
         self._stream.sendall(
             f"HTTP/1.1 {step.status} Endless\r\nContent-Type: {_PROTOBUF}\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
@@ -170,7 +170,7 @@ class Connection:
 
 
 class _Request:
-    """One request while it is being read."""
+    """One request, as far as it was read."""
 
     def __init__(
         self, method: str, path: str, headers: dict[str, str], *, reader: BinaryIO, limit_bytes: int
@@ -182,13 +182,13 @@ class _Request:
         self.wire = b""
         self.body = b""
         self.is_last = headers.get("connection", "").lower() == "close"
-        self.refusal: Response | None = Response(status=400, message="the body is not whole")
-        """What a receiver answers that cannot take this request; None, and `message` set, where it can."""
+        self.refusal: Response | None = Response(status=400, message="the body is incomplete")
+        """The response if this request cannot be accepted; else None, and `message` is set."""
         self._reader = reader
         self._limit_bytes = limit_bytes
 
     def read(self, until: When) -> None:
-        """Read as much of the body as has been read at *until*."""
+        """Read the body up to *until*."""
         match until:
             case When.BEFORE_BODY:
                 pass
@@ -208,9 +208,9 @@ class _Request:
             if len(rest) < missing:
                 raise _HungUpError
         self.body = self.wire
-        self.refusal = self._judged()
+        self.refusal = self._refusal()
 
-    def _judged(self) -> Response | None:
+    def _refusal(self) -> Response | None:
         if self.path not in REQUESTS:
             return Response(status=404, message=f"no such path: {self.path}")
         if self.method != "POST":
@@ -240,7 +240,7 @@ class _Request:
 
 
 def _read_head(reader: BinaryIO) -> tuple[str, str, dict[str, str]] | None:
-    """(method, path, headers), or None at the end of the connection."""
+    """Return (method, path, headers), or None at the end of the connection."""
     lines = []
     while (line := reader.readline(65536)) not in (b"\r\n", b"\n"):
         if not line:
@@ -262,20 +262,20 @@ def _chunks(reader: BinaryIO) -> Iterator[bytes]:
         pass
 
 
-def _response(answer: Response, path: str) -> bytes:
-    """Status line, headers and body."""
-    body = _body_of(answer, path) if answer.body is None else answer.body
-    headers = {"Content-Type": _PROTOBUF, "Content-Length": str(len(body)), **answer.headers}
-    lines = [f"HTTP/1.1 {answer.status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
+def _response_bytes(response: Response, path: str) -> bytes:
+    """Return status line, headers and body."""
+    body = _body_of(response, path) if response.body is None else response.body
+    headers = {"Content-Type": _PROTOBUF, "Content-Length": str(len(body)), **response.headers}
+    lines = [f"HTTP/1.1 {response.status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def _body_of(answer: Response, path: str) -> bytes:
-    if answer.status >= 300:
-        return bytes(Status(message=answer.message or f"status {answer.status}").SerializeToString())
-    response_type, rejected_field = RESPONSES[path]
-    response = response_type()
-    if answer.rejected or answer.message:
-        setattr(response.partial_success, rejected_field, answer.rejected)
-        response.partial_success.error_message = answer.message
-    return bytes(response.SerializeToString())
+def _body_of(response: Response, path: str) -> bytes:
+    if response.status >= 300:
+        return bytes(Status(message=response.message or f"status {response.status}").SerializeToString())
+    message_type, rejected_field = RESPONSES[path]
+    message = message_type()
+    if response.rejected or response.message:
+        setattr(message.partial_success, rejected_field, response.rejected)
+        message.partial_success.error_message = response.message
+    return bytes(message.SerializeToString())

@@ -1,4 +1,4 @@
-"""What a FakeCollector may be told to do with a request, and what it tells of one."""
+"""The steps of a FakeCollector's script, and its record of a request."""
 
 import threading
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class When(Enum):
-    """Where in a request a fault strikes. The head has always been read: it says whose turn it is."""
+    """When a fault happens during a request. The head has always been read, because it selects the step."""
 
     BEFORE_BODY = auto()
     MID_BODY = auto()
@@ -17,10 +17,10 @@ class When(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """Say *status*, with the body that a real receiver would send unless *body* is given.
+    """Respond with *status*, and with *body* or the body that a real receiver would send.
 
-    A 200 accepts the request but for its last *rejected* items; of a metric these are data points.
-    *message* goes into partial_success or into a google.rpc.Status.
+    With 200 the request is accepted except its last *rejected* items; for metrics these are data points.
+    *message* is sent in partial_success or in a google.rpc.Status.
     """
 
     status: int = 200
@@ -30,13 +30,13 @@ class Response:
     message: str = ""
     after_s: float = 0.0
     closes_silently: bool = False
-    """Keep-alive is promised, and the connection closed behind the answer."""
+    """Whether the connection is closed after the response without announcing it."""
     path: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HangUp:
-    """Reset the connection, or end it with a FIN. *accepts*: only the acknowledgement is lost."""
+    """Reset the connection, or end it with a FIN. With *accepts* only the response is lost."""
 
     when: When = When.AFTER_BODY
     resets: bool = True
@@ -46,7 +46,7 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hang:
-    """Say nothing until *until* is set, then go on as if nothing had been; closing the collector sets it."""
+    """Wait until *until* is set, then go on as usual. Closing the collector sets it."""
 
     when: When = When.AFTER_BODY
     until: threading.Event = field(default_factory=threading.Event)
@@ -56,7 +56,7 @@ class Hang:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endless:
-    """Answer with a body that never ends: as fast as it is read, or one *piece* every *every_s*."""
+    """Respond with a body that never ends: as fast as it is read, or one *piece* every *every_s*."""
 
     status: int = 200
     piece: bytes = b"\x00" * 65536
@@ -66,7 +66,7 @@ class Endless:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raw:
-    """Send these bytes instead of an HTTP response, and close."""
+    """Send these bytes instead of a response, and close the connection."""
 
     data: bytes
     path: str | None = None
@@ -80,17 +80,17 @@ DOWN = HangUp(when=When.BEFORE_BODY)
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request as it came. *status* is what was answered, None where nothing was."""
+    """One request as it was received. *status* is that of the response, None if there was none."""
 
     path: str
     headers: dict[str, str]
     """Names in lower case."""
     body: bytes
-    """Without its compression; what was read of it, where that was not all."""
+    """Decompressed; if it was not read completely, what was read."""
     at_monotonic: float
     connection_number: int
     message: Any
-    """The decoded Export…ServiceRequest; None where it was not read whole or does not decode."""
+    """The decoded Export…ServiceRequest; None if it was incomplete or cannot be decoded."""
     is_accepted: bool
     status: int | None
     rejected: int = 0

@@ -137,11 +137,11 @@ def test_script_is_followed_then_the_default(collector: FakeCollector, client: h
         then=Response(status=429),
     )
 
-    answers = [post(client, collector, some_logs(str(number))) for number in range(4)]
+    responses = [post(client, collector, some_logs(str(number))) for number in range(4)]
 
-    assert [answer.status_code for answer in answers] == [503, 400, 429, 429]
-    assert answers[0].headers["retry-after"] == "1"
-    assert Status.FromString(answers[1].content).message == "too old"
+    assert [response.status_code for response in responses] == [503, 400, 429, 429]
+    assert responses[0].headers["retry-after"] == "1"
+    assert Status.FromString(responses[1].content).message == "too old"
     assert len(collector.requests) == 4
     assert collector.logs() == []
 
@@ -263,10 +263,10 @@ def test_connection_can_be_closed_silently_after_a_response(collector: FakeColle
             b"POST /v1/logs HTTP/1.1\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
         )
         with connection.makefile("rb") as reader:
-            said = reader.read()
+            received = reader.read()
 
-    assert said.startswith(b"HTTP/1.1 200 ")
-    assert b"connection" not in said.lower()
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b"connection" not in received.lower()
 
 
 def test_idle_connections_can_be_dropped(collector: FakeCollector, client: httpx.Client) -> None:

@@ -63,9 +63,9 @@ class Exporters:
         self,
         endpoints: Mapping[str, Endpoint],
         transport: Transport,
+        *,
         clock: Clock,
         log: Diagnostics,
-        *,
         retry: RetryPolicy | None = None,
     ) -> None:
         retry = retry or RetryPolicy()

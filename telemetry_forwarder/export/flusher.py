@@ -20,7 +20,7 @@ class Flusher:
     """Sends at most one batch of each signal at a time. For the worker's thread."""
 
     def __init__(
-        self, inbox: Inbox, outbox: Outbox, spool: Spool, exporters: Exporters, ledger: Ledger
+        self, inbox: Inbox, outbox: Outbox, spool: Spool, *, exporters: Exporters, ledger: Ledger
     ) -> None:
         self._inbox = inbox
         self._outbox = outbox
@@ -115,7 +115,7 @@ class Flusher:
         return held is None
 
     def _keep(self, batch: Batch) -> None:
-        """Put *batch* back into memory, or on disk if memory has filled up since it was taken."""
+        """Put *batch* back into memory, or on disk if memory has filled up in the meantime."""
         left = [batch]
         if not self._outbox.has_room_for(batch) and self._deadline is not None:
             left = self._spool.write(left, self._deadline.not_before(SPOOL_RESERVE_S))
@@ -123,14 +123,14 @@ class Flusher:
 
 
 class _Export:
-    """One batch that is being sent, where it comes from, and its result."""
+    """One batch that is being sent, its origin, and its result."""
 
     __slots__ = ("batch", "result", "spooled")
 
     def __init__(self, batch: Batch, spooled: SpooledBatch | None) -> None:
         self.batch = batch
         self.spooled = spooled
-        """None if it comes from memory."""
+        """The batch on disk; None if the batch comes from memory."""
         self.result = ExportResult(batch, held=batch)
 
     def send(self, exporters: Exporters, deadline: Deadline, *, is_last_chance: bool) -> None:

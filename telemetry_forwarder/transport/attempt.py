@@ -9,7 +9,7 @@ from telemetry_forwarder.transport.outcome import FailureKind, RequestError
 SLICE_S = 0.25
 # A wait that overran by this much means that the sandbox was frozen.
 _FROZEN_S = 1.0
-# How long to wait for a response after a freeze: it may have been on its way, or is sent again by TCP.
+# How long to wait for a response after a freeze: it may be in transit, or TCP sends it again.
 _AFTER_FREEZE_S = 2.0
 
 

@@ -101,11 +101,11 @@ class Transport:
         key = (endpoint.proxy, *(() if endpoint.is_insecure else files))
         client = self._clients.get(key)
         if client is None:
-            client = self._clients[key] = self._new_client(endpoint, files)
+            client = self._clients[key] = self._new_client(endpoint)
         return client.sender(endpoint, _USER_AGENT)
 
-    def _new_client(self, endpoint: Endpoint, files: tuple[str, str, str]) -> "HttpClient | ProxiedClient":
-        context = None if endpoint.is_insecure else tls_context(*files, self._log)
+    def _new_client(self, endpoint: Endpoint) -> "HttpClient | ProxiedClient":
+        context = None if endpoint.is_insecure else tls_context(endpoint, self._log)
         if not endpoint.proxy:
             return HttpClient(context, self._network)
         # It imports httpx. If a proxy is set, `warm_up` has imported it.

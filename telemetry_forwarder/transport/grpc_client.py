@@ -104,7 +104,7 @@ def _response(error: Any) -> Response:
 
 
 def _exhausted(error: Any, details: str) -> Response:
-    """Return 429 if the server says when to retry; else 413 if the request was too large, or 500."""
+    """Return 429 if the server sent a retry delay; else 413 if the request was too large, or 500."""
     delay_s = _retry_delay_s(dict(error.trailing_metadata() or ()))
     if delay_s is not None:
         return _text_response(429, details, {"retry-after": str(delay_s)})

@@ -122,7 +122,7 @@ def _status(line: str) -> Message:
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise MessageError(400, "not HTTP")
-    # Other versions have other rules on when a connection is closed: 1.0 closes it unless told otherwise.
+    # Other versions have other rules on when a connection is closed: 1.0 closes it by default.
     return Message(f"HTTP/{'1.1' if match[1] == '1.1' else '1.0'} {match[2]}", {}, b"")
 
 

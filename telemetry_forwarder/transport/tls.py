@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Sequence
 
 from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.endpoints.endpoint import Endpoint
 
 # From a folder OpenSSL loads only the authority that it needs. All authorities of a file are parsed in advance, which
 # takes many times as long.
@@ -13,24 +14,22 @@ _FILES = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.cr
 
 
 def tls_context(
-    certificate: str,
-    client_key: str,
-    client_certificate: str,
+    endpoint: Endpoint,
     log: Diagnostics,
     *,
     folders: Sequence[str] = _FOLDERS,
     files: Sequence[str] = _FILES,
 ) -> "ssl.SSLContext":
-    """Return a context that trusts the authorities in *certificate*, or the system's if that is empty.
+    """Return a context that trusts the endpoint's certificate, or the system's authorities if it has none.
 
     A file that cannot be used is logged and ignored; servers are always verified.
     """
-    context = _from_file(certificate, log) or _from_system(folders, files)
-    if client_certificate:
+    context = _from_file(endpoint.certificate, log) or _from_system(folders, files)
+    if chain := endpoint.client_certificate:
         try:
-            context.load_cert_chain(client_certificate, client_key or None, password=_no_password)
+            context.load_cert_chain(chain, endpoint.client_key or None, password=_no_password)
         except (OSError, ValueError) as exc:
-            log.warn(f"client certificate {client_certificate!r} cannot be used and is ignored: {exc}")
+            log.warn(f"client certificate {chain!r} cannot be used and is ignored: {exc}")
     return context
 
 

@@ -74,7 +74,7 @@ def build_forwarder(
         log=log,
         cpu_share=settings.cpu_share,
     )
-    flusher = Flusher(inbox, outbox, spool, exporters, ledger)
+    flusher = Flusher(inbox, outbox, spool, exporters=exporters, ledger=ledger)
     return Forwarder(inbox, intake, store, flusher, builder.policy(), Accounting(ledger, clock, log), clock)
 
 
@@ -103,7 +103,7 @@ class _Builder:
         ]
         transport = Transport(self._log)
         transport.warm(endpoints.values())
-        return Exporters(endpoints, transport, self._clock, self._log)
+        return Exporters(endpoints, transport, clock=self._clock, log=self._log)
 
     def converter(self, registration: bytes) -> Converter:
         return Converter(

@@ -46,8 +46,8 @@ class Bench:
         return Exporters(
             {signal: Endpoint(signal, self.collector.endpoint + PATHS[signal]) for signal in signals},
             self.transport,
-            self.clock,
-            self.captured.diagnostics(self.clock),
+            clock=self.clock,
+            log=self.captured.diagnostics(self.clock),
             retry=retry or LONGEST_PAUSES,
         )
 
@@ -163,7 +163,7 @@ class TestRefusal:
         url = f"{bench.collector.endpoint}/v1/logs{query}"
         endpoint = Endpoint(LOGS, url, {"authorization": "Bearer s3cret"})
         log = bench.captured.diagnostics(bench.clock)
-        bench.exporters = Exporters({LOGS: endpoint}, bench.transport, bench.clock, log)
+        bench.exporters = Exporters({LOGS: endpoint}, bench.transport, clock=bench.clock, log=log)
         bench.collector.script(then=response)
 
         bench.send(LOG)
@@ -250,8 +250,8 @@ class TestRetry:
         bench.exporters = Exporters(
             {LOGS: endpoint},
             bench.transport,
-            bench.clock,
-            bench.captured.diagnostics(bench.clock),
+            clock=bench.clock,
+            log=bench.captured.diagnostics(bench.clock),
         )
         bench.collector.script(then=BUSY)
 
@@ -448,8 +448,8 @@ class TestTime:
         exporters = Exporters(
             {LOGS: Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs", timeout_s=3_600)},
             bench.transport,
-            clock,
-            bench.captured.diagnostics(clock),
+            clock=clock,
+            log=bench.captured.diagnostics(clock),
         )
         results: list[ExportResult] = []
         sending = threading.Thread(

@@ -47,14 +47,14 @@ class Bench:
         self.exporters = Exporters(
             {signal: Endpoint(signal, collector.endpoint + path) for signal, path in PATHS.items()},
             self.transport,
-            self.clock,
-            log,
+            clock=self.clock,
+            log=log,
             retry=RetryPolicy(max_attempts=1, random=lambda: 1.0),
         )
         self.flush = self.make(self.exporters)
 
     def make(self, exporters: Exporters) -> Flusher:
-        return Flusher(self.inbox, self.outbox, self.spool, exporters, self.ledger)
+        return Flusher(self.inbox, self.outbox, self.spool, exporters=exporters, ledger=self.ledger)
 
     def spooled(self, *batches: Batch) -> None:
         for each in batches:

@@ -5,6 +5,8 @@ import pytest
 import trustme
 
 from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.core.batch import LOGS
+from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.transport.tls import tls_context
 from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates
@@ -14,9 +16,10 @@ def context(
     captured: CapturedLog, *files: str, folders: tuple[str, ...] = (), bundles: tuple[str, ...] = ()
 ) -> ssl.SSLContext:
     certificate, key, client = [*files, "", "", ""][:3]
-    made = tls_context(
-        certificate, key, client, captured.diagnostics(Clock()), folders=folders, files=bundles
+    endpoint = Endpoint(
+        LOGS, "https://h/", certificate=certificate, client_key=key, client_certificate=client
     )
+    made = tls_context(endpoint, captured.diagnostics(Clock()), folders=folders, files=bundles)
     assert (made.verify_mode, made.check_hostname) == (ssl.CERT_REQUIRED, True)
     return made
 
@@ -53,7 +56,7 @@ def test_certifi_is_used_if_the_system_has_no_authorities(captured: CapturedLog)
 
 
 def test_system_authorities_are_found(captured: CapturedLog) -> None:
-    made = tls_context("", "", "", captured.diagnostics(Clock()))
+    made = tls_context(Endpoint(LOGS, "https://h/"), captured.diagnostics(Clock()))
 
     assert made.verify_mode == ssl.CERT_REQUIRED
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 THREAD_MODULES = ("telemetry_forwarder.receiver.listener", "telemetry_forwarder.worker.thread")
 """The modules that start the threads."""
 WORKER_MODULES = ("telemetry_forwarder.worker.wiring",)
-"""The module that builds the worker, and thereby all that it imports."""
+"""The module that builds the worker, and with it everything that it imports."""
 PROXY_MODULES = ("telemetry_forwarder.transport.proxied",)
 """Imported if a proxy may be set: after the warm-up the bundle's compiled code is no longer available."""
 

@@ -25,7 +25,7 @@ LEVELS = {name: -number for number, row in enumerate(ROWS.strip().splitlines()) 
 # Modules of one row that may import each other: the root's, which form no package.
 ROOT_MODULES = frozenset(path.stem for path in ROOT.glob("*.py"))
 
-# They take values and return values: no sockets, threads, clock, logging or environment.
+# Values in, values out: no sockets, threads, clock, logging or environment.
 PURE_PACKAGES = frozenset(
     ["telemetry", "log_formats", "invocations", "otlp", "conversion", "flushing", "endpoints"]
 )
@@ -53,7 +53,7 @@ MODULES = modules()
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Everything that *tree* imports, in functions and for the type checker too, by full names."""
+    """Yield the full name of everything that *tree* imports, also in functions and for the type checker."""
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
@@ -65,7 +65,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def own_imports(tree: ast.AST) -> set[str]:
-    """The modules of ours that *tree* imports."""
+    """Return our own modules that *tree* imports."""
     ours = {name.removeprefix(f"{PACKAGE}.") for name in imports(tree) if name.startswith(PACKAGE)}
     return {name if name in MODULES else name.rpartition(".")[0] for name in ours}
 
@@ -113,7 +113,7 @@ def test_tests_mirror_the_packages() -> None:
     assert {package for package in packages if not (TESTS / package).is_dir()} == set()
 
 
-def test_imports_make_no_circle() -> None:
+def test_imports_have_no_cycle() -> None:
     waiting = {name: own_imports(tree) for name, tree in MODULES.items()}
 
     while ready := {name for name, needed in waiting.items() if not needed & set(waiting)}:
@@ -127,7 +127,7 @@ def test_pure_module_touches_nothing(name: str) -> None:
     assert {other.partition(".")[0] for other in imports(MODULES[name])} & WORLD == set()
 
 
-def test_nobody_but_the_clock_reads_the_time() -> None:
+def test_only_the_clock_reads_the_time() -> None:
     assert {name for name, tree in MODULES.items() if reads_time(tree)} == {"clock"}
 
 
@@ -137,7 +137,7 @@ def reads_time(tree: ast.AST) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_import_does_nothing_but_define(name: str) -> None:
+def test_import_only_defines(name: str) -> None:
     for statement in MODULES[name].body:
         match statement:
             case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.ClassDef():
@@ -153,11 +153,11 @@ def test_import_does_nothing_but_define(name: str) -> None:
 
 
 def called_roots(statement: ast.AST) -> set[str]:
-    """The first names of everything that *statement* calls: `os` of `os.environ.get()`."""
+    """Return the first part of each name that *statement* calls: `os` of `os.environ.get()`."""
     calls = [node.func for node in ast.walk(statement) if isinstance(node, ast.Call)]
     return {ast.unparse(function).partition(".")[0] for function in calls}
 
 
-def test_packages_hold_a_docstring_and_nothing_else() -> None:
+def test_init_modules_contain_only_a_docstring() -> None:
     for path in ROOT.rglob("__init__.py"):
         assert len(ast.parse(path.read_text()).body) == 1

@@ -205,9 +205,9 @@ def test_our_own_tests_pass_inside_the_layer(layer_opt: Path, tmp_path: Path) ->
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
     chosen = [tests / name for name in _unit_tests()]
     arguments = [*map(str, chosen), "--deselect", f"tests/{_DESELECTED}"]
-    said = run_inside(layer_opt, tmp_path, _RUN_TESTS, *arguments, behind=_test_tools())
+    output = run_inside(layer_opt, tmp_path, _RUN_TESTS, *arguments, behind=_test_tools())
 
-    last_line = said.splitlines()[-1]
+    last_line = output.splitlines()[-1]
     assert "failed" not in last_line
     # Most of the suite: an empty list of files must not pass.
     assert int(last_line.split(" passed")[0].split()[-1]) > 2_000, last_line

@@ -149,10 +149,10 @@ Bundle().install()
 import collections, dataclasses, re
 Pair = dataclasses.make_dataclass("Pair", ["left_unknown", "right_unknown"])
 Names = collections.namedtuple("Names", "first_unknown last_unknown")
-found = re.compile("(?P<nobody>[a-z]+) has (this|that) pattern", re.I).match("NOBODY has that pattern")
-print(json.dumps([Pair(1, 2).right_unknown, Names(3, 4).last_unknown, found["nobody"]]))
+found = re.compile("(?P<name>[a-z]+) has (this|that) pattern", re.I).match("UNKNOWN has that pattern")
+print(json.dumps([Pair(1, 2).right_unknown, Names(3, 4).last_unknown, found["name"]]))
 """
-    assert run(lib, program) == [2, 4, "NOBODY"]
+    assert run(lib, program) == [2, 4, "UNKNOWN"]
 
 
 def test_pattern_is_looked_up_with_its_flags(lib: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -257,6 +258,14 @@ def test_deadline_is_at_most_as_far_as_an_invocation_can_last(make: Make, deadli
 
 def test_event_that_is_not_json_raises(make: Make) -> None:
     with pytest.raises(ValueError, match="line 1 column 1"):
+        make().process(b"nonsense")
+
+
+def test_event_is_parsed_without_orjson(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "orjson", None)
+
+    make().process(b'{"eventType": "TOMORROW"}')
+    with pytest.raises(ValueError, match="Expecting value"):
         make().process(b"nonsense")
 
 

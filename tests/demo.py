@@ -1,6 +1,6 @@
-"""`./build.sh demo`: a real function under a local Lambda, the extension beside it, and what arrives as OTLP.
+"""`./build.sh demo`: runs a real function and the extension in the Lambda emulator and prints the OTLP that arrives.
 
-Exits 0 only if everything that Lambda delivered has arrived.
+Exits with 0 only if everything that Lambda delivered has arrived.
 """
 
 import sys
@@ -12,11 +12,9 @@ from tests.support.collector import FakeCollector
 from tests.support.opt_tree import assemble
 from tests.support.paths import FUNCTIONS
 
-_TASK = FUNCTIONS
-
 
 def main() -> int:
-    """Run three invocations, one of which fails, and compare what was sent with what came."""
+    """Run three invocations, one of which fails; compare what was delivered with what arrived."""
     opt = assemble()
     with FakeCollector() as collector, tempfile.TemporaryDirectory() as spool:
         env = {
@@ -24,12 +22,13 @@ def main() -> int:
             "TELEMETRY_FORWARDER_SPOOL_DIR": spool,
             "TELEMETRY_FORWARDER_PLATFORM_LOGS": "all",
         }
-        with Lambda(opt=opt, task=_TASK, env=env) as function:
+        with Lambda(opt=opt, task=FUNCTIONS, env=env) as function:
             for event in ({"log": 3}, {"log": 1, "print": 2}, {"raise": True}):
-                answer = function.invoke(event)
-                print(f"invoked with {event}: {answer.status} after {answer.response_s * 1000:.0f} ms")
+                result = function.invoke(event)
+                response_ms = (result.response_s or 0.0) * 1000
+                print(f"invoked with {event}: {result.status} after {response_ms:.0f} ms")
             exits = function.shutdown()
-        print(f"the extension ended with {[ended.code for ended in exits]}")
+        print(f"exit code of the extension: {', '.join(str(exit_.code) for exit_ in exits)}")
         for line in function.extension_output:
             print(f"  {line}")
         _print_logs(collector)
@@ -38,8 +37,10 @@ def main() -> int:
         expected = len(function.delivered)
         arrived = len(collector.logs())
         own = sum("[telemetry-forwarder]" in str(event.get("record")) for event in function.delivered)
-        print(f"Lambda delivered {expected} records, {own} of them our own; {arrived} arrived as OTLP logs")
-        return 0 if arrived == expected - own and all(ended.code == 0 for ended in exits) else 1
+        print(
+            f"Lambda delivered {expected} records, {own} of them the extension's own; {arrived} arrived as OTLP logs"
+        )
+        return 0 if arrived == expected - own and all(exit_.code == 0 for exit_ in exits) else 1
 
 
 def _print_logs(collector: FakeCollector) -> None:

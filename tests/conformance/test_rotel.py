@@ -162,7 +162,7 @@ def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
     """Return (path, body) of each request that the extension produces from one post."""
     environ = {"TELEMETRY_FORWARDER_PLATFORM_LOGS": "all", "AWS_LAMBDA_FUNCTION_NAME": "orders"}
     ids = itertools.count(1)
-    conversion = Converter(
+    converter = Converter(
         Settings(environ),
         resource(environ, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler"}),
         Ledger(),
@@ -171,9 +171,7 @@ def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
         is_managed=False,
         new_id=lambda size_bytes: f"{next(ids):0{size_bytes * 2}x}",
     )
-    batches = conversion.take_in(lambda_post, NOW_NS)
-    conversion.shut_down("spindown", NOW_NS)
-    batches += conversion.take(NOW_NS, [])
+    batches = [*converter.convert(lambda_post, NOW_NS).batches, *converter.finish("spindown", NOW_NS)]
     return [(f"/v1/{batch.signal}", batch.body) for batch in batches]
 
 

@@ -1,6 +1,6 @@
-"""The function of the tests and of the demo: does what the event says.
+"""The function of the tests and the demo; the event selects what it does.
 
-``{"log": 5, "print": 2, "sleep": 0.2}`` logs five lines, prints two and waits; the keys are the table below.
+``{"log": 5, "print": 2, "sleep": 0.2}`` logs five lines, prints two and waits. The keys are those of `_ACTIONS`.
 """
 
 import json
@@ -10,101 +10,105 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
+
+Event = dict[str, Any]
 
 logger = logging.getLogger()
 logger.setLevel(logging.INFO)
 
 _invocations = 0
-_hoard = []
+_allocated: list[bytearray] = []
 
 
 class DemoError(Exception):
     """What ``{"raise": true}`` raises."""
 
 
-def _log(event, context):
+def _log(event: Event, context: Any) -> None:
     for number in range(event["log"]):
         logger.info("line %d of %d", number, event["log"])
 
 
-def _print(event, context):
+def _print(event: Event, context: Any) -> None:
     for number in range(event["print"]):
         print(f"printed {number} by {context.aws_request_id}")
 
 
-def _say(event, context):
+def _say(event: Event, context: Any) -> None:
     print(event["say"])
 
 
-def _stderr(event, context):
+def _stderr(event: Event, context: Any) -> None:
     print(event["stderr"], file=sys.stderr)
 
 
-def _json(event, context):
+def _json(event: Event, context: Any) -> None:
     print(json.dumps(event["json"]))
 
 
-def _multiline(event, context):
+def _multiline(event: Event, context: Any) -> None:
     logger.info("\n".join(f"row {number}" for number in range(event["multiline"])))
 
 
-def _levels(event, context):
+def _levels(event: Event, context: Any) -> None:
     for level in ("debug", "info", "warning", "error", "critical"):
         getattr(logger, level)("said as %s", level)
 
 
-def _huge(event, context):
-    """One line of so many bytes: a JSON object, so that it may be cut in mid-value."""
+def _huge(event: Event, context: Any) -> None:
+    """Print one line of that many bytes: a JSON object, so that Lambda can cut it within a value."""
     text = f"{context.aws_request_id} " + "é" * ((event["huge"] - 60) // 2)
     print(json.dumps({"level": "INFO", "message": text, "number": 7}, ensure_ascii=False))
 
 
-def _huge_text(event, context):
+def _huge_text(event: Event, context: Any) -> None:
     print("x" * event["huge_text"])
 
 
-def _flood(event, context):
-    """So many lines in one write, for loads where Python's own print would be the bottleneck."""
+def _flood(event: Event, context: Any) -> None:
+    """Print that many lines in one write: Python's print would be the bottleneck."""
     sys.stdout.write(
         "".join(f"flood {number} {context.aws_request_id}\n" for number in range(event["flood"]))
     )
 
 
-def _memory(event, context):
-    _hoard.append(bytearray(os.urandom(1)) * (event["memory"] * 1024 * 1024))
+def _memory(event: Event, context: Any) -> None:
+    _allocated.append(bytearray(os.urandom(1)) * (event["memory"] * 1024 * 1024))
 
 
-def _sleep(event, context):
+def _sleep(event: Event, context: Any) -> None:
     threading.Event().wait(event["sleep"])
 
 
-def _spin(event, context):
-    """So many seconds of CPU time: how long they take tells the CPU share."""
+def _spin(event: Event, context: Any) -> None:
+    """Use that many seconds of CPU time: how long it takes depends on the CPU share."""
     ends = time.process_time() + event["spin"]
     while time.process_time() < ends:
         pass
 
 
-def _write_tmp(event, context):
+def _write_tmp(event: Event, context: Any) -> None:
     with open(os.path.join(os.environ.get("TMPDIR", "/tmp"), event["write_tmp"]), "a") as file:
         file.write(context.aws_request_id + "\n")
 
 
-def _raise(event, context):
+def _raise(event: Event, context: Any) -> None:
     raise DemoError(event["raise"] if isinstance(event["raise"], str) else "raised on request")
 
 
-def _exit(event, context):
+def _exit(event: Event, context: Any) -> None:
     sys.stdout.flush()
     os._exit(event["exit"])
 
 
-def _kill(event, context):
+def _kill(event: Event, context: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-# In this order, whatever the order of the event's keys.
-_DEEDS = {
+# Executed in this order, not in that of the event's keys.
+_ACTIONS: dict[str, Callable[[Event, Any], None]] = {
     "log": _log,
     "print": _print,
     "say": _say,
@@ -125,14 +129,14 @@ _DEEDS = {
 }
 
 
-def handler(event, context):
-    """Do the deeds that the event names and say what was done."""
+def handler(event: Any, context: Any) -> Any:
+    """Execute the actions that the event names; return the event and where it ran."""
     global _invocations
     _invocations += 1
     event = event if isinstance(event, dict) else {}
-    for name, deed in _DEEDS.items():
+    for name, action in _ACTIONS.items():
         if event.get(name):
-            deed(event, context)
+            action(event, context)
     if event.get("return_bytes"):
         return "x" * event["return_bytes"]
     return {"event": event, "invocation": _invocations, "pid": os.getpid()}

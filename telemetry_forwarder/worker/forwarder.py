@@ -54,6 +54,7 @@ class Forwarder:
         inbox: Inbox,
         intake: Intake,
         store: Store,
+        *,
         flusher: Flusher,
         policy: FlushPolicy,
         accounting: Accounting,
@@ -155,7 +156,10 @@ class Forwarder:
             case Body():
                 self._convert(item)
             case InvokeEvent():
-                self._invoke(item)
+                self._withheld.append(item)
+                self._policy.invoked(item.request_id, item.deadline)
+                if self._intake.invoked(item):
+                    self._policy.runtime_done(item.request_id, self._clock.unix_ns())
             case SendFinished():
                 self._flusher.sent(item.signal)
                 self._check_flush()
@@ -168,12 +172,6 @@ class Forwarder:
                 if not item.has_telemetry:
                     self._policy.telemetry_unavailable()
 
-    def _invoke(self, event: InvokeEvent) -> None:
-        self._withheld.append(event)
-        self._policy.invoked(event.request_id, event.deadline)
-        if self._intake.invoked(event):
-            self._policy.runtime_done(event.request_id, self._clock.unix_ns())
-
     def _convert(self, body: Body) -> None:
         result = self._intake.convert(body)
         for request_id in result.ended:
@@ -184,29 +182,27 @@ class Forwarder:
     def _begin_flush(self, deadline: Deadline) -> None:
         shutdown = self._shutdown
         measurements = self._accounting.measurements(is_last=shutdown is not None)
-        if shutdown is None:
-            self._intake.collect(measurements)
-            self._flusher.begin(deadline, is_last_chance=False)
-        else:
+        if shutdown is not None:
             self._state = State.DRAINING
-            self._collect_last(shutdown, measurements)
-            self._flusher.begin(deadline, is_last_chance=shutdown.ends_environment)
+        self._collect(measurements)
+        is_last_chance = shutdown is not None and shutdown.ends_environment
+        self._flusher.begin(deadline, is_last_chance=is_last_chance)
         self._check_flush()
 
-    def _collect_last(self, shutdown: ShutdownEvent, measurements: "Sequence[Measurement]" = ()) -> None:
-        """Collect what is pending. End what is still open, unless its end may be in the backlog.
+    def _collect(self, measurements: "Sequence[Measurement]" = ()) -> None:
+        """Collect pending spans and metrics. After SHUTDOWN, first end what the backlog can no longer end.
 
         Without telemetry an invocation is known by its INVOKE event alone, which is not exported.
         """
-        if self._has_telemetry and not self._intake.has_backlog:
-            self._intake.finish(shutdown.reason, measurements)
+        if self._shutdown is not None and self._has_telemetry and not self._intake.has_backlog:
+            self._intake.finish(self._shutdown.reason, measurements)
         else:
             self._intake.collect(measurements)
 
     def _extend_drain(self) -> None:
         """Send what was converted since the drain began."""
-        if self._shutdown is not None and not self._intake.has_work:
-            self._collect_last(self._shutdown)
+        if not self._intake.has_work:
+            self._collect()
         self._flusher.go_on()
         self._check_flush()
 
@@ -232,7 +228,7 @@ class Forwarder:
         self._inbox.close()
         for item in self._inbox.take(0.0):
             self._process(item)
-        self._collect_last(shutdown)
+        self._collect()
         self._spool_rest(deadline)
         self._state = State.CLOSED
         self._release_invocations()

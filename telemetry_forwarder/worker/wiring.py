@@ -74,8 +74,15 @@ def build_forwarder(
         log=log,
         cpu_share=settings.cpu_share,
     )
-    flusher = Flusher(inbox, outbox, spool, exporters=exporters, ledger=ledger)
-    return Forwarder(inbox, intake, store, flusher, builder.policy(), Accounting(ledger, clock, log), clock)
+    return Forwarder(
+        inbox,
+        intake,
+        store,
+        flusher=Flusher(inbox, outbox, spool, exporters=exporters, ledger=ledger),
+        policy=builder.policy(),
+        accounting=Accounting(ledger, clock, log),
+        clock=clock,
+    )
 
 
 class _Builder:

@@ -20,25 +20,23 @@ class Accounting:
         return self._self_metrics.take(self._clock.monotonic_s(), is_last=is_last)
 
     def flushed(self) -> None:
-        """Log the accounts after a flush, at level debug."""
-        self._check()
-        self._log.debug(self._ledger.summary)
+        """Check and log the accounts after a flush, at level debug only: every invocation would pay for it."""
+        self._log.debug(self._checked_summary)
 
     def close(self, *, refused_posts: int) -> None:
         """Log the final accounts."""
         self._ledger.posts_refused(refused_posts)
-        self._check()
-        self._log.info(self._ledger.summary())
+        self._log.info(self._checked_summary())
 
-    def _check(self) -> None:
+    def _checked_summary(self) -> str:
         snapshot = self._ledger.snapshot()
-        if snapshot.is_exact:
-            return
-        wrong = [tally for tally in (*snapshot.tallies, snapshot.posts) if not tally.is_exact]
-        details = "; ".join(
+        wrong = "; ".join(
             f"{tally.signal}: {tally.unaccounted} unaccounted for, {tally.held} held, {tally.spooled} spooled"
-            for tally in wrong
+            for tally in (*snapshot.tallies, snapshot.posts)
+            if not tally.is_exact
         )
-        self._log.warn(
-            f"the accounts do not balance ({details}): please report this defect", once_a_minute="accounts"
-        )
+        if wrong:
+            self._log.warn(
+                f"the accounts do not balance ({wrong}): please report this defect", once_a_minute="accounts"
+            )
+        return self._ledger.summary()

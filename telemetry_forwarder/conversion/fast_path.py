@@ -165,12 +165,12 @@ def _plan_of(keys: tuple[str, ...]) -> _KeyPlan | None:
         shape = find_shape(keys)
     except ValueError:
         return None
-    if shape is None or {kind for _, _, kind, _ in shape.fields} != {BODY, SEVERITY, TIME, REQUEST_ID}:
+    if shape is None or {kind for _, kind, _ in shape.fields} != {BODY, SEVERITY, TIME, REQUEST_ID}:
         return None
     # The other readers of a moment do not accept text.
-    if any(kind == TIME and read is not read_time for _, _, kind, read in shape.fields):
+    if any(kind == TIME and read is not read_time for _, kind, read in shape.fields):
         return None
-    key_of = {kind: key for key, _, kind, _ in shape.fields}
+    key_of = {kind: key for key, kind, _ in shape.fields}
     return _KeyPlan(key_of[BODY], key_of[SEVERITY], key_of[TIME], key_of[REQUEST_ID], shape.others)
 
 

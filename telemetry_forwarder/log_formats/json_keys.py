@@ -141,8 +141,8 @@ FIELD_OF = {name: (rank, kind, read) for rank, (name, kind, read) in enumerate(_
 class Shape(NamedTuple):
     """The meaning of every object with certain keys, if no two of them are of one kind."""
 
-    fields: "tuple[tuple[str, int, int, Callable[[Any], Any]], ...]"
-    """Of each known key: itself, its rank in the order of precedence, its kind, its reader."""
+    fields: "tuple[tuple[str, int, Callable[[Any], Any]], ...]"
+    """Of each known key: itself, its kind, its reader."""
     others: tuple[str, ...]
 
 
@@ -156,7 +156,7 @@ def find_shape(keys: tuple[str, ...]) -> Shape | None:
     if len(keys) > _MAX_KEYS or sum(map(len, keys)) > _MAX_KEYS_LENGTH:
         raise ValueError("too many keys, or too long ones")
     found = [(key, FIELD_OF.get(key) or FIELD_OF.get(key.lower())) for key in keys]
-    fields = tuple([(key, *field) for key, field in found if field])
-    if len({kind for _, _, kind, _ in fields}) < len(fields):
+    fields = tuple([(key, *field[1:]) for key, field in found if field])
+    if len({kind for _, kind, _ in fields}) < len(fields):
         return None
     return Shape(fields, tuple([key for key, field in found if not field]))

@@ -11,7 +11,7 @@ import orjson
 
 from telemetry_forwarder.log_formats import exceptions, severity
 from telemetry_forwarder.log_formats.json_formats import read_object
-from telemetry_forwarder.log_formats.parsed_line import ParsedLine
+from telemetry_forwarder.log_formats.parsed_line import ParsedLine, parsed_line
 from telemetry_forwarder.log_formats.text_formats import read_text
 
 # What each runtime prints when it runs out of memory.
@@ -44,7 +44,7 @@ def read_line(record: Any, *, keep_raw: bool = False) -> ParsedLine:
         may_be_json = first == "{" or first.isspace()
         line = (may_be_json and _read_json(text)) or read_text(text)
         return line.replace(body=text) if keep_raw else line
-    return _read_object(record) if isinstance(record, dict) else ParsedLine(record)
+    return _read_object(record) if isinstance(record, dict) else parsed_line(record)
 
 
 def reports_out_of_memory(line: ParsedLine) -> bool:

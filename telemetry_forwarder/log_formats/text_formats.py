@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from telemetry_forwarder.log_formats import exceptions, severity
-from telemetry_forwarder.log_formats.parsed_line import ParsedLine
+from telemetry_forwarder.log_formats.parsed_line import ParsedLine, parsed_line
 from telemetry_forwarder.telemetry import trace_context
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
@@ -58,8 +58,8 @@ def read_text(text: str) -> ParsedLine:
 
 def _plain(text: str) -> ParsedLine:
     if exception := exceptions.parse_java(text):
-        return ParsedLine(text, severity_number=severity.ERROR, attributes={**exception}, is_exception=True)
-    return ParsedLine(text)
+        return parsed_line(text, severity_number=severity.ERROR, attributes={**exception}, is_exception=True)
+    return parsed_line(text)
 
 
 def _runtime_line(
@@ -69,7 +69,7 @@ def _runtime_line(
     time_ns = parse_time_ns(timestamp)
     if not time_ns:
         attributes = {**(attributes or {}), "timestamp": timestamp}
-    return ParsedLine(
+    return parsed_line(
         body,
         severity_number=severity.from_name(level),
         severity_text=level,
@@ -84,7 +84,7 @@ def _runtime_line(
 
 def _leveled_line(body: str, *, level: str, time_ns: int = 0) -> ParsedLine:
     """Return a line of a common convention, whose body stays complete."""
-    return ParsedLine(body, severity_number=severity.from_name(level), severity_text=level, time_ns=time_ns)
+    return parsed_line(body, severity_number=severity.from_name(level), severity_text=level, time_ns=time_ns)
 
 
 def _bracketed(text: str) -> ParsedLine | None:
@@ -192,7 +192,7 @@ def _platform(text: str, match: re.Match[str]) -> ParsedLine:
         if error_type:
             attributes[exceptions.TYPE] = error_type
         is_crash = error.startswith(_CRASHES) or (error_type or "").startswith("Runtime.")
-        return ParsedLine(
+        return parsed_line(
             text,
             severity_number=severity.ERROR,
             request_id=request_id,
@@ -203,7 +203,7 @@ def _platform(text: str, match: re.Match[str]) -> ParsedLine:
     xray = _XRAY.search(text, match.end()) if record == "REPORT " else None
     trace_id = trace_context.parse_trace_id(xray[1]) if xray else ""
     span_id = trace_context.parse_span_id(xray[2]) if xray and trace_id else ""
-    return ParsedLine(text, request_id=request_id, trace_id=trace_id, span_id=span_id)
+    return parsed_line(text, request_id=request_id, trace_id=trace_id, span_id=span_id)
 
 
 def _logfmt(text: str) -> ParsedLine | None:

@@ -6,7 +6,7 @@ from tests.support.posts import MOMENT_NS, MS
 from tests.support.stories import done, platform_event
 
 
-def test_what_is_told_twice_is_no_news() -> None:
+def test_a_repeated_event_is_not_new() -> None:
     redelivery = DuplicateEvents()
     events = [
         done("a", 5),
@@ -19,7 +19,7 @@ def test_what_is_told_twice_is_no_news() -> None:
     assert [redelivery.is_new(event) for event in [*events, *events]] == [True] * 5 + [False] * 5
 
 
-def test_when_it_reached_us_makes_no_difference() -> None:
+def test_the_time_of_receipt_makes_no_difference() -> None:
     redelivery = DuplicateEvents()
 
     news = [redelivery.is_new(Event("x", MOMENT_NS, observed_ns, {"a": 1})) for observed_ns in (1, 2)]
@@ -27,7 +27,7 @@ def test_when_it_reached_us_makes_no_difference() -> None:
     assert news == [True, False]
 
 
-def test_only_the_latest_are_remembered() -> None:
+def test_only_the_latest_events_are_remembered() -> None:
     redelivery = DuplicateEvents()
     events = [Event("x", MOMENT_NS + number * MS, 0, None) for number in range(2_049)]
     assert all(map(redelivery.is_new, events))
@@ -35,7 +35,7 @@ def test_only_the_latest_are_remembered() -> None:
     assert [redelivery.is_new(events[number]) for number in (1, 2_048, 0)] == [False, False, True]
 
 
-def test_what_is_nested_deeper_than_python_recurses_is_recognised_too() -> None:
+def test_fields_nested_deeper_than_python_recurses_are_recognised() -> None:
     redelivery = DuplicateEvents()
     deep: list[Any] = []
     for _ in range(5_000):

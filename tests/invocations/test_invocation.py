@@ -56,20 +56,20 @@ DONE = done("a", 210, duration_ms=209.5)
 REPORT = report("a", 260, duration_ms=258.12)
 
 
-def test_what_the_runtime_says_comes_before_the_report() -> None:
+def test_runtime_done_takes_precedence_over_the_report() -> None:
     one = invocation(start("a", 1, functionArn="arn:f", tenantId="t"), DONE, REPORT, is_cold=True)
 
     assert complete(one) == judged(start_ns=at(1), arn="arn:f", tenant_id="t", is_cold=True)
 
 
-def test_what_the_runtime_does_not_say_the_report_does() -> None:
+def test_the_report_supplies_what_runtime_done_lacks() -> None:
     assert complete(invocation(REPORT)) == judged(end_ns=at(260), duration_s=0.25812, produced_bytes=None)
     assert complete(
         invocation(done("a", 210, status=""), report("a", 260, status="timeout", duration_ms=5))
     ) == judged(status="timeout", error_type="timeout", duration_s=0.005, produced_bytes=None)
 
 
-def test_spans_of_both_are_joined_and_none_is_told_twice() -> None:
+def test_spans_of_both_events_are_joined_without_duplicates() -> None:
     latency, overhead = span("responseLatency", 0, 200), span("extensionOverhead", 210, 48.4)
     one = invocation(done("a", 210, spans=[latency]), report("a", 260, spans=[latency, overhead]))
 
@@ -81,14 +81,14 @@ def test_spans_of_both_are_joined_and_none_is_told_twice() -> None:
     assert select_report_spans(invocation(DONE)) == ()
 
 
-def test_an_end_never_told_is_that_of_the_last_line() -> None:
+def test_without_an_end_event_the_last_line_is_the_end() -> None:
     nothing = {"status": "", "duration_s": None, "produced_bytes": None}
 
     assert complete(invocation(last_line_ns=at(7))) == judged(end_ns=at(7), **nothing)
     assert complete(invocation()) == judged(end_ns=at(0), **nothing)
 
 
-def test_an_end_without_a_time_is_when_we_heard_of_it() -> None:
+def test_an_end_without_a_time_is_when_it_was_observed() -> None:
     assert complete(invocation(done("a", None, duration_ms=209.5))) == judged(end_ns=OBSERVED_NS)
 
 
@@ -97,7 +97,7 @@ def test_an_end_is_never_before_the_start() -> None:
 
 
 @pytest.mark.parametrize(("status", "error_type"), [("timeout", "timeout"), ("error", "failure")])
-def test_a_shutdown_says_what_nobody_else_said(status: str, error_type: str) -> None:
+def test_a_shutdown_implies_an_end_that_was_not_reported(status: str, error_type: str) -> None:
     presumed = PresumedEnd(at(3_000), status, error_type)
 
     assert complete(invocation(presumed_end=presumed)) == judged(
@@ -117,7 +117,7 @@ MEMORY_SIGNS = [
 
 @pytest.mark.parametrize("status", ["error", "failure", "unheard of"])
 @pytest.mark.parametrize(("known", "of_done", "of_report"), MEMORY_SIGNS)
-def test_each_sign_alone_tells_that_memory_had_run_out(
+def test_each_sign_alone_proves_exhausted_memory(
     status: str, known: dict[str, Any], of_done: dict[str, Any], of_report: dict[str, Any]
 ) -> None:
     one = invocation(
@@ -134,7 +134,7 @@ def test_each_sign_alone_tells_that_memory_had_run_out(
 
 
 @pytest.mark.parametrize(("known", "of_done", "of_report"), MEMORY_SIGNS)
-def test_a_timeout_stays_one_though_memory_had_run_out(
+def test_a_timeout_stays_one_despite_exhausted_memory(
     known: dict[str, Any], of_done: dict[str, Any], of_report: dict[str, Any]
 ) -> None:
     one = invocation(done("a", 210, status="timeout", **of_done), report("a", 260, **of_report), **known)
@@ -167,7 +167,7 @@ def test_a_timeout_stays_one_though_memory_had_run_out(
         ),
     ],
 )
-def test_why_it_failed(
+def test_error_type_of_an_invocation(
     events: list[Event], known: dict[str, Any], error_type: str, has_run_out_of_memory: bool
 ) -> None:
     judgement = complete(invocation(*events, **known))
@@ -190,7 +190,7 @@ def test_a_failure_is_settled_by_its_report(events: list[Event], is_settled: boo
     assert invocation(*events).is_settled is is_settled
 
 
-def test_ids_are_certain_from_the_start_on() -> None:
+def test_ids_are_certain_after_platform_start() -> None:
     read = parse_tracing(HEADER)
     one = Invocation("a", trace_id=TRACE_ID, span_id=OWN_SPAN, tracing=read, start_ns=at(0))
     before = one.context
@@ -201,13 +201,13 @@ def test_ids_are_certain_from_the_start_on() -> None:
     assert one.tracing == Tracing(TRACE_ID, UPSTREAM, SPAN_ID, True)
 
 
-def test_ids_of_our_own_are_told_only_when_they_are_certain() -> None:
+def test_random_ids_are_used_only_once_they_are_certain() -> None:
     assert invocation().context == ("", "")
     assert invocation(start("a", 0)).context == (OWN_TRACE, OWN_SPAN)
     assert invocation(DONE).context == (OWN_TRACE, OWN_SPAN)
 
 
-def test_what_was_given_out_is_not_changed_by_a_late_start() -> None:
+def test_a_late_start_does_not_change_a_taken_invocation() -> None:
     one = invocation(DONE, is_taken=True)
 
     one.observe_start(start("a", 1, tracing=tracing()))

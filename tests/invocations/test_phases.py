@@ -86,7 +86,7 @@ RESTORE = (
 )
 
 
-def test_an_init_hangs_under_its_invocation_once() -> None:
+def test_an_init_is_taken_once_under_its_invocation() -> None:
     phases = observed(*INIT)
 
     assert phases.take_completed(lambda phase: somebody()) == [finished()]
@@ -110,7 +110,7 @@ def test_an_init_without_an_invocation_waits_for_one() -> None:
     assert phases.take_completed(lambda phase: somebody()) == [finished()]
 
 
-def test_at_the_end_everything_is_given_whatever_is_missing() -> None:
+def test_at_shutdown_incomplete_phases_are_taken() -> None:
     assert observed(*INIT).take_completed(nobody, everything=True) == [alone()]
     assert observed(*INIT[:2]).take_completed(nobody, everything=True) == [
         alone(end_ns=at(50), duration_s=None)
@@ -132,7 +132,9 @@ def test_at_the_end_everything_is_given_whatever_is_missing() -> None:
         (RESTORE, "restore", True),
     ],
 )  # fmt: skip
-def test_the_invocation_that_waited_was_cold(events: tuple[Event, ...], kind: str, is_cold: bool) -> None:
+def test_the_invocation_that_waited_is_a_cold_start(
+    events: tuple[Event, ...], kind: str, is_cold: bool
+) -> None:
     invocation = somebody()
 
     (phase,) = observed(*events).take_completed(lambda phase: invocation)
@@ -164,7 +166,7 @@ def test_a_restore_is_a_phase_of_its_own() -> None:
     assert observed(*RESTORE).take_completed(lambda phase: somebody()) == [expected]
 
 
-def test_an_init_done_again_inside_an_invocation_is_told_apart() -> None:
+def test_an_init_repeated_inside_an_invocation_is_a_phase_of_its_own() -> None:
     again = init_start(10_000, phase="invoke"), init_report(10_100, phase="invoke")
     phases = observed(init_start(0), init_report(9_000, status="timeout"), *again)
 
@@ -185,7 +187,7 @@ def test_a_report_finds_its_phase_by_name() -> None:
     ] == [("init", at(0), at(20)), ("invoke", at(10), at(30))]
 
 
-def test_failure_and_spans_of_both_tellings_are_joined() -> None:
+def test_failure_and_spans_of_both_events_are_joined() -> None:
     spans = [span("someTimeSpan", 3, 70.5)]
     longer = [*spans, span("someTimeSpan", 3, 90.1)]
     phases = observed(
@@ -220,11 +222,13 @@ def test_failure_and_spans_of_both_tellings_are_joined() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_phase_whose_beginning_was_lost_is_not(events: tuple[Event, ...], expected: CompletedPhase) -> None:
+def test_a_phase_whose_beginning_was_lost_is_completed(
+    events: tuple[Event, ...], expected: CompletedPhase
+) -> None:
     assert observed(*events).take_completed(lambda phase: somebody()) == [expected]
 
 
-def test_it_runs_until_its_runtime_is_ready() -> None:
+def test_a_phase_runs_until_its_runtime_is_ready() -> None:
     phases = observed()
     states = []
     for event in (*INIT, start("a", 70)):
@@ -234,11 +238,11 @@ def test_it_runs_until_its_runtime_is_ready() -> None:
     assert states == [(True, 0), (False, at(50)), (False, at(50)), (False, at(50))]
 
 
-def test_a_phase_that_was_reported_runs_no_more() -> None:
+def test_a_reported_phase_is_not_running() -> None:
     assert not observed(INIT[0], INIT[2]).is_running
 
 
-def test_the_oldest_of_too_many_goes() -> None:
+def test_the_oldest_of_too_many_phases_is_dropped() -> None:
     phases = observed(*[init_start(number) for number in range(20)])
 
     given = phases.take_completed(nobody, everything=True)

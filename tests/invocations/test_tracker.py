@@ -72,7 +72,7 @@ def test_a_cold_start_and_a_warm_one() -> None:
     assert [one.is_cold for one in (*cold, *warm) if isinstance(one, CompletedInvocation)] == [True, False]
 
 
-def test_nothing_is_given_twice() -> None:
+def test_nothing_is_taken_twice() -> None:
     invocations = listening(*INIT, start("a", 0), done("a", 10), report("a", 12))
 
     assert len(invocations.take_completed()) == 2
@@ -82,7 +82,7 @@ def test_nothing_is_given_twice() -> None:
 
 
 @pytest.mark.parametrize("gives_between", [False, True])
-def test_redelivered_events_change_nothing(gives_between: bool) -> None:
+def test_duplicate_events_change_nothing(gives_between: bool) -> None:
     story = (
         *INIT,
         start("a", 0),
@@ -102,7 +102,7 @@ def test_redelivered_events_change_nothing(gives_between: bool) -> None:
     ]
 
 
-def test_what_differs_in_anything_is_news_but_ends_nothing_again() -> None:
+def test_an_event_that_differs_is_new_but_ends_nothing_again() -> None:
     invocations = listening(start("a", 0), done("a", 10), report("a", 12))
 
     assert invocations.observe(done("a", 11, status="error"))
@@ -110,7 +110,7 @@ def test_what_differs_in_anything_is_news_but_ends_nothing_again() -> None:
     assert in_short(invocations.take_completed()) == [("a", at(0), at(10), "success")]
 
 
-def test_invoke_before_start_gives_what_only_it_knows() -> None:
+def test_invoke_supplies_what_platform_start_lacks() -> None:
     invocations = listening()
     invocations.observe_invoke("a", arn=f"{ARN}:live", trace_header=HEADER, at_ns=at(1))
     for event in (start("a", 0, tracing=tracing(), functionArn=ARN, tenantId="t"), done("a", 10)):
@@ -138,7 +138,7 @@ def test_invoke_before_start_gives_what_only_it_knows() -> None:
 
 
 @pytest.mark.parametrize("told_before", [1, 2, 3])
-def test_invoke_may_come_after_all_the_rest(told_before: int) -> None:
+def test_invoke_may_arrive_after_other_events(told_before: int) -> None:
     story = (start("a", 0), done("a", 1), report("a", 2))
     invocations = listening(*story[:told_before])
     invocations.observe_invoke("a", arn=ARN, trace_header=HEADER, at_ns=at(3))
@@ -152,7 +152,7 @@ def test_invoke_may_come_after_all_the_rest(told_before: int) -> None:
     assert (finished.arn, finished.end_ns) == (ARN, at(1))
 
 
-def test_a_late_report_brings_its_spans() -> None:
+def test_a_late_report_adds_its_spans() -> None:
     latency, overhead = span("responseLatency", 0, 9), span("extensionOverhead", 10, 2)
     invocations = listening(start("a", 0, tracing=tracing()), done("a", 10, spans=[latency]))
     assert in_short(invocations.take_completed()) == [("a", at(0), at(10), "success")]
@@ -165,7 +165,7 @@ def test_a_late_report_brings_its_spans() -> None:
     ]
 
 
-def test_a_late_report_without_spans_of_its_own_is_nothing_more() -> None:
+def test_a_late_report_without_new_spans_adds_nothing() -> None:
     invocations = listening(start("a", 0), done("a", 10))
     invocations.take_completed()
 
@@ -185,7 +185,7 @@ def test_a_failure_waits_for_its_report() -> None:
     assert (finished.error_type, finished.has_run_out_of_memory) == ("Runtime.OutOfMemory", True)
 
 
-def test_a_failure_waits_no_longer_than_for_a_later_end() -> None:
+def test_a_failure_stops_waiting_once_a_later_invocation_ends() -> None:
     invocations = listening(start("a", 0), done("a", 10, status="error"), start("b", 20))
     assert invocations.take_completed() == []
 
@@ -197,7 +197,7 @@ def test_a_failure_waits_no_longer_than_for_a_later_end() -> None:
     ]
 
 
-def test_a_lost_end_still_ends() -> None:
+def test_an_invocation_whose_end_was_lost_is_completed() -> None:
     invocations = listening(start("a", 0), start("b", 20))
     line = invocations.find("", at(7))
     assert line is not None
@@ -212,7 +212,7 @@ def test_a_lost_end_still_ends() -> None:
     ]
 
 
-def test_a_report_alone_ends_it() -> None:
+def test_a_report_alone_completes_an_invocation() -> None:
     """Managed instances send no runtimeDone at all."""
     invocations = listening(start("a", 0), report("a", 12))
 
@@ -220,11 +220,11 @@ def test_a_report_alone_ends_it() -> None:
 
 
 @pytest.mark.parametrize("end", [done("a", 10, duration_ms=8), report("a", 10, duration_ms=8)])
-def test_a_lost_start_is_told_by_the_end(end: Event) -> None:
+def test_a_lost_start_is_derived_from_the_end(end: Event) -> None:
     assert in_short(listening(end).take_completed()) == [("a", at(2), at(10), "success")]
 
 
-def test_a_start_after_its_end_begins_no_other_attempt() -> None:
+def test_a_start_after_its_end_begins_no_new_attempt() -> None:
     invocations = listening(done("a", 10, duration_ms=8), start("a", 1))
 
     assert in_short(invocations.take_completed()) == [("a", at(1), at(10), "success")]
@@ -233,7 +233,7 @@ def test_a_start_after_its_end_begins_no_other_attempt() -> None:
     assert in_short(invocations.take_completed()) == [("b", at(20), at(20), "")]
 
 
-def test_a_start_after_its_end_was_given_out_begins_no_other_attempt() -> None:
+def test_a_start_after_its_end_was_taken_begins_no_new_attempt() -> None:
     invocations = listening(done("a", 10, duration_ms=8))
     invocations.take_completed()
 
@@ -243,14 +243,14 @@ def test_a_start_after_its_end_was_given_out_begins_no_other_attempt() -> None:
     assert invocations.take_completed() == []
 
 
-def test_events_without_a_time_happen_when_we_hear_of_them() -> None:
+def test_events_without_a_time_happen_when_they_are_observed() -> None:
     invocations = listening(start("a", None), done("a", None))
 
     assert in_short(invocations.take_completed()) == [("a", OBSERVED_NS, OBSERVED_NS, "success")]
 
 
 @pytest.mark.parametrize("kind", ["start", "runtimeDone", "report"])
-def test_events_of_no_request_are_of_no_invocation(kind: str) -> None:
+def test_events_without_a_request_id_belong_to_no_invocation(kind: str) -> None:
     invocations = listening(platform_event(kind, 0, status="success"))
     invocations.shut_down("spindown", at(99))
 
@@ -276,7 +276,7 @@ class TestRetries:
             ("a", at(100), at(110), "error"),
         ]
 
-    def test_invoke_of_the_second_may_come_before_the_report_of_the_first(self) -> None:
+    def test_invoke_of_the_second_may_arrive_before_the_report_of_the_first(self) -> None:
         invocations = listening()
         invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(0))
         for event in (start("a", 0), done("a", 10, status="error")):
@@ -334,7 +334,9 @@ class TestShutdown:
             ("unheard of", "", ""),
         ],
     )
-    def test_it_says_how_the_open_invocation_ended(self, reason: str, status: str, error_type: str) -> None:
+    def test_it_determines_how_the_running_invocation_ended(
+        self, reason: str, status: str, error_type: str
+    ) -> None:
         invocations = listening(start("a", 0))
 
         invocations.shut_down(reason, at(3_000))
@@ -344,7 +346,7 @@ class TestShutdown:
         assert (finished.status, finished.error_type) == (status, error_type)
         assert finished.end_ns == (at(3_000) if status else at(0))
 
-    def test_it_is_about_the_last_invocation_only(self) -> None:
+    def test_it_concerns_only_the_last_invocation(self) -> None:
         invocations = listening(start("a", 0), start("b", 20))
 
         invocations.shut_down("timeout", at(3_000))
@@ -354,7 +356,7 @@ class TestShutdown:
             ("b", at(20), at(3_000), "timeout"),
         ]
 
-    def test_on_managed_instances_it_is_about_all(self) -> None:
+    def test_on_managed_instances_it_concerns_all_invocations(self) -> None:
         invocations = listening(start("a", 0), start("b", 20), is_managed=True)
 
         invocations.shut_down("failure", at(3_000))
@@ -364,7 +366,7 @@ class TestShutdown:
             ("b", at(20), at(3_000), "error"),
         ]
 
-    def test_what_was_told_comes_before_it(self) -> None:
+    def test_a_reported_end_takes_precedence(self) -> None:
         invocations = listening(start("a", 0), done("a", 10, status="error", errorType="Runtime.ExitError"))
 
         invocations.shut_down("failure", at(3_000))
@@ -373,7 +375,7 @@ class TestShutdown:
         assert isinstance(finished, CompletedInvocation)
         assert (finished.end_ns, finished.error_type) == (at(10), "Runtime.ExitError")
 
-    def test_what_is_told_in_its_window_still_counts(self) -> None:
+    def test_events_after_it_still_count(self) -> None:
         invocations = listening(start("a", 0))
         invocations.shut_down("timeout", at(3_000))
 
@@ -381,7 +383,7 @@ class TestShutdown:
 
         assert in_short(invocations.take_completed()) == [("a", at(0), at(2_999), "timeout")]
 
-    def test_it_may_be_asked_twice(self) -> None:
+    def test_it_may_be_called_twice(self) -> None:
         invocations = listening(start("a", 0))
 
         invocations.shut_down("timeout", at(3_000))
@@ -389,7 +391,7 @@ class TestShutdown:
 
         assert in_short(invocations.take_completed()) == [("a", at(0), at(3_000), "timeout")]
 
-    def test_phases_of_no_invocation_are_given(self) -> None:
+    def test_phases_without_an_invocation_are_taken(self) -> None:
         invocations = listening(*INIT)
         assert invocations.take_completed() == []
 
@@ -399,7 +401,7 @@ class TestShutdown:
 
 
 class TestPhases:
-    def test_a_suppressed_init_belongs_to_the_invocation_it_is_done_in(self) -> None:
+    def test_a_suppressed_init_belongs_to_the_invocation_around_it(self) -> None:
         invocations = listening(
             init_start(-10_000),
             init_report(-100, status="timeout"),
@@ -420,14 +422,14 @@ class TestPhases:
         assert isinstance(finished[-1], CompletedInvocation)
         assert finished[-1].is_cold
 
-    def test_a_suppressed_init_may_be_told_before_its_invocation(self) -> None:
+    def test_a_suppressed_init_may_be_reported_before_its_invocation(self) -> None:
         invocations = listening(
             init_start(-5, phase="invoke"), init_report(-1, phase="invoke"), start("a", 0, tracing=tracing())
         )
 
         assert in_short(invocations.take_completed()) == [("init", "invoke", SPAN_ID)]
 
-    def test_a_suppressed_init_is_not_that_of_an_invocation_that_is_over(self) -> None:
+    def test_a_suppressed_init_does_not_belong_to_a_completed_invocation(self) -> None:
         invocations = listening(
             start("a", 0),
             done("a", 10),
@@ -450,8 +452,8 @@ class TestPhases:
 
         assert in_short(invocations.take_completed()) == [("init", "init", SPAN_ID)]
 
-    def test_a_late_report_of_an_earlier_life_does_not_take_the_init(self) -> None:
-        """After a reset the process is new, and may be platform_event how the invocation before has ended."""
+    def test_a_late_report_from_before_a_reset_does_not_take_the_init(self) -> None:
+        """After a reset the process is new, and may be told how the invocation before has ended."""
         invocations = listening(*INIT, report("old", -200, duration_ms=5), start("a", 0, tracing=tracing()))
 
         finished = invocations.take_completed()
@@ -484,7 +486,7 @@ class TestPhases:
 
 
 class TestLines:
-    def test_a_line_belongs_to_what_was_open_at_its_moment(self) -> None:
+    def test_a_line_belongs_to_the_invocation_that_ran_at_its_time(self) -> None:
         invocations = listening(*INIT, start("a", 0), done("a", 10), start("b", 20))
 
         owners = [owner(invocations.find("", at(ms))) for ms in (-60, -1, 0, 9, 11, 20, 25)]
@@ -494,17 +496,17 @@ class TestLines:
     def test_a_line_without_a_time_belongs_to_the_latest(self) -> None:
         assert owner(listening(start("a", 0), start("b", 20)).find("", 0)) == "b"
 
-    def test_a_line_that_names_its_request_belongs_to_it(self) -> None:
+    def test_a_line_belongs_to_the_invocation_of_its_request_id(self) -> None:
         invocations = listening(start("a", 0), start("b", 20))
 
         assert [owner(invocations.find(name, at(25))) for name in ("a", "b", "c")] == ["a", "b", ""]
 
-    def test_an_id_that_is_no_text_is_nobodys(self) -> None:
+    def test_an_id_that_is_not_text_belongs_to_no_invocation(self) -> None:
         odd: Any = ["a"]
 
         assert listening(start("a", 0)).find(odd, at(25)) is None
 
-    def test_invoke_alone_opens_an_invocation_once_all_before_is_over(self) -> None:
+    def test_invoke_alone_opens_an_invocation_once_everything_before_has_ended(self) -> None:
         """A line may be older than the moment at which INVOKE reached us."""
         invocations = listening(*INIT)
         invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(3))
@@ -524,7 +526,7 @@ class TestLines:
 
         assert [owner(invocations.find("", ns)) for ns in (at(-60), at(5), 0)] == ["", "", ""]
 
-    def test_a_late_end_of_an_earlier_one_does_not_take_the_lines_of_the_open_one(self) -> None:
+    def test_a_late_end_of_an_earlier_invocation_does_not_take_lines_of_the_running_one(self) -> None:
         invocations = listening(start("b", 20), report("a", 12, duration_ms=10))
 
         assert [owner(invocations.find("", at(ms))) for ms in (5, 25)] == ["a", "b"]
@@ -539,14 +541,14 @@ def owner(invocation: Invocation | None) -> str:
     return invocation.request_id if invocation else ""
 
 
-def test_has_ended_when_lambda_says_so() -> None:
+def test_an_invocation_has_ended_once_lambda_reports_it() -> None:
     invocations = listening(start("a", 0), start("b", 0), start("c", 0), done("a", 10), report("b", 10))
 
     assert [invocations.has_ended(name) for name in ("a", "b", "c", "d")] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_sixteen_at_once_in_any_order_are_kept_apart(seed: int) -> None:
+def test_sixteen_concurrent_invocations_are_kept_apart(seed: int) -> None:
     """On managed instances: 16 workers of 20 invocations each, and everything late by up to three invocations."""
     names = [f"{worker}-{turn}" for worker, turn in itertools.product(range(16), range(20))]
     chance = random.Random(seed)
@@ -584,7 +586,7 @@ def moments(name: str) -> tuple[int, int]:
     return turn * 100 + worker, turn * 100 + worker + 50
 
 
-def test_what_is_over_is_remembered_for_a_while_only() -> None:
+def test_a_bounded_number_of_completed_invocations_is_remembered() -> None:
     invocations = listening()
     for number in range(300):
         for event in (start(f"{number}", number * 10), done(f"{number}", number * 10 + 5)):
@@ -594,7 +596,7 @@ def test_what_is_over_is_remembered_for_a_while_only() -> None:
     assert [number for number in range(300) if invocations.has_ended(f"{number}")] == list(range(44, 300))
 
 
-def test_an_attempt_is_forgotten_without_the_one_after_it() -> None:
+def test_forgetting_an_attempt_keeps_the_one_after_it() -> None:
     invocations = listening(start("a", 0), done("a", 5), start("a", 10))
     for number in range(300):
         invocations.observe(done(f"{number}", 100 + number))
@@ -605,7 +607,7 @@ def test_an_attempt_is_forgotten_without_the_one_after_it() -> None:
     assert [invocations.has_ended(name) for name in ("0", "a")] == [False, True]
 
 
-def test_the_oldest_of_too_many_is_finished_with_what_is_known() -> None:
+def test_the_oldest_of_too_many_is_completed_with_what_is_known() -> None:
     invocations = listening(is_managed=True)
     for number in range(1_026):
         invocations.observe(start(f"{number}", number))
@@ -614,7 +616,7 @@ def test_the_oldest_of_too_many_is_finished_with_what_is_known() -> None:
     assert [owner(invocations.find(name, 0)) for name in ("0", "1", "2")] == ["", "", "2"]
 
 
-def test_one_that_was_given_is_not_given_again_when_it_is_the_oldest() -> None:
+def test_a_taken_invocation_is_not_taken_again_as_the_oldest() -> None:
     invocations = listening(start("0", 0), done("0", 0), is_managed=True)
     assert len(invocations.take_completed()) == 1
 
@@ -639,7 +641,7 @@ EVENTS = st.one_of(
 
 @FAST
 @given(st.lists(st.tuples(EVENTS, NAMES, st.booleans(), st.booleans()), max_size=25), st.booleans())
-def test_any_story_ends_once_and_validly(
+def test_any_sequence_of_events_completes_each_invocation_once(
     story: list[tuple[Event, str, bool, bool]], is_managed: bool
 ) -> None:
     invocations = InvocationTracker(is_managed=is_managed, new_id=counted_ids())

@@ -557,12 +557,12 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
 
 
 @pytest.mark.parametrize(("record", "expected"), TABLE.values(), ids=TABLE)
-def test_object(record: dict[str, Any], expected: ParsedLine) -> None:
+def test_object_is_parsed(record: dict[str, Any], expected: ParsedLine) -> None:
     assert read(record) == expected
 
 
 @pytest.mark.parametrize(("record", "expected"), TABLE.values(), ids=TABLE)
-def test_object_in_text(record: dict[str, Any], expected: ParsedLine) -> None:
+def test_object_in_text_is_parsed(record: dict[str, Any], expected: ParsedLine) -> None:
     text = json.dumps(record)
 
     assert read(f"{text}\n") == expected
@@ -582,7 +582,7 @@ def test_object_in_text(record: dict[str, Any], expected: ParsedLine) -> None:
         ({"a": 1, "timestamp": ISO, "level": "INFO", "requestId": ID}, "", True, None),
     ],
 )
-def test_object_knows_what_it_has_taken_from_where(
+def test_object_keeps_the_source_of_its_request_id_and_time(
     record: dict[str, Any], key: str, has_runtime_format: bool, own_time: str | None
 ) -> None:
     said = read_line(record)
@@ -617,7 +617,7 @@ _VALUES = st.sampled_from(
 
 @FAST
 @given(st.dictionaries(_KEYS, _VALUES, max_size=40))
-def test_an_object_says_the_same_by_its_shape_and_key_by_key(record: dict[str, Any]) -> None:
+def test_both_ways_of_reading_an_object_agree(record: dict[str, Any]) -> None:
     by_shape, by_key = read_object(record), read_key_by_key(record)
 
     assert by_shape == by_key

@@ -20,7 +20,7 @@ REAL_TEXTS = [text for text, _ in TEXT_TABLE.values()]
 
 
 @pytest.mark.parametrize("record", [None, True, 5, 0.5, float("inf"), [], [{"message": "hello"}], 2**70])
-def test_other_json_is_the_body_whole(record: Any) -> None:
+def test_json_that_is_no_object_is_the_body(record: Any) -> None:
     assert read_line(record) == line(record)
 
 
@@ -41,21 +41,21 @@ def test_other_json_is_the_body_whole(record: Any) -> None:
         '{"\ud800": 1}',
     ],
 )
-def test_text_that_is_no_json_object_stays_text(text: str) -> None:
+def test_text_that_is_not_a_json_object_stays_text(text: str) -> None:
     assert read_line(text) == line(text)
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("NaN", "nan"), ("Infinity", "inf"), ("-Infinity", "-inf"), ("[1, NaN]", "[1, nan]")]
 )
-def test_json_as_python_writes_it_is_json(text: str, value: str) -> None:
+def test_nan_and_infinity_are_accepted_in_json(text: str, value: str) -> None:
     said = read_line(f'{{"message": "a", "level": "INFO", "x": {text}}}\n')
 
     assert (said.body, said.severity_text, str(said.attributes["x"])) == ("a", "INFO", value)
 
 
 @pytest.mark.parametrize("text", ['{"a": NaN} {"b": 1}', "{NaN}", '{"a":' * 200_000 + "NaN" + "}" * 200_000])
-def test_text_with_nan_in_it_that_is_no_json_stays_text(text: str) -> None:
+def test_invalid_json_with_nan_stays_text(text: str) -> None:
     assert read_line(text) == line(text)
 
 
@@ -90,25 +90,23 @@ ERROR: dict[str, Any] = {"errorType": "E", "errorMessage": "no", "stackTrace": F
         ({"level": "INFO", "message": "no: a.E\na.E: no\n\tat x", "errorType": "E"}, False),
     ],
 )
-def test_only_what_a_runtime_writes_to_the_key_is_a_failure(
-    record: dict[str, Any], is_exception: bool
-) -> None:
+def test_only_exactly_what_a_runtime_writes_is_a_failure(record: dict[str, Any], is_exception: bool) -> None:
     assert read_line(record).is_exception is is_exception
 
 
-def test_text_nested_too_deep_to_read_stays_text() -> None:
+def test_json_nested_too_deep_stays_text() -> None:
     text = '{"a":' * 5_000 + "1" + "}" * 5_000
 
     assert read_line(text) == line(text)
 
 
 @given(JSON | OBJECTS, st.booleans())
-def test_any_json_is_read(record: Any, keep_raw: bool) -> None:
+def test_any_json_is_parsed(record: Any, keep_raw: bool) -> None:
     assert_is_valid(read_line(record, keep_raw=keep_raw))
 
 
 @given(st.sampled_from(REAL_TEXTS), st.data())
-def test_any_mutation_of_a_real_line_is_read(text: str, data: st.DataObject) -> None:
+def test_any_mutation_of_a_real_line_is_parsed(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
 
@@ -131,7 +129,7 @@ def test_any_mutation_of_a_real_line_is_read(text: str, data: st.DataObject) -> 
         ("emory", "\n"),
     ],
 )
-def test_longest_line_takes_no_more_than_its_length(start: str, repeated: str) -> None:
+def test_the_longest_line_takes_linear_time(start: str, repeated: str) -> None:
     """A pattern that goes back over what it has read would take minutes for Lambda's 256 KiB."""
     text = start + repeated * (262_144 // len(repeated)) + "!"
 
@@ -171,12 +169,12 @@ ENDS_OF_MEMORY = [
 
 
 @pytest.mark.parametrize("text", ENDS_OF_MEMORY)
-def test_end_of_memory_is_noticed(text: str) -> None:
+def test_reports_of_exhausted_memory_are_recognised(text: str) -> None:
     assert is_out_of_memory(text)
 
 
 @pytest.mark.parametrize("text", ENDS_OF_MEMORY)
-def test_it_is_not_told_by_what_is_less_than_an_error(text: str) -> None:
+def test_a_level_below_error_does_not_report_exhausted_memory(text: str) -> None:
     def said(level: str) -> ParsedLine:
         return read_line({"level": level, "message": text})
 
@@ -191,7 +189,7 @@ def test_it_is_not_told_by_what_is_less_than_an_error(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "hello", "Memory Size: 128 MB", "I caught a MemoryError, all is well", "signal: killed"]
 )
-def test_talk_of_memory_is_no_end_of_it(text: str) -> None:
+def test_other_mentions_of_memory_are_not_reports(text: str) -> None:
     assert not is_out_of_memory(text)
 
 

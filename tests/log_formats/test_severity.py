@@ -53,7 +53,7 @@ from telemetry_forwarder.log_formats import severity
         ("300", 0),
     ],
 )
-def test_name(level: str, number: int) -> None:
+def test_severity_from_name(level: str, number: int) -> None:
     assert severity.from_name(level) == number
 
 
@@ -74,7 +74,7 @@ def test_name(level: str, number: int) -> None:
         (-10, 0),
     ],
 )
-def test_number_of_pino(level: int, number: int) -> None:
+def test_severity_from_pino_number(level: int, number: int) -> None:
     assert severity.from_pino(level) == number
 
 
@@ -82,12 +82,12 @@ def test_number_of_pino(level: int, number: int) -> None:
     ("level", "number"),
     [(10, 5), (20, 9), (25, 12), (30, 13), (40, 17), (50, 21), (53, 24), (60, 24), (9, 0), (0, 0), (-1, 0)],
 )
-def test_number_of_python(level: int, number: int) -> None:
+def test_severity_from_python_number(level: int, number: int) -> None:
     assert severity.from_python(level) == number
 
 
 @given(st.text(), st.integers())
-def test_anything_gives_a_number_that_otlp_knows(level: str, number: int) -> None:
+def test_any_level_yields_a_valid_severity_number(level: str, number: int) -> None:
     assert severity.from_name(level) in range(25)
     assert severity.from_pino(number) in range(25)
     assert severity.from_python(number) in range(25)

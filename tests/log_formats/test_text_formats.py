@@ -354,12 +354,12 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("text", "expected"), TABLE.values(), ids=TABLE)
-def test_line_of_text(text: str, expected: ParsedLine) -> None:
+def test_text_line_is_parsed(text: str, expected: ParsedLine) -> None:
     assert read(text) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), TABLE.values(), ids=TABLE)
-def test_raw_line_is_kept_and_the_rest_still_read(text: str, expected: ParsedLine) -> None:
+def test_raw_line_is_kept_and_its_fields_are_parsed(text: str, expected: ParsedLine) -> None:
     raw = text[:-1].removesuffix("\r") if text.endswith("\n") else text
 
     assert read(text, keep_raw=True) == expected.replace(body=raw)
@@ -380,7 +380,7 @@ def test_raw_line_is_kept_and_the_rest_still_read(text: str, expected: ParsedLin
         ("hello", "", False, None),
     ],
 )
-def test_line_of_text_knows_what_it_has_taken_from_where(
+def test_text_line_keeps_the_source_of_its_request_id_and_time(
     text: str, key: str, has_runtime_format: bool, own_time: str | None
 ) -> None:
     said = read_line(text)

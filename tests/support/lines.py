@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from telemetry_forwarder.log_formats.parsed_line import ParsedLine
+from telemetry_forwarder.log_formats.parsed_line import ParsedLine, parsed_line
 from telemetry_forwarder.log_formats.parser import read_line
 
 ID = "8286a188-ba32-4475-8077-530cd35c09a9"
@@ -25,7 +25,7 @@ def line(
     span_id: str = "",
     is_exception: bool = False,
 ) -> ParsedLine:
-    return ParsedLine(
+    return parsed_line(
         body,
         severity_number=number,
         severity_text=text,

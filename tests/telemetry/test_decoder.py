@@ -49,7 +49,7 @@ def decoded(*bodies: bytes, decoder: Decoder | None = None) -> list[Record]:
     return records + decoder.release()
 
 
-def test_events_are_read_in_their_order() -> None:
+def test_events_are_decoded_in_order() -> None:
     body = post(
         event("platform.start", {"requestId": "a"}),
         event("function", "text\n"),
@@ -70,7 +70,7 @@ def test_events_are_read_in_their_order() -> None:
 @pytest.mark.parametrize(
     "record", [None, True, 5, 0.5, "", "text", [], {}, {"time": 1, "type": 2, "record": 3}]
 )
-def test_a_record_may_be_any_json(record: Any) -> None:
+def test_a_record_can_be_any_json(record: Any) -> None:
     assert decoded(post(event("function", record))) == [line(record)]
 
 
@@ -97,23 +97,23 @@ def test_a_record_may_be_any_json(record: Any) -> None:
         ({"type": "platform.report"}, known("platform.report", None, 0)),
     ],
 )
-def test_an_odd_event_loses_nothing_and_costs_no_other(odd: Any, record: Record) -> None:
+def test_an_invalid_event_loses_nothing_and_affects_no_other(odd: Any, record: Record) -> None:
     assert decoded(post(DONE, odd, event("function", "y"))) == [DONE_RECORD, record, line("y")]
 
 
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"", b",\n"])
-def test_events_one_a_line_are_read(separator: bytes) -> None:
+def test_events_separated_by_lines_are_decoded(separator: bytes) -> None:
     body = separator.join([raw_event(b'"one\\n"'), DONE_RAW, raw_event(b'{"a":[1]}'), b""])
 
     assert decoded(body) == [line("one\n"), DONE_RECORD, line({"a": [1]})]
 
 
-def test_one_event_alone_is_read() -> None:
+def test_a_single_event_without_an_array_is_decoded() -> None:
     assert decoded(DONE_RAW) == [DONE_RECORD]
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"[]", b"[", b"[]\n[]", b"[,]"])
-def test_a_post_of_nothing_holds_no_record(body: bytes) -> None:
+def test_an_empty_post_has_no_records(body: bytes) -> None:
     assert decoded(body) == []
 
 
@@ -131,7 +131,7 @@ def test_a_post_of_nothing_holds_no_record(body: bytes) -> None:
         (b"\xc3\xa9", "é"),
     ],
 )
-def test_what_a_strict_parser_refuses_costs_only_itself(raw: bytes, record: Any) -> None:
+def test_invalid_json_in_one_record_affects_no_other(raw: bytes, record: Any) -> None:
     found = decoded(raw_post(DONE_RAW, raw_event(raw), DONE_RAW, raw_event(b'"y"')))
 
     if isinstance(found[1], Malformed):
@@ -147,7 +147,7 @@ def test_not_a_number_is_read() -> None:
     assert repr(found.record) == "{'a': [nan]}"
 
 
-def test_deep_nesting_that_the_parser_takes_is_read_and_written() -> None:
+def test_deeply_nested_json_is_kept_as_text() -> None:
     deep = b"[" * 1_000 + b"]" * 1_000
 
     assert decoded(b"[" + deep + b"]") == [garbage(deep.decode())]
@@ -172,7 +172,7 @@ def test_garbage_is_kept_as_text_in_its_place(junk: bytes) -> None:
         (b'{"requestId":x', '{"requestId":x'),
     ],
 )
-def test_a_platform_event_that_is_almost_json_is_mended(raw: bytes, fields: Any) -> None:
+def test_known_defects_of_platform_events_are_repaired(raw: bytes, fields: Any) -> None:
     body = raw_post(raw_event(raw, "platform.report"), raw_event(b'"y"'))
 
     assert decoded(body) == [known("platform.report", fields), line("y")]
@@ -234,7 +234,7 @@ def test_two_long_records_after_each_other_are_kept_apart() -> None:
     ]
 
 
-def test_whole_records_may_come_between_the_pieces() -> None:
+def test_complete_records_can_arrive_between_fragments() -> None:
     head, tail = framed(b'{"m":"AA', b'BB"}')
 
     found = decoded(raw_post(head), post(event("function", "between"), DONE), raw_post(tail))
@@ -242,7 +242,7 @@ def test_whole_records_may_come_between_the_pieces() -> None:
     assert found == [line("between"), DONE_RECORD, line({"m": "AABB"})]
 
 
-def test_a_head_whose_rest_never_comes_is_kept_as_text() -> None:
+def test_a_first_fragment_whose_rest_never_arrives_is_kept_as_text() -> None:
     decoder = Decoder()
     records = decoder.decode(raw_post(DONE_RAW, raw_event(b'{"m":"A\\n')), OBSERVED_NS)
 
@@ -252,11 +252,11 @@ def test_a_head_whose_rest_never_comes_is_kept_as_text() -> None:
     assert decoder.incomplete_count == 0
 
 
-def test_a_tail_whose_head_never_came_is_kept_as_text() -> None:
+def test_a_last_fragment_without_a_first_is_kept_as_text() -> None:
     assert decoded(raw_post(raw_event(b'BB"}}'), DONE_RAW)) == [line('BB"}}'), DONE_RECORD]
 
 
-def test_a_head_that_is_posted_again_is_joined_once() -> None:
+def test_a_first_fragment_that_is_resent_is_joined_once() -> None:
     head, tail = framed(b'{"xs":[1,', b"2]}")
 
     assert decoded(raw_post(DONE_RAW, head), raw_post(DONE_RAW, head), raw_post(tail)) == [
@@ -266,19 +266,19 @@ def test_a_head_that_is_posted_again_is_joined_once() -> None:
     ]
 
 
-def test_a_tail_that_is_posted_again_is_kept_as_text() -> None:
+def test_a_last_fragment_that_is_resent_is_kept_as_text() -> None:
     head, tail = framed(b'{"m":"AA', b'BB"}')
 
     assert decoded(raw_post(head), raw_post(tail), raw_post(tail)) == [line({"m": "AABB"}), line('BB"}')]
 
 
-def test_a_whole_post_that_comes_again_comes_out_again() -> None:
+def test_a_resent_post_is_decoded_again() -> None:
     body = post(DONE, event("function", "x"))
 
     assert decoded(body, body) == [DONE_RECORD, line("x"), DONE_RECORD, line("x")]
 
 
-def test_a_megabyte_of_one_letter_is_joined() -> None:
+def test_equal_fragments_of_one_record_are_joined() -> None:
     """Its pieces are alike, which must not make them pass for redelivered ones."""
     piece = b"A" * 262_000
 
@@ -291,7 +291,7 @@ def test_a_megabyte_of_one_letter_is_joined() -> None:
 @given(
     st.lists(st.binary(max_size=60) | st.text(alphabet='[]{}",:\\timeypcord 1').map(str.encode), max_size=4)
 )
-def test_any_bytes_are_decoded_and_every_letter_is_kept(bodies: list[bytes]) -> None:
+def test_any_bytes_are_decoded_without_losing_a_character(bodies: list[bytes]) -> None:
     records = decoded(*bodies)
 
     assert all(isinstance(record, Event | LogLine | Malformed) for record in records)
@@ -309,7 +309,7 @@ def test_a_post_of_any_json_yields_one_record_for_each_item(items: list[Any]) ->
 
 @FAST
 @given(st.data())
-def test_any_mutation_of_a_post_is_decoded_and_leaves_its_neighbours(data: st.DataObject) -> None:
+def test_a_damaged_event_does_not_affect_its_neighbours(data: st.DataObject) -> None:
     middle = raw_event(json.dumps(OBJECT).encode())
     start = data.draw(st.integers(0, len(middle)))
     end = data.draw(st.integers(start, len(middle)))
@@ -344,7 +344,7 @@ def said(records: list[Record]) -> str:
     return "\n".join(parts)
 
 
-def test_moments_are_nanoseconds() -> None:
+def test_times_are_nanoseconds() -> None:
     (found,) = decoded(post(event("function", "x", "2026-09-22T06:30:00.124Z")))
 
     assert found == line("x", time_ns=MOMENT_NS + MS)

@@ -27,19 +27,19 @@ def test_an_envelope_is_found_with_or_without_spaces(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"type":"function","record":', b"x" + ONE])
-def test_what_is_no_envelope_is_none(body: bytes) -> None:
+def test_text_without_an_envelope_does_not_match(body: bytes) -> None:
     assert match_envelope(body, 0) is None
 
 
 @pytest.mark.parametrize("between", [b"", b",", b" , ", b"\n"])
-def test_next_envelope_begins_behind_the_separator(between: bytes) -> None:
+def test_the_next_envelope_begins_after_the_separator(between: bytes) -> None:
     body = b'AA"}' + b"}" + between + ONE
 
     assert find_next_envelope(body, 0) == (4, 5 + len(between))
     assert find_next_envelope(body, 5) is None
 
 
-def test_spaces_without_end_take_time_in_proportion() -> None:
+def test_long_runs_of_spaces_take_linear_time() -> None:
     assert find_next_envelope(b"}" + b" " * 200_000 + b"}", 0) is None
 
 
@@ -49,21 +49,21 @@ def test_garbage_ends_where_an_envelope_begins() -> None:
 
 
 @pytest.mark.parametrize("rest", [b"", b"]", b" ]\n", b"," + ONE, b"\n" + ONE])
-def test_behind_an_event_there_is_another_or_nothing(rest: bytes) -> None:
+def test_an_event_ends_before_another_event_or_the_end(rest: bytes) -> None:
     assert is_boundary(b"12" + rest, 2)
 
 
 @pytest.mark.parametrize("rest", [b"}", b',{"c":5}', b"]}", b'"', b"x"])
-def test_behind_a_piece_there_is_more(rest: bytes) -> None:
+def test_other_text_after_an_event_is_no_boundary(rest: bytes) -> None:
     assert not is_boundary(b"12" + rest, 2)
 
 
-def test_separators_are_what_holds_no_value() -> None:
+def test_separators_are_skipped() -> None:
     assert skip_separators(b"x ,\n[] ,y", 1) == 8
 
 
 @pytest.mark.parametrize("frame", [b"}]", b"} ]\n", b"}", b"}\n", b""])
-def test_the_end_of_the_array_is_no_part_of_the_piece(frame: bytes) -> None:
+def test_the_end_of_the_array_is_stripped(frame: bytes) -> None:
     assert strip_frame(b"AAA " + frame) == (b"AAA " if frame else b"AAA")
 
 
@@ -75,7 +75,7 @@ def test_the_end_of_the_array_is_no_part_of_the_piece(frame: bytes) -> None:
         [b'[{"a":1', b'2},{"b":3', b'4},{"c":[{"d":5', b"6}]}]"],
     ],
 )
-def test_an_envelope_within_a_record_betrays_a_cut(pieces: list[bytes]) -> None:
+def test_an_envelope_within_a_record_reveals_a_cut(pieces: list[bytes]) -> None:
     event = b",".join(map(raw_event, pieces))
 
     assert may_contain_cut_record(raw_post(event), 1)
@@ -93,5 +93,5 @@ def test_an_envelope_within_a_record_betrays_a_cut(pieces: list[bytes]) -> None:
         raw_event(b'["a",%s]' % raw_event(b"2")),
     ],
 )
-def test_what_only_looks_like_it_is_no_cut(event: bytes) -> None:
+def test_similar_events_are_not_cut_records(event: bytes) -> None:
     assert split_cut_record(event) == []

@@ -29,14 +29,14 @@ DEEP = (
         DEEP,
     ],
 )
-def test_whole_values_end_where_they_end(text: str) -> None:
+def test_the_end_of_a_complete_value_is_found(text: str) -> None:
     behind = text.rstrip() + " ,behind"
 
     assert scan(behind.encode()) == (Status.COMPLETE, len(text.rstrip()))
 
 
 @pytest.mark.parametrize("text", ["true,", "null]", "-0.5e+3 ", "10}", "NaN,", '"a" '])
-def test_scalars_are_whole_once_something_follows(text: str) -> None:
+def test_a_scalar_is_complete_once_something_follows(text: str) -> None:
     assert scan(text.encode()) == (Status.COMPLETE, len(text) - 1)
 
 
@@ -44,7 +44,7 @@ def test_scalars_are_whole_once_something_follows(text: str) -> None:
     "text",
     ["", " ", "1", "-", "1.", "1e", "1E+", "0.0", "tr", "true", "Na", "-Inf", '"a', '"\\', '"\\"', '"\\u00'],
 )
-def test_scalars_may_go_on(text: str) -> None:
+def test_a_scalar_at_the_end_is_incomplete(text: str) -> None:
     assert scan(text.encode()) == (Status.INCOMPLETE, len(text))
 
 
@@ -56,13 +56,13 @@ def test_scalars_may_go_on(text: str) -> None:
         "1.2.3", "01,", "1.,", "-,", "-a", "[[1]1", "[{}{", '{"a":[]"', "\x00", "é", "[1}]", "infinity", "1e5e",
     ],
 )  # fmt: skip
-def test_what_no_bytes_could_complete_is_wrong(text: str) -> None:
+def test_text_that_no_bytes_could_complete_is_invalid(text: str) -> None:
     assert scan(text.encode()).status is Status.INVALID
 
 
 @FAST
 @given(JSON, st.data())
-def test_every_beginning_of_a_value_is_begun(value: Any, data: st.DataObject) -> None:
+def test_every_prefix_of_a_value_is_incomplete(value: Any, data: st.DataObject) -> None:
     text = json.dumps(
         [value], ensure_ascii=data.draw(st.booleans()), indent=data.draw(st.sampled_from([None, 1]))
     )
@@ -74,7 +74,7 @@ def test_every_beginning_of_a_value_is_begun(value: Any, data: st.DataObject) ->
     assert scan(b"[[" + raw, 2) == (Status.COMPLETE, len(raw) + 2)
 
 
-def test_every_beginning_of_a_deep_value_is_begun() -> None:
+def test_every_prefix_of_a_deep_value_is_incomplete() -> None:
     raw = DEEP.encode()
 
     assert [scan(raw[:cut]) for cut in range(len(raw))] == [
@@ -84,7 +84,7 @@ def test_every_beginning_of_a_deep_value_is_begun() -> None:
 
 @FAST
 @given(st.binary() | st.text(alphabet='[]{}",:\\ 10.e-tNaI').map(str.encode))
-def test_any_bytes_have_a_measure(raw: bytes) -> None:
+def test_any_bytes_can_be_scanned(raw: bytes) -> None:
     found = scan(raw)
 
     assert isinstance(found, Scan)
@@ -93,7 +93,7 @@ def test_any_bytes_have_a_measure(raw: bytes) -> None:
         assert found.status is not Status.INVALID
 
 
-def test_nesting_without_end_takes_time_in_proportion() -> None:
+def test_deep_nesting_takes_linear_time() -> None:
     assert scan(b"[" * 10_000 + b"]" * 10_000) == (Status.COMPLETE, 20_000)
 
 

@@ -36,7 +36,7 @@ def test_strict_json_is_read(value: Any) -> None:
         (b"\xff", "\\xff"),
     ],
 )
-def test_what_a_strict_parser_refuses_is_read_as_far_as_possible(text: bytes, value: Any) -> None:
+def test_invalid_json_is_read_as_far_as_possible(text: bytes, value: Any) -> None:
     assert read_json(text) == value
 
 
@@ -46,7 +46,7 @@ def test_not_a_number_is_read() -> None:
 
 @FAST
 @given(st.binary())
-def test_any_bytes_are_read_and_become_text(raw: bytes) -> None:
+def test_any_bytes_can_be_read_and_decoded(raw: bytes) -> None:
     read_json(raw)
 
     assert decode_text(raw).encode().decode() == decode_text(raw)
@@ -54,7 +54,7 @@ def test_any_bytes_are_read_and_become_text(raw: bytes) -> None:
 
 @FAST
 @given(JSON)
-def test_any_json_reads_back(value: Any) -> None:
+def test_written_json_reads_back(value: Any) -> None:
     assert json.loads(write_json(value)) == value
 
 
@@ -68,11 +68,11 @@ def test_any_json_reads_back(value: Any) -> None:
         (b"bytes", "\"b'bytes'\""),
     ],
 )
-def test_what_json_has_no_spelling_for_is_spelled(value: Any, text: str) -> None:
+def test_values_beyond_json_are_written(value: Any, text: str) -> None:
     assert write_json(value) == text
 
 
-def test_what_is_nested_deeper_than_python_can_recurse_is_written() -> None:
+def test_values_nested_deeper_than_python_recurses_are_written() -> None:
     deep: Any = "core"
     for _ in range(1_000):
         deep = [1, {"é": deep, "b": []}, {}]

@@ -191,7 +191,7 @@ EVENTS: list[tuple[str, dict[str, Any], type[Event], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("type_", "fields", "kind", "read"), EVENTS)
-def test_events_are_read_in_our_units(
+def test_events_are_read_in_seconds_and_bytes(
     type_: str, fields: dict[str, Any], kind: type[Event], read: dict[str, Any]
 ) -> None:
     assert read_event(type_, fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS) == kind(
@@ -201,7 +201,7 @@ def test_events_are_read_in_our_units(
 
 @pytest.mark.parametrize(("type_", "fields", "kind", "read"), EVENTS)
 @pytest.mark.parametrize("wrong", [None, [], {}, "text", -1, True, float("nan"), 1e30, 10**400])
-def test_a_field_of_the_wrong_kind_counts_as_absent(
+def test_a_field_of_the_wrong_type_counts_as_absent(
     type_: str, fields: dict[str, Any], kind: type[Event], read: dict[str, Any], wrong: Any
 ) -> None:
     """Text is of the right kind for text, so it is put where numbers and objects are expected."""
@@ -219,7 +219,7 @@ def test_a_field_of_the_wrong_kind_counts_as_absent(
 
 @pytest.mark.parametrize("type_", ["", "platform.unheardOf", "platform.end", "function"])
 @pytest.mark.parametrize("fields", [None, {"requestId": "a"}, "text", 5])
-def test_an_unknown_event_is_kept_whole(type_: str, fields: Any) -> None:
+def test_an_unknown_event_keeps_all_fields(type_: str, fields: Any) -> None:
     event = read_event(type_, fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS, extra={"more": 1})
 
     assert event == Event(type_, MOMENT_NS, OBSERVED_NS, fields, {"more": 1})
@@ -227,7 +227,7 @@ def test_an_unknown_event_is_kept_whole(type_: str, fields: Any) -> None:
 
 @pytest.mark.parametrize("fields", [None, [1], "text", 5, {}])
 @pytest.mark.parametrize("type_", [type_ for type_, *_ in EVENTS])
-def test_a_known_event_may_hold_nothing(type_: str, fields: Any) -> None:
+def test_a_known_event_can_be_empty(type_: str, fields: Any) -> None:
     kind = type(read_event(type_, fields, time_ns=0, observed_ns=OBSERVED_NS))
 
     assert read_event(type_, fields, time_ns=0, observed_ns=OBSERVED_NS) == kind(
@@ -247,13 +247,13 @@ def test_a_known_event_may_hold_nothing(type_: str, fields: Any) -> None:
         {"name": "x", "start": MOMENT, "durationMs": 1e15},
     ],
 )
-def test_a_span_that_lacks_something_costs_only_itself(span: Any) -> None:
+def test_an_invalid_span_does_not_affect_others(span: Any) -> None:
     event = read_event("platform.restoreRuntimeDone", {"spans": [span, *SPANS]}, time_ns=0, observed_ns=0)
 
     assert event == RestoreRuntimeDone(event.type, 0, 0, event.fields, spans=READ_SPANS)
 
 
-def test_a_colon_before_the_milliseconds_is_understood() -> None:
+def test_a_colon_before_the_milliseconds_is_accepted() -> None:
     """AWS's own sample has it."""
     start = MOMENT.replace(".", ":")
     event = read_event(
@@ -263,7 +263,7 @@ def test_a_colon_before_the_milliseconds_is_understood() -> None:
     assert event == RestoreRuntimeDone(event.type, 0, 0, event.fields, spans=READ_SPANS)
 
 
-def test_moment_is_when_we_heard_of_it_if_lambda_gave_none() -> None:
+def test_an_event_without_a_time_happened_when_it_was_observed() -> None:
     assert [Event("", at_ns, OBSERVED_NS, None).moment_ns for at_ns in (MOMENT_NS, 0)] == [
         MOMENT_NS,
         OBSERVED_NS,
@@ -279,7 +279,7 @@ def test_moment_is_when_we_heard_of_it_if_lambda_gave_none() -> None:
         JSON | st.just(TRACING) | st.just(SPANS) | st.dictionaries(st.just("durationMs"), JSON),
     ),
 )
-def test_any_fields_are_read(type_: str, fields: Any) -> None:
+def test_any_fields_can_be_read(type_: str, fields: Any) -> None:
     event = read_event(type_, fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS)
 
     assert (event.type, event.time_ns, event.observed_ns) == (type_, MOMENT_NS, OBSERVED_NS)

@@ -16,7 +16,7 @@ def added(stitcher: Reassembler, pieces: Iterable[Fragment]) -> list[list[Fragme
     return [stitcher.add(one) for one in pieces]
 
 
-def test_pieces_are_joined_in_the_envelope_of_the_first() -> None:
+def test_fragments_are_joined_in_the_envelope_of_the_first() -> None:
     stitcher = Reassembler()
 
     given_out = added(stitcher, [piece(b'{"m":"AA'), piece(b"BB", at=2), piece(b'CC"}', at=3)])
@@ -26,16 +26,16 @@ def test_pieces_are_joined_in_the_envelope_of_the_first() -> None:
 
 
 @pytest.mark.parametrize("raw", [b'{"a":1}', b'"a"', b"[1,2]", b'{"a":1}}', b'{"a":1} }\n'])
-def test_a_whole_record_passes_closing_brackets_too_many_forgiven(raw: bytes) -> None:
+def test_a_complete_record_passes_even_with_surplus_closing_brackets(raw: bytes) -> None:
     assert Reassembler().add(piece(raw)) == [piece(raw, is_complete=True)]
 
 
 @pytest.mark.parametrize("raw", [b'BB"}', b'{"a":1}]', b'{"a":1}{', b'"a""b"', b"}", b"x"])
-def test_a_piece_that_begins_nothing_is_a_fragment(raw: bytes) -> None:
+def test_bytes_that_begin_no_json_remain_a_fragment(raw: bytes) -> None:
     assert Reassembler().add(piece(raw)) == [piece(raw)]
 
 
-def test_what_cannot_follow_what_is_held_makes_it_a_fragment() -> None:
+def test_a_fragment_that_cannot_continue_the_held_one_replaces_it() -> None:
     stitcher = Reassembler()
 
     given_out = added(stitcher, [piece(b'{"m":"AA'), piece(b'{"m":"BB', at=2), piece(b'"}', at=3)])
@@ -43,7 +43,7 @@ def test_what_cannot_follow_what_is_held_makes_it_a_fragment() -> None:
     assert given_out == [[], [piece(b'{"m":"AA')], [piece(b'{"m":"BB"}', at=2, is_complete=True)]]
 
 
-def test_types_are_stitched_apart() -> None:
+def test_types_are_joined_separately() -> None:
     stitcher = Reassembler()
 
     given_out = added(
@@ -58,7 +58,7 @@ def test_types_are_stitched_apart() -> None:
     ]
 
 
-def test_a_beginning_that_is_posted_again_is_not_joined_with_itself() -> None:
+def test_a_resent_first_fragment_is_not_joined_with_itself() -> None:
     stitcher = Reassembler()
 
     given_out = added(stitcher, [piece(b"[[1,"), piece(b"[[1,"), piece(b"2],3]", at=2)])
@@ -66,7 +66,7 @@ def test_a_beginning_that_is_posted_again_is_not_joined_with_itself() -> None:
     assert given_out == [[], [], [piece(b"[[1,2],3]", is_complete=True)]]
 
 
-def test_pieces_from_the_middle_may_be_alike() -> None:
+def test_later_fragments_may_be_equal() -> None:
     stitcher = Reassembler()
 
     given_out = added(stitcher, [piece(b'"A'), piece(b"AA"), piece(b"AA"), piece(b'A"')])
@@ -74,7 +74,7 @@ def test_pieces_from_the_middle_may_be_alike() -> None:
     assert given_out[-1] == [piece(b'"AAAAAA"', is_complete=True)]
 
 
-def test_what_is_held_can_be_given_up() -> None:
+def test_held_fragments_can_be_released() -> None:
     stitcher = Reassembler()
     added(stitcher, [piece(b'"A', at=1), piece(b'"B', "extension", at=5)])
 
@@ -88,7 +88,7 @@ def test_what_is_held_can_be_given_up() -> None:
     ("raw", "ends_in_escape"),
     [(b'"a\\', True), (b'"a\\\\', False), (b'"a\\\\\\', True), (b'"a\\"', False), (b'"a', False)],
 )
-def test_an_escape_that_was_cut_needs_what_comes_next(raw: bytes, ends_in_escape: bool) -> None:
+def test_a_record_can_end_in_an_escape(raw: bytes, ends_in_escape: bool) -> None:
     stitcher = Reassembler()
     stitcher.add(piece(raw))
 
@@ -102,14 +102,16 @@ def test_an_escape_that_was_cut_needs_what_comes_next(raw: bytes, ends_in_escape
     ("count", "raw", "accepts"),
     [(b"", b'{"a"', True), (b"", b'a"}', False), (b'{"m":"', b'a"}', True), (b'{"m":"', b'"a', False)],
 )
-def test_a_piece_fits_if_it_could_go_on(count: bytes, raw: bytes, accepts: bool) -> None:
+def test_a_fragment_is_accepted_if_the_result_could_become_json(
+    count: bytes, raw: bytes, accepts: bool
+) -> None:
     stitcher = Reassembler()
     stitcher.add(piece(count))
 
     assert stitcher.accepts(piece(raw, at=2)) is accepts
 
 
-def test_a_record_that_grows_without_end_is_let_go() -> None:
+def test_a_record_that_grows_too_large_is_released() -> None:
     stitcher = Reassembler()
     million = b"A" * 1_000_000
 
@@ -118,7 +120,7 @@ def test_a_record_that_grows_without_end_is_let_go() -> None:
     assert given_out == [[]] * 9 + [[piece(b'"' + million * 8), piece(million, at=10)]]
 
 
-def test_no_more_than_a_few_types_are_held() -> None:
+def test_the_number_of_held_types_is_bounded() -> None:
     stitcher = Reassembler()
 
     given_out = added(stitcher, [piece(b'"', f"type {number}") for number in range(18)])

@@ -52,7 +52,7 @@ S = 1_000_000_000
         ("2262-04-11T23:47:16.854775807Z", (1 << 63) - 1),
     ],
 )
-def test_moment_is_read(value: Any, moment_ns: int) -> None:
+def test_valid_time_is_parsed(value: Any, moment_ns: int) -> None:
     assert parse_time_ns(value) == moment_ns
 
 
@@ -96,12 +96,12 @@ def test_moment_is_read(value: Any, moment_ns: int) -> None:
         {"time": MORNING},
     ],
 )
-def test_nonsense_is_no_moment(value: Any) -> None:
+def test_invalid_time_is_zero(value: Any) -> None:
     assert parse_time_ns(value) == 0
 
 
 @given(st.integers(946_684_800 * S, (1 << 63) - 1))
-def test_every_moment_survives_its_own_spelling(moment_ns: int) -> None:
+def test_every_time_reads_back_from_its_digits(moment_ns: int) -> None:
     seconds, nanos = divmod(moment_ns, S)
 
     assert parse_time_ns(f"{seconds}.{nanos:09}") == moment_ns
@@ -117,5 +117,5 @@ def test_every_date_agrees_with_the_standard_library(moment: datetime, separator
 
 
 @given(st.one_of(st.text(), st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.,Z+-]{0,20}"), st.floats()))
-def test_anything_gives_a_time_that_otlp_can_say(value: Any) -> None:
+def test_any_value_yields_a_time_that_otlp_can_express(value: Any) -> None:
     assert 0 <= parse_time_ns(value) < 1 << 63

@@ -7,7 +7,7 @@ from tests.support.stories import done, platform_event
 
 
 def test_a_repeated_event_is_not_new() -> None:
-    redelivery = DuplicateEvents()
+    duplicates = DuplicateEvents()
     events = [
         done("a", 5),
         done("b", 5),
@@ -16,31 +16,31 @@ def test_a_repeated_event_is_not_new() -> None:
         platform_event("runtimeDone", 5),
     ]
 
-    assert [redelivery.is_new(event) for event in [*events, *events]] == [True] * 5 + [False] * 5
+    assert [duplicates.is_new(event) for event in [*events, *events]] == [True] * 5 + [False] * 5
 
 
 def test_the_time_of_receipt_makes_no_difference() -> None:
-    redelivery = DuplicateEvents()
+    duplicates = DuplicateEvents()
 
-    news = [redelivery.is_new(Event("x", MOMENT_NS, observed_ns, {"a": 1})) for observed_ns in (1, 2)]
+    news = [duplicates.is_new(Event("x", MOMENT_NS, observed_ns, {"a": 1})) for observed_ns in (1, 2)]
 
     assert news == [True, False]
 
 
 def test_only_the_latest_events_are_remembered() -> None:
-    redelivery = DuplicateEvents()
+    duplicates = DuplicateEvents()
     events = [Event("x", MOMENT_NS + number * MS, 0, None) for number in range(2_049)]
-    assert all(map(redelivery.is_new, events))
+    assert all(map(duplicates.is_new, events))
 
-    assert [redelivery.is_new(events[number]) for number in (1, 2_048, 0)] == [False, False, True]
+    assert [duplicates.is_new(events[number]) for number in (1, 2_048, 0)] == [False, False, True]
 
 
 def test_fields_nested_deeper_than_python_recurses_are_recognised() -> None:
-    redelivery = DuplicateEvents()
+    duplicates = DuplicateEvents()
     deep: list[Any] = []
     for _ in range(5_000):
         deep = [deep]
 
-    news = [redelivery.is_new(Event("x", MOMENT_NS, 0, fields)) for fields in (deep, [deep], deep)]
+    news = [duplicates.is_new(Event("x", MOMENT_NS, 0, fields)) for fields in (deep, [deep], deep)]
 
     assert news == [True, True, False]

@@ -1,4 +1,4 @@
-"""How an invocation is judged once it is over."""
+"""The result of an invocation once it has ended."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Report, RuntimeDone, Start, Tracing
 from telemetry_forwarder.telemetry.trace_context import parse_tracing
 from tests.support.posts import OBSERVED_NS
-from tests.support.stories import HEADER, SPAN_ID, TRACE_ID, UPSTREAM, at, done, report, span, start, tracing
+from tests.support.stories import HEADER, SPAN_ID, TRACE_ID, UPSTREAM, at, done, report, span, start
 
 OWN_TRACE, OWN_SPAN = "a" * 32, "b" * 16
 
@@ -30,7 +30,7 @@ def invocation(*events: Event, **known: Any) -> Invocation:
     return one
 
 
-def judged(**differences: Any) -> CompletedInvocation:
+def result(**differences: Any) -> CompletedInvocation:
     values: dict[str, Any] = {
         "request_id": "a",
         "trace_id": OWN_TRACE,
@@ -52,6 +52,13 @@ def judged(**differences: Any) -> CompletedInvocation:
     return CompletedInvocation(**values)
 
 
+STARTED = Start(
+    "platform.start",
+    time_ns=at(1),
+    observed_ns=OBSERVED_NS,
+    fields={},
+    tracing=parse_tracing(HEADER, own_span_id=SPAN_ID),
+)
 DONE = done("a", 210, duration_ms=209.5)
 REPORT = report("a", 260, duration_ms=258.12)
 
@@ -59,14 +66,14 @@ REPORT = report("a", 260, duration_ms=258.12)
 def test_runtime_done_takes_precedence_over_the_report() -> None:
     one = invocation(start("a", 1, functionArn="arn:f", tenantId="t"), DONE, REPORT, is_cold=True)
 
-    assert complete(one) == judged(start_ns=at(1), arn="arn:f", tenant_id="t", is_cold=True)
+    assert complete(one) == result(start_ns=at(1), arn="arn:f", tenant_id="t", is_cold=True)
 
 
 def test_the_report_supplies_what_runtime_done_lacks() -> None:
-    assert complete(invocation(REPORT)) == judged(end_ns=at(260), duration_s=0.25812, produced_bytes=None)
+    assert complete(invocation(REPORT)) == result(end_ns=at(260), duration_s=0.25812, produced_bytes=None)
     assert complete(
         invocation(done("a", 210, status=""), report("a", 260, status="timeout", duration_ms=5))
-    ) == judged(status="timeout", error_type="timeout", duration_s=0.005, produced_bytes=None)
+    ) == result(status="timeout", error_type="timeout", duration_s=0.005, produced_bytes=None)
 
 
 def test_spans_of_both_events_are_joined_without_duplicates() -> None:
@@ -84,33 +91,33 @@ def test_spans_of_both_events_are_joined_without_duplicates() -> None:
 def test_without_an_end_event_the_last_line_is_the_end() -> None:
     nothing = {"status": "", "duration_s": None, "produced_bytes": None}
 
-    assert complete(invocation(last_line_ns=at(7))) == judged(end_ns=at(7), **nothing)
-    assert complete(invocation()) == judged(end_ns=at(0), **nothing)
+    assert complete(invocation(last_line_ns=at(7))) == result(end_ns=at(7), **nothing)
+    assert complete(invocation()) == result(end_ns=at(0), **nothing)
 
 
 def test_an_end_without_a_time_is_when_it_was_observed() -> None:
-    assert complete(invocation(done("a", None, duration_ms=209.5))) == judged(end_ns=OBSERVED_NS)
+    assert complete(invocation(done("a", None, duration_ms=209.5))) == result(end_ns=OBSERVED_NS)
 
 
 def test_an_end_is_never_before_the_start() -> None:
-    assert complete(invocation(done("a", -5, duration_ms=209.5))) == judged(end_ns=at(0))
+    assert complete(invocation(done("a", -5, duration_ms=209.5))) == result(end_ns=at(0))
 
 
 @pytest.mark.parametrize(("status", "error_type"), [("timeout", "timeout"), ("error", "failure")])
 def test_a_shutdown_implies_an_end_that_was_not_reported(status: str, error_type: str) -> None:
     presumed = PresumedEnd(at(3_000), status, error_type)
 
-    assert complete(invocation(presumed_end=presumed)) == judged(
+    assert complete(invocation(presumed_end=presumed)) == result(
         end_ns=at(3_000), status=status, error_type=error_type, duration_s=None, produced_bytes=None
     )
-    assert complete(invocation(DONE, presumed_end=presumed)) == judged()
+    assert complete(invocation(DONE, presumed_end=presumed)) == result()
 
 
 FULL = {"used_mb": 128}
 MEMORY_SIGNS = [
-    pytest.param({}, {"errorType": OUT_OF_MEMORY}, {}, id="Lambda says so"),
+    pytest.param({}, {"errorType": OUT_OF_MEMORY}, {}, id="Lambda reports it"),
     pytest.param({}, {"errorType": "Runtime.ExitError"}, FULL, id="all memory was used"),
-    pytest.param({"has_run_out_of_memory": True}, {}, {}, id="a line of the log says so"),
+    pytest.param({"has_run_out_of_memory": True}, {}, {}, id="a log line reports it"),
     pytest.param({"has_run_out_of_memory": True}, {"errorType": OUT_OF_MEMORY}, FULL, id="all three"),
 ]
 
@@ -124,7 +131,7 @@ def test_each_sign_alone_proves_exhausted_memory(
         done("a", 210, status=status, **of_done), report("a", 260, status=status, **of_report), **known
     )
 
-    assert complete(one) == judged(
+    assert complete(one) == result(
         status=status,
         error_type=OUT_OF_MEMORY,
         has_run_out_of_memory=True,
@@ -139,10 +146,10 @@ def test_a_timeout_stays_one_despite_exhausted_memory(
 ) -> None:
     one = invocation(done("a", 210, status="timeout", **of_done), report("a", 260, **of_report), **known)
 
-    judgement = complete(one)
+    completed = complete(one)
 
-    assert (judgement.status, judgement.has_run_out_of_memory) == ("timeout", True)
-    assert judgement.error_type == of_done.get("errorType", "timeout")
+    assert (completed.status, completed.has_run_out_of_memory) == ("timeout", True)
+    assert completed.error_type == of_done.get("errorType", "timeout")
 
 
 @pytest.mark.parametrize(
@@ -170,9 +177,9 @@ def test_a_timeout_stays_one_despite_exhausted_memory(
 def test_error_type_of_an_invocation(
     events: list[Event], known: dict[str, Any], error_type: str, has_run_out_of_memory: bool
 ) -> None:
-    judgement = complete(invocation(*events, **known))
+    completed = complete(invocation(*events, **known))
 
-    assert (judgement.error_type, judgement.has_run_out_of_memory) == (error_type, has_run_out_of_memory)
+    assert (completed.error_type, completed.has_run_out_of_memory) == (error_type, has_run_out_of_memory)
 
 
 @pytest.mark.parametrize(
@@ -191,11 +198,10 @@ def test_a_failure_is_settled_by_its_report(events: list[Event], is_settled: boo
 
 
 def test_ids_are_certain_after_platform_start() -> None:
-    read = parse_tracing(HEADER)
-    one = Invocation("a", trace_id=TRACE_ID, span_id=OWN_SPAN, tracing=read, start_ns=at(0))
+    one = Invocation("a", trace_id=TRACE_ID, span_id=OWN_SPAN, tracing=parse_tracing(HEADER), start_ns=at(0))
     before = one.context
 
-    one.observe_start(start("a", 1, tracing=tracing()))
+    one.observe_start(STARTED)
 
     assert (before, one.context) == ((TRACE_ID, ""), (TRACE_ID, SPAN_ID))
     assert one.tracing == Tracing(TRACE_ID, UPSTREAM, SPAN_ID, True)
@@ -210,6 +216,6 @@ def test_random_ids_are_used_only_once_they_are_certain() -> None:
 def test_a_late_start_does_not_change_a_taken_invocation() -> None:
     one = invocation(DONE, is_taken=True)
 
-    one.observe_start(start("a", 1, tracing=tracing()))
+    one.observe_start(STARTED)
 
     assert (one.has_start, one.start_ns, one.context) == (True, at(0), (OWN_TRACE, OWN_SPAN))

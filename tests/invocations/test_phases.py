@@ -151,12 +151,12 @@ def test_an_invocation_is_cold_before_the_init_is_reported() -> None:
 
 def test_the_init_of_a_snapshot_belongs_to_no_invocation() -> None:
     invocation = somebody()
-    snapshot = {"kind": "snap-start"}
+    snapshot: dict[str, Any] = {"kind": "snap-start"}
     phases = observed(init_start(0, **snapshot), init_done(50, **snapshot), init_report(60, **snapshot))
 
-    given = phases.take_completed(lambda phase: invocation)
+    taken = phases.take_completed(lambda phase: invocation)
 
-    assert given == [alone(initialization_type="snap-start", duration_s=None)]
+    assert taken == [alone(initialization_type="snap-start", duration_s=None)]
     assert not invocation.is_cold
 
 

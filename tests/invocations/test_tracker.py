@@ -1,4 +1,4 @@
-"""Stories of invocations, platform_event in order, late, twice, or never."""
+"""Sequences of events that arrive in order, late, twice, or never."""
 
 import itertools
 import random
@@ -46,7 +46,7 @@ def listening(*events: Event, is_managed: bool = False) -> InvocationTracker:
 
 
 def in_short(finished: list[Completed]) -> list[Any]:
-    """Who ended when and how; of phases and late spans, what they hang under."""
+    """Return when and how each invocation ended, and the parent of each phase and late span."""
     return [
         (one.request_id, one.start_ns, one.end_ns, one.status)
         if isinstance(one, CompletedInvocation)
@@ -81,8 +81,8 @@ def test_nothing_is_taken_twice() -> None:
     assert invocations.take_completed() == []
 
 
-@pytest.mark.parametrize("gives_between", [False, True])
-def test_duplicate_events_change_nothing(gives_between: bool) -> None:
+@pytest.mark.parametrize("takes_between", [False, True])
+def test_duplicate_events_change_nothing(takes_between: bool) -> None:
     story = (
         *INIT,
         start("a", 0),
@@ -91,11 +91,11 @@ def test_duplicate_events_change_nothing(gives_between: bool) -> None:
         platform_event("logsDropped", 1),
     )
     invocations = listening(*story)
-    before = invocations.take_completed() if gives_between else []
+    before = invocations.take_completed() if takes_between else []
 
-    news = [invocations.observe(event) for event in story]
+    results = [invocations.observe(event) for event in story]
 
-    assert news == [False] * len(story)
+    assert results == [False] * len(story)
     assert in_short(before + invocations.take_completed()) == [
         ("init", "init", f"{2:016x}"),
         ("a", at(0), at(10), "success"),
@@ -137,12 +137,12 @@ def test_invoke_supplies_what_platform_start_lacks() -> None:
     )
 
 
-@pytest.mark.parametrize("told_before", [1, 2, 3])
-def test_invoke_may_arrive_after_other_events(told_before: int) -> None:
+@pytest.mark.parametrize("observed_before", [1, 2, 3])
+def test_invoke_may_arrive_after_other_events(observed_before: int) -> None:
     story = (start("a", 0), done("a", 1), report("a", 2))
-    invocations = listening(*story[:told_before])
+    invocations = listening(*story[:observed_before])
     invocations.observe_invoke("a", arn=ARN, trace_header=HEADER, at_ns=at(3))
-    for event in story[told_before:]:
+    for event in story[observed_before:]:
         invocations.observe(event)
     invocations.shut_down("spindown", at(99))
 
@@ -555,7 +555,15 @@ def test_sixteen_concurrent_invocations_are_kept_apart(seed: int) -> None:
     story: list[tuple[float, Event | str]] = []
     for name in names:
         begin, end = moments(name)
-        parts = [(begin, start(name, begin)), (begin, name), (end, name), (end, ""), (end, report(name, end))]
+        parts: list[tuple[int, Event | str]] = [
+            (begin, start(name, begin)), (begin, name), (end, name), (end, ""), (end, report(name, end)),
+        ]  # fmt: skip
+            (begin, start(name, begin)),
+            (begin, name),
+            (end, name),
+            (end, ""),
+            (end, report(name, end)),
+        ]
         story += [(ms + chance.uniform(0, 300), part) for ms, part in parts]
     story.sort(key=lambda late: late[0])
     invocations = InvocationTracker(is_managed=True, new_id=counted_ids())

@@ -1,4 +1,4 @@
-"""The JSON loggers of reference section 4, each as its own source or documentation prints it."""
+"""JSON loggers, each with a line as its source or documentation prints it."""
 
 import json
 from typing import Any
@@ -72,7 +72,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             attributes={"location": "/var/task/app.py:handler:5", **exception("ValueError", "no", TRACE)},
         ),
     ),
-    "python, nobody's exception": (
+    "python, uncaught exception": (
         {
             "timestamp": SECONDS_ISO,
             "log_level": "ERROR",
@@ -91,7 +91,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             is_exception=True,
         ),
     ),
-    "python, nobody's exception without frames": (
+    "python, uncaught exception without frames": (
         {
             "timestamp": SECONDS_ISO,
             "log_level": "ERROR",
@@ -109,7 +109,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             is_exception=True,
         ),
     ),
-    "an error that another function answered": (
+    "an error response of another function": (
         {"errorMessage": "no", "errorType": "ValueError", "stackTrace": FRAMES},
         line("no", attributes=exception("ValueError", "no", TRACE)),
     ),
@@ -133,7 +133,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"level": "ERROR", "message": "caught Error: no", **NODE_ERROR},
         line("caught Error: no", 17, "ERROR", attributes={"code": 5, **NODE_EXCEPTION}),
     ),
-    "node, nobody's exception": (
+    "node, uncaught exception": (
         {"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": NODE_ERROR},
         line(
             NODE_ERROR,
@@ -145,7 +145,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             is_exception=True,
         ),
     ),
-    "node, an error that is no failure": (
+    "node, an error below level ERROR": (
         {"level": "WARN", "message": NODE_ERROR},
         line(NODE_ERROR, 13, "WARN"),
     ),
@@ -153,7 +153,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"level": "ERROR", "message": {"errorType": "a", "errorMessage": "b"}},
         line({"errorType": "a", "errorMessage": "b"}, 17, "ERROR"),
     ),
-    "node, an object of the user's": (
+    "node, a user's object": (
         {"level": "ERROR", "message": {"order": 5}},
         line({"order": 5}, 17, "ERROR"),
     ),
@@ -165,7 +165,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"message": "hello", "level": "INFO", "AWSrequestId": ID},
         line("hello", 9, "INFO", request_id=ID),
     ),
-    "java, nobody's exception": (
+    "java, uncaught exception": (
         {"message": JAVA, "level": "ERROR", "AWSRequestId": ID},
         line(
             JAVA,
@@ -195,7 +195,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             trace_id=TRACE_ID,
         ),
     ),
-    ".net, nobody's exception": (
+    ".net, uncaught exception": (
         {
             "timestamp": ISO,
             "level": "Error",
@@ -220,7 +220,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"timestamp": "2026-09-22T06:30:00.123456Z", "level": "WARN", "message": "hello", "requestId": ID},
         line("hello", 13, "WARN", time_ns=TIME_NS + 456_000, request_id=ID),
     ),
-    "ruby, nobody's exception": (
+    "ruby, uncaught exception": (
         {
             "errorMessage": "no",
             "errorType": "Function<TypeError>",
@@ -389,7 +389,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             attributes={"thread": "main", "loggerName": "app", "contextMap": {"AWSRequestId": ID}},
         ),
     ),
-    "log4j2 of old": (
+    "log4j 2, old layout": (
         {"timeMillis": 1790058600123, "level": "FATAL", "message": "no"},
         line("no", 21, "FATAL", time_ns=TIME_NS),
     ),
@@ -474,8 +474,8 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"msg": "hello", "xray_trace_id": XRAY, "trace_id": "f" * 32},
         line("hello", attributes={"xray_trace_id": XRAY}, trace_id="f" * 32),
     ),
-    "a trace that is none": ({"msg": "hello", "trace_id": 5}, line("hello", attributes={"trace_id": 5})),
-    "a span of no trace": (
+    "an invalid trace id": ({"msg": "hello", "trace_id": 5}, line("hello", attributes={"trace_id": 5})),
+    "a span id without a trace id": (
         {"msg": "hello", "span_id": SPAN_ID},
         line("hello", attributes={"span_id": SPAN_ID}),
     ),
@@ -491,11 +491,11 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"message": "hello", "timestamp": "2026-02-30T00:00:00Z", "time": 0.53},
         line("hello", attributes={"timestamp": "2026-02-30T00:00:00Z", "time": 0.53}),
     ),
-    "a second timestamp where the first is none": (
+    "a second timestamp if the first is invalid": (
         {"message": "hello", "timestamp": "noon", "ts": 1790058600123},
         line("hello", time_ns=TIME_NS, attributes={"timestamp": "noon"}),
     ),
-    "instants that are none": (
+    "invalid instants": (
         {
             "message": "hello",
             "instant": {"epochSecond": 1790058600},
@@ -513,12 +513,12 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"message": "a", "Message": "b", "MSG": "c"},
         line("a", attributes={"Message": "b", "MSG": "c"}),
     ),
-    "an id of the user's": (
+    "a user's id": (
         {"message": "hello", "request_id": "req-1"},
         line("hello", attributes={"request_id": "req-1"}),
     ),
     "an id under a common name": ({"message": "hello", "request_id": ID}, line("hello", request_id=ID)),
-    "an id that is none": (
+    "an invalid id": (
         {"message": "hello", "requestId": 5, "AWSRequestId": "no id at all"},
         line("hello", attributes={"requestId": 5, "AWSRequestId": "no id at all"}),
     ),
@@ -526,17 +526,17 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"message": "hello", "errorType": "validation", "errorMessage": None},
         line("hello", attributes={"errorType": "validation", "errorMessage": None}),
     ),
-    "an exception of conventional names": (
+    "an exception under conventional names": (
         {"message": "no", "exception.type": 5, "errorType": "E", "errorMessage": "m"},
         line("no", attributes={"exception.type": 5, "errorType": "E", "exception.message": "m"}),
     ),
-    "a stack of another kind": (
+    "a stack of another type": (
         {"message": "hello", "stack": "my-stack", "stackTrace": [1, "a"]},
         line("hello", attributes={"stack": "my-stack", "stackTrace": [1, "a"]}),
     ),
     "json in the message stays text": ({"message": '{"a":1}', "n": 1}, line('{"a":1}', attributes={"n": 1})),
     "no message": ({"hello": "world"}, line({"hello": "world"})),
-    "no message, but all else": (
+    "everything but a message": (
         {"level": "INFO", "time": ISO, "requestId": ID, "trace_id": TRACE_ID, "event": {"a": 1}},
         line(
             {"level": "INFO", "time": ISO, "requestId": ID, "trace_id": TRACE_ID, "event": {"a": 1}},
@@ -585,10 +585,10 @@ def test_object_in_text_is_parsed(record: dict[str, Any], expected: ParsedLine) 
 def test_object_keeps_the_source_of_its_request_id_and_time(
     record: dict[str, Any], key: str, has_runtime_format: bool, own_time: str | None
 ) -> None:
-    said = read_line(record)
+    parsed = read_line(record)
 
-    assert (said.request_id_key, said.has_runtime_format) == (key, has_runtime_format)
-    assert said.own_time == (("timestamp", own_time) if own_time else None)
+    assert (parsed.request_id_key, parsed.has_runtime_format) == (key, has_runtime_format)
+    assert parsed.own_time == (("timestamp", own_time) if own_time else None)
 
 
 _KEYS = (
@@ -621,5 +621,5 @@ def test_both_ways_of_reading_an_object_agree(record: dict[str, Any]) -> None:
     by_shape, by_key = read_object(record), read_key_by_key(record)
 
     assert by_shape == by_key
-    # In the same order: it is the order in which they are sent.
+    # In the same order, since they are sent in it.
     assert list(by_shape.attributes) == list(by_key.attributes)

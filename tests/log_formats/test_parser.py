@@ -49,9 +49,9 @@ def test_text_that_is_not_a_json_object_stays_text(text: str) -> None:
     ("text", "value"), [("NaN", "nan"), ("Infinity", "inf"), ("-Infinity", "-inf"), ("[1, NaN]", "[1, nan]")]
 )
 def test_nan_and_infinity_are_accepted_in_json(text: str, value: str) -> None:
-    said = read_line(f'{{"message": "a", "level": "INFO", "x": {text}}}\n')
+    parsed = read_line(f'{{"message": "a", "level": "INFO", "x": {text}}}\n')
 
-    assert (said.body, said.severity_text, str(said.attributes["x"])) == ("a", "INFO", value)
+    assert (parsed.body, parsed.severity_text, str(parsed.attributes["x"])) == ("a", "INFO", value)
 
 
 @pytest.mark.parametrize("text", ['{"a": NaN} {"b": 1}', "{NaN}", '{"a":' * 200_000 + "NaN" + "}" * 200_000])
@@ -130,7 +130,7 @@ def test_any_mutation_of_a_real_line_is_parsed(text: str, data: st.DataObject) -
     ],
 )
 def test_the_longest_line_takes_linear_time(start: str, repeated: str) -> None:
-    """A pattern that goes back over what it has read would take minutes for Lambda's 256 KiB."""
+    """A pattern that backtracks would take minutes for Lambda's 256 KiB."""
     text = start + repeated * (262_144 // len(repeated)) + "!"
 
     assert read_line(text, keep_raw=True).body == text
@@ -148,13 +148,13 @@ def test_any_text_is_recoverable(text: str) -> None:
 def test_no_value_of_an_object_is_lost(record: dict[str, Any]) -> None:
     before = repr(record)
 
-    said = read_line(record)
+    parsed = read_line(record)
 
     assert repr(record) == before
-    assert [key for key, value in record.items() if not is_kept(key, value, said, record)] == []
+    assert [key for key, value in record.items() if not is_kept(key, value, parsed, record)] == []
 
 
-ENDS_OF_MEMORY = [
+OUT_OF_MEMORY_REPORTS = [
     "java.lang.OutOfMemoryError: Java heap space",
     "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
     "RequestId: 1 Error: Runtime exited with error: signal: killed\nRuntime.ExitError",
@@ -168,17 +168,17 @@ ENDS_OF_MEMORY = [
 ]
 
 
-@pytest.mark.parametrize("text", ENDS_OF_MEMORY)
+@pytest.mark.parametrize("text", OUT_OF_MEMORY_REPORTS)
 def test_reports_of_exhausted_memory_are_recognised(text: str) -> None:
     assert is_out_of_memory(text)
 
 
-@pytest.mark.parametrize("text", ENDS_OF_MEMORY)
+@pytest.mark.parametrize("text", OUT_OF_MEMORY_REPORTS)
 def test_a_level_below_error_does_not_report_exhausted_memory(text: str) -> None:
-    def said(level: str) -> ParsedLine:
+    def parsed(level: str) -> ParsedLine:
         return read_line({"level": level, "message": text})
 
-    assert [reports_out_of_memory(said(level)) for level in ("WARN", "INFO", "ERROR", "nobody's")] == [
+    assert [reports_out_of_memory(parsed(level)) for level in ("WARN", "INFO", "ERROR", "unknown")] == [
         False,
         False,
         True,
@@ -193,33 +193,39 @@ def test_other_mentions_of_memory_are_not_reports(text: str) -> None:
     assert not is_out_of_memory(text)
 
 
-def assert_is_valid(said: ParsedLine) -> None:
-    assert type(said) is ParsedLine
-    assert said.severity_number in range(25)
-    assert 0 <= said.time_ns < 1 << 63
-    assert len(said.trace_id) in (0, 32)
-    assert len(said.span_id) in (0, 16)
-    assert all(isinstance(part, str) for part in (said.severity_text, said.request_id, *said.attributes))
+def assert_is_valid(parsed: ParsedLine) -> None:
+    assert type(parsed) is ParsedLine
+    assert parsed.severity_number in range(25)
+    assert 0 <= parsed.time_ns < 1 << 63
+    assert len(parsed.trace_id) in (0, 32)
+    assert len(parsed.span_id) in (0, 16)
+    assert all(
+        isinstance(part, str) for part in (parsed.severity_text, parsed.request_id, *parsed.attributes)
+    )
 
 
-def is_kept(key: str, value: Any, said: ParsedLine, record: dict[str, Any]) -> bool:
-    """Whether *value* is an attribute, in the body, or in a field of the line's own."""
+def is_kept(key: str, value: Any, parsed: ParsedLine, record: dict[str, Any]) -> bool:
+    """Return whether *value* is an attribute, in the body, or in a field of the line."""
     if (
-        said.body is record
-        or said.body is value
-        or (key in said.attributes and said.attributes[key] is value)
+        parsed.body is record
+        or parsed.body is value
+        or (key in parsed.attributes and parsed.attributes[key] is value)
     ):
         return True
     match value:
         case {"epochSecond": seconds, "nanoOfSecond": nanos}:
-            return bool(said.time_ns == seconds * 1_000_000_000 + nanos)
+            return bool(parsed.time_ns == seconds * 1_000_000_000 + nanos)
         case {"message": message}:
             others = {other: part for other, part in value.items() if other != "message"}
-            return said.body is message and said.attributes.get("fields", {}) == others
+            return parsed.body is message and parsed.attributes.get("fields", {}) == others
         case list():
-            trace = said.attributes["exception.stacktrace"]
+            trace = parsed.attributes["exception.stacktrace"]
             return trace in ("".join(value), "\n".join(value))
-        case str() if value.lower().replace("-", "") in (said.trace_id, f"1{said.trace_id}", said.span_id):
+        case str() if value.lower().replace("-", "") in (
+            parsed.trace_id,
+            f"1{parsed.trace_id}",
+            parsed.span_id,
+        ):
             return True
-    fields = (said.body, said.severity_text, said.request_id, *said.attributes.values())
-    return str(value) in fields or (said.time_ns > 0 and parse_time_ns(value) == said.time_ns)
+    fields = (parsed.body, parsed.severity_text, parsed.request_id, *parsed.attributes.values())
+    return str(value) in fields or (parsed.time_ns > 0 and parse_time_ns(value) == parsed.time_ns)

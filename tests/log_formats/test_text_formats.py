@@ -1,4 +1,4 @@
-"""The text formats of reference section 4; what the runtimes' own sources print stands beside it."""
+"""Text formats of the runtimes, as their sources print them, and of common loggers."""
 
 import pytest
 
@@ -40,7 +40,7 @@ TABLE = {
         f"[ERROR]\t{ISO}\t\tboom\n",
         line("boom", 17, "ERROR", time_ns=TIME_NS),
     ),
-    "python with a level of the user's": (
+    "python with a custom level": (
         f"[AUDIT]\t{ISO}\t{ID}\twho",
         line("who", 0, "AUDIT", time_ns=TIME_NS, request_id=ID),
     ),
@@ -52,13 +52,13 @@ TABLE = {
         f"[ERROR]\t{ISO}\t{ID}\tcaught\n{PYTHON_TRACE}\nValueError: a: b",
         line(f"caught\n{PYTHON_TRACE}\nValueError: a: b", 17, "ERROR", time_ns=TIME_NS, request_id=ID),
     ),
-    "python, nobody's exception": (
+    "python, uncaught exception": (
         f"[ERROR] ValueError: a: b\n{PYTHON_TRACE}",
         line(
             f"ValueError: a: b\n{PYTHON_TRACE}", 17, "ERROR", attributes=PYTHON_EXCEPTION, is_exception=True
         ),
     ),
-    "python, nobody's exception, from a container": (
+    "python, uncaught exception, from a container": (
         "[ERROR] ValueError: a: b\r" + PYTHON_TRACE.replace("\n", "\r") + "\n",
         line(
             "ValueError: a: b\r" + PYTHON_TRACE.replace("\n", "\r"),
@@ -96,7 +96,7 @@ TABLE = {
     ),
     "python basicConfig": ("ERROR:root:boom", line("ERROR:root:boom", 17, "ERROR")),
     "a plain level": ("WARNING: it is late", line("WARNING: it is late", 13, "WARNING")),
-    "an exception's name is no level": ("Error: it is late", line("Error: it is late")),
+    "the name of an exception is not a level": ("Error: it is late", line("Error: it is late")),
     "python logging with dates": (
         "2026-09-22 06:30:00,123 - app.db - INFO - hello",
         line("2026-09-22 06:30:00,123 - app.db - INFO - hello", 9, "INFO", time_ns=TIME_NS),
@@ -123,8 +123,8 @@ TABLE = {
         line('time="2026-09-22T06:30:00Z" level=info msg=hello', 9, "info", time_ns=SECOND_NS),
     ),
     "logfmt without a time": ("level=error msg=no", line("level=error msg=no", 17, "error")),
-    "logfmt of another kind of level": ("level=high msg=no", line("level=high msg=no")),
-    "text that has a level in it": ("the level=error is high", line("the level=error is high")),
+    "logfmt with an unknown level": ("level=high msg=no", line("level=high msg=no")),
+    "text that contains a level": ("the level=error is high", line("the level=error is high")),
     "node": (
         f"{ISO}\t{ID}\tINFO\thello\n",
         line("hello", 9, "INFO", time_ns=TIME_NS, request_id=ID),
@@ -133,7 +133,7 @@ TABLE = {
         f"{ISO}\tundefined\tWARN\thello\tyou",
         line("hello\tyou", 13, "WARN", time_ns=TIME_NS),
     ),
-    "node, nobody's exception": (
+    "node, uncaught exception": (
         f"{ISO}\t{ID}\tERROR\tInvoke Error \t{NODE_ERROR}\n",
         line(
             f"Invoke Error \t{NODE_ERROR}",
@@ -176,7 +176,7 @@ TABLE = {
             'Invoke Error \t{"errorType":"Ty', 17, "ERROR", time_ns=TIME_NS, request_id=ID, is_exception=True
         ),
     ),
-    "node, an exception that is no error": (
+    "node, an exception without a message": (
         f'{ISO}\t{ID}\tERROR\tInvoke Error \t{{"errorType":5}}',
         line(
             'Invoke Error \t{"errorType":5}', 17, "ERROR", time_ns=TIME_NS, request_id=ID, is_exception=True
@@ -194,10 +194,13 @@ TABLE = {
     ),
     "java with a level": ("[INFO] hello\n", line("hello", 9, "INFO")),
     "java with a fatal level": ("[FATAL]  hello", line(" hello", 21, "FATAL")),
-    "java without": ("hello [INFO]", line("hello [INFO]")),
-    "a tag is no level": ("[HTTP] GET /", line("[HTTP] GET /")),
-    "an error in brackets is no exception": ("[ERROR] File not found", line("File not found", 17, "ERROR")),
-    "java, nobody's exception": (
+    "java without a level": ("hello [INFO]", line("hello [INFO]")),
+    "a tag is not a level": ("[HTTP] GET /", line("[HTTP] GET /")),
+    "an error in brackets is not an exception": (
+        "[ERROR] File not found",
+        line("File not found", 17, "ERROR"),
+    ),
+    "java, uncaught exception": (
         f"no: never: java.lang.IllegalStateException\n{JAVA_TRACE}\n",
         line(
             f"no: never: java.lang.IllegalStateException\n{JAVA_TRACE}",
@@ -231,7 +234,7 @@ TABLE = {
         line("hello", 5, "dbug", time_ns=TIME_NS, request_id=ID),
     ),
     ".net outside of invocations": (f"{ISO}\t\tcrit\tno", line("no", 21, "crit", time_ns=TIME_NS)),
-    ".net, nobody's exception": (
+    ".net, uncaught exception": (
         f"{ISO}\t{ID}\tfail\t{DOTNET_TRACE}",
         line(
             DOTNET_TRACE,
@@ -291,7 +294,7 @@ TABLE = {
             is_exception=True,
         ),
     ),
-    "a crash of the user's": (
+    "a user's line like a crash": (
         f"RequestId: {ID} Error: pretending to fail",
         line(
             f"RequestId: {ID} Error: pretending to fail",
@@ -300,7 +303,7 @@ TABLE = {
             attributes={"exception.message": "pretending to fail"},
         ),
     ),
-    "a runtime that cannot begin": (
+    "a runtime that cannot start": (
         f"RequestId: {ID} Error: fork/exec /var/task/bootstrap\nRuntime.InvalidEntrypoint",
         line(
             f"RequestId: {ID} Error: fork/exec /var/task/bootstrap\nRuntime.InvalidEntrypoint",
@@ -325,7 +328,7 @@ TABLE = {
             span_id=SPAN_ID,
         ),
     ),
-    "report with nonsense for a trace": (
+    "report with an invalid trace": (
         f"{REPORT}\tXRAY TraceId: 1-2-3\tSegmentId: {SPAN_ID}",
         line(f"{REPORT}\tXRAY TraceId: 1-2-3\tSegmentId: {SPAN_ID}", request_id=ID),
     ),
@@ -340,7 +343,7 @@ TABLE = {
     "a line end": ("\n", line("")),
     "two line ends": ("a\n\n", line("a\n")),
     "a table": ("1\t2\t3\t4", line("1\t2\t3\t4")),
-    "a table with a level in it": ("1\t2\tINFO\t4", line("1\t2\tINFO\t4")),
+    "a table that contains a level": ("1\t2\tINFO\t4", line("1\t2\tINFO\t4")),
     "a table in brackets": ("[a]\tb\tc\td", line("[a]\tb\tc\td")),
     "a sentence for an id": (
         f"{ISO}\tno id at all\tINFO\thello",
@@ -383,7 +386,7 @@ def test_raw_line_is_kept_and_its_fields_are_parsed(text: str, expected: ParsedL
 def test_text_line_keeps_the_source_of_its_request_id_and_time(
     text: str, key: str, has_runtime_format: bool, own_time: str | None
 ) -> None:
-    said = read_line(text)
+    parsed = read_line(text)
 
-    assert (said.request_id_key, said.has_runtime_format) == (key, has_runtime_format)
-    assert said.own_time == (("timestamp", own_time) if own_time else None)
+    assert (parsed.request_id_key, parsed.has_runtime_format) == (key, has_runtime_format)
+    assert parsed.own_time == (("timestamp", own_time) if own_time else None)

@@ -1,4 +1,4 @@
-"""Every byte that Lambda posts comes out again: read, joined, or as text."""
+"""Every byte that Lambda posts is decoded: read, joined, or kept as text."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from tests.support.strategies import JSON, STRICT_JSON
 DONE = event("platform.runtimeDone", {"requestId": "abc", "status": "success"})
 DONE_RAW = orjson.dumps(DONE)
 
-# What makes cuts hard: numbers and values in objects in lists, escapes, brackets and envelopes within strings.
+# What makes cuts difficult: numbers and values in objects in lists, escapes, brackets and envelopes within strings.
 OBJECT = {
     "xs": [{"a": 1.5, "b": 'café é " 12'}, {"a": -12e3}, [{"n": 123}, {"m": [True, None, False]}]],
     "s": '}],{"time":"' + MOMENT + '","type":"function","record":{"a":1}},',
@@ -31,19 +31,19 @@ def line(record: Any, origin: str = "function", time_ns: int = MOMENT_NS, **extr
     return LogLine(origin, record, time_ns=time_ns, observed_ns=OBSERVED_NS, extra=extra or None)
 
 
-def known(type_: str, record: Any, time_ns: int = MOMENT_NS, **extra: Any) -> Event:
+def platform_event(type_: str, record: Any, time_ns: int = MOMENT_NS, **extra: Any) -> Event:
     return read_event(type_, record, time_ns=time_ns, observed_ns=OBSERVED_NS, extra=extra or None)
 
 
-def garbage(text: str) -> Malformed:
+def malformed(text: str) -> Malformed:
     return Malformed(OBSERVED_NS, text)
 
 
-DONE_RECORD = known("platform.runtimeDone", DONE["record"])
+DONE_RECORD = platform_event("platform.runtimeDone", DONE["record"])
 
 
 def decoded(*bodies: bytes, decoder: Decoder | None = None) -> list[Record]:
-    """All that comes out, a fragment at the very end included."""
+    """Return all records, a fragment at the very end included."""
     decoder = decoder or Decoder()
     records = [record for body in bodies for record in decoder.decode(body, OBSERVED_NS)]
     return records + decoder.release()
@@ -59,11 +59,11 @@ def test_events_are_decoded_in_order() -> None:
     )
 
     assert decoded(body) == [
-        known("platform.start", {"requestId": "a"}),
+        platform_event("platform.start", {"requestId": "a"}),
         line("text\n"),
         line({"level": "INFO"}),
         line(["any", "JSON"], "extension"),
-        known("platform.unheardOf", {"a": 1}),
+        platform_event("platform.unheardOf", {"a": 1}),
     ]
 
 
@@ -75,30 +75,33 @@ def test_a_record_can_be_any_json(record: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("odd", "record"),
+    ("invalid", "record"),
     [
-        (5, garbage("5")),
-        (None, garbage("null")),
-        ("text", garbage('"text"')),
-        ([{"type": "function"}], garbage('[{"type":"function"}]')),
-        ({}, known("", {}, 0)),
-        ({"time": MOMENT, "record": "x"}, known("", {"time": MOMENT, "record": "x"})),
-        ({"time": MOMENT, "type": 5}, known("", {"time": MOMENT, "type": 5})),
-        ({"type": [], "record": {}}, known("", {"type": [], "record": {}}, 0)),
-        ({"type": "", "time": "", "record": {}}, known("", {"type": "", "time": "", "record": {}}, 0)),
+        (5, malformed("5")),
+        (None, malformed("null")),
+        ("text", malformed('"text"')),
+        ([{"type": "function"}], malformed('[{"type":"function"}]')),
+        ({}, platform_event("", {}, 0)),
+        ({"time": MOMENT, "record": "x"}, platform_event("", {"time": MOMENT, "record": "x"})),
+        ({"time": MOMENT, "type": 5}, platform_event("", {"time": MOMENT, "type": 5})),
+        ({"type": [], "record": {}}, platform_event("", {"type": [], "record": {}}, 0)),
+        (
+            {"type": "", "time": "", "record": {}},
+            platform_event("", {"type": "", "time": "", "record": {}}, 0),
+        ),
         ({"type": "function"}, line(None, time_ns=0)),
         ({"type": "function", "record": "x", "time": "noon"}, line("x", time_ns=0, time="noon")),
         ({"type": "function", "record": "x", "time": None}, line("x", time_ns=0)),
         ({"type": "extension", "record": 1, "time": MOMENT, "tenant": "t"}, line(1, "extension", tenant="t")),
         (
             {"type": "platform.start", "record": "text", "time": "noon", "more": [1]},
-            known("platform.start", "text", 0, more=[1], time="noon"),
+            platform_event("platform.start", "text", 0, more=[1], time="noon"),
         ),
-        ({"type": "platform.report"}, known("platform.report", None, 0)),
+        ({"type": "platform.report"}, platform_event("platform.report", None, 0)),
     ],
 )
-def test_an_invalid_event_loses_nothing_and_affects_no_other(odd: Any, record: Record) -> None:
-    assert decoded(post(DONE, odd, event("function", "y"))) == [DONE_RECORD, record, line("y")]
+def test_an_invalid_event_loses_nothing_and_affects_no_other(invalid: Any, record: Record) -> None:
+    assert decoded(post(DONE, invalid, event("function", "y"))) == [DONE_RECORD, record, line("y")]
 
 
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"", b",\n"])
@@ -135,7 +138,7 @@ def test_invalid_json_in_one_record_affects_no_other(raw: bytes, record: Any) ->
     found = decoded(raw_post(DONE_RAW, raw_event(raw), DONE_RAW, raw_event(b'"y"')))
 
     if isinstance(found[1], Malformed):
-        # Nested so deep that no parser reads even the envelope.
+        # Nested so deeply that not even the envelope can be parsed.
         found[1] = line(found[1].text.removeprefix(raw_event(b"")[:-1].decode()).removesuffix("}"))
     assert found == [DONE_RECORD, line(record), DONE_RECORD, line("y")]
 
@@ -150,7 +153,7 @@ def test_not_a_number_is_read() -> None:
 def test_deeply_nested_json_is_kept_as_text() -> None:
     deep = b"[" * 1_000 + b"]" * 1_000
 
-    assert decoded(b"[" + deep + b"]") == [garbage(deep.decode())]
+    assert decoded(b"[" + deep + b"]") == [malformed(deep.decode())]
 
 
 @pytest.mark.parametrize("junk", [b"junk", b'{"time":"x"', b"}", b'{"record":[1,2', b'"', b"\xff\xfe"])
@@ -160,7 +163,7 @@ def test_garbage_is_kept_as_text_in_its_place(junk: bytes) -> None:
     found = decoded(body)
 
     assert found[-1] == line("y")
-    assert junk.decode("utf-8", "backslashreplace") in said(found)
+    assert junk.decode("utf-8", "backslashreplace") in all_text(found)
 
 
 @pytest.mark.parametrize(
@@ -175,11 +178,11 @@ def test_garbage_is_kept_as_text_in_its_place(junk: bytes) -> None:
 def test_known_defects_of_platform_events_are_repaired(raw: bytes, fields: Any) -> None:
     body = raw_post(raw_event(raw, "platform.report"), raw_event(b'"y"'))
 
-    assert decoded(body) == [known("platform.report", fields), line("y")]
+    assert decoded(body) == [platform_event("platform.report", fields), line("y")]
 
 
-def framed(*pieces: bytes) -> list[bytes]:
-    return [raw_event(piece) for piece in pieces]
+def framed(*fragments: bytes) -> list[bytes]:
+    return [raw_event(fragment) for fragment in fragments]
 
 
 LONG_RECORDS = [
@@ -211,23 +214,23 @@ def test_a_record_cut_at_any_byte_is_joined(raw: bytes) -> None:
 
 @pytest.mark.parametrize("raw", LONG_RECORDS)
 def test_a_record_cut_at_any_two_bytes_is_joined(raw: bytes) -> None:
-    """But where the piece in the middle is a string or an object itself: then it might be another record."""
+    """Unless the middle fragment is a string or an object itself: then it could be another record."""
     expected = line(orjson.loads(raw))
     for first in range(1, len(raw), 5):
         for second in range(first + 1, len(raw), 7):
-            pieces = framed(raw[:first], raw[first:second], raw[second:])
+            fragments = framed(raw[:first], raw[first:second], raw[second:])
             if raw[first:second].lstrip()[:1] in (b'"', b"{") and is_json(raw[first:second]):
                 continue
 
-            assert decoded(raw_post(*pieces)) == [expected], (first, second)
-            assert decoded(*map(raw_post, pieces)) == [expected], (first, second)
+            assert decoded(raw_post(*fragments)) == [expected], (first, second)
+            assert decoded(*map(raw_post, fragments)) == [expected], (first, second)
 
 
 def test_two_long_records_after_each_other_are_kept_apart() -> None:
     raw = json.dumps(OBJECT).encode()
-    pieces = framed(raw[:30], raw[30:], raw[:60], raw[60:])
+    fragments = framed(raw[:30], raw[30:], raw[:60], raw[60:])
 
-    assert decoded(raw_post(*pieces[:3]), raw_post(pieces[3], DONE_RAW)) == [
+    assert decoded(raw_post(*fragments[:3]), raw_post(fragments[3], DONE_RAW)) == [
         line(OBJECT),
         line(OBJECT),
         DONE_RECORD,
@@ -279,10 +282,10 @@ def test_a_resent_post_is_decoded_again() -> None:
 
 
 def test_equal_fragments_of_one_record_are_joined() -> None:
-    """Its pieces are alike, which must not make them pass for redelivered ones."""
-    piece = b"A" * 262_000
+    """They must not be mistaken for resent ones."""
+    fragment = b"A" * 262_000
 
-    found = decoded(*[raw_post(one) for one in framed(b'"' + piece, piece, piece, piece + b'"')])
+    found = decoded(*[raw_post(one) for one in framed(b'"' + fragment, fragment, fragment, fragment + b'"')])
 
     assert found == [line("A" * 4 * 262_000)]
 
@@ -295,7 +298,7 @@ def test_any_bytes_are_decoded_without_losing_a_character(bodies: list[bytes]) -
     records = decoded(*bodies)
 
     assert all(isinstance(record, Event | LogLine | Malformed) for record in records)
-    kept = said(records)
+    kept = all_text(records)
     for body in bodies:
         if not is_json(body):
             assert set(body.decode("utf-8", "backslashreplace")) - set('[], \n\r\t"') <= set(kept)
@@ -317,8 +320,8 @@ def test_a_damaged_event_does_not_affect_its_neighbours(data: st.DataObject) -> 
 
     records = decoded(raw_post(raw_event(b'"x"'), mutated, DONE_RAW))
 
-    assert "x" in said(records)
-    assert "abc" in said(records)
+    assert "x" in all_text(records)
+    assert "abc" in all_text(records)
 
 
 def is_json(raw: bytes) -> bool:
@@ -329,8 +332,8 @@ def is_json(raw: bytes) -> bool:
     return True
 
 
-def said(records: list[Record]) -> str:
-    """All that *records* say, in one text."""
+def all_text(records: list[Record]) -> str:
+    """Return the content of *records* as one text."""
     parts = []
     for record in records:
         match record:

@@ -68,18 +68,18 @@ def test_the_end_of_the_array_is_stripped(frame: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "pieces",
+    "fragments",
     [
         [b'[{"a":1', b"2}]"],
         [b'{"x":[{"a":-1.', b'5e3,"b":""},{"c":4}]}'],
         [b'[{"a":1', b'2},{"b":3', b'4},{"c":[{"d":5', b"6}]}]"],
     ],
 )
-def test_an_envelope_within_a_record_reveals_a_cut(pieces: list[bytes]) -> None:
-    event = b",".join(map(raw_event, pieces))
+def test_an_envelope_within_a_record_reveals_a_cut(fragments: list[bytes]) -> None:
+    event = b",".join(map(raw_event, fragments))
 
     assert may_contain_cut_record(raw_post(event), 1)
-    assert split_cut_record(event) == pieces
+    assert split_cut_record(event) == fragments
 
 
 @pytest.mark.parametrize(

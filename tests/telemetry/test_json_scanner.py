@@ -9,7 +9,7 @@ from telemetry_forwarder.telemetry.json_scanner import Scan, Status, scan
 from tests.support.properties import FAST
 from tests.support.strategies import JSON
 
-# Deep enough, in two ways, for what is read at once to be exceeded.
+# Nested deeper than the pattern for flat values, in arrays and in objects.
 DEEP = (
     '{"a":[{"b":[{"c":[[1,-2.5e-3,"x"],{}]},[]]},true,[null,false]],"d\\"":"\\\\","e":{"f":{"g":{"h":""}}}}'
 )

@@ -263,13 +263,6 @@ def test_a_colon_before_the_milliseconds_is_accepted() -> None:
     assert event == RestoreRuntimeDone(event.type, 0, 0, event.fields, spans=READ_SPANS)
 
 
-def test_an_event_without_a_time_happened_when_it_was_observed() -> None:
-    assert [Event("", at_ns, OBSERVED_NS, None).moment_ns for at_ns in (MOMENT_NS, 0)] == [
-        MOMENT_NS,
-        OBSERVED_NS,
-    ]
-
-
 @FAST
 @given(
     st.sampled_from([type_ for type_, *_ in EVENTS]) | st.text(),

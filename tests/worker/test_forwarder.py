@@ -502,7 +502,7 @@ class Followed(Body):
 
 def test_post_that_arrives_during_the_drain_is_kept(make: Make, collector: FakeCollector) -> None:
     process = make(LISTENER="tcp")
-    end = ShutdownEvent("spindown", Deadline.after(0.3, process.clock))
+    end = ShutdownEvent("spindown", Deadline.after(2.0, process.clock))
     with collector.refusing():
         process.inbox.put_body(Followed(post(event("function", "the last but one")), process.inbox))
         process.inbox.put_event(end)
@@ -518,7 +518,7 @@ def test_short_deadline_is_enough_to_spool(make: Make, collector: FakeCollector)
     with collector.refusing():
         process.log("a line")
         process.start()
-        process.shut_down("spindown", 0.2)
+        process.shut_down("spindown", 1.0)
 
     assert "logs received 1 delivered 0 dropped 0 held 0 spooled 1" in process.accounts
 

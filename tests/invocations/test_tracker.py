@@ -556,8 +556,6 @@ def test_sixteen_concurrent_invocations_are_kept_apart(seed: int) -> None:
     for name in names:
         begin, end = moments(name)
         parts: list[tuple[int, Event | str]] = [
-            (begin, start(name, begin)), (begin, name), (end, name), (end, ""), (end, report(name, end)),
-        ]  # fmt: skip
             (begin, start(name, begin)),
             (begin, name),
             (end, name),

@@ -76,7 +76,7 @@ def bench(collector: FakeCollector) -> Iterator[Bench]:
     with CapturedLog() as captured:
         bench = Bench(collector, captured)
         yield bench
-        bench.transport.close()
+        bench.exporters.close()
 
 
 LOG = batch(LOGS, 3)
@@ -406,6 +406,17 @@ class TestHolding:
 
         assert [bench.exporters.is_failing(signal) for signal in SIGNALS] == [False, False, True]
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
+
+    def test_all_endpoints_fail_only_if_each_does(self, bench: Bench) -> None:
+        bench.collector.script(then=BUSY)
+        batches = [LOG, batch(SPANS, 1), batch(METRICS, 1)]
+        are_all_failing = []
+
+        for each in batches:
+            bench.send(each)
+            are_all_failing.append(bench.exporters.are_all_failing)
+
+        assert are_all_failing == [False, False, True]
 
     def test_untrusted_server_is_tried_once(self, bench: Bench, tmp_path: Path) -> None:
         with FakeCollector(tls=issue_certificates(tmp_path).server) as collector:

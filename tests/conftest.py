@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.collector import FakeCollector
 from tests.support.opt_tree import assemble
 
-# The only profile. How long an example takes says something about the machine, not about the property.
+# The only profile. The time that an example takes depends on the machine, not on the property.
 settings.register_profile(
     "project",
     deadline=None,

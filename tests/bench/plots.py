@@ -18,9 +18,9 @@ _PLOTS: dict[str, tuple[str, str, Sequence[_Bar]]] = {
         "ms",
         (
             ("bare interpreter", "exec to register: checkout", True, False),
-            ("ours, until register", "exec to register: checkout", False, True),
-            ("ours, until next", "exec to first next, background: checkout", False, True),
-            ("ours, CPU until warm", "CPU until warm: checkout", False, True),
+            ("this extension, until register", "exec to register: checkout", False, True),
+            ("this extension, until next", "exec to first next, background: checkout", False, True),
+            ("this extension, CPU until warm", "CPU until warm: checkout", False, True),
             (
                 "tutorial extension, until register",
                 "tutorial extension's exec to register, compared with ours: checkout",

@@ -40,15 +40,22 @@ class RunDelay:
 class Deadline:
     """The end of *limit_s* from now on, later by the time that *run_delay* measures meanwhile."""
 
-    def __init__(self, limit_s: float, run_delay: RunDelay | None = None) -> None:
+    def __init__(
+        self,
+        limit_s: float,
+        run_delay: RunDelay | None = None,
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._limit_s, self._run_delay = limit_s, run_delay
-        self._started_s = time.monotonic()
+        self._monotonic_s = monotonic_s
+        self._started_s = monotonic_s()
         self._delay_before_s = run_delay.total_s() if run_delay else 0.0
 
     @property
     def unix_ms(self) -> int:
-        """What extensions are told: the moment at which it passes on an idle machine."""
-        return int((time.time() + self.nominal_s - time.monotonic()) * 1000)
+        """The `deadlineMs` for extensions: when it passes on an idle machine."""
+        return int((time.time() + self.nominal_s - self._monotonic_s()) * 1000)
 
     @property
     def nominal_s(self) -> float:
@@ -57,7 +64,7 @@ class Deadline:
 
     def left_s(self) -> float:
         """Return the seconds left, zero or less once it has passed."""
-        elapsed_s = time.monotonic() - self._started_s
+        elapsed_s = self._monotonic_s() - self._started_s
         if elapsed_s < self._limit_s or self._run_delay is None:
             return self._limit_s - elapsed_s
         delayed_s = self._run_delay.total_s() - self._delay_before_s

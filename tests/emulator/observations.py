@@ -12,7 +12,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to Lambda's APIs; `status` is None until it is answered."""
+    """One request to Lambda's APIs; `status` is None until the response."""
 
     caller: str
     method: str

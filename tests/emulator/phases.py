@@ -21,7 +21,7 @@ _SAMPLING_S = 0.05
 
 
 def init(sandbox: Sandbox) -> Fault | None:
-    """Start the extensions, the runtime once all have registered; wait until all asked for their first event."""
+    """Start the extensions, the runtime once all have registered; wait until all called `next`."""
     assert sandbox.init_deadline is not None
     deadline = sandbox.init_deadline
     started_s = time.monotonic()

@@ -21,7 +21,7 @@ ACCOUNT_ID = "111122223333"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One function's configuration, in Lambda's terms, and the faults to inject, in ours."""
+    """One function's configuration and the faults to inject."""
 
     # The function.
     opt: Path

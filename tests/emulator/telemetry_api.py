@@ -87,31 +87,31 @@ class TelemetryApi:
         )
 
 
-def _buffering(given: Any) -> list[int]:
-    if not isinstance(given, dict):
+def _buffering(buffering: Any) -> list[int]:
+    if not isinstance(buffering, dict):
         raise _InvalidError("buffering: must be an object")
-    if unknown := given.keys() - _BUFFERING.keys():
+    if unknown := buffering.keys() - _BUFFERING.keys():
         raise _InvalidError(f"buffering: unknown member {', '.join(sorted(unknown))}")
     values = []
     for name, (lowest, highest, default) in _BUFFERING.items():
-        value = given.get(name, default)
+        value = buffering.get(name, default)
         if type(value) is not int or not lowest <= value <= highest:
             raise _InvalidError(f"buffering.{name}: {value!r} is not between {lowest} and {highest}")
         values.append(value)
     return values
 
 
-def _address(given: Any) -> Address:
-    if not isinstance(given, dict):
+def _address(destination: Any) -> Address:
+    if not isinstance(destination, dict):
         raise _InvalidError("destination: is required")
-    match given.get("protocol"):
+    match destination.get("protocol"):
         case "TCP":
-            port = given.get("port")
+            port = destination.get("port")
             if type(port) is not int or not 1 <= port <= 65_535:
                 raise _InvalidError(f"destination.port: {port!r} is not a port")
             return Address("TCP", port)
         case "HTTP":
-            return _http_address(given.get("URI"))
+            return _http_address(destination.get("URI"))
         case other:
             raise _InvalidError(f"destination.protocol: {other!r} is not HTTP or TCP")
 

@@ -3,19 +3,19 @@
 import os
 import subprocess
 import sys
-import time
 
 from tests.emulator.deadlines import Deadline, RunDelay
+from tests.support.fake_clock import FakeClock
 from tests.support.waiting import wait_until
 
 BUSY = "while True: pass"
 
 
-class FixedDelay(RunDelay):
+class SetDelay(RunDelay):
     """Reports what the test sets."""
 
     def __init__(self) -> None:
-        super().__init__(list)
+        super().__init__(lambda: [])
         self.seconds = 5.0
 
     def total_s(self) -> float:
@@ -48,27 +48,35 @@ def test_the_delay_of_a_process_that_ended_is_kept() -> None:
 
 
 def test_an_idle_machine_does_not_move_a_deadline() -> None:
-    deadline = Deadline(0.02, FixedDelay())
-    time.sleep(0.02)
+    clock = FakeClock()
+    deadline = Deadline(2.0, SetDelay(), monotonic_s=clock.monotonic_s)
 
-    assert deadline.left_s() <= 0
+    clock.advance(1.5)
+    assert deadline.left_s() == 0.5
+
+    clock.advance(0.5)
+    assert deadline.left_s() == 0
 
 
 def test_a_busy_machine_moves_a_deadline_by_what_it_took() -> None:
-    run_delay = FixedDelay()
-    deadline = Deadline(0.02, run_delay)
-    time.sleep(0.02)
+    clock, run_delay = FakeClock(), SetDelay()
+    deadline = Deadline(2.0, run_delay, monotonic_s=clock.monotonic_s)
 
-    run_delay.seconds += 0.015
+    clock.advance(2.0)
+    run_delay.seconds += 0.5
+    assert deadline.left_s() == 0.5
 
-    assert 0 < deadline.left_s() <= 0.015
+    clock.advance(0.5)
+    assert deadline.left_s() == 0
 
 
 def test_a_part_of_the_time_always_counts() -> None:
-    run_delay = FixedDelay()
-    deadline = Deadline(0.002, run_delay)
-    time.sleep(0.02)
+    clock, run_delay = FakeClock(), SetDelay()
+    deadline = Deadline(2.0, run_delay, monotonic_s=clock.monotonic_s)
 
     run_delay.seconds += 1000
+    clock.advance(19.0)
+    assert deadline.left_s() > 0
 
-    assert deadline.left_s() <= 0
+    clock.advance(2.0)
+    assert deadline.left_s() < 0

@@ -218,7 +218,7 @@ follow(linger_s=0)
 
 def test_invalid_calls_are_rejected_as_lambda_does(start: Start) -> None:
     script = """
-refused = [
+rejected = [
     register(name=""),
     register(name="tester.sh"),
     register(events=["DEPLOY"]),
@@ -228,8 +228,8 @@ refused = [
     call("GET", "/2020-01-01/extension/event/next", Lambda_Extension_Identifier="0" * 32),
 ]
 register()
-refused += [register(), call("POST", "/2020-01-01/extension/init/error")]
-log(json.dumps([[status, answer["errorType"]] for status, answer, *_ in refused]))
+rejected += [register(), call("POST", "/2020-01-01/extension/init/error")]
+log(json.dumps([[status, body["errorType"]] for status, body, *_ in rejected]))
 follow(linger_s=0)
 """
     with start(script) as lam:
@@ -323,9 +323,9 @@ bad = [
 ]
 register()
 for change in bad:
-    status, answer, _ = call("PUT", "/2022-07-01/telemetry", {**good, **change})
-    if (status, answer["errorType"]) != (400, "ValidationError"):
-        log(json.dumps([change, status, answer]))
+    status, body, _ = call("PUT", "/2022-07-01/telemetry", {**good, **change})
+    if (status, body["errorType"]) != (400, "ValidationError"):
+        log(json.dumps([change, status, body]))
 log(json.dumps(call("PUT", "/2022-07-01/telemetry", b"[")[0]))
 log(json.dumps(call("PUT", "/2022-07-01/telemetry", good)[:2]))
 follow(linger_s=0)

@@ -54,7 +54,7 @@ def _multiline(event: Event, context: Any) -> None:
 
 def _levels(event: Event, context: Any) -> None:
     for level in ("debug", "info", "warning", "error", "critical"):
-        getattr(logger, level)("said as %s", level)
+        getattr(logger, level)("logged as %s", level)
 
 
 def _huge(event: Event, context: Any) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# No promise of ours: only a broken program, not a busy machine, takes this long.
+# Longer than a busy machine takes: only a broken program reaches it.
 _LIMIT_S = 60.0
 
 

@@ -49,7 +49,7 @@ class _Logger(NamedTuple):
 
 
 class FastPath:
-    """Remembers what lines have in common, until `forget`: every news of an invocation requires it."""
+    """Remembers what lines have in common. Call `forget` whenever an invocation changes."""
 
     def __init__(self, logs: LogEncoder) -> None:
         self._add_record = logs.of("function").add

@@ -68,7 +68,7 @@ class LogLineConverter:
         invocation = self._invocations.find(parsed.request_id, time_ns)
         if invocation is not None or not parsed.request_id:
             return invocation
-        # No invocation has this id, so it is the user's and says nothing about the invocation.
+        # No invocation has this id, so it is the user's and does not identify the invocation.
         latest = self._invocations.find("", time_ns)
         if latest and latest.done and latest.done.time_ns < time_ns and parsed.has_likely_request_id:
             # Or it is the next invocation's, whose events have not arrived yet.

@@ -1,4 +1,4 @@
-"""Returns free memory to the system, when nobody waits for the worker.
+"""Returns free memory to the system, at moments when no invocation waits.
 
 By itself, `malloc` would return it whenever a post or a request is freed, and fault every page in again for the next.
 So `extension/telemetry-forwarder` makes `malloc` keep blocks of less than 1 MB, and this module trims the heap.

@@ -162,7 +162,7 @@ class _Builder:
         )
 
     def _temporality(self) -> str:
-        """Return the temporality of metrics: delta by default, because a sum over one environment says little."""
+        """Return the temporality of metrics: delta by default, because environments are short-lived."""
         wanted = self._environ.get(_TEMPORALITY, "").strip().lower()
         if wanted and wanted not in TEMPORALITIES:
             allowed = ", ".join(TEMPORALITIES)

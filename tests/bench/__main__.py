@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import environments, instructions, memory, plots, records, start_up, trees
-from tests.bench.figures import Figure, table, write
+from tests.bench.figures import Figure, save_results, table
 from tests.support.paths import PROJECT
 
 _RESULTS = PROJECT / "build" / "bench.json"
@@ -40,7 +40,7 @@ def main() -> int:
         chosen = _trees(options)
         for name in BENCHMARKS if options.name == "all" else [options.name]:
             figures = BENCHMARKS[name](chosen, options.rounds)
-            write(_RESULTS, figures)
+            save_results(_RESULTS, figures)
             plots.draw(name, _RESULTS)
             print(f"{name}: medians of {options.rounds}\n{table(figures)}\n", flush=True)
     if options.name in ("chaos", "all"):

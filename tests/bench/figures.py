@@ -109,15 +109,15 @@ def _row(figure: Figure) -> tuple[str, ...]:
     )
 
 
-def write(path: Path, figures: Iterable[Figure]) -> None:
+def save_results(path: Path, figures: Iterable[Figure]) -> None:
     """Write *figures* into the JSON file, replacing older ones of the same name."""
-    known = {entry["name"]: entry for entry in read(path)}
+    known = {entry["name"]: entry for entry in load_results(path)}
     known.update({figure.name: asdict(figure) for figure in figures})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(list(known.values()), indent=1) + "\n")
 
 
-def read(path: Path) -> list[dict[str, object]]:
+def load_results(path: Path) -> list[dict[str, object]]:
     try:
         return list(json.loads(path.read_text()))
     except (OSError, ValueError):

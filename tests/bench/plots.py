@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from tests.bench.figures import read
+from tests.bench.figures import load_results
 
 FOLDER = Path(__file__).with_name("plots")
 _WIDTH, _LABEL, _ROW, _TOP = 720, 250, 26, 34
@@ -58,7 +58,7 @@ def draw(name: str, results: Path, folder: Path = FOLDER) -> None:
     if name not in _PLOTS:
         return
     title, unit, bars = _PLOTS[name]
-    results_by_name = {str(entry["name"]): entry for entry in read(results)}
+    results_by_name = {str(entry["name"]): entry for entry in load_results(results)}
     rows = [
         (label, float(str(results_by_name[figure]["reference_value" if is_reference else "value"])), is_ours)
         for label, figure, is_reference, is_ours in bars

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.bench import environments, instructions, memory, plots, records, start_up, trees
-from tests.bench.figures import Figure, comparison, read, table, write
+from tests.bench.figures import Figure, comparison, load_results, save_results, table
 from tests.bench.measuring import Callgrind, interleaved
 
 
@@ -117,15 +117,15 @@ def test_goals_are_about_values_or_ratios() -> None:
 def test_results_of_other_benchmarks_are_kept(tmp_path: Path) -> None:
     results = tmp_path / "bench.json"
 
-    write(results, [Figure(name="a", value=1, unit="ms"), Figure(name="b", value=1, unit="ms")])
-    write(results, [Figure(name="b", value=2, unit="ms")])
+    save_results(results, [Figure(name="a", value=1, unit="ms"), Figure(name="b", value=1, unit="ms")])
+    save_results(results, [Figure(name="b", value=2, unit="ms")])
 
-    assert [(entry["name"], entry["value"]) for entry in read(results)] == [("a", 1), ("b", 2)]
+    assert [(entry["name"], entry["value"]) for entry in load_results(results)] == [("a", 1), ("b", 2)]
 
 
 def test_plots_are_well_formed_and_name_their_command(tmp_path: Path) -> None:
     results = tmp_path / "bench.json"
-    write(
+    save_results(
         results,
         [Figure(name="RSS warm: checkout", value=31, unit="MB", reference="tutorial", reference_value=41)],
     )

@@ -15,7 +15,7 @@ class SetDelay(RunDelay):
     """Reports what the test sets."""
 
     def __init__(self) -> None:
-        super().__init__(lambda: [])
+        super().__init__(list)
         self.seconds = 5.0
 
     def total_s(self) -> float:

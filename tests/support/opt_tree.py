@@ -1,8 +1,10 @@
 """Assembles an `/opt`-like folder with the extension of this checkout: `python -m tests.support.opt_tree build/opt`.
 
-The dependencies are installed when pyproject.toml has changed, our own files every time.
+The dependencies are installed when pyproject.toml has changed, our own files when any of them has. Concurrent runs
+share the folder: an unchanged one is not touched.
 """
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -17,6 +19,19 @@ DEFAULT = PROJECT / "build" / "opt"
 
 def assemble(opt: Path = DEFAULT) -> Path:
     """Bring *opt* up to date with the checkout and return it. Installs from the package index if necessary."""
+    opt.mkdir(parents=True, exist_ok=True)
+    stamp = opt / ".sources"
+    with (opt / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sources = _digest_of_sources()
+        if not stamp.exists() or stamp.read_text() != sources:
+            stamp.unlink(missing_ok=True)
+            _assemble(opt)
+            stamp.write_text(sources)
+    return opt
+
+
+def _assemble(opt: Path) -> None:
     lib = opt / "telemetry-forwarder" / "lib"
     _install_dependencies(lib)
     package = lib / "telemetry_forwarder"
@@ -32,7 +47,18 @@ def assemble(opt: Path = DEFAULT) -> Path:
     extensions = opt / "extensions"
     extensions.mkdir(parents=True, exist_ok=True)
     shutil.copy2(PROJECT / "extension" / "telemetry-forwarder", extensions / "telemetry-forwarder")
-    return opt
+
+
+def _digest_of_sources() -> str:
+    """Return a digest of everything that the folder is made from."""
+    digest = hashlib.sha256(f"{sys.version} {Path(sys.executable).resolve()}".encode())
+    digest.update((PROJECT / "pyproject.toml").read_bytes())
+    for folder in ("telemetry_forwarder", "extension", "layer/recipe"):
+        for path in sorted((PROJECT / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(str(path.relative_to(PROJECT)).encode() + path.read_bytes())
+    digest.update((PROJECT / "layer" / "trim.toml").read_bytes())
+    return digest.hexdigest()
 
 
 def _link_python(path: Path) -> None:

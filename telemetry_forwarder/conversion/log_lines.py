@@ -4,7 +4,8 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.fast_path import FastPath
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.diagnostics import is_own_line
-from telemetry_forwarder.invocations.tracker import Invocation, InvocationTracker
+from telemetry_forwarder.invocations.invocation import Invocation
+from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine
 from telemetry_forwarder.log_formats.parser import read_line, reports_out_of_memory
 from telemetry_forwarder.otlp.logs import LogEncoder

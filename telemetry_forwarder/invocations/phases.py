@@ -27,19 +27,9 @@ class Phase:
     """An init or a restore that has begun."""
 
     __slots__ = (
-        "duration_s",
-        "end_ns",
-        "error_type",
-        "has_start",
-        "initialization_type",
-        "kind",
-        "name",
-        "parent",
-        "runtime_done_ns",
-        "spans",
-        "start_ns",
-        "status",
-    )
+        "duration_s", "end_ns", "error_type", "has_start", "initialization_type", "kind", "name", "parent",
+        "runtime_done_ns", "spans", "start_ns", "status",
+    )  # fmt: skip
 
     def __init__(self, event: Event, *, has_start: bool) -> None:
         is_restore = isinstance(event, RestoreStart | RestoreRuntimeDone | RestoreReport)

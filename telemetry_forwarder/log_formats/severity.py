@@ -9,48 +9,20 @@ ERROR = 17
 
 _NAMES = {
     # Lambda's own, shared by Python, Node, Java, Ruby, Rust and Go.
-    "TRACE": 1,
-    "ALL": 1,
-    "DEBUG": 5,
-    "INFO": 9,
-    "WARN": 13,
-    "WARNING": 13,
-    "ERROR": ERROR,
-    "FATAL": 21,
+    "TRACE": 1, "ALL": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "WARNING": 13, "ERROR": ERROR, "FATAL": 21,
     "CRITICAL": 21,
     # .NET: short in text lines, full names, and Serilog's short ones.
-    "TRCE": 1,
-    "DBUG": 5,
-    "INFORMATION": 9,
-    "FAIL": ERROR,
-    "CRIT": 21,
-    "VERBOSE": 1,
-    "VRB": 1,
-    "DBG": 5,
-    "INF": 9,
-    "WRN": 13,
-    "ERR": ERROR,
-    "FTL": 21,
+    "TRCE": 1, "DBUG": 5, "INFORMATION": 9, "FAIL": ERROR, "CRIT": 21, "VERBOSE": 1, "VRB": 1, "DBG": 5,
+    "INF": 9, "WRN": 13, "ERR": ERROR, "FTL": 21,
     # java.util.logging.
-    "FINEST": 1,
-    "FINER": 5,
-    "FINE": 6,
-    "CONFIG": 7,
-    "SEVERE": ERROR,
+    "FINEST": 1, "FINER": 5, "FINE": 6, "CONFIG": 7, "SEVERE": ERROR,
     # syslog.
-    "INFORMATIONAL": 9,
-    "NOTICE": 10,
-    "ALERT": 19,
-    "EMERG": 21,
-    "EMERGENCY": 21,
+    "INFORMATIONAL": 9, "NOTICE": 10, "ALERT": 19, "EMERG": 21, "EMERGENCY": 21,
     # zap.
-    "DPANIC": 18,
-    "PANIC": 19,
+    "DPANIC": 18, "PANIC": 19,
     # winston and npm: their "verbose" is above debug and in lower case, Serilog's is never in lower case.
-    "SILLY": 1,
-    "verbose": 6,
-    "HTTP": 7,
-}
+    "SILLY": 1, "verbose": 6, "HTTP": 7,
+}  # fmt: skip
 
 # Index: the level divided by ten.
 _PINO = (0, 1, 5, 9, 13, 17, 21)

@@ -315,7 +315,20 @@ class TestRetries:
 
         assert starts == [at(0), at(0), at(100)]
 
-    def test_only_the_last_two_attempts_are_told_apart(self) -> None:
+    def test_the_only_attempt_of_a_request_is_recognised(self) -> None:
+        invocations = listening(start("a", 0))
+        first = invocations.find("a", 0)
+        assert first is not None
+        assert invocations.is_only_attempt(first)
+
+        invocations.observe(start("a", 100))
+        second = invocations.find("a", at(200))
+
+        assert second is not None
+        assert not invocations.is_only_attempt(first)
+        assert not invocations.is_only_attempt(second)
+
+    def test_only_the_last_two_attempts_are_distinguished(self) -> None:
         invocations = listening(start("a", 0), start("a", 100), start("a", 200))
 
         starts = [line.start_ns for ms in (5, 105, 205) if (line := invocations.find("a", at(ms)))]

@@ -76,11 +76,6 @@ def _line(
         body, attributes = _body_without_message(record, attributes, exception)
     # If the body is the whole object, it contains the request id and the time anyway.
     is_part = body is not record
-    has_runtime_format = (
-        request_key in _RUNTIME_KEYS
-        and "timestamp" in record
-        and ("level" in record or "log_level" in record)
-    )
     severity_number, severity_text = level or (0, "")
     return parsed_line(
         body,
@@ -92,9 +87,13 @@ def _line(
         trace_id=trace_id or "",
         span_id=span_id or "",
         request_id_key=request_key if is_part else "",
-        has_runtime_format=has_runtime_format,
+        has_runtime_format=request_key in _RUNTIME_KEYS and _has_runtime_keys(record),
         own_time=(time_key, record[time_key]) if time_key and is_part else None,
     )
+
+
+def _has_runtime_keys(record: dict[str, Any]) -> bool:
+    return "timestamp" in record and ("level" in record or "log_level" in record)
 
 
 def _name_exception(

@@ -22,9 +22,9 @@ def test_a_repeated_event_is_not_new() -> None:
 def test_the_time_of_receipt_makes_no_difference() -> None:
     duplicates = DuplicateEvents()
 
-    news = [duplicates.is_new(Event("x", MOMENT_NS, observed_ns, {"a": 1})) for observed_ns in (1, 2)]
+    are_new = [duplicates.is_new(Event("x", MOMENT_NS, observed_ns, {"a": 1})) for observed_ns in (1, 2)]
 
-    assert news == [True, False]
+    assert are_new == [True, False]
 
 
 def test_only_the_latest_events_are_remembered() -> None:
@@ -41,6 +41,6 @@ def test_fields_nested_deeper_than_python_recurses_are_recognised() -> None:
     for _ in range(5_000):
         deep = [deep]
 
-    news = [duplicates.is_new(Event("x", MOMENT_NS, 0, fields)) for fields in (deep, [deep], deep)]
+    are_new = [duplicates.is_new(Event("x", MOMENT_NS, 0, fields)) for fields in (deep, [deep], deep)]
 
-    assert news == [True, True, False]
+    assert are_new == [True, True, False]

@@ -23,11 +23,11 @@ from tests.support.stories import (
 PHASE_SPAN = PhaseSpan("someTimeSpan", at(3), 0.0705)
 
 
-def nobody(phase: Phase) -> None:
+def no_invocation(phase: Phase) -> None:
     """No invocation is known."""
 
 
-def somebody() -> Invocation:
+def an_invocation() -> Invocation:
     return Invocation(
         "a",
         trace_id=TRACE_ID,
@@ -44,7 +44,7 @@ def observed(*events: Event) -> Phases:
     return phases
 
 
-def finished(**differences: Any) -> CompletedPhase:
+def completed(**differences: Any) -> CompletedPhase:
     values: dict[str, Any] = {
         "kind": "init",
         "phase": "init",
@@ -66,8 +66,8 @@ def finished(**differences: Any) -> CompletedPhase:
 
 
 def alone(**differences: Any) -> CompletedPhase:
-    """Of no invocation, so in a trace of its own."""
-    return finished(
+    """Return a phase without an invocation, so in its own trace."""
+    return completed(
         **{
             "trace_id": f"{1:032x}",
             "span_id": f"{2:016x}",
@@ -89,33 +89,33 @@ RESTORE = (
 def test_an_init_is_taken_once_under_its_invocation() -> None:
     phases = observed(*INIT)
 
-    assert phases.take_completed(lambda phase: somebody()) == [finished()]
-    assert phases.take_completed(lambda phase: somebody(), everything=True) == []
+    assert phases.take_completed(lambda phase: an_invocation()) == [completed()]
+    assert phases.take_completed(lambda phase: an_invocation(), everything=True) == []
 
 
 def test_an_init_waits_for_its_report_and_for_its_invocation() -> None:
     phases = observed(*INIT[:2])
-    assert phases.take_completed(lambda phase: somebody()) == []
+    assert phases.take_completed(lambda phase: an_invocation()) == []
 
     phases.observe(INIT[2])
 
     # It belongs to the first invocation that was found, whatever is found later.
-    assert phases.take_completed(nobody) == [finished()]
+    assert phases.take_completed(no_invocation) == [completed()]
 
 
 def test_an_init_without_an_invocation_waits_for_one() -> None:
     phases = observed(*INIT)
 
-    assert phases.take_completed(nobody) == []
-    assert phases.take_completed(lambda phase: somebody()) == [finished()]
+    assert phases.take_completed(no_invocation) == []
+    assert phases.take_completed(lambda phase: an_invocation()) == [completed()]
 
 
 def test_at_shutdown_incomplete_phases_are_taken() -> None:
-    assert observed(*INIT).take_completed(nobody, everything=True) == [alone()]
-    assert observed(*INIT[:2]).take_completed(nobody, everything=True) == [
+    assert observed(*INIT).take_completed(no_invocation, everything=True) == [alone()]
+    assert observed(*INIT[:2]).take_completed(no_invocation, everything=True) == [
         alone(end_ns=at(50), duration_s=None)
     ]
-    assert observed(INIT[0]).take_completed(nobody, everything=True) == [
+    assert observed(INIT[0]).take_completed(no_invocation, everything=True) == [
         alone(end_ns=at(0), runtime_done_ns=0, duration_s=None, status="")
     ]
 
@@ -135,7 +135,7 @@ def test_at_shutdown_incomplete_phases_are_taken() -> None:
 def test_the_invocation_that_waited_is_a_cold_start(
     events: tuple[Event, ...], kind: str, is_cold: bool
 ) -> None:
-    invocation = somebody()
+    invocation = an_invocation()
 
     (phase,) = observed(*events).take_completed(lambda phase: invocation)
 
@@ -143,14 +143,14 @@ def test_the_invocation_that_waited_is_a_cold_start(
 
 
 def test_an_invocation_is_cold_before_the_init_is_reported() -> None:
-    invocation = somebody()
+    invocation = an_invocation()
 
     assert observed(INIT[0]).take_completed(lambda phase: invocation) == []
     assert invocation.is_cold
 
 
 def test_the_init_of_a_snapshot_belongs_to_no_invocation() -> None:
-    invocation = somebody()
+    invocation = an_invocation()
     snapshot: dict[str, Any] = {"kind": "snap-start"}
     phases = observed(init_start(0, **snapshot), init_done(50, **snapshot), init_report(60, **snapshot))
 
@@ -161,16 +161,18 @@ def test_the_init_of_a_snapshot_belongs_to_no_invocation() -> None:
 
 
 def test_a_restore_is_a_phase_of_its_own() -> None:
-    expected = finished(kind="restore", phase="", initialization_type="snap-start")
+    expected = completed(kind="restore", phase="", initialization_type="snap-start")
 
-    assert observed(*RESTORE).take_completed(lambda phase: somebody()) == [expected]
+    assert observed(*RESTORE).take_completed(lambda phase: an_invocation()) == [expected]
 
 
 def test_an_init_repeated_inside_an_invocation_is_a_phase_of_its_own() -> None:
     again = init_start(10_000, phase="invoke"), init_report(10_100, phase="invoke")
     phases = observed(init_start(0), init_report(9_000, status="timeout"), *again)
 
-    assert [(phase.phase, phase.status) for phase in phases.take_completed(lambda phase: somebody())] == [
+    assert [
+        (phase.phase, phase.status) for phase in phases.take_completed(lambda phase: an_invocation())
+    ] == [
         ("init", "timeout"),
         ("invoke", "success"),
     ]
@@ -183,7 +185,7 @@ def test_a_report_finds_its_phase_by_name() -> None:
 
     assert [
         (phase.phase, phase.start_ns, phase.end_ns)
-        for phase in phases.take_completed(lambda phase: somebody())
+        for phase in phases.take_completed(lambda phase: an_invocation())
     ] == [("init", at(0), at(20)), ("invoke", at(10), at(30))]
 
 
@@ -196,8 +198,8 @@ def test_failure_and_spans_of_both_events_are_joined() -> None:
         platform_event("initReport", 60, spans=longer),
     )
 
-    assert phases.take_completed(lambda phase: somebody()) == [
-        finished(
+    assert phases.take_completed(lambda phase: an_invocation()) == [
+        completed(
             status="error",
             error_type="Runtime.ExitError",
             duration_s=None,
@@ -209,13 +211,13 @@ def test_failure_and_spans_of_both_events_are_joined() -> None:
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        # The report says when it must have begun.
-        (INIT[2:], finished(start_ns=at(0.5), runtime_done_ns=0)),
-        (INIT[1:], finished(start_ns=at(0.5))),
-        ((init_done(50), platform_event("initReport", 60)), finished(start_ns=at(50), duration_s=None)),
+        # The start is derived from the report.
+        (INIT[2:], completed(start_ns=at(0.5), runtime_done_ns=0)),
+        (INIT[1:], completed(start_ns=at(0.5))),
+        ((init_done(50), platform_event("initReport", 60)), completed(start_ns=at(50), duration_s=None)),
         (
             (platform_event("initReport", None, metrics={"durationMs": 1e12}),),
-            finished(
+            completed(
                 phase="", initialization_type="", start_ns=OBSERVED_NS - 10**18, end_ns=OBSERVED_NS,
                 runtime_done_ns=0, duration_s=1e9, status="",
             ),
@@ -225,7 +227,7 @@ def test_failure_and_spans_of_both_events_are_joined() -> None:
 def test_a_phase_whose_beginning_was_lost_is_completed(
     events: tuple[Event, ...], expected: CompletedPhase
 ) -> None:
-    assert observed(*events).take_completed(lambda phase: somebody()) == [expected]
+    assert observed(*events).take_completed(lambda phase: an_invocation()) == [expected]
 
 
 def test_a_phase_runs_until_its_runtime_is_ready() -> None:
@@ -245,6 +247,6 @@ def test_a_reported_phase_is_not_running() -> None:
 def test_the_oldest_of_too_many_phases_is_dropped() -> None:
     phases = observed(*[init_start(number) for number in range(20)])
 
-    given = phases.take_completed(nobody, everything=True)
+    taken = phases.take_completed(no_invocation, everything=True)
 
-    assert [phase.start_ns for phase in given] == [at(number) for number in range(4, 20)]
+    assert [phase.start_ns for phase in taken] == [at(number) for number in range(4, 20)]

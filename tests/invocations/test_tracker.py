@@ -45,7 +45,7 @@ def listening(*events: Event, is_managed: bool = False) -> InvocationTracker:
     return invocations
 
 
-def in_short(finished: list[Completed]) -> list[Any]:
+def in_short(completed: list[Completed]) -> list[Any]:
     """Return when and how each invocation ended, and the parent of each phase and late span."""
     return [
         (one.request_id, one.start_ns, one.end_ns, one.status)
@@ -53,7 +53,7 @@ def in_short(finished: list[Completed]) -> list[Any]:
         else (one.kind, one.phase, one.parent_span_id)
         if isinstance(one, CompletedPhase)
         else (one.request_id, one.parent_span_id, one.spans)
-        for one in finished
+        for one in completed
     ]
 
 
@@ -116,9 +116,9 @@ def test_invoke_supplies_what_platform_start_lacks() -> None:
     for event in (start("a", 0, tracing=tracing(), functionArn=ARN, tenantId="t"), done("a", 10)):
         invocations.observe(event)
 
-    (finished,) = invocations.take_completed()
+    (completed,) = invocations.take_completed()
 
-    assert finished == CompletedInvocation(
+    assert completed == CompletedInvocation(
         request_id="a",
         trace_id=TRACE_ID,
         span_id=SPAN_ID,
@@ -146,10 +146,10 @@ def test_invoke_may_arrive_after_other_events(observed_before: int) -> None:
         invocations.observe(event)
     invocations.shut_down("spindown", at(99))
 
-    (finished,) = invocations.take_completed()
+    (completed,) = invocations.take_completed()
 
-    assert isinstance(finished, CompletedInvocation)
-    assert (finished.arn, finished.end_ns) == (ARN, at(1))
+    assert isinstance(completed, CompletedInvocation)
+    assert (completed.arn, completed.end_ns) == (ARN, at(1))
 
 
 def test_a_late_report_adds_its_spans() -> None:
@@ -179,10 +179,10 @@ def test_a_failure_waits_for_its_report() -> None:
     assert invocations.take_completed() == []
 
     invocations.observe(report("a", 12, status="error", used_mb=128))
-    (finished,) = invocations.take_completed()
+    (completed,) = invocations.take_completed()
 
-    assert isinstance(finished, CompletedInvocation)
-    assert (finished.error_type, finished.has_run_out_of_memory) == ("Runtime.OutOfMemory", True)
+    assert isinstance(completed, CompletedInvocation)
+    assert (completed.error_type, completed.has_run_out_of_memory) == ("Runtime.OutOfMemory", True)
 
 
 def test_a_failure_stops_waiting_once_a_later_invocation_ends() -> None:
@@ -293,9 +293,9 @@ class TestRetries:
         for event in story:
             invocations.observe(event)
 
-        finished = invocations.take_completed()
-        assert in_short(finished) == [("a", at(0), at(10), "error"), ("a", at(99), at(110), "success")]
-        assert [one.has_run_out_of_memory for one in finished if isinstance(one, CompletedInvocation)] == [
+        completed = invocations.take_completed()
+        assert in_short(completed) == [("a", at(0), at(10), "error"), ("a", at(99), at(110), "success")]
+        assert [one.has_run_out_of_memory for one in completed if isinstance(one, CompletedInvocation)] == [
             True,
             False,
         ]
@@ -353,11 +353,11 @@ class TestShutdown:
         invocations = listening(start("a", 0))
 
         invocations.shut_down(reason, at(3_000))
-        (finished,) = invocations.take_completed()
+        (completed,) = invocations.take_completed()
 
-        assert isinstance(finished, CompletedInvocation)
-        assert (finished.status, finished.error_type) == (status, error_type)
-        assert finished.end_ns == (at(3_000) if status else at(0))
+        assert isinstance(completed, CompletedInvocation)
+        assert (completed.status, completed.error_type) == (status, error_type)
+        assert completed.end_ns == (at(3_000) if status else at(0))
 
     def test_it_concerns_only_the_last_invocation(self) -> None:
         invocations = listening(start("a", 0), start("b", 20))
@@ -383,10 +383,10 @@ class TestShutdown:
         invocations = listening(start("a", 0), done("a", 10, status="error", errorType="Runtime.ExitError"))
 
         invocations.shut_down("failure", at(3_000))
-        (finished,) = invocations.take_completed()
+        (completed,) = invocations.take_completed()
 
-        assert isinstance(finished, CompletedInvocation)
-        assert (finished.end_ns, finished.error_type) == (at(10), "Runtime.ExitError")
+        assert isinstance(completed, CompletedInvocation)
+        assert (completed.end_ns, completed.error_type) == (at(10), "Runtime.ExitError")
 
     def test_events_after_it_still_count(self) -> None:
         invocations = listening(start("a", 0))
@@ -425,15 +425,15 @@ class TestPhases:
             done("a", 200),
         )
 
-        finished = invocations.take_completed()
+        completed = invocations.take_completed()
 
-        assert in_short(finished) == [
+        assert in_short(completed) == [
             ("init", "init", SPAN_ID),
             ("init", "invoke", SPAN_ID),
             ("a", at(0), at(200), "success"),
         ]
-        assert isinstance(finished[-1], CompletedInvocation)
-        assert finished[-1].is_cold
+        assert isinstance(completed[-1], CompletedInvocation)
+        assert completed[-1].is_cold
 
     def test_a_suppressed_init_may_be_reported_before_its_invocation(self) -> None:
         invocations = listening(
@@ -466,14 +466,14 @@ class TestPhases:
         assert in_short(invocations.take_completed()) == [("init", "init", SPAN_ID)]
 
     def test_a_late_report_from_before_a_reset_does_not_take_the_init(self) -> None:
-        """After a reset the process is new, and may be told how the invocation before has ended."""
+        """After a reset the process is new, and may receive the end of the previous invocation."""
         invocations = listening(*INIT, report("old", -200, duration_ms=5), start("a", 0, tracing=tracing()))
 
-        finished = invocations.take_completed()
+        completed = invocations.take_completed()
 
-        assert in_short(finished) == [("init", "init", SPAN_ID), ("old", at(-205), at(-200), "success")]
-        assert isinstance(finished[1], CompletedInvocation)
-        assert not finished[1].is_cold
+        assert in_short(completed) == [("init", "init", SPAN_ID), ("old", at(-205), at(-200), "success")]
+        assert isinstance(completed[1], CompletedInvocation)
+        assert not completed[1].is_cold
 
     def test_a_restore_makes_the_next_invocation_cold(self) -> None:
         invocations = listening(
@@ -487,15 +487,15 @@ class TestPhases:
             done("a", 10),
         )
 
-        finished = invocations.take_completed()
+        completed = invocations.take_completed()
 
-        assert in_short(finished) == [
+        assert in_short(completed) == [
             ("init", "snap-start", ""),
             ("restore", "", SPAN_ID),
             ("a", at(0), at(10), "success"),
         ]
-        assert isinstance(finished[-1], CompletedInvocation)
-        assert finished[-1].is_cold
+        assert isinstance(completed[-1], CompletedInvocation)
+        assert completed[-1].is_cold
 
 
 class TestLines:
@@ -580,20 +580,20 @@ def test_sixteen_concurrent_invocations_are_kept_apart(seed: int) -> None:
     invocations = InvocationTracker(is_managed=True, new_id=counted_ids())
 
     owners = set()
-    finished: list[Completed] = []
+    completed: list[Completed] = []
     for number, (ms, part) in enumerate(story):
         if isinstance(part, str):
             owners.add((part, owner(invocations.find(part, at(ms)))))
         else:
             assert invocations.observe(part)
         if number % 100 == 0:
-            finished += invocations.take_completed()
+            completed += invocations.take_completed()
     invocations.shut_down("spindown", at(99_999))
-    finished += invocations.take_completed()
+    completed += invocations.take_completed()
 
     # Correctly or not at all: a line may come before anything is known of its invocation.
     assert owners <= {(name, name) for name in names} | {(name, "") for name in names} | {("", "")}
-    ended = [one for one in finished if isinstance(one, CompletedInvocation)]
+    ended = [one for one in completed if isinstance(one, CompletedInvocation)]
     assert sorted((one.request_id, one.end_ns, one.status) for one in ended) == sorted(
         (name, at(moments(name)[1]), "success") for name in names
     )
@@ -664,23 +664,23 @@ def test_any_sequence_of_events_completes_each_invocation_once(
     story: list[tuple[Event, str, bool, bool]], is_managed: bool
 ) -> None:
     invocations = InvocationTracker(is_managed=is_managed, new_id=counted_ids())
-    finished = []
+    completed = []
     for event, name, is_invoked, is_taken in story:
         invocations.observe(event)
         if is_invoked:
             invocations.observe_invoke(name, arn="", trace_header=HEADER, at_ns=at(0))
         invocations.find(name, event.time_ns)
         if is_taken:
-            finished += invocations.take_completed()
+            completed += invocations.take_completed()
     invocations.shut_down("timeout", at(60))
-    finished += invocations.take_completed()
+    completed += invocations.take_completed()
 
     assert invocations.take_completed() == []
-    for one in finished:
+    for one in completed:
         if not isinstance(one, LateSpans):
             assert 0 <= one.start_ns <= one.end_ns < 1 << 64
             assert (len(one.trace_id), len(one.span_id)) == (32, 16)
-    known = {one.request_id for one in finished if isinstance(one, CompletedInvocation)}
+    known = {one.request_id for one in completed if isinstance(one, CompletedInvocation)}
     named = {event.fields.get("requestId", "") for event, *_ in story} | {
         name for _, name, yes, _ in story if yes
     }

@@ -623,3 +623,9 @@ def test_both_ways_of_reading_an_object_agree(record: dict[str, Any]) -> None:
     assert by_shape == by_key
     # In the same order, since they are sent in it.
     assert list(by_shape.attributes) == list(by_key.attributes)
+
+
+def test_an_object_with_too_many_keys_to_cache_is_parsed() -> None:
+    others = {f"key {number}": number for number in range(40)}
+
+    assert read({"message": "hello", **others}) == line("hello", attributes=others)

@@ -1,4 +1,4 @@
-"""What a log record is expected to say: what is not named is what it would be for a line that says nothing."""
+"""Expected parsed lines: fields that are not named have the values of an empty line."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def exception(name: str, message: str, trace: str = "") -> dict[str, str]:
 
 
 def read(record: Any, *, keep_raw: bool = False) -> ParsedLine:
-    """What `formats` reads, but how it came by it."""
+    """Parse *record*, without the sources of its request id and time."""
     return read_line(record, keep_raw=keep_raw).replace(
         request_id_key="", has_runtime_format=False, own_time=None
     )

@@ -30,9 +30,9 @@ DEEP = (
     ],
 )
 def test_the_end_of_a_complete_value_is_found(text: str) -> None:
-    behind = text.rstrip() + " ,behind"
+    followed = text.rstrip() + " ,more"
 
-    assert scan(behind.encode()) == (Status.COMPLETE, len(text.rstrip()))
+    assert scan(followed.encode()) == (Status.COMPLETE, len(text.rstrip()))
 
 
 @pytest.mark.parametrize("text", ["true,", "null]", "-0.5e+3 ", "10}", "NaN,", '"a" '])

@@ -44,7 +44,7 @@ INSTANCE = {
 INIT = {"initializationType": "on-demand", "phase": "init"}
 FAILURE = {"status": "error", "errorType": "Runtime.ExitError"}
 
-# Lambda's type and fields; the class, and what it has beside them.
+# Lambda's type and fields; the class, and its own fields.
 EVENTS: list[tuple[str, dict[str, Any], type[Event], dict[str, Any]]] = [
     (
         "platform.initStart",

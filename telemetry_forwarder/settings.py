@@ -13,22 +13,13 @@ PREFIX = "TELEMETRY_FORWARDER_"
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 _PLATFORM_EVENTS = (
     *("initStart", "initRuntimeDone", "initReport", "start", "runtimeDone", "report"),
-    *(
-        "restoreStart",
-        "restoreRuntimeDone",
-        "restoreReport",
-        "extension",
-        "telemetrySubscription",
-        "logsDropped",
-    ),
+    *("restoreStart", "restoreRuntimeDone", "restoreReport", "extension", "telemetrySubscription", "logsDropped"),
 )
 _GIB = 1_073_741_824
 _FULL_CPU_MB = 1_769
 _RUNTIME_API_PORT = 9_001
-# OpenTelemetry's name of a signal, and ours.
-_ALIASES = {"traces": "spans"}
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
+# OpenTelemetry's name of a signal, and usual spellings of a flag.
+_ALIASES = {"traces": "spans"} | dict.fromkeys(("1", "yes", "on"), "true") | dict.fromkeys(("0", "no", "off"), "false")
 
 
 class Setting:
@@ -80,6 +71,15 @@ def names() -> frozenset[str]:
     return frozenset([PREFIX + setting.name for setting in SETTINGS])
 
 
+def reject(problems: list[str], name: str, complaint: str, used: str) -> str:
+    """Note once that the value of *name* is not used as it is; return *used*, which is used instead."""
+    problem = f"{name}: {complaint}; using {used} instead"
+    # A value that three signals share is read three times.
+    if problem not in problems:
+        problems.append(problem)
+    return used
+
+
 class Settings:
     """The settings of one process, with a default for each that is not set or not valid."""
 
@@ -98,7 +98,7 @@ class Settings:
         self.flush_budget_ms = read.number("FLUSH_BUDGET_MS")
         self.warm_up = read.choice("WARM_UP")
         self.platform_logs = read.platform_logs("PLATFORM_LOGS")
-        self.keep_raw = read.flag("RAW_LINES")
+        self.keep_raw = read.choice("RAW_LINES") == "true"
         self.trace_parent = read.choice("TRACE_PARENT")
         self.sampling = read.choice("SAMPLING")
         self.inbox_bytes = read.number("INBOX_BYTES")
@@ -129,18 +129,17 @@ class _Reader:
         self.problems: list[str] = []
 
     def folder(self, name: str) -> str:
-        path, default = self._value(name), self._settings[name].default
+        default = self._settings[name].default
+        path = self._value(name) or default
         # Lambda does not document the working directory of an extension.
-        if path and not path.startswith("/"):
-            return self._reject(name, "does not begin with a slash", default)
-        return path or default
+        return path if path.startswith("/") else self._reject(name, "does not begin with a slash", default)
 
     def choice(self, name: str) -> str:
-        """Return one of the choices."""
-        value, setting = self._value(name).lower(), self._settings[name]
-        if value and value not in setting.choices:
+        setting, value = self._settings[name], self._value(name).lower()
+        choice = _ALIASES.get(value, value) or setting.default
+        if choice not in setting.choices:
             return self._reject(name, f"is not one of {', '.join(setting.choices)}", setting.default)
-        return value or setting.default
+        return choice
 
     def names(self, name: str) -> tuple[str, ...]:
         """Return some of the choices, in their order, from a list separated by commas; all of them by default."""
@@ -162,12 +161,6 @@ class _Reader:
             events = ", ".join(_PLATFORM_EVENTS)
             self._reject(name, f"is not default, all, none or a list of {events}", ",".join(found))
         return found
-
-    def flag(self, name: str) -> bool:
-        value = self._value(name).lower()
-        if value and value not in _TRUE | _FALSE:
-            self._reject(name, "is neither true nor false", "false")
-        return value in _TRUE
 
     def number(self, name: str) -> int:
         """Return a whole number; beyond the limits, the nearer limit."""
@@ -207,10 +200,7 @@ class _Reader:
         return [word.strip().lower() for word in self._value(name).split(",") if word.strip()]
 
     def _reject(self, name: str, complaint: str, used: str) -> str:
-        """Note that the value is not used as it is; return *used*, which is used instead."""
-        value = self._value(name)[:60]
-        self.problems.append(f"{PREFIX}{name}: {value!r} {complaint}; using {used} instead")
-        return used
+        return reject(self.problems, PREFIX + name, f"{self._value(name)[:60]!r} {complaint}", used)
 
 
 def _whole_number(text: str) -> int | None:

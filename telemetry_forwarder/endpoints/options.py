@@ -44,14 +44,6 @@ def find(environ: Mapping[str, str], signal: str, option: str, prefixes: tuple[s
     return "", ""
 
 
-def reject(problems: list[str], name: str, complaint: str, used: str) -> None:
-    """Note once that the value of *name* is not used as it is, and what is used instead."""
-    problem = f"{name}: {complaint}; using {used} instead"
-    # A value that three signals share is read three times.
-    if problem not in problems:
-        problems.append(problem)
-
-
 def _strip_quotes(value: str) -> str:
     """Remove the quotes that a file or a shell has left around *value*."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":

@@ -4,7 +4,8 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
-from telemetry_forwarder.endpoints.options import reject
+from telemetry_forwarder.endpoints.urls import has_late_at
+from telemetry_forwarder.settings import reject
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -36,9 +37,7 @@ def _find(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
 def _is_supported(proxy: str) -> bool:
     try:
         parts = urlsplit(proxy)
-        # Before a late @, the apparent host may be the start of a password that contains `/`, `?` or `#`.
-        has_late_at = "@" in f"{parts.path}{parts.query}{parts.fragment}"
-        is_complete = bool(parts.hostname) and proxy.isascii() and not has_late_at
+        is_complete = bool(parts.hostname) and proxy.isascii() and not has_late_at(parts)
         # TLS to the proxy, with TLS to the endpoint inside, is not supported.
         return parts.scheme == "http" and is_complete and parts.port != 0
     except ValueError:

@@ -35,8 +35,7 @@ def test_without_settings_the_default_of_the_specification_is_used_and_logged_on
         METRICS: Endpoint(METRICS, "http://localhost:4318/v1/metrics"),
     }
     assert problems == [
-        "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for logs, traces, metrics; "
-        "using http://localhost:4318 instead"
+        "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for logs, traces, metrics; using http://localhost:4318 instead"
     ]
 
 
@@ -295,8 +294,7 @@ def test_invalid_endpoint_is_reported_once_without_its_secrets(value: str, shown
     found, problems = read({_OTEL + "ENDPOINT": value})
 
     assert problems == [
-        f"OTEL_EXPORTER_OTLP_ENDPOINT: {shown!r} is not a http:// or https:// URL; "
-        "using http://localhost:4318 instead"
+        f"OTEL_EXPORTER_OTLP_ENDPOINT: {shown!r} is not a http:// or https:// URL; using http://localhost:4318 instead"
     ]
     assert found[LOGS].url == "http://localhost:4318/v1/logs"
 
@@ -312,8 +310,7 @@ def test_problem_shows_nothing_of_an_endpoint_without_a_scheme(value: str, proto
     assert not [problem for problem in problems if "SECRET" in problem]
     if protocol != "grpc":
         assert problems == [
-            "OTEL_EXPORTER_OTLP_ENDPOINT: is not a http:// or https:// URL; "
-            "using http://localhost:4318 instead"
+            "OTEL_EXPORTER_OTLP_ENDPOINT: is not a http:// or https:// URL; using http://localhost:4318 instead"
         ]
 
 
@@ -338,9 +335,7 @@ def test_scheme_is_added_to_an_endpoint_without_one_and_reported_once(value: str
     found, problems = read({_OTEL + "ENDPOINT": value})
 
     assert {endpoint.origin for endpoint in found.values()} == {origin}
-    assert problems == [
-        f"OTEL_EXPORTER_OTLP_ENDPOINT: has neither http:// nor https://; using {origin} instead"
-    ]
+    assert problems == [f"OTEL_EXPORTER_OTLP_ENDPOINT: has neither http:// nor https://; using {origin} instead"]
 
 
 def test_path_of_an_endpoint_without_a_scheme_is_kept() -> None:

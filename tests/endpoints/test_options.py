@@ -1,6 +1,6 @@
 import pytest
 
-from telemetry_forwarder.endpoints.options import OPTIONS, OWN, SHARED, find, names, reject
+from telemetry_forwarder.endpoints.options import OPTIONS, OWN, SHARED, find, names
 
 OUR_NAME = "TELEMETRY_FORWARDER_TIMEOUT"
 OUR_LOGS_NAME = "TELEMETRY_FORWARDER_LOGS_TIMEOUT"
@@ -29,12 +29,3 @@ def test_other_prefixes_are_not_looked_up() -> None:
 @pytest.mark.parametrize(("text", "value"), [("''", ""), ('" 1 "', "1"), ("'1", "'1"), ("'", "'")])
 def test_matching_quotes_are_removed(text: str, value: str) -> None:
     assert find({OUR_NAME: text}, "logs", "TIMEOUT", OWN) == (OUR_NAME if value else "", value)
-
-
-def test_problem_is_reported_once() -> None:
-    problems: list[str] = []
-
-    for _ in range(3):
-        reject(problems, "NAME", "'x' is wrong", "y")
-
-    assert problems == ["NAME: 'x' is wrong; using y instead"]

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from telemetry_forwarder.receiver.listener import Listener
-    from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
     from telemetry_forwarder.worker.thread import Worker
 
 # Lambda allows an init 10 s; the rest of the warm-up runs concurrently with the first invocation.
@@ -88,12 +87,7 @@ class Session:
         from telemetry_forwarder.worker.thread import Worker
 
         self._worker = worker = Worker(
-            self._settings,
-            self._environ,
-            self._registration,
-            clock=self._clock,
-            log=self.log,
-            warm_up=warm_up,
+            self._settings, self._environ, self._registration, clock=self._clock, log=self.log, warm_up=warm_up
         )
         worker.inbox.put_event(SubscriptionResult(self.has_telemetry))
         self._listener = Listener(self._settings.listener, self._server, worker.inbox, self._clock)
@@ -110,17 +104,23 @@ class Session:
         """
         from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
 
+        # Any field but the type may be missing or of the wrong type.
+        parsed = _parse_json(event)
+        deadline = self._deadline(_get(parsed, "deadlineMs"))
         # Other event types, which Lambda may add later, are ignored.
-        match self._read(event):
-            case InvokeEvent() as invoked:
+        match _get(parsed, "eventType"):
+            case "INVOKE":
+                arn, trace_header = _text(parsed, "invokedFunctionArn"), _text(parsed, "tracing", "value")
+                invoked = InvokeEvent(_text(parsed, "requestId"), arn, trace_header, deadline)
                 self.start().put_event(invoked)
                 if self.has_telemetry:
-                    invoked.released.wait(invoked.deadline.less(_MARGIN_S).left_s())
-            case ShutdownEvent() as shut_down:
+                    invoked.released.wait(deadline.less(_MARGIN_S).left_s())
+            case "SHUTDOWN":
+                shut_down = ShutdownEvent(_text(parsed, "shutdownReason"), deadline)
                 worker = self.start()
                 worker.put_event(shut_down)
                 if self.has_telemetry or worker.is_warm.is_set():
-                    shut_down.done.wait(shut_down.deadline.less(_MARGIN_S).left_s())
+                    shut_down.done.wait(deadline.less(_MARGIN_S).left_s())
                 self.close()
 
     def close(self) -> None:
@@ -130,22 +130,6 @@ class Session:
             self._listener.close()
         else:
             self._server.close()
-
-    def _read(self, event: bytes) -> "InvokeEvent | ShutdownEvent | None":
-        """Parse *event*. Any field but its type may be missing or of the wrong type."""
-        from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
-
-        parsed = _parse_json(event)
-        deadline = self._deadline(_get(parsed, "deadlineMs"))
-        match _get(parsed, "eventType"):
-            case "INVOKE":
-                arn, trace_header = _get(parsed, "invokedFunctionArn"), _get(parsed, "tracing", "value")
-                return InvokeEvent(
-                    _text(_get(parsed, "requestId")), _text(arn), _text(trace_header), deadline
-                )
-            case "SHUTDOWN":
-                return ShutdownEvent(_text(_get(parsed, "shutdownReason")), deadline)
-        return None
 
     def _deadline(self, unix_ms: object) -> Deadline:
         if not isinstance(unix_ms, int | float):
@@ -158,26 +142,18 @@ def open_port(port: int, log: Diagnostics) -> _socket.socket:
 
     Until the listener runs, the kernel holds the connections; so the port can be open before its modules are imported.
     """
-    try:
-        return _listen_on(port)
-    except OSError as exc:
-        log.warn(
-            f"TELEMETRY_FORWARDER_PORT: port {port} is not available ({exc.strerror}); using any free port instead"
-        )
-        return _listen_on(0)
-
-
-def _listen_on(port: int) -> _socket.socket:
     server = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     # A process restarted in the same environment must not wait for the earlier connections to leave TIME_WAIT.
     server.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     try:
         # Every interface: `sandbox.localdomain` (Lambda) and 127.0.0.1 (its emulators) are not the same everywhere.
         server.bind(("0.0.0.0", port))
-        server.listen(_LISTEN_BACKLOG)
-    except OSError:
-        server.close()
-        raise
+    except OSError as exc:
+        log.warn(
+            f"TELEMETRY_FORWARDER_PORT: port {port} is not available ({exc.strerror}); using any free port instead"
+        )
+        server.bind(("0.0.0.0", 0))
+    server.listen(_LISTEN_BACKLOG)
     return server
 
 
@@ -198,5 +174,6 @@ def _get(parsed: object, *path: str) -> object:
     return parsed
 
 
-def _text(value: object) -> str:
+def _text(parsed: object, *path: str) -> str:
+    value = _get(parsed, *path)
     return value if isinstance(value, str) else ""

@@ -86,11 +86,12 @@ class Bundle:
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> ModuleSpec | None:
         """Return the spec of a module in the archive, or of a module to load lazily; the finder's interface."""
-        entry = self._modules.get(name)
-        if name not in self._lazy:
-            return self._spec(name, *entry) if entry else None
-        spec = self._spec(name, *entry) if entry else self._find_elsewhere(name, path)
-        if spec is not None:
+        entry, is_lazy = self._modules.get(name), name in self._lazy
+        spec = self._spec(name, *entry) if entry else None
+        if is_lazy and spec is None:
+            others = sys.meta_path[sys.meta_path.index(self) + 1 :]
+            spec = next(filter(None, (finder.find_spec(name, path) for finder in others)), None)
+        if is_lazy and spec is not None:
             from telemetry_forwarder.startup.lazy_modules import make_lazy
 
             make_lazy(spec)
@@ -106,11 +107,6 @@ class Bundle:
         if is_package:
             spec.submodule_search_locations = [origin.rpartition("/")[0]]
         return spec
-
-    def _find_elsewhere(self, name: str, path: "Sequence[str] | None") -> ModuleSpec | None:
-        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
-        specs = (finder.find_spec(name, path) for finder in others)
-        return next(filter(None, specs), None)
 
     def _read_index(self) -> None:
         header = posix.pread(self._file, _HEADER_BYTES, 0)

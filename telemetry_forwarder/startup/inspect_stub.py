@@ -22,8 +22,10 @@ _CO_COROUTINE = 128
 def install(signatures: Signatures) -> None:
     """Patch `inspect` until `restore`. *signatures* were recorded for the same code with the same Python."""
     _signatures.update(signatures)
-    for name, stand_in in _STAND_INS.items():
-        lazy_modules.substitute(inspect, name, stand_in)
+    lazy_modules.substitute(inspect, "signature", _signature)
+    lazy_modules.substitute(inspect, "get_annotations", _get_annotations)
+    lazy_modules.substitute(inspect, "iscoroutinefunction", _iscoroutinefunction)
+    lazy_modules.substitute(inspect, "unwrap", _unwrap)
 
 
 def restore() -> None:
@@ -59,14 +61,6 @@ def _unwrap(of: Any, **options: Any) -> Any:
     while hasattr(of, "__wrapped__"):
         of = of.__wrapped__
     return of
-
-
-_STAND_INS = {
-    "signature": _signature,
-    "get_annotations": _get_annotations,
-    "iscoroutinefunction": _iscoroutinefunction,
-    "unwrap": _unwrap,
-}
 
 
 def _real(name: str) -> Any:

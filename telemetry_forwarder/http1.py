@@ -141,14 +141,11 @@ class MessageReader:
         return len(self._buffer) + self._chunks_bytes
 
     def feed(self, received: bytes) -> "Iterator[Message]":
-        """Add what was received; return the messages that it completes, each as soon as it is complete.
+        """Add what was received, and yield each message that it completes.
 
         Raises `MessageError` if it is not HTTP or too large. After that the connection cannot be used.
         """
         self._buffer.add(received)
-        return self._messages()
-
-    def _messages(self) -> "Iterator[Message]":
         while (message := next(self._reading)) is not None:
             self._reading = self._read_message()
             yield message

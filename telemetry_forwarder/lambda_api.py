@@ -32,13 +32,13 @@ def is_managed_instance(environ: "Mapping[str, str]") -> bool:
 class LambdaApi:
     """A client with one connection, which it reopens after Lambda has closed it."""
 
-    __slots__ = ("_connection", "_host", "_id", "_name", "_reader", "registration")
+    __slots__ = ("_connection", "_host", "_identity", "_name", "_reader", "registration")
 
     def __init__(self, runtime_api: str, name: str) -> None:
         """*runtime_api* is `host:port`; *name* is the base name of the file that Lambda started."""
         self._host = runtime_api
         self._name = name
-        self._id = ""
+        self._identity = ""
         self._connection: _socket.socket | None = None
         self._reader = MessageReader(_MAX_RESPONSE_BYTES)
         self.registration = b""
@@ -47,11 +47,12 @@ class LambdaApi:
     def register(self, events: tuple[str, ...]) -> None:
         """Register for *events*. Lambda starts the runtime only after this."""
         names = ",".join(f'"{event}"' for event in events)
-        headers = (("Lambda-Extension-Name", self._name), ("Lambda-Extension-Accept-Feature", "accountId"))
-        response = self._call("POST", f"{_EXTENSION}/register", headers, f'{{"events":[{names}]}}'.encode())
+        headers = f"Lambda-Extension-Name: {self._name}\r\nLambda-Extension-Accept-Feature: accountId\r\n"
+        response = self._call(f"POST {_EXTENSION}/register", headers, f'{{"events":[{names}]}}'.encode())
         if response.status != 200:
             raise LambdaRefusedError("register", response.status, response.body)
-        self._id = response.headers.get("lambda-extension-identifier", "")
+        identifier = response.headers.get("lambda-extension-identifier", "")
+        self._identity = f"Lambda-Extension-Identifier: {identifier}\r\n"
         self.registration = response.body
 
     def subscribe(self, subscription: bytes) -> int:
@@ -59,8 +60,8 @@ class LambdaApi:
 
         Allowed only between `register` and the first `next_event`, and not again after it was accepted.
         """
-        content_type = ("Content-Type", "application/json")
-        return self._call("PUT", _TELEMETRY, (self._identity, content_type), subscription).status
+        headers = f"{self._identity}Content-Type: application/json\r\n"
+        return self._call(f"PUT {_TELEMETRY}", headers, subscription).status
 
     def next_event(self, when_sent: "Callable[[], None] | None" = None) -> bytes:
         """Report that we are done, and return the JSON of the next event. Raises if Lambda refuses us.
@@ -68,7 +69,7 @@ class LambdaApi:
         *when_sent* is called when the request has been sent, so its duration delays nothing. It must not raise, and is
         called again if the request has to be sent again.
         """
-        response = self._call("GET", f"{_EXTENSION}/event/next", (self._identity,), when_sent=when_sent)
+        response = self._call(f"GET {_EXTENSION}/event/next", self._identity, when_sent=when_sent)
         if response.status != 200:
             raise LambdaRefusedError("next", response.status, response.body)
         return response.body
@@ -80,34 +81,22 @@ class LambdaApi:
         self._connection = None
         self._reader = MessageReader(_MAX_RESPONSE_BYTES)
 
-    @property
-    def _identity(self) -> tuple[str, str]:
-        return ("Lambda-Extension-Identifier", self._id)
-
     def _call(
-        self,
-        method: str,
-        path: str,
-        headers: tuple[tuple[str, str], ...],
-        body: bytes = b"",
-        when_sent: "Callable[[], None] | None" = None,
+        self, target: str, headers: str, body: bytes = b"", when_sent: "Callable[[], None] | None" = None
     ) -> Message:
-        fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        head = (
-            f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
-        )
+        head = f"{target} HTTP/1.1\r\nHost: {self._host}\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
         try:
             # The extension's name is a file name and may contain any bytes.
             request = head.encode("utf-8", "surrogateescape") + body
-            response = self._send_with_retry(request, when_sent or _nothing)
+            response = self._send_with_retry(request, when_sent)
         except (OSError, ValueError, OverflowError, MessageError) as exc:
             self.close()
-            raise LambdaUnreachableError(f"{method} {path} at {self._host}: {exc}") from exc
+            raise LambdaUnreachableError(f"{target} at {self._host}: {exc}") from exc
         if response.wants_close:
             self.close()
         return response
 
-    def _send_with_retry(self, request: bytes, when_sent: "Callable[[], None]") -> Message:
+    def _send_with_retry(self, request: bytes, when_sent: "Callable[[], None] | None") -> Message:
         if self._connection is not None:
             try:
                 return self._send(self._connection, request, when_sent)
@@ -117,9 +106,10 @@ class LambdaApi:
                 self.close()
         return self._send(self._connect(), request, when_sent)
 
-    def _send(self, connection: _socket.socket, request: bytes, when_sent: "Callable[[], None]") -> Message:
+    def _send(self, connection: _socket.socket, request: bytes, when_sent: "Callable[[], None] | None") -> Message:
         connection.sendall(request)
-        when_sent()
+        if when_sent is not None:
+            when_sent()
         while True:
             received = connection.recv(_RECEIVE_BYTES)
             if not received:
@@ -136,7 +126,3 @@ class LambdaApi:
         connection.connect((host, int(port)))
         connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         return connection
-
-
-def _nothing() -> None:
-    pass

@@ -1,49 +1,79 @@
 #!/bin/sh
-# The one script. ./build.sh without a word says what it can do.
+# The entry point for every task. Run ./build.sh without arguments for a list.
 set -eu
 cd "$(dirname "$0")"
 
 usage() {
     cat <<'TEXT'
-./build.sh demo                      a real function under a local Lambda, and what arrives as OTLP
-./build.sh test [pytest arguments]   format, lint, types, and every test
-./build.sh layer [x86_64|arm64|all]  layer/dist/telemetry-forwarder-<arch>.zip
-./build.sh image BASE TAG            the layer baked into a container image
-./build.sh bench [NAME]              startup, shares, records, memory, flush, chaos, all
+./build.sh demo                      run a real function under a local Lambda and print the OTLP that arrives
+./build.sh test [--python X.Y] [pytest arguments]
+                                     check format, lint, types and scripts, then run every test
+                                     (--python: with another installed interpreter, for example 3.14)
+./build.sh layer [x86_64|arm64|all]  build layer/dist/telemetry-forwarder-<arch>.zip
+./build.sh image BASE TAG            build a container image with the layer in it
+./build.sh bench [NAME]              run startup, shares, records, memory, flush, chaos or all
 TEXT
 }
 
-# A virtual environment of the project's own, made anew when pyproject.toml changes.
-venv() {
-    wanted=$(cksum <pyproject.toml)
-    if [ "$(cat build/venv/.made-for 2>/dev/null)" != "$wanted" ]; then
-        python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-            echo "build.sh: python3 is older than 3.11" >&2
-            exit 1
-        }
-        python3 -m venv build/venv
-        build/venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,layer]'
-        echo "$wanted" >build/venv/.made-for
-    fi
-    python=build/venv/bin/python
+fail() {
+    echo "build.sh: $1" >&2
+    exit 1
 }
 
-what=${1:-}
-[ $# -eq 0 ] || shift
-case $what in
-demo)
-    venv
-    exec "$python" -m tests.demo "$@"
-    ;;
-test)
-    venv
+# Create the project's virtual environment, or renew it after a change of pyproject.toml, and set $python.
+# $1 is the interpreter to use: a version such as 3.14, or empty for python3.
+make_venv() {
+    interpreter=python3$(printf %s "$1" | sed -n 's/^3//p')
+    folder=build/venv${1:+-$1}
+    command -v "$interpreter" >/dev/null 2>&1 || fail "$interpreter is not installed"
+    wanted=$(cksum <pyproject.toml)
+    if [ "$(cat "$folder/.made-for" 2>/dev/null)" != "$wanted" ]; then
+        "$interpreter" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$interpreter is older than 3.11"
+        "$interpreter" -m venv "$folder"
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[test,layer]'
+        echo "$wanted" >"$folder/.made-for"
+    fi
+    python=$folder/bin/python
+}
+
+# Run every check and every test; the first failure ends it.
+run_tests() {
+    version=
+    case ${1:-} in
+    --python)
+        [ $# -ge 2 ] || fail "--python needs a version, for example 3.14"
+        version=$2
+        shift 2
+        ;;
+    --python=*)
+        version=${1#--python=}
+        shift
+        ;;
+    esac
+    make_venv "$version"
     "$python" -m ruff format --check .
     "$python" -m ruff check .
     "$python" -m mypy
+    "$(dirname "$python")/shellcheck" build.sh .ci/run extension/telemetry-forwarder $(git ls-files '*.sh')
+    if [ $# -eq 0 ]; then
+        # Only a full run can meet the coverage limits.
+        exec "$python" -m tests.coverage
+    fi
     exec "$python" -m pytest "$@"
+}
+
+task=${1:-}
+[ $# -eq 0 ] || shift
+case $task in
+demo)
+    make_venv ""
+    exec "$python" -m tests.demo "$@"
+    ;;
+test)
+    run_tests "$@"
     ;;
 layer)
-    venv
+    make_venv ""
     exec "$python" layer/build.py "$@"
     ;;
 image)
@@ -51,12 +81,12 @@ image)
         usage >&2
         exit 2
     }
-    venv
+    make_venv ""
     "$python" layer/build.py all
     exec docker build --build-arg "BASE=$1" --tag "$2" --file layer/Dockerfile .
     ;;
 bench)
-    venv
+    make_venv ""
     exec "$python" -m tests.bench "$@"
     ;;
 *)

@@ -58,7 +58,7 @@ class Lifecycle:
         """Take one step of forwarding; if it fails, log that and continue without forwarding."""
         try:
             step()
-        except Exception as exc:  # the function must not be harmed by any of our errors
+        except Exception as exc:  # noqa: BLE001  # the function must not be harmed by any of our errors
             session, self._session = self._session, None
             self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
             if session is not None:

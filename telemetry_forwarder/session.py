@@ -147,12 +147,12 @@ def open_port(port: int, log: Diagnostics) -> _socket.socket:
     server.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     try:
         # Every interface: `sandbox.localdomain` (Lambda) and 127.0.0.1 (its emulators) are not the same everywhere.
-        server.bind(("0.0.0.0", port))
+        server.bind(("0.0.0.0", port)  # noqa: S104
     except OSError as exc:
         log.warn(
             f"TELEMETRY_FORWARDER_PORT: port {port} is not available ({exc.strerror}); using any free port instead"
         )
-        server.bind(("0.0.0.0", 0))
+        server.bind(("0.0.0.0", 0)  # noqa: S104
     server.listen(_LISTEN_BACKLOG)
     return server
 

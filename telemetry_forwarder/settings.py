@@ -60,7 +60,7 @@ SETTINGS = (
     Setting("BATCH_BYTES", "4194304", limits=(16_384, 67_108_864)),
     Setting("BATCH_ITEMS", "10000", limits=(1, 1_000_000)),
     Setting("SPOOL_BYTES", "67108864", limits=(0, 10 * _GIB)),
-    Setting("SPOOL_DIR", "/tmp/telemetry-forwarder"),
+    Setting("SPOOL_DIR", "/tmp/telemetry-forwarder"),  # noqa: S108  # a sandbox has no other user
     Setting("LOG_LEVEL", "info", choices=("debug", "info", "warn", "error", "none")),
 )
 """Every setting that is read here, in the order of the documentation."""

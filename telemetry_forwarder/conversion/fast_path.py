@@ -97,7 +97,7 @@ class FastPath:
         moment_ns = event_ns if moment == time else reconcile_time(parse_time_ns(moment), event_ns=event_ns)
         if not event_ns or not moment_ns:
             return False
-        if event_ns > invocation.last_line_ns:
+        if event_ns > invocation.last_line_ns:  # noqa: PLR1730  # runs for every line: `max` is a call
             invocation.last_line_ns = event_ns
         self._add_record(moment_ns, observed, fixed, text, attributes)
         return True

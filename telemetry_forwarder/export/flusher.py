@@ -138,5 +138,5 @@ class _Export:
         batch = self.batch
         try:
             self.result = exporters.send(batch, deadline, is_last_chance=is_last_chance)
-        except Exception as exc:  # our own defect: if the batch were held, it would fail forever
+        except Exception as exc:  # noqa: BLE001  # our own defect: if the batch were held, it would fail forever
             self.result = ExportResult(batch, dropped={f"failed with {type(exc).__name__}": batch.items})

@@ -61,7 +61,7 @@ class ParsedLine:
         return self.has_runtime_format and UUID.fullmatch(self.request_id) is not None
 
 
-def parsed_line(
+def parsed_line(  # noqa: PLR0913  # one parameter for each field
     body: Any,
     *,
     severity_number: int = 0,

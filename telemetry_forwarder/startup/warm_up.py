@@ -50,7 +50,7 @@ class WarmUp:
     def _run(self) -> None:
         try:
             self._import_all()
-        except Exception:  # the modules that are missing then are imported, or reported, by their users
+        except Exception:  # noqa: BLE001, S110  # the modules that are missing then are imported, or reported, by their users
             pass
         finally:
             # In any case, because other threads wait for it.
@@ -82,7 +82,7 @@ class WarmUp:
             bundle.install()
         except (FileNotFoundError, IncompatibleBundleError):
             return None
-        except Exception as exc:  # a damaged bundle costs time, nothing else
+        except Exception as exc:  # noqa: BLE001  # a damaged bundle costs time, nothing else
             self.problem = f"{type(exc).__name__}: {exc}"
             return None
         return bundle
@@ -112,5 +112,5 @@ def _import(names: "Sequence[str]") -> None:
     for name in names:
         try:  # noqa: SIM105
             __import__(name)
-        except Exception:  # see the module's docstring
+        except Exception:  # noqa: BLE001, S110  # see the module's docstring
             pass

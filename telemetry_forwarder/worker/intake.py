@@ -110,7 +110,7 @@ class Intake:
             return _NOTHING
         try:
             result = self._converter.convert(body.content, body.observed_ns)
-        except Exception as exc:  # a defect costs this post, and not all that follow
+        except Exception as exc:  # noqa: BLE001  # a defect costs this post, and not all that follow
             self._ledger.posts_dropped(1)
             self._log.warn(f"a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
             return _NOTHING

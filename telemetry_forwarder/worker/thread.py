@@ -66,7 +66,7 @@ class Worker:
     def _run(self) -> None:
         try:
             self._run_forwarder()
-        except BaseException as exc:  # the function must not wait for a thread that has ended
+        except BaseException as exc:  # noqa: BLE001  # the function must not wait for a thread that has ended
             self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
             self.is_warm.set()
             self._forwarder = None

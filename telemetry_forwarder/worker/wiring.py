@@ -194,7 +194,7 @@ class _LibraryLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = f"{record.name}: {record.getMessage()}"
-        except Exception:  # a library's format string must not fail in our code
+        except Exception:  # noqa: BLE001  # a library's format string must not fail in our code
             message = f"{record.name}: {record.msg}"
         if record.exc_info and (exc := record.exc_info[1]):
             message += f": {type(exc).__name__}: {exc}"

@@ -105,7 +105,7 @@ def listener(exporters: Exporters) -> ThreadingHTTPServer:
 def main() -> None:
     """Register, listen, subscribe, process events."""
     exporters = Exporters()
-    client = httpx.Client(base_url=_API, timeout=None)
+    client = httpx.Client(base_url=_API, timeout=None)  # noqa: S113  # `next` takes as long as the environment is idle
     response = client.post(
         "/2020-01-01/extension/register",
         headers={"Lambda-Extension-Name": "tutorial"},

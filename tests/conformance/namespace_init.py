@@ -156,7 +156,7 @@ class _CommandServer:
         number, name = command.pop("number"), command.pop("name")
         try:
             response = {"number": number, "value": getattr(self, name)(**command)}
-        except Exception as exc:  # whatever it is, the test has to see it
+        except Exception as exc:  # noqa: BLE001  # whatever it is, the test has to see it
             response = {"number": number, "error": repr(exc)}
         with self._writing:
             self._responses.write(json.dumps(response) + "\n")

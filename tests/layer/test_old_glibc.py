@@ -73,7 +73,7 @@ def main(socket_fd: int, settings_file: str) -> None:
             stdout=log,
             stderr=log,
             env=settings["env"],
-            preexec_fn=enter_root,
+            preexec_fn=enter_root,  # noqa: PLW1509  # this process has no other thread then
         )
     answers = [_invoke() for _ in range(_INVOCATIONS)]
     emulator.send_signal(signal.SIGTERM)

@@ -70,11 +70,11 @@ def isolated_python(program: str, *arguments: str) -> list[str]:
 
 def convert(folder: Path, target: Path) -> None:
     """Write the records in *folder* to the coverage data file *target*."""
-    from coverage import CoverageData  # noqa: PLC0415  # only this function needs it
+    from coverage import CoverageData  # only this function needs it
 
     arcs: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
     for record in folder.iterdir():
-        for path, seen in marshal.loads(record.read_bytes()).items():  # noqa: S302  # our own subprocess wrote it
+        for path, seen in marshal.loads(record.read_bytes()).items():  # our own subprocess wrote it
             _, _, module = path.rpartition("telemetry_forwarder/")
             arcs[str(PRODUCT / module)] |= set(seen)
     data = CoverageData(basename=str(target))

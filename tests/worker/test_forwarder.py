@@ -49,7 +49,7 @@ class Process:
     def _run(self) -> None:
         try:
             self.forwarder.run(on_warm=self.is_warm.set)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001
             self.failure = exc
 
     def log(self, *lines: str, type_: str = "function") -> None:

@@ -82,7 +82,9 @@ class Lifecycle:
         if status == _NOT_SUPPORTED:
             self._log.info("there is no Telemetry API here (a local emulator?); nothing will be forwarded")
         elif status != _SUBSCRIBED:
-            self._log.error(f"the Telemetry API answered {status} to the subscription; nothing will be forwarded")
+            self._log.error(
+                f"the Telemetry API answered {status} to the subscription; nothing will be forwarded"
+            )
         return status == _SUBSCRIBED
 
     def _next_event(self) -> bytes:

@@ -87,7 +87,12 @@ class Session:
         from telemetry_forwarder.worker.thread import Worker
 
         self._worker = worker = Worker(
-            self._settings, self._environ, self._registration, clock=self._clock, log=self.log, warm_up=warm_up
+            self._settings,
+            self._environ,
+            self._registration,
+            clock=self._clock,
+            log=self.log,
+            warm_up=warm_up,
         )
         worker.inbox.put_event(SubscriptionResult(self.has_telemetry))
         self._listener = Listener(self._settings.listener, self._server, worker.inbox, self._clock)
@@ -147,12 +152,12 @@ def open_port(port: int, log: Diagnostics) -> _socket.socket:
     server.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     try:
         # Every interface: `sandbox.localdomain` (Lambda) and 127.0.0.1 (its emulators) are not the same everywhere.
-        server.bind(("0.0.0.0", port)  # noqa: S104
+        server.bind(("0.0.0.0", port))  # noqa: S104
     except OSError as exc:
         log.warn(
             f"TELEMETRY_FORWARDER_PORT: port {port} is not available ({exc.strerror}); using any free port instead"
         )
-        server.bind(("0.0.0.0", 0)  # noqa: S104
+        server.bind(("0.0.0.0", 0))  # noqa: S104
     server.listen(_LISTEN_BACKLOG)
     return server
 

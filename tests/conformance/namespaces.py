@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 IS_ROOT = os.geteuid() == 0
-# AWS's emulator has fixed deadlines of 2 s, which it must meet on a busy machine, too.
-_PRIORITY = ("nice", "-n", "-10") if IS_ROOT else ()
 
 
 def unshare_command(*, as_user: bool) -> list[str]:
@@ -19,7 +17,7 @@ def unshare_command(*, as_user: bool) -> list[str]:
     """
     dies_with_parent = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     user = ["-Ur"] if as_user else []
-    return [*_PRIORITY, *dies_with_parent, "unshare", *user, "-mnpf", "--mount-proc", "--kill-child"]
+    return [*dies_with_parent, "unshare", *user, "-mnpf", "--mount-proc", "--kill-child"]
 
 
 @contextmanager

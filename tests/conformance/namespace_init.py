@@ -54,6 +54,7 @@ def _take_priority() -> None:
     """
     # https://man7.org/linux/man-pages/man7/sched.7.html: only root may, and not every kernel has it.
     with contextlib.suppress(OSError):
+        os.setsid()
         Path("/proc/self/autogroup").write_text("-10")
 
 

@@ -91,4 +91,5 @@ def test_an_unreachable_endpoint_does_not_delay_the_caller(wheel_opt: Path) -> N
             medians_ms.append(statistics.median(rie.durations_ms[1:]))
 
     reachable_ms, unreachable_ms = medians_ms
-    assert unreachable_ms < 10 * reachable_ms
+    # A millisecond on an idle machine; a flush that holds the caller takes its budget or a timeout.
+    assert unreachable_ms < 100 + 10 * reachable_ms

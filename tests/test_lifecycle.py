@@ -1,6 +1,5 @@
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from tests.support.fake_lambda import (
     shutdown,
 )
 from tests.support.paths import PROJECT
+from tests.support.subprocess_coverage import isolated_python
 
 STOPPED = "ERROR forwarding stopped: {}; invocations go on without it"
 UNREACHABLE = Response(raw=b"", closes=True)
@@ -298,7 +298,7 @@ def test_failed_import_of_the_worker_is_one_line_and_invocations_go_on(
     start = "import sys; sys.path.insert(0, sys.argv[1])\nfrom telemetry_forwarder.__main__ import main; main('name')"
 
     process = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", start, str(PROJECT)],
+        isolated_python(start, str(PROJECT)),
         env=environ | {"AWS_LAMBDA_RUNTIME_API": runtime.runtime_api},
         capture_output=True,
         text=True,

@@ -1,12 +1,12 @@
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.fake_lambda import NEXT, REGISTER, SUBSCRIBE, FakeLambda, Response, shutdown
 from tests.support.paths import PROJECT
+from tests.support.subprocess_coverage import isolated_python
 
 PROGRAM = """
 import sys
@@ -42,7 +42,7 @@ def runtime() -> Iterator[FakeLambda]:
 
 
 def run(program: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-B", "-c", program, str(PROJECT)]
+    command = isolated_python(program, str(PROJECT), has_libraries=True)
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
 
 

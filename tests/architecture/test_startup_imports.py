@@ -1,13 +1,13 @@
 """Checks what is imported while the user waits: Lambda starts the runtime only after every extension has registered."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.fake_lambda import NEXT, FakeLambda, shutdown
 from tests.support.paths import PRODUCT, PROJECT
+from tests.support.subprocess_coverage import isolated_python
 
 # In addition to what the bare interpreter imports. Every module more is a later cold start: measure before adding one.
 BEFORE_REGISTER = [
@@ -57,13 +57,8 @@ def imported(runtime: FakeLambda, *, warm_up: str, spool: Path) -> list[list[str
     runtime.respond(NEXT, shutdown())
     arguments = [str(PROJECT), runtime.runtime_api, warm_up, str(spool)]
 
-    output = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", PROGRAM, *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
+    command = isolated_python(PROGRAM, *arguments)
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
 
     return [line.split() for line in output.splitlines()]
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.fake_lambda import IDENTIFIER, NEXT, REGISTER, SUBSCRIBE, FakeLambda, invoke, shutdown
 from tests.support.paths import PROJECT
+from tests.support.subprocess_coverage import place_interpreter
 
 SCRIPT = PROJECT / "extension" / "telemetry-forwarder"
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
@@ -207,7 +208,7 @@ def test_environment_and_working_directory_of_the_function_have_no_effect(opt: O
     (opt.ours / "lib").mkdir()
     (opt.ours / "lib" / "telemetry_forwarder").symlink_to(PROJECT / "telemetry_forwarder")
     opt.on_path.parent.mkdir()
-    opt.on_path.symlink_to(sys.executable)
+    place_interpreter(opt.on_path)
     poison = tmp_path / "poison"
     for folder in (poison / "opentelemetry", poison):
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from layer.recipe.bundling import LAZY_MODULES
 from telemetry_forwarder.startup.bundle import FILE_NAME, SIGNATURE, Bundle, IncompatibleBundleError
 from tests.support.opt_tree import assemble
+from tests.support.subprocess_coverage import isolated_python
 
 # Counts the work of a warm-up: sources compiled, byte code files opened in the tree, patterns parsed.
 WARM_UP = """
@@ -73,7 +73,7 @@ print(json.dumps(result))
 
 def run(lib: Path, program: str) -> Any:
     """Run *program* in a process of its own; return the JSON that it prints."""
-    command = [sys.executable, "-I", "-S", "-B", "-c", program, str(lib)]
+    command = isolated_python(program, str(lib))
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
     return json.loads(output)
 

@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from tests.support.paths import PROJECT
+from tests.support.subprocess_coverage import isolated_python
 
 PROGRAM = """
 import sys
@@ -49,7 +49,7 @@ print(__import__("json").dumps([answer, is_loaded, %s]))
 
 def evaluate(expression: str) -> tuple[Any, bool, Any]:
     """Return the answer, whether `inspect` was loaded for it, and the answer of the real `inspect`."""
-    command = [sys.executable, "-c", PROGRAM % (expression, expression), str(PROJECT)]
+    command = isolated_python(PROGRAM % (expression, expression), str(PROJECT))
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
     answer, is_loaded, real = json.loads(output)
     return answer, is_loaded, real

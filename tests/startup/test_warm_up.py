@@ -1,13 +1,16 @@
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
 
+from tests.support.paths import PROJECT
+from tests.support.subprocess_coverage import isolated_python
+
 WARM_UP = r"""
 import _thread, gc, os, sys
+sys.path.insert(0, sys.argv[1])
 main = _thread.get_native_id()
 
 def priority():
@@ -34,7 +37,7 @@ print("telemetry_forwarder.worker.wiring" in sys.modules)
 
 
 def run(before: str = "", after: str = "", variables: Mapping[str, str] = MappingProxyType({})) -> list[str]:
-    command = [sys.executable, "-c", WARM_UP % before + after]
+    command = isolated_python(WARM_UP % before + after, str(PROJECT), has_libraries=True)
     environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**environ, **variables})
     return done.stdout.splitlines()

@@ -38,7 +38,7 @@ def record_arcs(folder, resume, push_exception):
             if event == "line" and steps[frame.f_lasti] != push_exception:
                 seen.add((last, frame.f_lineno))
                 last = frame.f_lineno
-            elif event == "return" and steps[frame.f_lasti + 2 : frame.f_lasti + 3] != bytes([resume]):
+            elif event == "return" and resume not in steps[frame.f_lasti : frame.f_lasti + 3 : 2]:
                 # Python 3.14 reports some lines only when it leaves them.
                 if sys.version_info >= (3, 14) and frame.f_lineno not in (None, last):
                     seen.add((last, frame.f_lineno))

@@ -106,9 +106,7 @@ class LambdaApi:
                 self.close()
         return self._send(self._connect(), request, when_sent)
 
-    def _send(
-        self, connection: _socket.socket, request: bytes, when_sent: "Callable[[], None] | None"
-    ) -> Message:
+    def _send(self, connection: _socket.socket, request: bytes, when_sent: "Callable[[], None] | None") -> Message:
         connection.sendall(request)
         if when_sent is not None:
             when_sent()

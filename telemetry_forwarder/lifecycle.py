@@ -37,7 +37,9 @@ class Lifecycle:
     def run(self) -> int:
         """Run until SHUTDOWN and return the exit code."""
         try:
-            self._register()
+            # Extensions of managed instances may register for SHUTDOWN only.
+            is_managed = is_managed_instance(self._environ)
+            self._api.register(("SHUTDOWN",) if is_managed else ("INVOKE", "SHUTDOWN"))
             self._try(self._start_session)
             event = b""
             while not _is_shutdown(event):
@@ -48,11 +50,6 @@ class Lifecycle:
             self._log.error(str(exc))
             return 1
         return 0
-
-    def _register(self) -> None:
-        # Extensions of managed instances may register for SHUTDOWN only.
-        is_managed = is_managed_instance(self._environ)
-        self._api.register(("SHUTDOWN",) if is_managed else ("INVOKE", "SHUTDOWN"))
 
     def _try(self, step: "Callable[[], object]") -> None:
         """Take one step of forwarding; if it fails, log that and continue without forwarding."""
@@ -82,9 +79,7 @@ class Lifecycle:
         if status == _NOT_SUPPORTED:
             self._log.info("there is no Telemetry API here (a local emulator?); nothing will be forwarded")
         elif status != _SUBSCRIBED:
-            self._log.error(
-                f"the Telemetry API answered {status} to the subscription; nothing will be forwarded"
-            )
+            self._log.error(f"the Telemetry API answered {status} to the subscription; nothing will be forwarded")
         return status == _SUBSCRIBED
 
     def _next_event(self) -> bytes:
@@ -103,8 +98,8 @@ class Lifecycle:
             pause_s = min(pause_s * 2, 2.0)
 
     def _start_threads(self) -> None:
-        if (session := self._session) is not None:
-            self._try(session.start)
+        if self._session is not None:
+            self._try(self._session.start)
 
     def _process(self, event: bytes) -> None:
         if (session := self._session) is not None:

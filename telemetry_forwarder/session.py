@@ -87,12 +87,7 @@ class Session:
         from telemetry_forwarder.worker.thread import Worker
 
         self._worker = worker = Worker(
-            self._settings,
-            self._environ,
-            self._registration,
-            clock=self._clock,
-            log=self.log,
-            warm_up=warm_up,
+            self._settings, self._environ, self._registration, clock=self._clock, log=self.log, warm_up=warm_up
         )
         worker.inbox.put_event(SubscriptionResult(self.has_telemetry))
         self._listener = Listener(self._settings.listener, self._server, worker.inbox, self._clock)

@@ -13,24 +13,13 @@ PREFIX = "TELEMETRY_FORWARDER_"
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 _PLATFORM_EVENTS = (
     *("initStart", "initRuntimeDone", "initReport", "start", "runtimeDone", "report"),
-    *(
-        "restoreStart",
-        "restoreRuntimeDone",
-        "restoreReport",
-        "extension",
-        "telemetrySubscription",
-        "logsDropped",
-    ),
+    *("restoreStart", "restoreRuntimeDone", "restoreReport", "extension", "telemetrySubscription", "logsDropped"),
 )
 _GIB = 1_073_741_824
 _FULL_CPU_MB = 1_769
 _RUNTIME_API_PORT = 9_001
 # OpenTelemetry's name of a signal, and usual spellings of a flag.
-_ALIASES = (
-    {"traces": "spans"}
-    | dict.fromkeys(("1", "yes", "on"), "true")
-    | dict.fromkeys(("0", "no", "off"), "false")
-)
+_ALIASES = {"traces": "spans"} | dict.fromkeys(("1", "yes", "on"), "true") | dict.fromkeys(("0", "no", "off"), "false")
 
 
 class Setting:

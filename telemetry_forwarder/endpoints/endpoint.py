@@ -28,9 +28,7 @@ _GRPC_PORT, _HTTP_PORT = 4317, 4318
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # These follow from the body and the connection; any other value would be wrong.
-_RESERVED = frozenset(
-    {"connection", "content-encoding", "content-length", "content-type", "transfer-encoding"}
-)
+_RESERVED = frozenset({"connection", "content-encoding", "content-length", "content-type", "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +63,7 @@ class Endpoint:
 
 
 def read_endpoints(
-    environ: Mapping[str, str],
-    problems: list[str],
-    *,
-    signals: Collection[str] = SIGNALS,
-    has_grpc: bool = False,
+    environ: Mapping[str, str], problems: list[str], *, signals: Collection[str] = SIGNALS, has_grpc: bool = False
 ) -> dict[str, Endpoint]:
     """Return the endpoint of each of *signals*; append one sentence to *problems* for each invalid value."""
     endpoints = {signal: _Reader(environ, problems, signal).endpoint(has_grpc=has_grpc) for signal in signals}
@@ -119,9 +113,7 @@ class _Reader:
         value = self._find(option)[1]
         choice = value.lower() or default
         if choice not in (default, *others):
-            return self._reject(
-                option, f"{value[:60]!r} is not one of {', '.join((default, *others))}", default
-            )
+            return self._reject(option, f"{value[:60]!r} is not one of {', '.join((default, *others))}", default)
         return choice
 
     def _supported_protocol(self, wanted: str, *, has_grpc: bool) -> str:
@@ -157,14 +149,10 @@ class _Reader:
         except ValueError:
             timeout_ms = math.nan
         if not 0 <= timeout_ms < math.inf:
-            self._reject(
-                "TIMEOUT", f"{value[:60]!r} is not a number of milliseconds", f"{_TIMEOUT_S * 1_000:.0f}"
-            )
+            self._reject("TIMEOUT", f"{value[:60]!r} is not a number of milliseconds", f"{_TIMEOUT_S * 1_000:.0f}")
             return _TIMEOUT_S
         if 0 < timeout_ms < _MIN_TIMEOUT_MS:
-            self._reject(
-                "TIMEOUT", f"{value[:60]!r} is too short for milliseconds", f"{timeout_ms:g} seconds"
-            )
+            self._reject("TIMEOUT", f"{value[:60]!r} is too short for milliseconds", f"{timeout_ms:g} seconds")
             return timeout_ms
         return timeout_ms / 1_000 or _TIMEOUT_S
 

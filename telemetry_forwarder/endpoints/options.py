@@ -37,10 +37,15 @@ def names() -> frozenset[str]:
 
 def find(environ: Mapping[str, str], signal: str, option: str, prefixes: tuple[str, ...]) -> tuple[str, str]:
     """Return the name of the variable that sets *option* of *signal*, and its value; ("", "") if none does."""
-    for prefix in prefixes:
-        for name in (f"{prefix}{signal.upper()}_{option}", f"{prefix}{option}"):
-            if value := _strip_quotes(environ.get(name, "").strip()):
-                return name, value
+    parts = (f"{signal.upper()}_{option}", option)
+    return find_first(environ, *(prefix + part for prefix in prefixes for part in parts))
+
+
+def find_first(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
+    """Return the first of *names* that is set and not empty, and its value; ("", "") if none is."""
+    for name in names:
+        if value := _strip_quotes(environ.get(name, "").strip()):
+            return name, value
     return "", ""
 
 

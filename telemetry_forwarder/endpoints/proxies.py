@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
+from telemetry_forwarder.endpoints.options import find_first
 from telemetry_forwarder.endpoints.urls import has_late_at
 from telemetry_forwarder.settings import reject
 
@@ -16,7 +17,8 @@ def find_proxy(url: SplitResult, environ: Mapping[str, str], problems: list[str]
     Names in lower case win, as with curl. Loopback never has a proxy: none could reach it.
     """
     host = url.hostname or ""
-    name, value = _find(environ, f"{url.scheme}_proxy", "all_proxy")
+    name_for_scheme = f"{url.scheme}_proxy"
+    name, value = find_first(environ, name_for_scheme, name_for_scheme.upper(), "all_proxy", "ALL_PROXY")
     if not value or _is_loopback(host) or _is_exempt(host, url.port or _PORTS[url.scheme], environ):
         return ""
     proxy = value if "://" in value else f"http://{value}"
@@ -26,22 +28,14 @@ def find_proxy(url: SplitResult, environ: Mapping[str, str], problems: list[str]
     return ""
 
 
-def _find(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
-    for name in names:
-        for spelling in (name, name.upper()):
-            if value := environ.get(spelling, "").strip():
-                return spelling, value
-    return "", ""
-
-
 def _is_supported(proxy: str) -> bool:
     try:
         parts = urlsplit(proxy)
-        is_complete = bool(parts.hostname) and proxy.isascii() and not has_late_at(parts)
-        # TLS to the proxy, with TLS to the endpoint inside, is not supported.
-        return parts.scheme == "http" and is_complete and parts.port != 0
+        is_complete = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+    # TLS to the proxy, with TLS to the endpoint inside, is not supported.
+    return parts.scheme == "http" and is_complete and proxy.isascii() and not has_late_at(parts)
 
 
 def _is_loopback(host: str) -> bool:
@@ -53,7 +47,7 @@ def _is_loopback(host: str) -> bool:
 
 def _is_exempt(host: str, port: int, environ: Mapping[str, str]) -> bool:
     """Return whether NO_PROXY contains the host, a parent domain, its network, or `*` for all."""
-    entries = _find(environ, "no_proxy")[1].lower().split(",")
+    entries = find_first(environ, "no_proxy", "NO_PROXY")[1].lower().split(",")
     return any(_matches(entry.strip(), host, port) for entry in entries)
 
 

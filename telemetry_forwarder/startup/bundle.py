@@ -44,7 +44,6 @@ class Bundle:
         Raises `OSError` if there is none, `IncompatibleBundleError`, or `ValueError` or `EOFError` if it is damaged.
         """
         self._lib = lib
-        self._code_offset = 0
         self._modules: dict[str, tuple[str, bool, int, int]] = {}
         self._lazy: tuple[str, ...] = ()
         self._code: dict[str, CodeType] = {}

@@ -11,9 +11,10 @@ from telemetry_forwarder.conversion.platform_logs import PlatformLogs
 from telemetry_forwarder.core.batch import LOGS, Batch
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.invocations.tracker import InvocationTracker
-from telemetry_forwarder.otlp.log_encoding import observed_field
+from telemetry_forwarder.otlp.log_encoding import encode_observed_time
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.otlp.metrics import MetricEncoder
+from telemetry_forwarder.otlp.resource import CurrentResource
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.otlp.spans import SpanEncoder
 from telemetry_forwarder.settings import Settings
@@ -65,10 +66,17 @@ class Converter:
         self._invocations = InvocationTracker(is_managed=is_managed, new_id=new_id)
         # A batch that is larger than the outbox could not be held in memory.
         batch_bytes = min(settings.batch_bytes, settings.outbox_bytes // 2)
-        self._logs = LogEncoder(resource, version, batch_bytes=batch_bytes, batch_items=settings.batch_items)
+        self._resource = CurrentResource(resource)
+        self._logs = LogEncoder(
+            self._resource, version, batch_bytes=batch_bytes, batch_items=settings.batch_items
+        )
         self._lines = LogLineConverter(settings, self._logs, self._invocations, ledger)
         self._spans = SpanEncoder(
-            resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id
+            self._resource,
+            version,
+            trace_parent=settings.trace_parent,
+            sampling=settings.sampling,
+            new_id=new_id,
         )
         self._metrics = MetricEncoder(resource, version, temporality=temporality, new_id=new_id)
         self._platform_logs = PlatformLogs(settings)
@@ -145,8 +153,8 @@ class Converter:
         if "spans" in self._signals and (spans := self._spans.encode(completed)) is not None:
             batches.append(spans)
         if "metrics" in self._signals and (self._pending_events or measurements):
-            self._metrics.finish(completed)
-            self._metrics.measure(measurements)
+            self._metrics.observe_completed(completed)
+            self._metrics.add_self_metrics(measurements)
             if (metrics := self._metrics.take()) is not None:
                 batches.append(metrics)
         self._pending_events = 0
@@ -154,7 +162,7 @@ class Converter:
 
     def _convert_events(self, events: list[Any], observed_ns: int) -> None:
         self._ledger.records_received(len(events))
-        observed = observed_field(observed_ns)
+        observed = encode_observed_time(observed_ns)
         events.reverse()
         while events:
             # Popped, so that a converted event is freed while the others are converted.
@@ -217,5 +225,4 @@ class Converter:
         https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/#faas-instance
         """
         if "/" in instance_id and "[" in instance_id:
-            self._logs.resource = self._logs.resource.merge(Resource({"faas.instance": instance_id}))
-            self._spans.resource = self._logs.resource
+            self._resource.add({"faas.instance": instance_id})

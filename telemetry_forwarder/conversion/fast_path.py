@@ -11,7 +11,7 @@ from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.log_formats import severity
 from telemetry_forwarder.log_formats.json_keys import BODY, REQUEST_ID, SEVERITY, TIME, find_shape, read_time
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine, reconcile_time
-from telemetry_forwarder.otlp.log_encoding import ATTRIBUTES
+from telemetry_forwarder.otlp.log_encoding import record_attributes
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.telemetry.records import LogLine
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
@@ -52,7 +52,7 @@ class FastPath:
     """Remembers what lines have in common. Call `forget` whenever an invocation changes."""
 
     def __init__(self, logs: LogEncoder) -> None:
-        self._add_record = logs.of("function").add
+        self._add_record = logs.records("function").add
         self._bracketed: _CommonByPair = {}
         self._dated: _CommonByPair = {}
         self._loggers: dict[tuple[str, ...], _Logger] = {}
@@ -81,7 +81,7 @@ class FastPath:
     def convert(self, event: Any, observed: bytes) -> bool:
         """Encode *event*, a member of a post, if it is an ordinary line; return whether it was.
 
-        *observed* is the result of `observed_field`.
+        *observed* is the result of `encode_observed_time`.
         """
         try:
             record, time = event["record"], event["time"]
@@ -99,7 +99,7 @@ class FastPath:
             return False
         if event_ns > invocation.last_line_ns:  # noqa: PLR1730  # runs for every line: `max` is a call
             invocation.last_line_ns = event_ns
-        self._add_record(moment_ns, observed, fixed, text, attributes)
+        self._add_record(moment_ns, observed=observed, common=fixed, body=text, attributes=attributes)
         return True
 
     def _learn_text(self, record: str, parsed: ParsedLine, common: _Common) -> None:
@@ -139,7 +139,7 @@ class FastPath:
         if logger is None:
             if len(self._loggers) >= _MOST_LOGGERS:
                 self._loggers.clear()
-            others = tuple([(key, ATTRIBUTES[key].field) for key in plan.others])
+            others = tuple([(key, record_attributes[key].encode) for key in plan.others])
             logger = self._loggers[keys] = _Logger(plan, others, {})
         _remember(logger.common, pair, common)
 

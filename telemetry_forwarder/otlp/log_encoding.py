@@ -1,27 +1,54 @@
-"""The log records of a scope, as bytes. Pure.
+"""Encodes the log records of a scope. Pure.
 
-This is the hot path, so a record is joined from parts: what is the same for many is serialized once, by whoever
-knows it, and only time, body and own attributes are written for each.
+This is the hot path, so a record is joined from parts: fields that many records have in common are encoded once, and
+only time, body and the record's own attributes are encoded for each.
 https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/logs/v1/logs.proto
 """
 
+from typing import NamedTuple
+
 from telemetry_forwarder.core.cache import BoundedCache
-from telemetry_forwarder.otlp.protobuf import Attributes, encoded, field, utf8
+from telemetry_forwarder.log_formats.parsed_line import REQUEST_ID
+from telemetry_forwarder.otlp.protobuf import (
+    AttributesEncoder,
+    encode_text,
+    encode_varint,
+    field,
+    text_field,
+)
 
-_LAST_INDEX = 999_999
-# Lines come nearly in order: an index is wanted for the milliseconds just past.
-_MOST_INDEXES = 1_024
+_MAX_INDEX = 999_999
+# Lines arrive almost in order, so only recent milliseconds need an index.
+_MAX_INDEXES = 1_024
 
-# Tags: number and wire type.
+# Tags (field number and wire type).
 _RECORD = b"\x12"
-_TIME, _OBSERVED, _BODY, _STRING = b"\x09", b"\x59", b"\x2a", b"\x0a"
+_TIME, _SEVERITY_NUMBER, _SEVERITY_TEXT, _BODY, _STRING = b"\x09", b"\x10", b"\x1a", b"\x2a", b"\x0a"
+_TRACE_ID, _SPAN_ID, _OBSERVED, _EVENT_NAME = b"\x4a", b"\x52", b"\x59", b"\x62"
+# Both times, each with its tag.
 _TIMES_BYTES = 18
 
-ATTRIBUTES = Attributes(b"\x32")
+record_attributes = AttributesEncoder(b"\x32")
+
+
+class CommonFields(NamedTuple):
+    """Fields that many records have in common. Ids are hex; what is empty is left out."""
+
+    severity_number: int
+    severity_text: str
+    trace_id: str = ""
+    span_id: str = ""
+    request_id: str = ""
+    tenant_id: str = ""
+    event_name: str = ""
+
+
+AnyCommonFields = tuple[int, str, str, str, str, str, str]
+"""A CommonFields, or a plain tuple that equals it: that is faster to make."""
 
 
 class ScopeRecords:
-    """Gathers records, each as a field of ScopeLogs, until `take`."""
+    """Collects encoded records, each as a field of ScopeLogs, until `take`."""
 
     __slots__ = ("_indexes", "_records")
 
@@ -33,65 +60,83 @@ class ScopeRecords:
         return len(self._records)
 
     def take(self) -> list[bytes]:
-        """What was gathered; the indexes of its moments go on."""
+        """Return the collected records and start over."""
         taken, self._records = self._records, []
         return taken
 
     def add(
-        self, time_ns: int, observed: bytes, fixed: bytes, body: "str | bytes", attributes: bytes
+        self, time_ns: int, *, observed: bytes, common: bytes, body: "str | bytes", attributes: bytes
     ) -> None:
-        """Encode a record. *time_ns* is 0 where its moment is not known.
+        """Encode a record. *time_ns* is 0 if its time is unknown.
 
-        All else is encoded already: *observed* by `observed_field`, what is *fixed* for many as `LogEncoder` gives it,
-        a *body* that is no text by `body_field`, *attributes* by `ATTRIBUTES`.
+        The rest is encoded: *observed* by `encode_observed_time`, *common* by `encode_common`, a *body* that is not
+        text by `encode_body`, *attributes* by `record_attributes`.
         """
         if time_ns:
-            # Lambda's times are milliseconds: an index in the nanoseconds keeps the order of what happened within one.
+            # Lambda's times are milliseconds: an index in the nanoseconds keeps the order within one of them.
             indexes = self._indexes
             index = indexes.get(time_ns)
             if index is None:
-                if len(indexes) >= _MOST_INDEXES:
+                if len(indexes) >= _MAX_INDEXES:
                     indexes.clear()
                 indexes[time_ns] = 1
             else:
                 indexes[time_ns] = index + 1
-                time_ns += index if index < _LAST_INDEX else _LAST_INDEX
+                time_ns += index if index < _MAX_INDEX else _MAX_INDEX
         if isinstance(body, str):
-            # What `utf8` does, without the call: once a line.
+            # As in `encode_text`, without a call for each line.
             try:
-                value = body.encode()
+                text = body.encode()
             except UnicodeEncodeError:
-                value = utf8(body)
-            head = _heads_of_text[len(value)]
+                text = encode_text(body)
+            head = _text_body_heads[len(text)]
         else:
-            head, value = b"", body
-        frame = _frames[len(fixed) + len(head) + len(value) + len(attributes)]
+            head, text = b"", body
+        record_head = _record_heads[len(common) + len(head) + len(text) + len(attributes)]
         time = time_ns.to_bytes(8, "little")
-        self._records.append(b"".join((frame, time, observed, fixed, head, value, attributes)))
+        self._records.append(b"".join((record_head, time, observed, common, head, text, attributes)))
 
 
-def observed_field(observed_ns: int) -> bytes:
-    """When we heard of a record."""
+def encode_common(fields: AnyCommonFields) -> bytes:
+    """Return the encoded fields of a LogRecord."""
+    common = CommonFields(*fields)
+    attributes = {
+        REQUEST_ID: common.request_id,
+        "lambda.tenant_id": common.tenant_id,
+        "event.name": common.event_name,
+    }
+    number = common.severity_number
+    parts = (
+        _SEVERITY_NUMBER + encode_varint(number) if number else b"",
+        text_field(_SEVERITY_TEXT, common.severity_text),
+        record_attributes.encode({key: value for key, value in attributes.items() if value}),
+        field(_TRACE_ID, bytes.fromhex(common.trace_id)) if common.trace_id else b"",
+        field(_SPAN_ID, bytes.fromhex(common.span_id)) if common.span_id else b"",
+        text_field(_EVENT_NAME, common.event_name),
+    )
+    return b"".join(parts)
+
+
+def encode_observed_time(observed_ns: int) -> bytes:
+    """Return the field for the time at which a record was received."""
     return _OBSERVED + observed_ns.to_bytes(8, "little")
 
 
-def body_field(payload: bytes) -> bytes:
-    """A body of any kind, whose AnyValue is *payload*."""
+def encode_body(payload: bytes) -> bytes:
+    """Return the body field for the AnyValue *payload*."""
     return field(_BODY, payload)
 
 
-def _frame(size: int) -> bytes:
-    """What stands before a record's time, where all but its times has *size* bytes."""
-    return _RECORD + encoded(_TIMES_BYTES + size) + _TIME
+def _record_head(size: int) -> bytes:
+    """Return all that precedes the time of a record whose other fields, but the observed time, take *size* bytes."""
+    return _RECORD + encode_varint(_TIMES_BYTES + size) + _TIME
 
 
-def _head_of_text(size: int) -> bytes:
-    """What stands before a text of so many bytes: the body, and in it a string."""
-    text = _STRING + encoded(size)
-    return _BODY + encoded(len(text) + size) + text
+def _text_body_head(size: int) -> bytes:
+    """Return all of the body field that precedes a text of *size* bytes."""
+    head = _STRING + encode_varint(size)
+    return _BODY + encode_varint(len(head) + size) + head
 
 
-# A post's records have one.
-observed_fields = BoundedCache(observed_field, 16)
-_frames = BoundedCache(_frame, 8_192)
-_heads_of_text = BoundedCache(_head_of_text, 8_192)
+_record_heads = BoundedCache(_record_head, 8_192)
+_text_body_heads = BoundedCache(_text_body_head, 8_192)

@@ -1,87 +1,72 @@
-"""Log lines and platform events -> OTLP log records. Pure; never raises on anything that Lambda says.
+"""Converts log lines and platform events to OTLP log records. Pure; never raises, whatever Lambda sends.
 
-What is the same for many records (severity, ids, the invocation) is a message of opentelemetry-proto that is
-serialized once and kept; the rest is written by `log_records`.
 https://opentelemetry.io/docs/specs/otel/logs/data-model/
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
-
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.sdk.resources import Resource
+from typing import Any
 
 from telemetry_forwarder.core.batch import LOGS, Batch
+from telemetry_forwarder.core.cache import BoundedCache
 from telemetry_forwarder.invocations.invocation import Invocation
-from telemetry_forwarder.log_formats.parsed_line import REQUEST_ID, ParsedLine, reconcile
-from telemetry_forwarder.otlp.common import OfResource, clean, key_values, scope_field
-from telemetry_forwarder.otlp.log_encoding import ATTRIBUTES, ScopeRecords, body_field, observed_fields
+from telemetry_forwarder.log_formats.parsed_line import ParsedLine, reconcile
+from telemetry_forwarder.otlp.log_encoding import (
+    AnyCommonFields,
+    CommonFields,
+    ScopeRecords,
+    encode_body,
+    encode_common,
+    encode_observed_time,
+    record_attributes,
+)
 from telemetry_forwarder.otlp.platform_attributes import (
     WARN,
     envelope_attributes,
     platform_attributes,
     severity,
 )
-from telemetry_forwarder.otlp.protobuf import any_value, encoded
+from telemetry_forwarder.otlp.protobuf import encode_any_value, encode_varint
+from telemetry_forwarder.otlp.resource import CurrentResource, encode_scope
 from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed
 
-# One scope per source: a backend shows it, and it costs nothing per record.
-SCOPES = {
+# One scope per source: backends show it, and it adds nothing to a record.
+_SCOPES = {
     "function": "aws.lambda.function",
     "extension": "aws.lambda.extension",
     "platform": "aws.lambda.platform",
 }
-
 _SEVERITY_TEXTS = {9: "INFO", 5: "DEBUG", 13: "WARN"}
-# Severities and invocations of one post are few.
-_MOST_ALIKE = 1_024
+# One post has few severities and few invocations.
+_MAX_COMMON = 1_024
 
-# Tags of the fields that are written by hand: number and wire type.
-# https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/logs/v1/logs.proto
+# Tags (field number and wire type).
 _RESOURCE_LOGS, _SCOPE_LOGS = b"\x0a", b"\x12"
-# At most: resource and scope for each request.
-_FRAME_BYTES = 8_192
+# An upper bound of what a request holds besides its records: resource and scopes.
+_OVERHEAD_BYTES = 8_192
 
 
-class _Alike(NamedTuple):
-    """What is the same for many records."""
+class LogEncoder:
+    """Collects log records until `take`."""
 
-    severity_number: int
-    severity_text: str
-    trace_id: str = ""
-    span_id: str = ""
-    request_id: str = ""
-    tenant_id: str = ""
-    event_name: str = ""
-
-
-class LogEncoder(OfResource):
-    """Gathers log records until `take`."""
-
-    def __init__(self, resource: Resource, version: str, *, batch_bytes: int, batch_items: int) -> None:
-        super().__init__(resource)
+    def __init__(
+        self, resource: CurrentResource, version: str, *, batch_bytes: int, batch_items: int
+    ) -> None:
+        self._resource = resource
         self._batch_bytes = batch_bytes
         self._batch_items = batch_items
-        self._scopes = {origin: scope_field(name, version) for origin, name in SCOPES.items()}
-        self._records = {origin: ScopeRecords() for origin in SCOPES}
-        self._alike: dict[tuple[int, str, str, str, str, str, str], bytes] = {}
+        self._scopes = {origin: encode_scope(name, version) for origin, name in _SCOPES.items()}
+        self._records = {origin: ScopeRecords() for origin in _SCOPES}
+        self._common = BoundedCache(encode_common, _MAX_COMMON)
 
-    def fits(self, size: int, count: int) -> bool:
-        """Whether one batch may hold so many bytes of so many records."""
-        return size <= self._batch_bytes - _FRAME_BYTES and count <= self._batch_items
-
-    def of(self, origin: str) -> ScopeRecords:
-        """For who encodes the lines of *origin* with `ScopeRecords.add`."""
+    def records(self, origin: str) -> ScopeRecords:
+        """Return the records of *origin*, for callers that encode lines themselves."""
         return self._records[origin]
 
-    @property
-    def count(self) -> int:
-        return sum(map(len, self._records.values()))
-
     def add_line(self, record: LogLine, line: ParsedLine, invocation: Invocation | None) -> bytes:
-        """A line of the function or of an extension, and the invocation it belongs to, if that is known.
+        """Add a line of the function or of an extension; *invocation* is None if it is unknown.
 
-        Gives the *fixed* that `ScopeRecords.add` wants for lines like this one but for time, body and attributes.
+        Return the encoded common fields: `ScopeRecords.add` takes them for lines that differ only in time, body and
+        attributes.
         """
         trace_id, span_id = line.trace_id, line.span_id
         owner_id = tenant_id = ""
@@ -92,106 +77,97 @@ class LogEncoder(OfResource):
         time_ns, request_id, attributes = reconcile(line, event_ns=record.time_ns, owner_id=owner_id)
         if record.extra:
             attributes = attributes | envelope_attributes(record.extra)
-        # As a plain tuple, which is equal and a third of the time to make.
-        alike = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "")
-        return self._add(record.origin, time_ns, record.observed_ns, alike, line.body, attributes)
+        # A plain tuple, because one is made for each line.
+        common = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "")
+        return self._add(
+            record.origin,
+            common,
+            time_ns=time_ns,
+            observed_ns=record.observed_ns,
+            body=line.body,
+            attributes=attributes,
+        )
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
-        """A platform event, whole: every field of it becomes an attribute, or the body if it has no fields."""
+        """Add a platform event: its fields become attributes; what is not an object becomes the body."""
         is_object = isinstance(event.fields, dict)
         number = severity(event)
         trace_id, span_id = invocation.context if invocation else ("", "")
         attributes = platform_attributes(event.fields) if is_object else {}
         self._add(
             "platform",
-            event.time_ns,
-            event.observed_ns,
-            _Alike(number, _SEVERITY_TEXTS[number], trace_id, span_id, event_name=event.type),
-            event.type if is_object else event.fields,
-            attributes | envelope_attributes(event.extra),
+            CommonFields(number, _SEVERITY_TEXTS[number], trace_id, span_id, event_name=event.type),
+            time_ns=event.time_ns,
+            observed_ns=event.observed_ns,
+            body=event.type if is_object else event.fields,
+            attributes=attributes | envelope_attributes(event.extra),
         )
 
     def add_malformed(self, record: Malformed) -> None:
-        """Bytes that are no record, kept as text."""
+        """Add bytes that are not a record, as text."""
         self._add(
             "platform",
-            record.observed_ns,
-            record.observed_ns,
-            _Alike(WARN, _SEVERITY_TEXTS[WARN]),
-            record.text,
-            {"lambda.malformed": True},
+            CommonFields(WARN, _SEVERITY_TEXTS[WARN]),
+            time_ns=record.observed_ns,
+            observed_ns=record.observed_ns,
+            body=record.text,
+            attributes={"lambda.malformed": True},
         )
 
     def take(self) -> list[Batch]:
-        """Everything gathered, encoded, in batches within the bounds (a single larger record comes alone)."""
-        count = self.count
+        """Return the collected records in batches within the limits. A record beyond them is a batch of its own."""
+        records = {origin: of_scope.take() for origin, of_scope in self._records.items() if of_scope}
+        count = sum(map(len, records.values()))
         if not count:
             return []
-        records = {origin: of_origin.take() for origin, of_origin in self._records.items()}
-        size = sum(sum(map(len, of_origin)) for of_origin in records.values())
-        if self.fits(size, count):
-            return [self._batch(records, count)]
+        size = _OVERHEAD_BYTES + sum(sum(map(len, of_scope)) for of_scope in records.values())
+        if size <= self._batch_bytes and count <= self._batch_items:
+            return [self._batch(records)]
         return [
-            self._batch({origin: part}, len(part))
-            for origin, of_origin in records.items()
-            for part in self._parts(of_origin)
+            self._batch({origin: part})
+            for origin, of_scope in records.items()
+            for part in self._split(of_scope)
         ]
 
     def _add(
         self,
         origin: str,
+        common: AnyCommonFields,
+        *,
         time_ns: int,
         observed_ns: int,
-        alike: "_Alike | tuple[int, str, str, str, str, str, str]",
         body: Any,
         attributes: Mapping[str, Any],
     ) -> bytes:
-        if (fixed := self._alike.get(alike)) is None:
-            fixed = self._remember(_Alike(*alike))
-        if type(body) is not str:
-            body = body_field(any_value(body))
-        own = ATTRIBUTES.fields(attributes)
-        self._records[origin].add(time_ns, observed_fields[observed_ns], fixed, body, own)
-        return fixed
+        encoded = self._common[common]
+        self._records[origin].add(
+            time_ns,
+            observed=encode_observed_time(observed_ns),
+            common=encoded,
+            body=body if type(body) is str else encode_body(encode_any_value(body)),
+            attributes=record_attributes.encode(attributes),
+        )
+        return encoded
 
-    def _remember(self, alike: "_Alike") -> bytes:
-        """The part of a record that is the same for many: one message, serialized once."""
-        attributes = {
-            REQUEST_ID: alike.request_id,
-            "lambda.tenant_id": alike.tenant_id,
-            "event.name": alike.event_name,
-        }
-        if len(self._alike) >= _MOST_ALIKE:
-            self._alike.clear()
-        self._alike[alike] = fixed = LogRecord(
-            severity_number=alike.severity_number,  # type: ignore[arg-type]  # the enum's numbers
-            severity_text=clean(alike.severity_text),
-            attributes=key_values({key: value for key, value in attributes.items() if value}),
-            trace_id=bytes.fromhex(alike.trace_id),
-            span_id=bytes.fromhex(alike.span_id),
-            event_name=clean(alike.event_name),
-        ).SerializeToString()
-        return fixed
-
-    def _batch(self, records: Mapping[str, list[bytes]], count: int) -> Batch:
-        # All is joined at once: with each message joined by itself, 4 MB of records were three times in memory.
+    def _batch(self, records: Mapping[str, list[bytes]]) -> Batch:
+        # Joined once: joining each message by itself would hold the records in memory three times.
         scopes: list[bytes] = []
-        for origin, of_origin in records.items():
-            if of_origin:
-                head = self._scopes[origin]
-                scopes += (_SCOPE_LOGS, encoded(len(head) + sum(map(len, of_origin))), head, *of_origin)
-        length = len(self._resource_field) + sum(map(len, scopes))
-        parts = (_RESOURCE_LOGS, encoded(length), self._resource_field, *scopes)
-        return Batch(LOGS, b"".join(parts), count)
+        for origin, of_scope in records.items():
+            scope = self._scopes[origin]
+            scopes += (_SCOPE_LOGS, encode_varint(len(scope) + sum(map(len, of_scope))), scope, *of_scope)
+        resource = self._resource.field
+        length = encode_varint(len(resource) + sum(map(len, scopes)))
+        body = b"".join((_RESOURCE_LOGS, length, resource, *scopes))
+        return Batch(LOGS, body, sum(map(len, records.values())))
 
-    def _parts(self, records: list[bytes]) -> Iterator[list[bytes]]:
+    def _split(self, records: list[bytes]) -> Iterator[list[bytes]]:
+        """Yield the parts of *records* that fit into a batch each; none of them is empty."""
         part: list[bytes] = []
-        size = _FRAME_BYTES
+        size = _OVERHEAD_BYTES
         for record in records:
             size += len(record)
             if part and (size > self._batch_bytes or len(part) == self._batch_items):
                 yield part
-                part, size = [], _FRAME_BYTES + len(record)
+                part, size = [], _OVERHEAD_BYTES + len(record)
             part.append(record)
-        if part:
-            yield part
+        yield part

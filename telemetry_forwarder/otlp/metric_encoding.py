@@ -1,8 +1,7 @@
-"""What the SDK has read from its instruments -> the bytes of OTLP's Metric. Pure; without exemplars.
+"""Encodes the metrics that the SDK has collected, without exemplars. Pure.
 
-In the place of the official encoder, which makes a message object of every point: of the 7.2 million instructions of a
-warm invocation, with its ten points, that saves 0.56 (callgrind, CPython 3.11). The tests compare the two, and notice
-when the official one is no longer the dearer.
+Replaces the official encoder, which makes a message object of every data point. The tests compare the two, and fail
+if the official one is no longer the more expensive.
 https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/metrics/v1/metrics.proto
 """
 
@@ -19,69 +18,81 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from telemetry_forwarder.otlp.protobuf import MAX_INT, MIN_INT, Attributes, encoded, field, utf8
+from telemetry_forwarder.otlp.protobuf import (
+    MAX_INT,
+    MIN_INT,
+    AttributesEncoder,
+    encode_text,
+    encode_varint,
+    field,
+)
 
-# Tags of fields: number and wire type.
+# Tags (field number and wire type).
 _NAME, _DESCRIPTION, _UNIT = b"\x0a", b"\x12", b"\x1a"
 _GAUGE, _SUM, _HISTOGRAM = b"\x2a", b"\x3a", b"\x4a"
 _POINT, _TEMPORALITY, _IS_MONOTONIC = b"\x0a", b"\x10", b"\x18\x01"
 _START, _TIME, _AS_DOUBLE, _AS_INT = b"\x11", b"\x19", b"\x21", b"\x31"
-_COUNT, _SUM_OF_ALL, _MIN, _MAX = b"\x21", b"\x29", b"\x59", b"\x61"
+_COUNT, _TOTAL, _MIN, _MAX = b"\x21", b"\x29", b"\x59", b"\x61"
 _BUCKETS, _BOUNDS = b"\x32", b"\x3a"
 
-_number_attributes = Attributes(b"\x3a")
-_histogram_attributes = Attributes(b"\x4a")
+_number_attributes = AttributesEncoder(b"\x3a")
+_histogram_attributes = AttributesEncoder(b"\x4a")
 
-_fixed = struct.Struct("<cQ").pack
-_signed = struct.Struct("<cq").pack
-_double = struct.Struct("<cd").pack
-_measured = struct.Struct("<cQcQcQcdcdcd").pack
+_pack_uint = struct.Struct("<cQ").pack
+_pack_int = struct.Struct("<cq").pack
+_pack_double = struct.Struct("<cd").pack
+_pack_measurements = struct.Struct("<cQcQcQcdcdcd").pack
 
 
-def metric_bytes(metric: Metric) -> bytes:
-    """The payload of a Metric: a gauge, a sum or a histogram with explicit bounds. Raises TypeError on any other."""
+def encode_metric(metric: Metric) -> bytes:
+    """Return the payload of a Metric: a gauge, a sum or a histogram with explicit bounds.
+
+    Raises TypeError on any other kind.
+    """
     data = metric.data
-    head = _head(metric.name, metric.description or "", metric.unit or "")
+    head = _encode_head(metric.name, metric.description or "", metric.unit or "")
     if isinstance(data, Histogram):
-        points = [field(_POINT, _histogram_point(point)) for point in data.data_points]
+        points = [field(_POINT, _encode_histogram_point(point)) for point in data.data_points]
         return head + field(
-            _HISTOGRAM, b"".join([*points, _TEMPORALITY, encoded(data.aggregation_temporality)])
+            _HISTOGRAM, b"".join([*points, _TEMPORALITY, encode_varint(data.aggregation_temporality)])
         )
     if isinstance(data, Sum):
         points = [
-            field(_POINT, _fixed(_START, point.start_time_unix_nano) + _number(point))
+            field(_POINT, _pack_uint(_START, point.start_time_unix_nano) + _encode_number(point))
             for point in data.data_points
         ]
-        points += [_TEMPORALITY, encoded(data.aggregation_temporality)]
+        points += [_TEMPORALITY, encode_varint(data.aggregation_temporality)]
         return head + field(_SUM, b"".join([*points, _IS_MONOTONIC if data.is_monotonic else b""]))
     if isinstance(data, Gauge):
-        return head + field(_GAUGE, b"".join([field(_POINT, _number(point)) for point in data.data_points]))
+        return head + field(
+            _GAUGE, b"".join([field(_POINT, _encode_number(point)) for point in data.data_points])
+        )
     raise TypeError(f"{metric.name} is a {type(data).__name__}")
 
 
-# Instruments are few.
+# There are few instruments.
 @lru_cache(maxsize=256)
-def _head(name: str, description: str, unit: str) -> bytes:
+def _encode_head(name: str, description: str, unit: str) -> bytes:
     parts = ((_NAME, name), (_DESCRIPTION, description), (_UNIT, unit))
-    return b"".join([field(tag, utf8(text)) for tag, text in parts])
+    return b"".join([field(tag, encode_text(text)) for tag, text in parts])
 
 
-def _number(point: NumberDataPoint) -> bytes:
+def _encode_number(point: NumberDataPoint) -> bytes:
     value = point.value
     is_integer = isinstance(value, int) and MIN_INT <= value <= MAX_INT
-    said = _signed(_AS_INT, value) if is_integer else _double(_AS_DOUBLE, value)
-    return _fixed(_TIME, point.time_unix_nano) + said + _number_attributes.fields(point.attributes)
+    encoded = _pack_int(_AS_INT, value) if is_integer else _pack_double(_AS_DOUBLE, value)
+    return _pack_uint(_TIME, point.time_unix_nano) + encoded + _number_attributes.encode(point.attributes)
 
 
-def _histogram_point(point: HistogramDataPoint) -> bytes:
-    measured = _measured(
+def _encode_histogram_point(point: HistogramDataPoint) -> bytes:
+    measurements = _pack_measurements(
         _START,
         point.start_time_unix_nano,
         _TIME,
         point.time_unix_nano,
         _COUNT,
         point.count,
-        _SUM_OF_ALL,
+        _TOTAL,
         point.sum,
         _MIN,
         point.min,
@@ -91,10 +102,13 @@ def _histogram_point(point: HistogramDataPoint) -> bytes:
     counts = point.bucket_counts
     buckets = field(_BUCKETS, struct.pack(f"<{len(counts)}Q", *counts))
     return (
-        measured + buckets + _bounds(point.explicit_bounds) + _histogram_attributes.fields(point.attributes)
+        measurements
+        + buckets
+        + _encode_bounds(point.explicit_bounds)
+        + _histogram_attributes.encode(point.attributes)
     )
 
 
 @lru_cache(maxsize=64)
-def _bounds(bounds: Sequence[float]) -> bytes:
+def _encode_bounds(bounds: Sequence[float]) -> bytes:
     return field(_BOUNDS, struct.pack(f"<{len(bounds)}d", *bounds))

@@ -1,7 +1,7 @@
-"""Platform events -> attributes, by the semantic conventions where they have a name, else under `lambda.`; severity.
+"""Maps platform events to attributes and severities. Pure; never raises.
 
-Pure. Nothing is left out: a field that is not in the table keeps its own name and value. Units are OpenTelemetry's,
-seconds and bytes; a value that is not the number it should be is kept as it is.
+Fields with a semantic convention get its name, all others are named `lambda.*`; none is left out. Units are seconds and
+bytes, as in OpenTelemetry; a value that is not the expected number is kept unchanged.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,18 +10,18 @@ from typing import Any
 from telemetry_forwarder.telemetry.records import Event, InitReport, InitStart
 
 DEBUG, INFO, WARN = 5, 9, 13
-_TROUBLE = frozenset({"LaunchError", "InitError", "ExitError", "Crashed"})
+_FAILED_STATES = frozenset({"LaunchError", "InitError", "ExitError", "Crashed"})
 
 _MS = 0.001
 _MB = 1_048_576
-# Beyond it a number is nonsense, and is kept as it is.
+# A larger number is not a measurement, and is kept unchanged.
 _LARGEST = 1 << 50
-# Bytes in every capture, MB in the documentation's sample.
+# `instanceMaxMemory` is in bytes in every capture, in MB in the documentation's sample.
 _LARGEST_IN_MB = 65_536
 
-OWN_SPACE = "lambda."
+_NAMESPACE = "lambda."
 
-# Lambda's name, with the objects it is in -> ours, and the factor to our unit.
+# Lambda's name, with the objects around it -> our name, and the factor to our unit.
 ATTRIBUTES: dict[str, tuple[str, float]] = {
     "requestId": ("faas.invocation_id", 1),
     "version": ("faas.version", 1),
@@ -61,20 +61,20 @@ _NESTED = ("metrics", "tracing")
 
 
 def platform_attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of a platform event's log record. Never raises."""
+    """Return the attributes of a platform event's log record."""
     attributes: dict[str, Any] = {}
     for key, value in _leaves(fields):
-        name, factor = ATTRIBUTES.get(key, (OWN_SPACE + key, 1))
+        name, factor = ATTRIBUTES.get(key, (_NAMESPACE + key, 1))
         while name in attributes:
-            # Two of Lambda's names may become one of ours.
+            # Two of Lambda's names may map to one of ours.
             name += "_"
         attributes[name] = _in_our_unit(key, value, factor)
     return attributes
 
 
 def envelope_attributes(extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The attributes for what an envelope says beside type, time and record."""
-    return {f"{OWN_SPACE}envelope.{key}": value for key, value in extra.items()} if extra else {}
+    """Return the attributes for the members of an envelope other than type, time and record."""
+    return {f"{_NAMESPACE}envelope.{key}": value for key, value in extra.items()} if extra else {}
 
 
 def _leaves(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -94,12 +94,12 @@ def _in_our_unit(key: str, value: Any, factor: float) -> Any:
         factor = _MB
     if factor == _MB:
         return round(value * _MB)
-    # Rounded, so that 18.074 ms do not become 0.018074000000000003 s.
+    # Rounded, so that 18.074 ms does not become 0.018074000000000003 s.
     return round(value / 1_000, 12) if factor == _MS else value
 
 
 def severity(event: Event) -> int:
-    """Lambda's own system log level of this event, which depends on how it went.
+    """Return the level that Lambda's own system log gives this event; it depends on the outcome.
 
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
     """
@@ -116,7 +116,7 @@ def severity(event: Event) -> int:
         case "report" | "restoreReport":
             return WARN if failed else INFO
         case "extension":
-            failed = bool(getattr(event, "error_type", "")) or getattr(event, "state", "") in _TROUBLE
+            failed = bool(getattr(event, "error_type", "")) or getattr(event, "state", "") in _FAILED_STATES
             return WARN if failed else INFO
         case "logsDropped" | "fault":
             return WARN

@@ -1,8 +1,9 @@
-"""JSON values -> the bytes of OTLP's AnyValue and KeyValue, without the messages in between. Pure; takes every value.
+"""Encodes JSON values as OTLP's AnyValue and KeyValue, and the fields around them. Pure; accepts every value.
 
-Log records and metrics' points are written so: making a message object for each value takes most of the time. Each
-function gives what the serialized message of opentelemetry-proto would be, and the tests compare the two.
+Log records and data points are written as bytes because a message object for each value takes most of the time. Each
+function returns what the serialized message of opentelemetry-proto would be: the tests compare the two.
 https://protobuf.dev/programming-guides/encoding/
+https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/common/v1/common.proto
 """
 
 import math
@@ -13,19 +14,26 @@ from typing import Any
 from telemetry_forwarder.core.cache import BoundedCache
 from telemetry_forwarder.telemetry.json_values import write_json
 
-# Receivers refuse messages nested deeper than 100 (protobuf's own limit), and a JSON level is three of them.
+# Receivers refuse messages nested deeper than 100 (protobuf's own limit), and one JSON level is three messages.
 # What is nested deeper is kept as JSON text. https://protobuf.dev/programming-guides/proto-limits/
 MAX_DEPTH = 24
 MIN_INT, MAX_INT = -(2**63), 2**63 - 1
-_SHORT = 64
-_TRUE, _FALSE = b"\x10\x01", b"\x10\x00"
-_double = struct.Struct("<cd").pack
+# Longer keys and texts hardly repeat, so they are not cached.
+_MAX_CACHED_CHARACTERS = 64
+_MAX_CACHED_ENCODERS = 256
+
+# Tags (field number and wire type) of AnyValue, of the lists inside it, and of KeyValue.
+_STRING, _BOOL, _INT, _DOUBLE, _ARRAY, _OBJECT = b"\x0a", b"\x10", b"\x18", b"\x21", b"\x2a", b"\x32"
+_ITEM = b"\x0a"
+_KEY, _VALUE = b"\x0a", b"\x12"
+_TRUE, _FALSE = _BOOL + b"\x01", _BOOL + b"\x00"
+_pack_double = struct.Struct("<cd").pack
 
 
-def encoded(number: int) -> bytes:
-    """A number that is not negative, seven bits a byte."""
+def encode_varint(number: int) -> bytes:
+    """Return *number*, which must not be negative, as a varint: seven bits a byte."""
     if number < 0x4000:
-        # Most are: half the time of the loop below.
+        # Most numbers are, and this takes half the time of the loop.
         return bytes((number & 0x7F | 0x80, number >> 7)) if number > 0x7F else bytes((number,))
     septets = bytearray()
     while number > 0x7F:
@@ -35,120 +43,137 @@ def encoded(number: int) -> bytes:
     return bytes(septets)
 
 
-# The same for lengths, which repeat.
-varints = BoundedCache(encoded, 8_192)
+# For lengths, which repeat.
+_varints = BoundedCache(encode_varint, 8_192)
 
 
-def utf8(text: str) -> bytes:
-    """*text* as valid UTF-8: a lone surrogate, which JSON can spell, becomes its escape."""
+def encode_text(text: str) -> bytes:
+    """Return *text* as valid UTF-8: a lone surrogate, which JSON can contain, becomes its escape sequence."""
     try:
         return text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace")
 
 
+def escape_surrogates(text: str) -> str:
+    """Return *text* with its lone surrogates escaped as in `encode_text`: the SDK raises on them."""
+    return text if text.isascii() else encode_text(text).decode()
+
+
 def field(tag: bytes, payload: bytes) -> bytes:
-    """A length-delimited field: a string, bytes, or a message."""
-    return tag + varints[len(payload)] + payload
+    """Return a length-delimited field: a string, bytes, or a message."""
+    return tag + _varints[len(payload)] + payload
 
 
-def key_value(key: str, value: Any, depth: int = 0) -> bytes:
-    """The payload of a KeyValue."""
-    payload = any_value(value, depth)
-    key_field = _keys[key] if len(key) <= _SHORT else _key(key)
-    return key_field + varints[len(payload)] + payload
+def text_field(tag: bytes, text: str) -> bytes:
+    """Return a field with *text*; as protobuf does, nothing if it is empty."""
+    return field(tag, encode_text(text)) if text else b""
 
 
-def any_value(value: Any, depth: int = 0) -> bytes:
-    """The payload of an AnyValue, with the type of *value*: any JSON value. Null is the empty AnyValue."""
+def encode_key_value(key: str, value: Any, depth: int = 0) -> bytes:
+    """Return the payload of a KeyValue."""
+    payload = encode_any_value(value, depth)
+    key_field = _key_fields[key] if len(key) <= _MAX_CACHED_CHARACTERS else _key_field(key)
+    return key_field + _varints[len(payload)] + payload
+
+
+def encode_any_value(value: Any, depth: int = 0) -> bytes:
+    """Return the payload of an AnyValue that has the type of *value*, any JSON value. Null is the empty AnyValue.
+
+    A value without a place in OTLP becomes text. *depth* is the number of arrays and objects around it.
+    """
     kind = type(value)
     if kind is str:
-        text = utf8(value)
-        return b"\x0a" + varints[len(text)] + text
+        text = encode_text(value)
+        return _STRING + _varints[len(text)] + text
     if kind is int:
-        return _int(value)
+        return _encode_int(value)
     if kind is bool:
         return _TRUE if value else _FALSE
     if kind is float:
-        # JSON has neither infinities nor NaN, and neither have OTLP's JSON readers everywhere.
-        return _double(b"\x21", value) if math.isfinite(value) else _text(repr(value))
+        # JSON has neither infinities nor NaN, and not every reader of OTLP's JSON accepts them.
+        return _pack_double(_DOUBLE, value) if math.isfinite(value) else field(_STRING, repr(value).encode())
     if value is None:
         return b""
-    return _nested(value, depth)
+    return _encode_nested(value, depth)
 
 
-def _int(value: int) -> bytes:
+def _encode_int(value: int) -> bytes:
     if 0 <= value < 0x4000:
-        # As in `encoded`, whose calls are what this saves.
+        # As in `encode_varint`, without the call.
         return bytes((0x18, value & 0x7F | 0x80, value >> 7)) if value > 0x7F else bytes((0x18, value))
     if MIN_INT <= value <= MAX_INT:
-        # Not from the memo: ids and durations would push the lengths out of it.
-        return b"\x18" + encoded(value & 0xFFFFFFFFFFFFFFFF)
-    return _text(str(value))
+        # Not cached: ids and durations would displace the lengths.
+        return _INT + encode_varint(value & 0xFFFFFFFFFFFFFFFF)
+    return field(_STRING, str(value).encode())
 
 
-def _nested(value: Any, depth: int) -> bytes:
+def _encode_nested(value: Any, depth: int) -> bytes:
     if depth >= MAX_DEPTH:
-        return _text(write_json(value))
+        return field(_STRING, encode_text(write_json(value)))
     if isinstance(value, Mapping):
-        pairs = b"".join(
-            [field(b"\x0a", key_value(str(key), inner, depth + 1)) for key, inner in value.items()]
-        )
-        return field(b"\x32", pairs)
+        pairs = [field(_ITEM, encode_key_value(str(key), inner, depth + 1)) for key, inner in value.items()]
+        return field(_OBJECT, b"".join(pairs))
     if isinstance(value, list | tuple):
-        return field(b"\x2a", b"".join([field(b"\x0a", any_value(inner, depth + 1)) for inner in value]))
-    return _text(repr(value))
+        items = [field(_ITEM, encode_any_value(inner, depth + 1)) for inner in value]
+        return field(_ARRAY, b"".join(items))
+    return field(_STRING, encode_text(repr(value)))
 
 
-def _key(key: str) -> bytes:
-    return field(b"\x0a", utf8(key)) + b"\x12"
+def _key_field(key: str) -> bytes:
+    """Return a KeyValue up to the length of its value."""
+    return field(_KEY, encode_text(key)) + _VALUE
 
 
-def _text(text: str) -> bytes:
-    return field(b"\x0a", utf8(text))
+_key_fields = BoundedCache(_key_field, 1_024)
 
 
-# Keys are few and come again with every line.
-_keys = BoundedCache(_key, 1_024)
+class AttributeEncoder:
+    """Encodes attributes that have the same key."""
 
-
-class Attribute:
-    """Encodes attributes of one key, as fields of type KeyValue."""
-
-    __slots__ = ("_heads", "_texts")
+    __slots__ = ("_fields", "_heads")
 
     def __init__(self, tag: bytes, key: str) -> None:
-        # Of services, loggers, levels there are few; and values of other kinds have few sizes.
-        self._texts: BoundedCache[str, bytes] = BoundedCache(
-            lambda text: field(tag, key_value(key, text)), 32
+        # Short texts repeat (services, loggers, levels); of other values, the sizes do.
+        self._fields: BoundedCache[str, bytes] = BoundedCache(
+            lambda text: field(tag, encode_key_value(key, text)), 32
         )
-        key_field = _key(key)
+        key_field = _key_field(key)
         self._heads: BoundedCache[int, bytes] = BoundedCache(lambda size: _head(tag, key_field, size), 64)
 
-    def field(self, value: Any) -> bytes:
-        """The field for *value*, any JSON value."""
+    def encode(self, value: Any) -> bytes:
+        """Return the field for *value*, any JSON value."""
         kind = type(value)
-        if kind is str and len(value) <= _SHORT:
-            return self._texts[value]
-        payload = _int(value) if kind is int else any_value(value)
+        if kind is str and len(value) <= _MAX_CACHED_CHARACTERS:
+            return self._fields[value]
+        payload = _encode_int(value) if kind is int else encode_any_value(value)
         return self._heads[len(payload)] + payload
 
 
-class Attributes(BoundedCache[str, Attribute]):
-    """By their keys, for fields with *tag*. Long keys are not kept."""
+class AttributesEncoder(dict[str, AttributeEncoder]):
+    """Encodes attributes, each as a KeyValue in a field with *tag*. `encoder[key]` encodes those called *key*.
+
+    A dict for the reason that `BoundedCache` is one.
+    """
 
     def __init__(self, tag: bytes) -> None:
-        super().__init__(lambda key: Attribute(tag, key), 256)
+        super().__init__()
+        self._tag = tag
 
-    def __missing__(self, key: str) -> Attribute:
-        return super().__missing__(key) if len(key) <= _SHORT else self._function(key)
+    def __missing__(self, key: str) -> AttributeEncoder:
+        encoder = AttributeEncoder(self._tag, key)
+        if len(key) <= _MAX_CACHED_CHARACTERS:
+            if len(self) >= _MAX_CACHED_ENCODERS:
+                self.clear()
+            self[key] = encoder
+        return encoder
 
-    def fields(self, attributes: Mapping[str, Any] | None) -> bytes:
-        """A field for each of *attributes*."""
-        return b"".join([self[key].field(attributes[key]) for key in attributes]) if attributes else b""
+    def encode(self, attributes: Mapping[str, Any] | None) -> bytes:
+        """Return a field for each of *attributes*."""
+        return b"".join([self[key].encode(attributes[key]) for key in attributes]) if attributes else b""
 
 
 def _head(tag: bytes, key_field: bytes, size: int) -> bytes:
-    """All of a field of type KeyValue before the payload of its value, which has *size* bytes."""
-    length = varints[size]
-    return tag + varints[len(key_field) + len(length) + size] + key_field + length
+    """Return all of a KeyValue's field that precedes a value of *size* bytes."""
+    length = _varints[size]
+    return tag + _varints[len(key_field) + len(length) + size] + key_field + length

@@ -1,4 +1,4 @@
-"""The state of our own delivery as metrics, by the names that OpenTelemetry gives to an exporter's. Pure."""
+"""Describes our own delivery as metrics, named like those of an OpenTelemetry exporter. Pure."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,18 @@ from telemetry_forwarder.buffer.ledger import Ledger, Snapshot, Tally
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.core.frozen import frozen
 
-# Each of them is a data point more in a request.
-_EVERY_S = 60.0
+# Each report adds data points to a request.
+_INTERVAL_S = 60.0
+_INSTRUMENTS = {
+    LOGS: ("otel.sdk.exporter.log", "{log_record}"),
+    SPANS: ("otel.sdk.exporter.span", "{span}"),
+    METRICS: ("otel.sdk.exporter.metric_data_point", "{data_point}"),
+}
 
 
 @frozen
 class Measurement:
-    """A change to add to an instrument: a counter, or an up-down counter where *is_counter* is false."""
+    """A change to add to an instrument: a counter, or an up-down counter if *is_counter* is false."""
 
     name: str
     unit: str
@@ -22,27 +27,27 @@ class Measurement:
 
 
 class SelfMetrics:
-    """What has changed since it was last asked, which is seldom answered."""
+    """Measures the changes of the ledger since the last report, at most once a minute."""
 
     def __init__(self, ledger: Ledger, now_s: float) -> None:
         self._ledger = ledger
-        self._told = ledger.snapshot()
-        self._told_at_s = now_s
+        self._reported = ledger.snapshot()
+        self._reported_at_s = now_s
 
     def take(self, now_s: float, *, is_last: bool) -> list[Measurement]:
-        """None before it is time, unless this *is_last*."""
-        if not is_last and now_s - self._told_at_s < _EVERY_S:
+        """Return the changes since the last report; empty within a minute of it, unless this *is_last*."""
+        if not is_last and now_s - self._reported_at_s < _INTERVAL_S:
             return []
-        before, self._told = self._told, self._ledger.snapshot()
-        self._told_at_s = now_s
-        return changes(before, self._told)
+        before, self._reported = self._reported, self._ledger.snapshot()
+        self._reported_at_s = now_s
+        return measure_changes(before=before, after=self._reported)
 
 
-def changes(before: Snapshot, after: Snapshot) -> list[Measurement]:
-    """What our own metrics have to add, by the names that OpenTelemetry gives to an exporter's state.
+def measure_changes(*, before: Snapshot, after: Snapshot) -> list[Measurement]:
+    """Return what has changed between two snapshots, by the conventions for an exporter's metrics.
 
-    An item is exported once, when its fate is known: without `error.type` when the endpoint took it, with
-    the reason when it was rejected or dropped. Until then, in memory or on disk, it is in flight.
+    An item is exported once, when its fate is known: without `error.type` if the endpoint accepted it, otherwise with
+    the reason why it was rejected or dropped. Until then, in memory or on disk, it is in flight.
     https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/
     """
     measurements: list[Measurement] = []
@@ -60,15 +65,8 @@ def changes(before: Snapshot, after: Snapshot) -> list[Measurement]:
     return measurements
 
 
-_INSTRUMENTS = {
-    LOGS: ("otel.sdk.exporter.log", "{log_record}"),
-    SPANS: ("otel.sdk.exporter.span", "{span}"),
-    METRICS: ("otel.sdk.exporter.metric_data_point", "{data_point}"),
-}
-
-
 def _exported(tally: Tally) -> dict[str, int]:
-    """Items whose fate is known, by `error.type`; under the empty string those that were delivered."""
+    """Return the number of items whose fate is known, by `error.type`; delivered ones are under the empty string."""
     totals = {"": tally.delivered, "rejected": tally.rejected}
     for reason, count in tally.dropped.items():
         error_type = reason.replace(" ", "_")

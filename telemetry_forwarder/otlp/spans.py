@@ -1,10 +1,10 @@
-"""What is over -> OTLP spans: the SDK's ReadableSpan, encoded by the official exporter's encoder. Pure.
+"""Converts completed invocations and phases to OTLP spans, with the SDK's official encoder. Pure.
 
-One invocation is one SERVER span with Lambda's phases under it; the init or restore made for it hangs there too, so
-that a trace is one tree. https://opentelemetry.io/docs/specs/semconv/faas/aws-lambda/
+An invocation is one SERVER span, with Lambda's phases as its children. The init or restore that was made for it is a
+child as well, so that a trace is one tree. https://opentelemetry.io/docs/specs/semconv/faas/aws-lambda/
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -21,119 +21,117 @@ from telemetry_forwarder.invocations.completed import (
     CompletedPhase,
     LateSpans,
 )
-from telemetry_forwarder.otlp.common import HashedOnce, OfResource, clean
-from telemetry_forwarder.otlp.protobuf import field
+from telemetry_forwarder.otlp.protobuf import escape_surrogates, field
+from telemetry_forwarder.otlp.resource import CurrentResource
 from telemetry_forwarder.telemetry.records import PhaseSpan
 
-SCOPE = "aws.lambda"
+_SCOPE = "aws.lambda"
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _RUNTIME_PHASES = {"init": "initRuntime", "restore": "restoreRuntime"}
+# Of an unqualified function ARN; an eighth part is a version or an alias.
 _ARN_PARTS = 7
 _RESOURCE_SPANS = b"\x0a"
 _UNSET = Status()
-# What the spans have for a resource until theirs is put before them, which is encoded once.
-_NONE = HashedOnce(Resource.get_empty())
 
 
-class SpanEncoder(OfResource):
-    """Turns what is over into spans. Remembers nothing."""
+class SpanEncoder:
+    """Converts what has completed to spans. Keeps no state of its own."""
 
     def __init__(
         self,
-        resource: Resource,
+        resource: CurrentResource,
         version: str,
         *,
         trace_parent: str,
         sampling: str,
         new_id: Callable[[int], str],
     ) -> None:
-        """*trace_parent*: `link`, `parent` or `none`; *sampling*: `all`, or `xray` to follow its flag."""
-        super().__init__(resource)
-        self._scope = InstrumentationScope(SCOPE, version)
+        """*trace_parent*: `link`, `parent` or `none`; *sampling*: `all`, or `xray` to follow its flag.
+
+        *new_id* returns the given number of random bytes as hex.
+        """
+        self._resource = resource
+        self._scope = InstrumentationScope(_SCOPE, version)
         self._trace_parent = trace_parent
         self._sampling = sampling
         self._new_id = new_id
 
-    def encode(self, finished: Iterable[Completed]) -> Batch | None:
-        """One batch with all their spans; None if there are none."""
-        spans = [span for outcome in finished for span in self._spans(outcome)]
+    def encode(self, completed: Iterable[Completed]) -> Batch | None:
+        """Return one batch with all the spans; None if there are none."""
+        spans = [span for outcome in completed for span in self._spans(outcome)]
         if not spans:
             return None
-        [of_resource] = encode_spans(spans).resource_spans
-        of_resource.ClearField("resource")
-        body = field(_RESOURCE_SPANS, self._resource_field + of_resource.SerializeToString())
+        [resource_spans] = encode_spans(spans).resource_spans
+        resource_spans.ClearField("resource")
+        body = field(_RESOURCE_SPANS, self._resource.field + resource_spans.SerializeToString())
         return Batch(SPANS, body, len(spans))
 
     def _spans(self, outcome: Completed) -> Iterator[ReadableSpan]:
         match outcome:
             case CompletedInvocation():
-                if self._is_wanted(outcome.tracing.is_sampled):
+                if self._is_exported(outcome.tracing.is_sampled):
                     yield from self._invocation(outcome)
             case CompletedPhase():
-                if self._is_wanted(outcome.is_sampled):
+                if self._is_exported(outcome.is_sampled):
                     yield from self._phase(outcome)
-            case LateSpans():  # pragma: no branch  # there is no other
-                if self._is_wanted(outcome.is_sampled):
-                    context = _context(outcome.trace_id, outcome.parent_span_id)
+            case LateSpans():  # pragma: no branch  # there is no other case
+                if self._is_exported(outcome.is_sampled):
+                    context = _context(outcome.trace_id, span_id=outcome.parent_span_id)
                     yield from self._children(context, outcome.spans)
 
-    def _is_wanted(self, is_sampled: bool | None) -> bool:
+    def _is_exported(self, is_sampled: bool | None) -> bool:
         return self._sampling == "all" or is_sampled is not False
 
     def _invocation(self, outcome: CompletedInvocation) -> Iterator[ReadableSpan]:
-        context = _context(outcome.trace_id, outcome.span_id)
-        upstream = None
-        if outcome.tracing.parent_id and outcome.tracing.trace_id == outcome.trace_id:
-            upstream = _context(outcome.trace_id, outcome.tracing.parent_id, is_remote=True)
+        context = _context(outcome.trace_id, span_id=outcome.span_id)
+        upstream = _upstream(outcome)
         yield self._span(
-            str(self.resource.attributes.get("faas.name") or "invocation"),
+            self._resource.text("faas.name") or "invocation",
             context,
-            outcome.start_ns,
-            outcome.end_ns,
+            start_ns=outcome.start_ns,
+            end_ns=outcome.end_ns,
             kind=SpanKind.SERVER,
             parent=upstream if self._trace_parent == "parent" else None,
             links=[Link(upstream)] if upstream and self._trace_parent == "link" else [],
             error_type=outcome.error_type,
             attributes={
-                "faas.invocation_id": clean(outcome.request_id),
+                "faas.invocation_id": escape_surrogates(outcome.request_id),
                 "faas.coldstart": outcome.is_cold,
-                "aws.lambda.invoked_arn": clean(outcome.arn),
-                "cloud.resource_id": clean(self._resource_id(outcome.arn)),
-                "lambda.status": clean(outcome.status),
-                "lambda.tenant_id": clean(outcome.tenant_id),
+                "aws.lambda.invoked_arn": escape_surrogates(outcome.arn),
+                "cloud.resource_id": escape_surrogates(self._resource_id(outcome.arn)),
+                "lambda.status": escape_surrogates(outcome.status),
+                "lambda.tenant_id": escape_surrogates(outcome.tenant_id),
             },
         )
         yield from self._children(context, outcome.spans)
 
     def _phase(self, outcome: CompletedPhase) -> Iterator[ReadableSpan]:
-        context = _context(outcome.trace_id, outcome.span_id)
+        context = _context(outcome.trace_id, span_id=outcome.span_id)
+        parent_id = outcome.parent_span_id
         is_suppressed = outcome.kind == "init" and outcome.phase == "invoke"
         yield self._span(
             "suppressed init" if is_suppressed else outcome.kind,
             context,
-            outcome.start_ns,
-            outcome.end_ns,
-            parent=_context(outcome.trace_id, outcome.parent_span_id) if outcome.parent_span_id else None,
-            error_type=outcome.error_type or _failure(outcome.status),
+            start_ns=outcome.start_ns,
+            end_ns=outcome.end_ns,
+            parent=_context(outcome.trace_id, span_id=parent_id) if parent_id else None,
+            error_type=outcome.error_type or _error_type(outcome.status),
             attributes={
-                "lambda.initialization_type": clean(outcome.initialization_type),
-                "lambda.phase": clean(outcome.phase),
-                "lambda.status": clean(outcome.status),
+                "lambda.initialization_type": escape_surrogates(outcome.initialization_type),
+                "lambda.phase": escape_surrogates(outcome.phase),
+                "lambda.status": escape_surrogates(outcome.status),
             },
         )
-        if outcome.runtime_done_ns:
-            duration_s = (outcome.runtime_done_ns - outcome.start_ns) / 1_000_000_000
-            runtime = PhaseSpan(_RUNTIME_PHASES[outcome.kind], outcome.start_ns, max(0.0, duration_s))
-            yield from self._children(context, (runtime,))
+        yield from self._children(context, _runtime_phase(outcome))
         yield from self._children(context, outcome.spans)
 
     def _children(self, parent: SpanContext, phases: Iterable[PhaseSpan]) -> Iterator[ReadableSpan]:
         for phase in phases:
             yield self._span(
-                clean(phase.name),
+                escape_surrogates(phase.name),
                 SpanContext(parent.trace_id, int(self._new_id(8), 16), is_remote=False, trace_flags=_SAMPLED),
-                phase.start_ns,
-                phase.start_ns + round(phase.duration_s * 1_000_000_000),
+                start_ns=phase.start_ns,
+                end_ns=phase.start_ns + round(phase.duration_s * 1_000_000_000),
                 parent=parent,
             )
 
@@ -141,25 +139,25 @@ class SpanEncoder(OfResource):
         self,
         name: str,
         context: SpanContext,
+        *,
         start_ns: int,
         end_ns: int,
-        *,
         kind: SpanKind = SpanKind.INTERNAL,
         parent: SpanContext | None = None,
-        links: Iterable[Link] = (),
+        links: Sequence[Link] = (),
         error_type: str = "",
-        attributes: dict[str, Any] | None = None,
+        attributes: Mapping[str, Any] | None = None,
     ) -> ReadableSpan:
         known = {key: value for key, value in (attributes or {}).items() if value != ""}
         if error_type:
-            known["error.type"] = error_type = clean(error_type)
+            known["error.type"] = error_type = escape_surrogates(error_type)
         return ReadableSpan(
             name,
             context=context,
             parent=parent,
-            resource=_NONE,
+            resource=_NO_RESOURCE,
             attributes=known,
-            links=list(links),
+            links=links,
             kind=kind,
             status=Status(StatusCode.ERROR, error_type) if error_type else _UNSET,
             start_time=start_ns,
@@ -168,15 +166,45 @@ class SpanEncoder(OfResource):
         )
 
     def _resource_id(self, arn: str) -> str:
-        """The ARN with an alias replaced by the version that it stands for."""
+        """Return *arn* with the version that ran instead of an alias: an alias can be moved to another version."""
         parts = arn.split(":")
-        version = str(self.resource.attributes.get("faas.version") or "")
+        version = self._resource.text("faas.version")
         return ":".join([*parts[:_ARN_PARTS], version]) if len(parts) > _ARN_PARTS and version else arn
 
 
-def _context(trace_id: str, span_id: str, *, is_remote: bool = False) -> SpanContext:
+def _context(trace_id: str, *, span_id: str, is_remote: bool = False) -> SpanContext:
     return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=is_remote, trace_flags=_SAMPLED)
 
 
-def _failure(status: str) -> str:
+def _upstream(outcome: CompletedInvocation) -> SpanContext | None:
+    """Return the caller's span, from the X-Ray header; None if it belongs to another trace."""
+    tracing = outcome.tracing
+    if not tracing.parent_id or tracing.trace_id != outcome.trace_id:
+        return None
+    return _context(outcome.trace_id, span_id=tracing.parent_id, is_remote=True)
+
+
+def _runtime_phase(outcome: CompletedPhase) -> tuple[PhaseSpan, ...]:
+    """Return the runtime's own part of an init or restore; empty if Lambda did not report its end."""
+    if not outcome.runtime_done_ns:
+        return ()
+    duration_s = (outcome.runtime_done_ns - outcome.start_ns) / 1_000_000_000
+    return (PhaseSpan(_RUNTIME_PHASES[outcome.kind], outcome.start_ns, max(0.0, duration_s)),)
+
+
+def _error_type(status: str) -> str:
     return "" if status in ("", "success") else status
+
+
+# Workaround for a cost of the SDK.
+
+
+class _NoResource(Resource):
+    """An empty resource that is cheap to hash: the encoder hashes a resource's JSON again for each span."""
+
+    def __hash__(self) -> int:
+        return 0
+
+
+# For all spans: their resource is encoded once and put before them.
+_NO_RESOURCE = _NoResource({})

@@ -24,8 +24,8 @@ from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.flushing.decisions import FlushSettings, Mode
 from telemetry_forwarder.flushing.policy import FlushPolicy
 from telemetry_forwarder.lambda_api import is_managed_instance
-from telemetry_forwarder.otlp.common import resource
 from telemetry_forwarder.otlp.metrics import TEMPORALITIES
+from telemetry_forwarder.otlp.resource import describe_function
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.settings import PREFIX, Settings
@@ -115,7 +115,7 @@ class _Builder:
     def converter(self, registration: bytes) -> Converter:
         return Converter(
             self._settings,
-            resource(self._environ, _parse_registration(registration)),
+            describe_function(self._environ, _parse_registration(registration)),
             self.ledger,
             version=VERSION,
             temporality=self._temporality(),

@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.converter import Converter
-from telemetry_forwarder.otlp.common import resource
+from telemetry_forwarder.otlp.resource import describe_function
 from telemetry_forwarder.settings import Settings
 from tests.conformance.rotel import Rotel
 from tests.support.otlp_messages import LOGS, METRICS, REQUESTS, SPANS
@@ -164,7 +164,9 @@ def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
     ids = itertools.count(1)
     converter = Converter(
         Settings(environ),
-        resource(environ, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler"}),
+        describe_function(
+            environ, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler"}
+        ),
         Ledger(),
         version="1.0",
         temporality="delta",

@@ -12,8 +12,9 @@ from telemetry_forwarder.conversion.fast_path import FastPath
 from telemetry_forwarder.core.batch import Batch
 from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.log_formats.parser import read_line
-from telemetry_forwarder.otlp.log_encoding import observed_field
+from telemetry_forwarder.otlp.log_encoding import encode_observed_time
 from telemetry_forwarder.otlp.logs import LogEncoder
+from telemetry_forwarder.otlp.resource import CurrentResource
 from telemetry_forwarder.telemetry.decoder import read_record
 from telemetry_forwarder.telemetry.records import LogLine, Tracing
 from tests.support.posts import MOMENT, MOMENT_NS, MS, OBSERVED_NS
@@ -26,7 +27,9 @@ class Logs:
     """Encodes lines of one invocation."""
 
     def __init__(self, *, uses_fast_path: bool) -> None:
-        self._encoder = LogEncoder(Resource({}), "1", batch_bytes=1 << 20, batch_items=1 << 20)
+        self._encoder = LogEncoder(
+            CurrentResource(Resource({})), "1", batch_bytes=1 << 20, batch_items=1 << 20
+        )
         self._fast_path = FastPath(self._encoder) if uses_fast_path else None
         self.invocation = Invocation(ID, trace_id="ab" * 16, span_id="cd" * 8, tracing=Tracing(), start_ns=1)
         self.invocation.has_start = True
@@ -48,7 +51,9 @@ class Logs:
             self._fast_path.learn(record, line, fixed=fixed, invocation=self.invocation)
 
     def convert_fast(self, event: Any) -> bool:
-        return self._fast_path is not None and self._fast_path.convert(event, observed_field(OBSERVED_NS))
+        return self._fast_path is not None and self._fast_path.convert(
+            event, encode_observed_time(OBSERVED_NS)
+        )
 
     def forget(self) -> None:
         if self._fast_path:

@@ -8,8 +8,9 @@ from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED, LogLineConve
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.invocations.tracker import InvocationTracker
-from telemetry_forwarder.otlp.log_encoding import observed_field
+from telemetry_forwarder.otlp.log_encoding import encode_observed_time
 from telemetry_forwarder.otlp.logs import LogEncoder
+from telemetry_forwarder.otlp.resource import CurrentResource
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.telemetry.records import LogLine
 from tests.support import otlp_messages as otlp
@@ -26,7 +27,7 @@ class Bench:
         self.ledger = Ledger()
         self.invocations = InvocationTracker(is_managed=False, new_id=lambda size: "ab" * size)
         self.invocations.observe(start(ID, 0))
-        self._logs = LogEncoder(Resource({}), "1", batch_bytes=1 << 20, batch_items=1 << 20)
+        self._logs = LogEncoder(CurrentResource(Resource({})), "1", batch_bytes=1 << 20, batch_items=1 << 20)
         names = {PREFIX + name: value for name, value in settings.items()}
         self.converter = LogLineConverter(Settings(names), self._logs, self.invocations, self.ledger)
 
@@ -40,7 +41,7 @@ class Bench:
         self.converter.convert(LogLine(origin, record, time_ns=at(ms), observed_ns=OBSERVED_NS))
 
     def convert_fast(self, record: Any) -> bool:
-        return self.converter.convert_fast(event("function", record), observed_field(OBSERVED_NS))
+        return self.converter.convert_fast(event("function", record), encode_observed_time(OBSERVED_NS))
 
     def take(self) -> list[tuple[str, str | None]]:
         """The lines, each with the id of its invocation."""

@@ -12,7 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
-from telemetry_forwarder.otlp.metrics import MEMORY_SIZE
+from telemetry_forwarder.otlp.instruments import MEMORY_SIZE
 from telemetry_forwarder.settings import Settings
 from tests.docs.pages import DOCS, write_block
 

@@ -10,12 +10,14 @@ from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.core.batch import LOGS, Batch
 from telemetry_forwarder.invocations.invocation import Invocation
-from telemetry_forwarder.otlp.common import any_value, key_values
+from telemetry_forwarder.log_formats.parsed_line import ParsedLine
+from telemetry_forwarder.otlp.log_encoding import encode_observed_time
 from telemetry_forwarder.otlp.logs import LogEncoder
+from telemetry_forwarder.otlp.resource import CurrentResource
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed, Tracing
 from tests.support.lines import ID, TIME_NS, line
-from tests.support.otlp_messages import log_records
+from tests.support.otlp_messages import any_value, key_values, log_records
 from tests.support.posts import MOMENT_NS, MS, OBSERVED_NS
 from tests.support.properties import FAST
 from tests.support.stories import SPAN_ID, TRACE_ID, at, start
@@ -26,9 +28,8 @@ OTHER_TRACE = "5759e988bd862e3fe1be46a994272793"
 
 
 def encoder(*, batch_bytes: int = 1_000_000, batch_items: int = 10_000) -> LogEncoder:
-    return LogEncoder(
-        Resource({"faas.name": "orders"}), "1.2", batch_bytes=batch_bytes, batch_items=batch_items
-    )
+    resource = CurrentResource(Resource({"faas.name": "orders"}))
+    return LogEncoder(resource, "1.2", batch_bytes=batch_bytes, batch_items=batch_items)
 
 
 def function_line(record: Any = "hello", time_ns: int = MOMENT_NS, **envelope: Any) -> LogLine:
@@ -43,7 +44,7 @@ def invocation(*, is_certain: bool = True, **known: Any) -> Invocation:
 
 
 def read(batches: list[Batch]) -> list[tuple[str, LogRecord]]:
-    """Scope and record of all that was encoded."""
+    """Return the scope and the record of every encoded line and event."""
     return [
         (scope.name, record)
         for batch in batches
@@ -52,7 +53,7 @@ def read(batches: list[Batch]) -> list[tuple[str, LogRecord]]:
 
 
 def record(body: Any, attributes: dict[str, Any] | None = None, **fields: Any) -> LogRecord:
-    # In the order in which records are written: what is the same for many comes first.
+    # Attributes in the order in which they are encoded: those that many records have in common come first.
     return LogRecord(
         body=any_value(body),
         attributes=key_values(attributes or {}),
@@ -64,9 +65,9 @@ def ids(trace_id: str, span_id: str = "") -> dict[str, bytes]:
     return {"trace_id": bytes.fromhex(trace_id), "span_id": bytes.fromhex(span_id)}
 
 
-def encoded_line(logged: LogLine, said: Any, owner: Invocation | None = None) -> LogRecord:
+def encoded_line(logged: LogLine, parsed: ParsedLine, owner: Invocation | None = None) -> LogRecord:
     logs = encoder()
-    logs.add_line(logged, said, owner)
+    logs.add_line(logged, parsed, owner)
     ((scope, found),) = read(logs.take())
     assert scope == f"aws.lambda.{logged.origin}"
     return found
@@ -80,10 +81,10 @@ def encoded_event(event: Event, owner: Invocation | None = None) -> LogRecord:
     return found
 
 
-def test_a_line_becomes_a_record_with_all_it_says() -> None:
-    said = line({"order": [5, None]}, 13, "WARNING", attributes={"logger": "root", "n": 0.5})
+def test_a_line_becomes_a_record_with_all_its_fields() -> None:
+    parsed = line({"order": [5, None]}, 13, "WARNING", attributes={"logger": "root", "n": 0.5})
 
-    assert encoded_line(function_line(), said, invocation(tenant_id="t")) == record(
+    assert encoded_line(function_line(), parsed, invocation(tenant_id="t")) == record(
         {"order": [5, None]},
         {"faas.invocation_id": "a", "lambda.tenant_id": "t", "logger": "root", "n": 0.5},
         severity_number=13,
@@ -109,47 +110,47 @@ def test_a_line_of_an_extension_has_its_own_scope() -> None:
     assert encoded_line(logged, line("x")) == record("x")
 
 
-def test_a_line_of_no_known_invocation_keeps_its_request_id() -> None:
-    said = line("x", request_id=ID).replace(request_id_key="requestId", has_runtime_format=True)
+def test_a_line_without_a_known_invocation_keeps_its_request_id() -> None:
+    parsed = line("x", request_id=ID).replace(request_id_key="requestId", has_runtime_format=True)
 
-    assert encoded_line(function_line(), said) == record("x", {"faas.invocation_id": ID})
+    assert encoded_line(function_line(), parsed) == record("x", {"faas.invocation_id": ID})
 
 
 @pytest.mark.parametrize(
     ("request_id", "has_runtime_format"), [("down-42", True), (ID, False), (f"{ID}0", True)]
 )
-def test_an_id_that_is_hardly_lambda_s_stays_what_it_was(request_id: str, has_runtime_format: bool) -> None:
-    said = line("x", request_id=request_id, attributes={"a": 1}).replace(
+def test_an_id_that_is_hardly_lambdas_keeps_its_own_key(request_id: str, has_runtime_format: bool) -> None:
+    parsed = line("x", request_id=request_id, attributes={"a": 1}).replace(
         request_id_key="requestId", has_runtime_format=has_runtime_format
     )
 
-    assert encoded_line(function_line(), said) == record("x", {"a": 1, "requestId": request_id})
+    assert encoded_line(function_line(), parsed) == record("x", {"a": 1, "requestId": request_id})
 
 
 @pytest.mark.parametrize(
     ("key", "kept_as"),
     [("requestId", "requestId"), ("faas.invocation_id", "lambda.line.faas.invocation_id"), ("", "")],
 )
-def test_an_id_of_the_user_s_stays_beside_that_of_the_invocation(key: str, kept_as: str) -> None:
-    said = line("x", request_id=ID).replace(request_id_key=key, has_runtime_format=True)
+def test_a_different_id_is_kept_in_addition_to_that_of_the_invocation(key: str, kept_as: str) -> None:
+    parsed = line("x", request_id=ID).replace(request_id_key=key, has_runtime_format=True)
 
-    assert encoded_line(function_line(), said, invocation()) == record(
+    assert encoded_line(function_line(), parsed, invocation()) == record(
         "x", {"faas.invocation_id": "a"} | ({kept_as: ID} if kept_as else {}), **ids(TRACE_ID, SPAN_ID)
     )
 
 
-def test_an_attribute_of_that_name_is_not_told_twice() -> None:
-    said = line("x", attributes={"faas.invocation_id": 5, "b": 6})
+def test_an_attribute_of_that_name_is_renamed_only_if_there_is_a_request_id() -> None:
+    parsed = line("x", attributes={"faas.invocation_id": 5, "b": 6})
 
-    assert encoded_line(function_line(), said) == record("x", {"faas.invocation_id": 5, "b": 6})
-    assert encoded_line(function_line(), said, invocation()) == record(
+    assert encoded_line(function_line(), parsed) == record("x", {"faas.invocation_id": 5, "b": 6})
+    assert encoded_line(function_line(), parsed, invocation()) == record(
         "x",
         {"faas.invocation_id": "a", "lambda.line.faas.invocation_id": 5, "b": 6},
         **ids(TRACE_ID, SPAN_ID),
     )
 
 
-def test_what_else_the_envelope_says_is_kept() -> None:
+def test_unknown_members_of_the_envelope_are_kept() -> None:
     logged = function_line(time_ns=0, time="noon", new=[1])
 
     assert encoded_line(logged, line("x", attributes={"a": 1})) == record(
@@ -168,12 +169,12 @@ def test_what_else_the_envelope_says_is_kept() -> None:
         ((OTHER_TRACE, "c" * 16), True, (OTHER_TRACE, "c" * 16)),
     ],
 )
-def test_a_lines_own_ids_come_before_its_invocations(
+def test_a_lines_own_ids_take_precedence_over_its_invocations(
     own: tuple[str, str], is_certain: bool, context: tuple[str, str]
 ) -> None:
-    said = line("x", trace_id=own[0], span_id=own[1])
+    parsed = line("x", trace_id=own[0], span_id=own[1])
 
-    found = encoded_line(function_line(), said, invocation(is_certain=is_certain))
+    found = encoded_line(function_line(), parsed, invocation(is_certain=is_certain))
 
     assert found == record("x", {"faas.invocation_id": "a"}, **ids(*context))
 
@@ -194,7 +195,7 @@ def test_a_lines_own_ids_come_before_its_invocations(
         (MOMENT_NS + 60 * S + 1, MOMENT_NS, MOMENT_NS),
     ],
 )
-def test_a_lines_own_time_comes_first_but_where_it_only_says_less(
+def test_a_lines_own_time_takes_precedence_unless_it_is_less_precise_or_implausible(
     own_ns: int, event_ns: int, time_ns: int
 ) -> None:
     logged = function_line(time_ns=event_ns)
@@ -203,10 +204,10 @@ def test_a_lines_own_time_comes_first_but_where_it_only_says_less(
 
 
 @pytest.mark.parametrize(("own_ns", "is_kept"), [(MOMENT_NS - 1_000 * S, True), (MOMENT_NS - 1, False)])
-def test_a_time_that_is_not_believed_stays_what_it_was(own_ns: int, is_kept: bool) -> None:
-    said = line("x", time_ns=own_ns, attributes={"a": 1}).replace(own_time=("time", "noon"))
+def test_a_time_that_is_not_believed_is_kept_as_an_attribute(own_ns: int, is_kept: bool) -> None:
+    parsed = line("x", time_ns=own_ns, attributes={"a": 1}).replace(own_time=("time", "noon"))
 
-    found = encoded_line(function_line(), said)
+    found = encoded_line(function_line(), parsed)
 
     assert found == record(
         "x",
@@ -226,7 +227,7 @@ def test_lines_of_one_millisecond_keep_their_order() -> None:
     assert found == [at(0), at(0) + 1, at(1), at(0) + 2, at(1) + 1, at(2), 0, 0]
 
 
-def test_an_environment_that_lives_long_forgets_old_milliseconds() -> None:
+def test_milliseconds_are_still_counted_after_many_others() -> None:
     logs = encoder()
     for ms in (*range(1_500), 1_499):
         logs.add_line(function_line(time_ns=at(ms)), line("x"), None)
@@ -234,7 +235,7 @@ def test_an_environment_that_lives_long_forgets_old_milliseconds() -> None:
     assert [one.time_unix_nano for _, one in read(logs.take())][-2:] == [at(1_499), at(1_499) + 1]
 
 
-def test_an_environment_that_lives_long_forgets_old_invocations() -> None:
+def test_common_fields_of_many_invocations_stay_distinct() -> None:
     logs = encoder()
     for number in range(2_000):
         logs.add_line(function_line(time_ns=at(number)), line("x"), invocation(request_id=str(number)))
@@ -246,7 +247,7 @@ def test_an_environment_that_lives_long_forgets_old_invocations() -> None:
     ]
 
 
-def test_an_event_becomes_a_record_with_a_name() -> None:
+def test_an_event_becomes_a_named_record() -> None:
     event = start("a", 0, newField=1)
 
     assert encoded_event(event, invocation(tenant_id="t")) == record(
@@ -279,7 +280,7 @@ def test_an_event_without_fields_is_its_own_body(fields: Any) -> None:
     )
 
 
-def test_what_has_no_type_is_kept_whole() -> None:
+def test_an_event_without_a_type_keeps_its_fields() -> None:
     event = read_event("", {"record": [1], "x": None}, time_ns=0, observed_ns=OBSERVED_NS)
 
     assert encoded_event(event) == record(
@@ -291,7 +292,7 @@ def test_what_has_no_type_is_kept_whole() -> None:
     )
 
 
-def test_bytes_that_are_no_record_are_a_warning() -> None:
+def test_malformed_bytes_are_a_warning() -> None:
     logs = encoder()
 
     logs.add_malformed(Malformed(OBSERVED_NS, "{oh"))
@@ -310,12 +311,11 @@ def test_bytes_that_are_no_record_are_a_warning() -> None:
     ]
 
 
-def test_records_are_gathered_by_scope_under_one_resource() -> None:
+def test_records_are_grouped_by_scope_under_one_resource() -> None:
     logs = encoder()
     logs.add_malformed(Malformed(1, "m"))
     logs.add_line(function_line(), line("f"), None)
     logs.add_line(LogLine("extension", "e", time_ns=0, observed_ns=0), line("e"), None)
-    assert logs.count == 3
 
     (batch,) = logs.take()
 
@@ -327,12 +327,13 @@ def test_records_are_gathered_by_scope_under_one_resource() -> None:
         ("aws.lambda.platform", "1.2"),
     ]
     assert request.resource_logs[0].resource.attributes == key_values({"faas.name": "orders"})
-    assert (logs.count, logs.take()) == (0, [])
+    assert logs.take() == []
 
 
-def test_the_resource_may_learn_more() -> None:
-    logs = encoder()
-    logs.resource = logs.resource.merge(Resource({"faas.instance": "i"}))
+def test_attributes_added_to_the_resource_are_exported() -> None:
+    resource = CurrentResource(Resource({"faas.name": "orders"}))
+    logs = LogEncoder(resource, "1.2", batch_bytes=1_000_000, batch_items=10_000)
+    resource.add({"faas.instance": "i"})
     logs.add_line(function_line(), line("x"), None)
 
     request = ExportLogsServiceRequest.FromString(logs.take()[0].body)
@@ -345,7 +346,7 @@ def test_the_resource_may_learn_more() -> None:
 @pytest.mark.parametrize(
     ("batch_bytes", "batch_items"), [(1_000_000, 7), (9_000, 1_000), (1, 1_000), (9_000, 2)]
 )
-def test_batches_are_within_their_bounds_and_lose_nothing(batch_bytes: int, batch_items: int) -> None:
+def test_batches_are_within_their_limits_and_lose_nothing(batch_bytes: int, batch_items: int) -> None:
     logs = encoder(batch_bytes=batch_bytes, batch_items=batch_items)
     for number in range(40):
         logs.add_line(function_line(), line(f"{number}" + "x" * number * 10), None)
@@ -370,9 +371,9 @@ def test_batches_are_within_their_bounds_and_lose_nothing(batch_bytes: int, batc
 def test_any_line_is_a_valid_record(
     body: Any, attributes: Any, trace_id: str, time_ns: int, text: str
 ) -> None:
-    said = line(body, 9, text, attributes=attributes, trace_id=trace_id, request_id=text, time_ns=time_ns)
+    parsed = line(body, 9, text, attributes=attributes, trace_id=trace_id, request_id=text, time_ns=time_ns)
 
-    found = encoded_line(function_line(), said, invocation(request_id=text, tenant_id=text))
+    found = encoded_line(function_line(), parsed, invocation(request_id=text, tenant_id=text))
 
     assert LogRecord.FromString(found.SerializeToString()) == found
     assert (len(found.trace_id), len(found.span_id)) == (16, 8)
@@ -388,3 +389,18 @@ def test_any_event_is_a_valid_record(type_: str, fields: Any, extra: Any) -> Non
 
     assert LogRecord.FromString(found.SerializeToString()) == found
     assert len(found.attributes) == (len(fields) if isinstance(fields, dict) else 0) + 1 + (type_ != "")
+
+
+def test_records_can_be_added_by_callers_with_the_common_fields_of_a_line() -> None:
+    logs = encoder()
+    common = logs.add_line(function_line(), line("x", 9, "INFO"), invocation())
+
+    logs.records("function").add(
+        at(1), observed=encode_observed_time(OBSERVED_NS), common=common, body="y", attributes=b""
+    )
+
+    fields: dict[str, Any] = {"severity_number": 9, "severity_text": "INFO", **ids(TRACE_ID, SPAN_ID)}
+    assert [one for _, one in read(logs.take())] == [
+        record("x", {"faas.invocation_id": "a"}, **fields),
+        record("y", {"faas.invocation_id": "a"}, time_unix_nano=at(1), **fields),
+    ]

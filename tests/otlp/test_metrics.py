@@ -16,10 +16,11 @@ from opentelemetry.sdk.resources import Resource
 from telemetry_forwarder.core.batch import METRICS, Batch
 from telemetry_forwarder.invocations.completed import Completed, LateSpans
 from telemetry_forwarder.invocations.tracker import InvocationTracker
-from telemetry_forwarder.otlp.metrics import COUNTERS, HISTOGRAMS, MEMORY_SIZE, TEMPORALITIES, MetricEncoder
+from telemetry_forwarder.otlp.instruments import COUNTERS, HISTOGRAMS, MEMORY_SIZE
+from telemetry_forwarder.otlp.metrics import TEMPORALITIES, MetricEncoder
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan
-from tests.otlp.test_spans import FINISHED, invocation, phase
+from tests.otlp.test_spans import COMPLETED, invocation, phase
 from tests.support.otlp_messages import attributes, metrics, points
 from tests.support.properties import FAST
 from tests.support.stories import (
@@ -70,7 +71,7 @@ def after(*seen: Event | Completed, temporality: str = "delta") -> dict[str, Any
         if isinstance(part, Event):
             one.observe(part)
         else:
-            one.finish([part])
+            one.observe_completed([part])
     return values(one.take())
 
 
@@ -170,7 +171,7 @@ OWN_STATE = [
 def test_our_own_state_is_measured() -> None:
     one = encoder("cumulative")
 
-    one.measure(OWN_STATE)
+    one.add_self_metrics(OWN_STATE)
 
     assert values(one.take()) == {"sent full": 5, "held": 3}
 
@@ -178,7 +179,7 @@ def test_our_own_state_is_measured() -> None:
 def test_levels_of_our_own_are_left_out_where_no_instance_tells_them_apart() -> None:
     one = encoder("delta")
 
-    one.measure(OWN_STATE)
+    one.add_self_metrics(OWN_STATE)
 
     assert values(one.take()) == {"sent full": 5}
 
@@ -199,7 +200,7 @@ def test_names_units_and_bounds_are_the_conventions() -> None:
     spans = tuple(
         PhaseSpan(name, at(0), 0.5) for name in ("responseLatency", "responseDuration", "runtimeOverhead")
     )
-    one.finish(
+    one.observe_completed(
         [
             phase(),
             invocation(is_cold=True, spans=spans),
@@ -255,7 +256,7 @@ def test_names_units_and_bounds_are_the_conventions() -> None:
 )
 def test_temporality_is_what_the_setting_says(temporality: str, expected: int) -> None:
     one = encoder(temporality)
-    one.finish([invocation()])
+    one.observe_completed([invocation()])
 
     found = {metric.name: getattr(metric, metric.WhichOneof("data")) for _, metric in read(one.take())}
 
@@ -306,7 +307,7 @@ class TestInstance:
 
 
 def resources(one: MetricEncoder) -> list[dict[str, Any]]:
-    one.finish([invocation()])
+    one.observe_completed([invocation()])
     found = [resource for resource, _ in read(one.take())]
     return [resource for number, resource in enumerate(found) if resource not in found[:number]]
 
@@ -402,10 +403,10 @@ def lived(environment: list[Event], reason: str, one: MetricEncoder) -> Iterable
             assert known is not None
             known.exception_type = "ValueError"
         if number % 7 == 0:
-            one.finish(invocations.take_completed())
+            one.observe_completed(invocations.take_completed())
             yield one.take()
     invocations.shut_down(reason, environment[-1].time_ns)
-    one.finish(invocations.take_completed())
+    one.observe_completed(invocations.take_completed())
     yield one.take()
 
 
@@ -498,12 +499,14 @@ EVENTS = st.one_of(
 
 
 @FAST
-@given(st.lists(EVENTS, max_size=4), st.lists(FINISHED, max_size=4), st.sampled_from(list(TEMPORALITIES)))
-def test_anything_measured_is_encoded(seen: list[Event], finished: list[Completed], temporality: str) -> None:
+@given(st.lists(EVENTS, max_size=4), st.lists(COMPLETED, max_size=4), st.sampled_from(list(TEMPORALITIES)))
+def test_anything_measured_is_encoded(
+    seen: list[Event], completed: list[Completed], temporality: str
+) -> None:
     one = encoder(temporality)
     for event in seen:
         one.observe(event)
-    one.finish(finished)
+    one.observe_completed(completed)
 
     for _, metric in read(one.take()):
         assert all(point.time_unix_nano > 0 for point in points(metric))

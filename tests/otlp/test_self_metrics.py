@@ -1,16 +1,16 @@
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.core.batch import LOGS, SIGNALS
-from telemetry_forwarder.otlp.self_metrics import Measurement, SelfMetrics, changes
+from telemetry_forwarder.otlp.self_metrics import Measurement, SelfMetrics, measure_changes
 
 
-def test_changes_carry_the_names_and_units_of_the_semantic_conventions() -> None:
+def test_changes_have_the_names_and_units_of_the_semantic_conventions() -> None:
     ledger = Ledger()
     before = ledger.snapshot()
     for signal in SIGNALS:
         ledger.received(signal, 2)
         ledger.delivered(signal, 1)
 
-    assert changes(before, ledger.snapshot()) == [
+    assert measure_changes(before=before, after=ledger.snapshot()) == [
         Measurement("otel.sdk.exporter.log.exported", "{log_record}", 1, {}, is_counter=True),
         Measurement("otel.sdk.exporter.log.inflight", "{log_record}", 1, {}, is_counter=False),
         Measurement("otel.sdk.exporter.span.exported", "{span}", 1, {}, is_counter=True),
@@ -30,32 +30,32 @@ def test_changes_name_the_reason_of_a_failed_export() -> None:
     ledger.rejected(LOGS, 3)
 
     name, unit = "otel.sdk.exporter.log.exported", "{log_record}"
-    assert changes(before, ledger.snapshot()) == [
+    assert measure_changes(before=before, after=ledger.snapshot()) == [
         Measurement(name, unit, 3, {"error.type": "rejected"}, is_counter=True),
         Measurement(name, unit, 2, {"error.type": "outbox_full"}, is_counter=True),
         Measurement("otel.sdk.exporter.log.inflight", unit, -5, {}, is_counter=False),
     ]
 
 
-def test_what_goes_to_disk_stays_in_flight() -> None:
+def test_spooled_items_stay_in_flight() -> None:
     ledger = Ledger()
     ledger.received(LOGS, 10)
     before = ledger.snapshot()
 
     ledger.spooled(LOGS, 10)
 
-    assert changes(before, ledger.snapshot()) == []
+    assert measure_changes(before=before, after=ledger.snapshot()) == []
 
 
-def test_own_metrics_are_told_once_a_minute_and_at_the_end() -> None:
+def test_changes_are_reported_once_a_minute_and_at_the_end() -> None:
     ledger = Ledger()
     ledger.received(LOGS, 1)
     own = SelfMetrics(ledger, 1_000.0)
-    asked = [(1_059.0, False), (1_060.0, False), (1_119.0, False), (1_120.0, False), (1_121.0, True)]
+    calls = [(1_059.0, False), (1_060.0, False), (1_119.0, False), (1_120.0, False), (1_121.0, True)]
 
-    told = []
-    for now_s, is_last in asked:
+    reported: list[list[int]] = []
+    for now_s, is_last in calls:
         ledger.received(LOGS, 2)
-        told.append([each.value for each in own.take(now_s, is_last=is_last)])
+        reported.append([each.value for each in own.take(now_s, is_last=is_last)])
 
-    assert told == [[], [4], [], [4], [2]]
+    assert reported == [[], [4], [], [4], [2]]

@@ -1,6 +1,6 @@
-"""Spans of one trace are one tree: drawn as text, and compared whole.
+"""Spans of one trace are one tree: printed as text, and compared whole.
 
-A line of a drawing is a span: its name, when it began and ended in milliseconds, and what it says.
+A printed line is a span: its name, its start and end in milliseconds, its status, attributes and links.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from telemetry_forwarder.invocations.completed import (
     LateSpans,
 )
 from telemetry_forwarder.invocations.tracker import InvocationTracker
+from telemetry_forwarder.otlp.resource import CurrentResource
 from telemetry_forwarder.otlp.spans import SpanEncoder
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
 from tests.support.otlp_messages import attributes, spans
@@ -55,11 +56,13 @@ def encoder(
     new_id: Callable[[int], str] | None = None,
 ) -> SpanEncoder:
     new_id = new_id or counted_ids()
-    return SpanEncoder(resource, "1.2", trace_parent=trace_parent, sampling=sampling, new_id=new_id)
+    return SpanEncoder(
+        CurrentResource(resource), "1.2", trace_parent=trace_parent, sampling=sampling, new_id=new_id
+    )
 
 
-def encoded(finished: list[Completed], by: SpanEncoder | None = None) -> list[Span]:
-    batch = (by or encoder()).encode(finished)
+def encoded(completed: list[Completed], by: SpanEncoder | None = None) -> list[Span]:
+    batch = (by or encoder()).encode(completed)
     if batch is None:
         return []
     found = [one for _, _, one in spans(ExportTraceServiceRequest.FromString(batch.body))]
@@ -67,8 +70,8 @@ def encoded(finished: list[Completed], by: SpanEncoder | None = None) -> list[Sp
     return found
 
 
-def drawn(found: list[Span]) -> str:
-    """All traces as trees, every span under its parent; a span whose parent is not there says so."""
+def printed(found: list[Span]) -> str:
+    """Print all traces as trees, every span under its parent; a span whose parent is absent is a root."""
     known = {(one.trace_id, one.span_id) for one in found}
     assert len(known) == len(found)
     roots = [one for one in found if (one.trace_id, one.parent_span_id) not in known]
@@ -84,7 +87,7 @@ def branch(root: Span, found: list[Span], indent: str) -> list[str]:
 
 def described(one: Span) -> str:
     times = f"{ms(one.start_time_unix_nano)}..{ms(one.end_time_unix_nano)}"
-    said = {key.removeprefix("lambda."): value for key, value in attributes(one.attributes).items()}
+    shown = {key.removeprefix("lambda."): value for key, value in attributes(one.attributes).items()}
     for key in (
         "faas.invocation_id",
         "aws.lambda.invoked_arn",
@@ -92,8 +95,8 @@ def described(one: Span) -> str:
         "initialization_type",
         "phase",
     ):
-        said.pop(key, None)
-    words = [f"{key}={value}" for key, value in said.items()]
+        shown.pop(key, None)
+    words = [f"{key}={value}" for key, value in shown.items()]
     kind = "SERVER " if one.kind == Span.SPAN_KIND_SERVER else ""
     links = "".join(f" -> {link.span_id.hex()}" for link in one.links)
     failed = " ERROR" if one.status.code == Status.STATUS_CODE_ERROR else ""
@@ -105,7 +108,7 @@ def ms(moment_ns: int) -> str:
 
 
 def story(*events: Event, shutdown: str = "", at_ms: int = 0) -> str:
-    """What is drawn of all that *events* tell, taken after each of them as a busy extension would."""
+    """Print the spans of *events*, taken after each of them as a busy extension would."""
     new_id = counted_ids()
     invocations = InvocationTracker(is_managed=False, new_id=new_id)
     by = encoder(new_id=new_id)
@@ -116,7 +119,7 @@ def story(*events: Event, shutdown: str = "", at_ms: int = 0) -> str:
     if shutdown:
         invocations.shut_down(shutdown, at(at_ms))
         found += encoded(invocations.take_completed(), by)
-    return drawn(found)
+    return printed(found)
 
 
 INIT_SPANS = [span("someTimeSpan", -90, 30.5)]
@@ -172,7 +175,7 @@ def test_timeout() -> None:
     ]
 
 
-def test_timeout_that_only_the_shutdown_tells() -> None:
+def test_timeout_that_only_the_shutdown_reports() -> None:
     assert story(start("a", 0), shutdown="timeout", at_ms=3_000).splitlines() == [
         "SERVER orders 0..3000 ERROR faas.coldstart=False status=timeout error.type=timeout",
     ]
@@ -195,7 +198,7 @@ def test_crash() -> None:
     ]
 
 
-def test_out_of_memory_that_only_the_report_tells() -> None:
+def test_out_of_memory_that_only_the_report_shows() -> None:
     told_story = story(
         start("a", 0),
         done("a", 10, status="error", errorType="Runtime.ExitError"),
@@ -265,14 +268,14 @@ def test_a_failed_init_without_an_invocation() -> None:
     ]
 
 
-def test_a_lost_end_is_a_span_too() -> None:
+def test_an_invocation_whose_end_was_lost_is_a_span() -> None:
     assert story(start("a", 0), start("b", 20), done("b", 30)).splitlines() == [
         "SERVER orders 0..0 faas.coldstart=False",
         "SERVER orders 20..30 faas.coldstart=False status=success",
     ]
 
 
-def test_whatever_is_redelivered_makes_no_second_span() -> None:
+def test_redelivered_events_make_no_second_span() -> None:
     events = (*INIT, start("a", 0), done("a", 10, spans=[LATENCY]), report("a", 13, spans=[EXTENSION]))
 
     assert story(*events, *events) == story(*events)
@@ -337,7 +340,7 @@ def test_an_invocation_has_the_attributes_of_the_conventions() -> None:
     assert (found.kind, found.status.code) == (Span.SPAN_KIND_SERVER, Status.STATUS_CODE_UNSET)
 
 
-def test_an_init_has_attributes_of_its_own() -> None:
+def test_an_init_has_its_own_attributes() -> None:
     (found,) = encoded([phase()])
 
     assert attributes(found.attributes) == {
@@ -371,7 +374,9 @@ def test_the_resource_id_is_the_version_that_ran(arn: str, version: str, resourc
     ("trace_parent", "parent", "links"),
     [("link", "", [UPSTREAM]), ("parent", UPSTREAM, []), ("none", "", [])],
 )
-def test_the_upstream_span_is_what_the_setting_says(trace_parent: str, parent: str, links: list[str]) -> None:
+def test_the_setting_decides_whether_the_upstream_span_is_parent_or_link(
+    trace_parent: str, parent: str, links: list[str]
+) -> None:
     (found,) = encoded([invocation()], encoder(trace_parent=trace_parent))
 
     assert (found.parent_span_id.hex(), [link.span_id.hex() for link in found.links]) == (parent, links)
@@ -379,7 +384,7 @@ def test_the_upstream_span_is_what_the_setting_says(trace_parent: str, parent: s
 
 
 @pytest.mark.parametrize("header", [Tracing(TRACE_ID), Tracing("", UPSTREAM), Tracing("d" * 32, UPSTREAM)])
-def test_a_parent_of_no_trace_or_another_is_no_upstream(header: Tracing) -> None:
+def test_a_parent_of_another_trace_is_not_the_upstream_span(header: Tracing) -> None:
     (found,) = encoded([invocation(tracing=header)], encoder(trace_parent="parent"))
 
     assert (found.parent_span_id, list(found.links)) == (b"", [])
@@ -391,22 +396,23 @@ def test_a_parent_of_no_trace_or_another_is_no_upstream(header: Tracing) -> None
 )
 def test_sampling_follows_the_setting(sampling: str, is_sampled: bool | None, count: int) -> None:
     child = PhaseSpan("x", at(1), 0.5)
-    finished: list[Completed] = [
+    completed: list[Completed] = [
         phase(is_sampled=is_sampled),
         invocation(tracing=Tracing(TRACE_ID, is_sampled=is_sampled), spans=(child,)),
         LateSpans("a", TRACE_ID, SPAN_ID, is_sampled, (child,)),
     ]
 
-    assert len(encoded(finished, encoder(sampling=sampling))) == count
+    assert len(encoded(completed, encoder(sampling=sampling))) == count
 
 
-def test_nothing_is_no_batch() -> None:
+def test_no_spans_are_no_batch() -> None:
     assert encoder().encode([]) is None
 
 
-def test_the_resource_may_learn_more() -> None:
-    by = encoder()
-    by.resource = by.resource.merge(Resource({"faas.instance": "i"}))
+def test_attributes_added_to_the_resource_are_exported() -> None:
+    current = CurrentResource(RESOURCE)
+    by = SpanEncoder(current, "1.2", trace_parent="link", sampling="all", new_id=counted_ids())
+    current.add({"faas.instance": "i"})
     batch = by.encode([invocation()])
     assert batch is not None
 
@@ -420,7 +426,7 @@ MOMENTS = st.integers(0, (1 << 63) - 1)
 CHILDREN = st.lists(st.builds(PhaseSpan, TEXT.filter(bool), MOMENTS, st.floats(0, 1e9)), max_size=2).map(
     tuple
 )
-FINISHED = st.one_of(
+COMPLETED = st.one_of(
     st.builds(
         invocation, request_id=TEXT, arn=TEXT, tenant_id=TEXT, status=TEXT, error_type=TEXT,
         start_ns=MOMENTS, end_ns=MOMENTS, spans=CHILDREN,
@@ -434,9 +440,9 @@ FINISHED = st.one_of(
 
 
 @FAST
-@given(st.lists(FINISHED, max_size=4))
-def test_any_outcome_becomes_valid_spans(finished: list[Completed]) -> None:
-    for found in encoded(finished):
+@given(st.lists(COMPLETED, max_size=4))
+def test_any_outcome_becomes_valid_spans(completed: list[Completed]) -> None:
+    for found in encoded(completed):
         assert (len(found.trace_id), len(found.span_id), len(found.parent_span_id) in (0, 8)) == (16, 8, True)
         assert 0 <= found.start_time_unix_nano < 1 << 64
         assert 0 <= found.end_time_unix_nano < 1 << 64

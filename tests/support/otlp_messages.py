@@ -1,12 +1,13 @@
-"""OTLP messages as tests look at them: which type belongs to which path, what is inside, as Python values."""
+"""Reads OTLP messages as Python values, and builds attribute values as messages to compare with."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_service
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_service
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
 LOGS, SPANS, METRICS = "/v1/logs", "/v1/traces", "/v1/metrics"
 
@@ -54,12 +55,12 @@ def metrics(message: Any) -> list[Flat]:
 
 
 def attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
-    """OTLP attributes as Python values; int and float, bytes and str stay apart."""
+    """Return OTLP attributes as Python values; int and float, bytes and str stay distinct."""
     return {pair.key: plain(pair.value) for pair in pairs}
 
 
 def plain(value: AnyValue) -> Any:
-    """An AnyValue as the Python value it stands for; the empty one is None."""
+    """Return the Python value of an AnyValue; the empty one is None."""
     match kind := value.WhichOneof("value"):
         case None:
             return None
@@ -71,13 +72,46 @@ def plain(value: AnyValue) -> Any:
             return getattr(value, kind)
 
 
+def any_value(value: Any) -> AnyValue:
+    """Return the AnyValue for a JSON value; what OTLP has no type for is text."""
+    match value:
+        case None:
+            return AnyValue()
+        case bool():
+            return AnyValue(bool_value=value)
+        case int() if -(2**63) <= value < 2**63:
+            return AnyValue(int_value=value)
+        case float() if math.isfinite(value):
+            return AnyValue(double_value=value)
+        case str():
+            return AnyValue(string_value=valid(value))
+        case dict():
+            return AnyValue(kvlist_value=KeyValueList(values=key_values(value)))
+        case list() | tuple():
+            return AnyValue(array_value=ArrayValue(values=[any_value(item) for item in value]))
+        case _:
+            return AnyValue(string_value=repr(value))
+
+
+def key_values(pairs: Mapping[str, Any]) -> list[KeyValue]:
+    """Return Python values as OTLP attributes."""
+    return [KeyValue(key=valid(key), value=any_value(value)) for key, value in pairs.items()]
+
+
+def valid(text: str) -> str:
+    """Return *text* with its lone surrogates, which UTF-8 cannot express, as escape sequences."""
+    return "".join(
+        f"\\u{ord(character):04x}" if "\ud800" <= character <= "\udfff" else character for character in text
+    )
+
+
 def count(message: Any) -> int:
-    """How many log records, spans or data points are in *message*."""
+    """Return the number of log records, spans or data points in *message*."""
     return sum(len(items) for items in item_lists(message))
 
 
 def item_lists(message: Any) -> list[Any]:
-    """The repeated fields that hold what is counted: log records, spans, or data points."""
+    """Return the repeated fields that hold the log records, spans or data points of *message*."""
     match message:
         case logs_service.ExportLogsServiceRequest():
             return [scope.log_records for resource in message.resource_logs for scope in resource.scope_logs]
@@ -98,13 +132,13 @@ def points(metric: Any) -> Any:
 
 
 def without_last(message: Any, number: int) -> Any:
-    """A copy of *message* without its last *number* items; the message itself where nothing is to go."""
+    """Return a copy of *message* without its last *number* items; *message* itself if *number* is 0."""
     if not number:
         return message
     copy = type(message)()
     copy.CopyFrom(message)
     for items in reversed(item_lists(copy)):
-        gone = min(number, len(items))
-        del items[len(items) - gone :]
-        number -= gone
+        removed = min(number, len(items))
+        del items[len(items) - removed :]
+        number -= removed
     return copy

@@ -1,4 +1,4 @@
-"""How properties are tested: the same few examples each time, so that a run says the same as the one before."""
+"""Limits property tests that are slow per example to fewer examples."""
 
 from hypothesis import settings
 

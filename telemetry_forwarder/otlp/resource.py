@@ -1,0 +1,81 @@
+"""Describes the function as an OTLP resource, and encodes resources and instrumentation scopes. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+from telemetry_forwarder.otlp.protobuf import AttributesEncoder, escape_surrogates, field, text_field
+
+_BYTES_PER_MB = 1_048_576
+_MEMORY_MB = re.compile("[0-9]{1,9}")
+
+# Tags (field number and wire type). Both come first in the messages of every signal.
+_RESOURCE, _SCOPE = b"\x0a", b"\x0a"
+_NAME, _VERSION = b"\x0a", b"\x12"
+_attributes = AttributesEncoder(b"\x0a")
+
+
+def describe_function(environ: Mapping[str, str], registration: Mapping[str, Any]) -> Resource:
+    """Return the function's resource. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME take precedence.
+
+    *registration* is the response to `register`; it serves where *environ* lacks a variable.
+    https://opentelemetry.io/docs/specs/semconv/resource/faas/
+    """
+    name = environ.get("AWS_LAMBDA_FUNCTION_NAME") or _text(registration.get("functionName"))
+    version = environ.get("AWS_LAMBDA_FUNCTION_VERSION") or _text(registration.get("functionVersion"))
+    memory_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    attributes: dict[str, Any] = {
+        "cloud.provider": "aws",
+        "cloud.platform": "aws_lambda",
+        "cloud.region": environ.get("AWS_REGION", ""),
+        "cloud.account.id": _text(registration.get("accountId")),
+        "faas.name": name,
+        "faas.version": version,
+        "faas.max_memory": int(memory_mb) * _BYTES_PER_MB if _MEMORY_MB.fullmatch(memory_mb) else 0,
+        "service.name": name,
+    }
+    known = {key: value for key, value in attributes.items() if value}
+    # The detector reads os.environ itself, which is also the source of *environ*.
+    resource = Resource(known).merge(OTELResourceDetector().detect())
+    return Resource({escape_surrogates(key): _valid(value) for key, value in resource.attributes.items()})
+
+
+class CurrentResource:
+    """A resource with its encoding, shared by encoders. Attributes may be added when they become known."""
+
+    __slots__ = ("_resource", "field")
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
+        self.field = encode_resource(resource)
+        """The result of `encode_resource`."""
+
+    def add(self, attributes: Mapping[str, str]) -> None:
+        """Add *attributes*, which replace those of the same name."""
+        self._resource = self._resource.merge(Resource(dict(attributes)))
+        self.field = encode_resource(self._resource)
+
+    def text(self, name: str) -> str:
+        """Return the attribute called *name* as text; empty if there is none."""
+        return str(self._resource.attributes.get(name) or "")
+
+
+def encode_resource(resource: Resource) -> bytes:
+    """Return the resource field of a ResourceLogs, ResourceSpans or ResourceMetrics."""
+    return field(_RESOURCE, _attributes.encode(resource.attributes))
+
+
+def encode_scope(name: str, version: str) -> bytes:
+    """Return the scope field of a ScopeLogs, ScopeSpans or ScopeMetrics."""
+    return field(_SCOPE, text_field(_NAME, name) + text_field(_VERSION, version))
+
+
+def _valid(value: Any) -> Any:
+    # An environment variable may hold any bytes, and one invalid attribute would cost every span and metric.
+    return escape_surrogates(value) if isinstance(value, str) else value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

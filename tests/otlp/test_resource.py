@@ -1,0 +1,119 @@
+from typing import Any
+
+import pytest
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics, ScopeMetrics
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
+from opentelemetry.sdk.resources import Resource
+
+from telemetry_forwarder.otlp.resource import (
+    CurrentResource,
+    describe_function,
+    encode_resource,
+    encode_scope,
+)
+from tests.support.otlp_messages import attributes
+
+ENVIRON = {
+    "AWS_REGION": "eu-west-1",
+    "AWS_LAMBDA_FUNCTION_NAME": "orders",
+    "AWS_LAMBDA_FUNCTION_VERSION": "7",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+}
+REGISTRATION = {
+    "functionName": "registered",
+    "functionVersion": "8",
+    "handler": "a.b",
+    "accountId": "111122223333",
+}
+
+
+@pytest.fixture(autouse=True)
+def _without_otel_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's detector reads them from the process."""
+    for name in ("OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def decode(resource_field: bytes) -> dict[str, Any]:
+    return attributes(ResourceLogs.FromString(resource_field).resource.attributes)
+
+
+def test_environment_and_registration_describe_the_function() -> None:
+    assert dict(describe_function(ENVIRON, REGISTRATION).attributes) == {
+        "cloud.provider": "aws",
+        "cloud.platform": "aws_lambda",
+        "cloud.region": "eu-west-1",
+        "cloud.account.id": "111122223333",
+        "faas.name": "orders",
+        "faas.version": "7",
+        "faas.max_memory": 134_217_728,
+        "service.name": "orders",
+    }
+
+
+def test_registration_replaces_missing_variables() -> None:
+    assert dict(describe_function({}, REGISTRATION).attributes) == {
+        "cloud.provider": "aws",
+        "cloud.platform": "aws_lambda",
+        "cloud.account.id": "111122223333",
+        "faas.name": "registered",
+        "faas.version": "8",
+        "service.name": "registered",
+    }
+
+
+@pytest.mark.parametrize("memory", ["", "lots", "-1", "²", "١٢٨", "1" * 10, "1.5"])
+def test_invalid_values_are_left_out(memory: str) -> None:
+    found = describe_function(
+        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory}, {"functionName": 5, "accountId": None}
+    )
+
+    assert dict(found.attributes) == {"cloud.provider": "aws", "cloud.platform": "aws_lambda"}
+
+
+def test_the_users_own_resource_attributes_take_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test,cloud.region=mars,service.name=x"
+    )
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+
+    found = describe_function(ENVIRON, {}).attributes
+
+    names = ("deployment.environment", "cloud.region", "service.name", "faas.name")
+    assert [found[name] for name in names] == ["test", "mars", "shop", "orders"]
+
+
+def test_a_variable_that_is_not_utf8_is_escaped() -> None:
+    """Python reads its bytes as lone surrogates, at which every encoder of the SDK raises."""
+    found = describe_function({**ENVIRON, "AWS_REGION": "eu\udcff"}, {})
+
+    assert found.attributes["cloud.region"] == "eu\\udcff"
+    assert decode(encode_resource(found))["cloud.region"] == "eu\\udcff"
+
+
+@pytest.mark.parametrize("message", [ResourceLogs, ResourceSpans, ResourceMetrics])
+def test_resource_is_the_same_field_of_every_signal(message: Any) -> None:
+    found = message.FromString(encode_resource(Resource({"a": 1, "b": "x", "c": (True,)})))
+
+    assert [descriptor.name for descriptor, _ in found.ListFields()] == ["resource"]
+    assert attributes(found.resource.attributes) == {"a": 1, "b": "x", "c": [True]}
+
+
+@pytest.mark.parametrize("message", [ScopeLogs, ScopeSpans, ScopeMetrics])
+@pytest.mark.parametrize("version", ["1.2", ""])
+def test_scope_is_the_same_field_of_every_signal(message: Any, version: str) -> None:
+    expected = message(scope=InstrumentationScope(name="aws.lambda", version=version))
+
+    assert encode_scope("aws.lambda", version) == expected.SerializeToString()
+
+
+def test_added_attributes_are_encoded_with_the_others() -> None:
+    current = CurrentResource(Resource({"faas.name": "orders", "faas.max_memory": 5}))
+
+    current.add({"faas.instance": "i", "faas.name": "shop"})
+
+    expected = {"faas.name": "shop", "faas.max_memory": 5, "faas.instance": "i"}
+    assert decode(current.field) == expected
+    assert [current.text(name) for name in ("faas.name", "faas.max_memory", "absent")] == ["shop", "5", ""]

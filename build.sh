@@ -69,7 +69,12 @@ run_tests() {
         # Only a full run can meet the coverage limits.
         exec "$python" -m pytest "$@"
     fi
-    "$python" -m pytest --cov --cov-report=
+    # Interpreters that the tests start in isolation record their lines into a folder.
+    records=$(mktemp -d)
+    TELEMETRY_FORWARDER_COVERAGE_RECORDS=$records "$python" -m pytest --cov --cov-report=
+    "$python" -m tests.support.subprocess_coverage "$records" .coverage.processes
+    rm -r "$records"
+    "$python" -m coverage combine --quiet --append
     "$python" -m coverage report
     "$python" -m coverage report --fail-under=100 --include="$pure"
 }

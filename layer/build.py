@@ -51,9 +51,7 @@ def main(arguments: list[str]) -> None:
 def _options(arguments: list[str]) -> argparse.Namespace:
     native = _MACHINES.get(platform.machine().lower())
     if native is None or sys.platform != "linux":
-        raise SystemExit(
-            "the layer is built on Linux, x86_64 or arm64, because its own interpreter compiles it"
-        )
+        raise SystemExit("the layer is built on Linux, x86_64 or arm64, because its own interpreter compiles it")
     parser = argparse.ArgumentParser(prog="layer/build.py", description=__doc__)
     parser.add_argument("arch", nargs="?", choices=[*pins.ARCHES, "all"], default=native)
     parser.add_argument("--with-grpc", action="store_true", help="the flavour that also supports OTLP/gRPC")
@@ -76,9 +74,7 @@ def _build(arch: str, options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "opt"
-        builder = tree.TreeBuilder(
-            order, pins=pins.read(tree.LAYER / "lock.toml"), cache=options.cache, target=target
-        )
+        builder = tree.TreeBuilder(order, pins=pins.read(tree.LAYER / "lock.toml"), cache=options.cache, target=target)
         facts = builder.build()
         zipped = options.out / f"{name}.zip"
         size = archive.write(target, zipped)

@@ -37,9 +37,7 @@ def main() -> int:
         expected = len(function.delivered)
         arrived = len(collector.logs())
         own = sum("[telemetry-forwarder]" in str(event.get("record")) for event in function.delivered)
-        print(
-            f"Lambda delivered {expected} records, {own} of them the extension's own; {arrived} arrived as OTLP logs"
-        )
+        print(f"Lambda delivered {expected} records, {own} of them the extension's own; {arrived} arrived as OTLP logs")
         return 0 if arrived == expected - own and all(exit_.code == 0 for exit_ in exits) else 1
 
 

@@ -211,9 +211,9 @@ def test_limit_of_the_head_does_not_depend_on_the_split(excess: int, status: int
 
     read_in_pieces = [read(cut(stream, at)) for at in places]
 
-    assert [(len(messages), refused) for messages, refused in read_in_pieces] == [
-        (0 if excess else 1, status)
-    ] * len(places)
+    assert [(len(messages), refused) for messages, refused in read_in_pieces] == [(0 if excess else 1, status)] * len(
+        places
+    )
 
 
 def test_endless_head_is_rejected_at_the_limit() -> None:
@@ -236,12 +236,8 @@ def test_endless_chunk_line_is_rejected_at_the_limit() -> None:
     assert read([head, *[b"x" * 10_000] * 7]) == ([], 431)
 
 
-@given(
-    st.binary(max_size=300), st.lists(st.integers(0, 300)), st.sampled_from([b"", POST[:40], CHUNKED[:50]])
-)
-def test_any_bytes_have_the_same_result_for_any_split(
-    garbage: bytes, places: list[int], start: bytes
-) -> None:
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300)), st.sampled_from([b"", POST[:40], CHUNKED[:50]]))
+def test_any_bytes_have_the_same_result_for_any_split(garbage: bytes, places: list[int], start: bytes) -> None:
     stream = start + garbage
 
     assert read(cut(stream, [min(place, len(stream)) for place in places])) == read([stream])
@@ -291,9 +287,7 @@ def test_sender_that_waits_for_100_continue_is_reported() -> None:
         ("HTTP/1.1 200 OK", None, False),
     ],
 )
-def test_announced_end_of_a_connection_is_reported(
-    start_line: str, connection: str | None, wants_close: bool
-) -> None:
+def test_announced_end_of_a_connection_is_reported(start_line: str, connection: str | None, wants_close: bool) -> None:
     headers = {} if connection is None else {"connection": connection}
 
     assert Message(start_line, headers, b"").wants_close is wants_close
@@ -346,9 +340,7 @@ def read_by_h11(stream: bytes) -> list[Parts]:
                 joined: dict[str, str] = {}
                 for name, value in headers:
                     key = name.decode()
-                    joined[key] = ", ".join(
-                        [*([joined[key]] if key in joined else []), value.decode("latin-1")]
-                    )
+                    joined[key] = ", ".join([*([joined[key]] if key in joined else []), value.decode("latin-1")])
                 messages.append((start_line, joined, b""))
             case h11.Data(data=piece):
                 messages[-1] = (*messages[-1][:2], messages[-1][2] + bytes(piece))

@@ -50,8 +50,7 @@ def test_register_sends_the_name_and_the_events(runtime: FakeLambda, api: Lambda
     }
     assert runtime.calls == [Call(REGISTER, headers, b'{"events":["INVOKE","SHUTDOWN"]}', 0)]
     assert api.registration == (
-        b'{"functionName": "orders", "functionVersion": "7", "handler": "app.handler",'
-        b' "accountId": "111122223333"}'
+        b'{"functionName": "orders", "functionVersion": "7", "handler": "app.handler", "accountId": "111122223333"}'
     )
 
 
@@ -67,9 +66,7 @@ def test_name_is_sent_as_the_bytes_of_the_file_name(runtime: FakeLambda) -> None
 
 
 @pytest.mark.parametrize("status", [400, 403, 500])
-def test_refused_register_raises_with_lambda_s_response(
-    runtime: FakeLambda, api: LambdaApi, status: int
-) -> None:
+def test_refused_register_raises_with_lambda_s_response(runtime: FakeLambda, api: LambdaApi, status: int) -> None:
     runtime.respond(REGISTER, Response(status, b'{"errorType":"Extension.TooManyExtensions"}'))
 
     with pytest.raises(LambdaRefusedError) as caught:
@@ -143,9 +140,7 @@ def test_informational_response_is_skipped(runtime: FakeLambda, registered: Lamb
     [
         pytest.param(Response(closes=True), id="silent"),
         pytest.param(Response(headers={"Connection": "close"}, closes=True), id="announced"),
-        pytest.param(
-            Response(raw=b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", closes=True), id="http-1.0"
-        ),
+        pytest.param(Response(raw=b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", closes=True), id="http-1.0"),
     ],
 )
 def test_connection_that_lambda_has_closed_is_reopened(
@@ -202,9 +197,7 @@ def test_unreachable_api_raises_and_the_next_call_tries_again() -> None:
     api.close()
 
 
-@pytest.mark.parametrize(
-    "address", ["", "nonsense", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:99999", ":::"]
-)
+@pytest.mark.parametrize("address", ["", "nonsense", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:99999", ":::"])
 def test_invalid_address_raises(address: str) -> None:
     api = LambdaApi(address, NAME)
 

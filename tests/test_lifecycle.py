@@ -171,9 +171,7 @@ def test_event_of_an_unknown_type_is_ignored(runtime: FakeLambda, run: Run, line
     assert lines() == []
 
 
-def test_invalid_event_stops_forwarding_but_not_the_process(
-    runtime: FakeLambda, run: Run, lines: Lines
-) -> None:
+def test_invalid_event_stops_forwarding_but_not_the_process(runtime: FakeLambda, run: Run, lines: Lines) -> None:
     runtime.respond(NEXT, Response(body=b"nonsense"), invoke(), Response(body=b"more"), shutdown())
 
     assert run() == 0
@@ -190,9 +188,7 @@ def test_shutdown_is_recognised_with_any_whitespace(runtime: FakeLambda, run: Ru
 
 
 @pytest.mark.parametrize("status", [400, 403, 500])
-def test_refused_register_is_one_line_and_exit_code_1(
-    runtime: FakeLambda, run: Run, lines: Lines, status: int
-) -> None:
+def test_refused_register_is_one_line_and_exit_code_1(runtime: FakeLambda, run: Run, lines: Lines, status: int) -> None:
     runtime.respond(REGISTER, Response(status, b"no"))
 
     assert run() == 1
@@ -214,9 +210,7 @@ def test_refused_next_is_one_line_and_exit_code_1(
     assert runtime.endpoints.count(NEXT) == len(events) + 1
 
 
-def test_runtime_api_that_is_unreachable_for_a_while_is_retried(
-    runtime: FakeLambda, run: Run, lines: Lines
-) -> None:
+def test_runtime_api_that_is_unreachable_for_a_while_is_retried(runtime: FakeLambda, run: Run, lines: Lines) -> None:
     runtime.respond(SUBSCRIBE, Response(202))
     runtime.respond(NEXT, invoke(), *[UNREACHABLE] * 10, invoke(), shutdown())
 
@@ -228,9 +222,7 @@ def test_runtime_api_that_is_unreachable_for_a_while_is_retried(
     ]
 
 
-def test_process_exits_if_the_runtime_api_stays_unreachable(
-    runtime: FakeLambda, run: Run, lines: Lines
-) -> None:
+def test_process_exits_if_the_runtime_api_stays_unreachable(runtime: FakeLambda, run: Run, lines: Lines) -> None:
     clock = FakeClock()
     began_s = clock.monotonic_s()
     runtime.respond(NEXT, *[UNREACHABLE] * 100)

@@ -157,9 +157,7 @@ def test_worker_is_warm_before_next_if_it_has_less_cpu_later(
 
 
 @pytest.mark.parametrize("initialization_type", ["provisioned-concurrency", "snap-start"])
-def test_worker_is_warm_before_next_if_no_request_waits_for_the_init(
-    make: Make, initialization_type: str
-) -> None:
+def test_worker_is_warm_before_next_if_no_request_waits_for_the_init(make: Make, initialization_type: str) -> None:
     session = make(memory_mb=10_240, initialization_type=initialization_type)
     session.has_telemetry = True
 

@@ -98,9 +98,7 @@ def test_empty_is_unset(value: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "attribute", "default", "least", "most"), NUMBERS)
-def test_number_within_its_limits_is_used(
-    name: str, attribute: str, default: int, least: int, most: int
-) -> None:
+def test_number_within_its_limits_is_used(name: str, attribute: str, default: int, least: int, most: int) -> None:
     middle = (least + most) // 2
 
     assert changed(**{name: f" {middle} "}) == {attribute: middle}
@@ -114,9 +112,7 @@ def test_number_beyond_its_limits_becomes_the_nearer_limit(
 ) -> None:
     for beyond, nearest in ((least - 1, least), (most + 1, most)):
         expected = problem(name, str(beyond), f"is not between {least} and {most}", nearest)
-        assert changed(**{name: str(beyond)}) == expected | (
-            {} if nearest == default else {attribute: nearest}
-        )
+        assert changed(**{name: str(beyond)}) == expected | ({} if nearest == default else {attribute: nearest})
 
 
 @pytest.mark.parametrize("value", ["many", "1e4", "10_000", "+5000", "5000.0", "-", "²", "٣", "9" * 5_000])
@@ -126,9 +122,7 @@ def test_text_that_is_not_a_number_leaves_the_default(name: str, default: int, v
 
 
 @pytest.mark.parametrize(("name", "attribute", "default", "choices"), CHOICES)
-def test_choice_is_case_insensitive(
-    name: str, attribute: str, default: str, choices: tuple[str, ...]
-) -> None:
+def test_choice_is_case_insensitive(name: str, attribute: str, default: str, choices: tuple[str, ...]) -> None:
     for choice in choices:
         expected = {} if choice == default else {attribute: choice}
         assert changed(**{name: choice.upper()}) == expected
@@ -143,9 +137,7 @@ def test_unknown_choice_leaves_the_default(name: str, default: str, choices: tup
 
 
 @pytest.mark.parametrize(("name", "attribute", "choices"), LISTS)
-def test_list_is_returned_in_the_order_of_the_choices(
-    name: str, attribute: str, choices: tuple[str, ...]
-) -> None:
+def test_list_is_returned_in_the_order_of_the_choices(name: str, attribute: str, choices: tuple[str, ...]) -> None:
     first, second, third = choices
 
     assert changed(**{name: f"{third.upper()}, {first},,{first}"}) == {attribute: (first, third)}

@@ -158,9 +158,7 @@ def write(lib: Path, recorded: Record) -> list[Path]:
     # A sorted tuple: the order of a set differs between processes.
     index = marshal.dumps((modules, tuple(sorted(LAZY_MODULES))), _MARSHAL)
     sizes = (len(index).to_bytes(_SIZE_BYTES, "little"), len(tables).to_bytes(_SIZE_BYTES, "little"))
-    (lib / _FILE_NAME).write_bytes(
-        b"".join((_SIGNATURE.format(version).encode(), *sizes, index, tables, code))
-    )
+    (lib / _FILE_NAME).write_bytes(b"".join((_SIGNATURE.format(version).encode(), *sizes, index, tables, code)))
     return files
 
 

@@ -89,9 +89,7 @@ def _run(command: list[str], root: Path) -> str:
     with tempfile.NamedTemporaryFile("w") as listing:
         listing.write("\n".join(sources))
         listing.flush()
-        done = subprocess.run(
-            [*command, str(root), listing.name], capture_output=True, text=True, check=False, env={}
-        )
+        done = subprocess.run([*command, str(root), listing.name], capture_output=True, text=True, check=False, env={})
     if done.returncode:
         raise CompileError(done.stderr.strip())
     for source in sources:

@@ -66,9 +66,7 @@ def of_deb(deb: Path, *, name: str, version: str, licence: str) -> Component:
     return Component(name, version, f"pkg:deb/debian/{name}@{version}", licence, texts, sha256_of(deb))
 
 
-def of_bundled(
-    lib: Path, versions: dict[str, str], licences: Path, shipped: Iterable[str]
-) -> list[Component]:
+def of_bundled(lib: Path, versions: dict[str, str], licences: Path, shipped: Iterable[str]) -> list[Component]:
     """Return the C libraries in *lib* that came with the interpreter; those in *shipped* have their own components."""
     bundled: dict[str, str] = {}
     for path in sorted(lib.glob("lib*.so*")):
@@ -92,9 +90,7 @@ def of_bundled(
 
 def write(root: Path, *, name: str, version: str, facts: dict[str, str], components: list[Component]) -> None:
     """Write licences/, VERSION and sbom.cdx.json into *root*."""
-    (root / "VERSION").write_text(
-        "".join(f"{key} {value}\n" for key, value in {name: version, **facts}.items())
-    )
+    (root / "VERSION").write_text("".join(f"{key} {value}\n" for key, value in {name: version, **facts}.items()))
     for component in components:
         if not component.texts:
             raise DocumentsError(f"{component.name} has no licence text")

@@ -86,9 +86,7 @@ def remove_needed(path: Path, library: str) -> bool:
     if library in dict(_versions(dynamic)):
         raise ElfError(f"{path.name} uses symbols of {library}")
     kept = [
-        (tag, value)
-        for tag, value in dynamic.entries
-        if not (tag == _DT_NEEDED and dynamic.string(value) == library)
+        (tag, value) for tag, value in dynamic.entries if not (tag == _DT_NEEDED and dynamic.string(value) == library)
     ]
     if len(kept) == len(dynamic.entries):
         return False

@@ -46,9 +46,7 @@ class FrozenPython:
     @cached_property
     def _modules(self) -> dict[str, str]:
         with zipfile.ZipFile(self.wheel) as archive:
-            name = next(
-                n for n in archive.namelist() if n.startswith("freeze_core/frozen/") and n.endswith(".json")
-            )
+            name = next(n for n in archive.namelist() if n.startswith("freeze_core/frozen/") and n.endswith(".json"))
             modules: dict[str, str] = json.loads(archive.read(name))
         return modules
 
@@ -72,8 +70,7 @@ class FrozenPython:
             pending = [
                 name
                 for name in names
-                if name.startswith("freeze_core/lib/")
-                and not trim.omits_module(Path(name).name.split(".")[0])
+                if name.startswith("freeze_core/lib/") and not trim.omits_module(Path(name).name.split(".")[0])
             ]
             while pending:
                 name = pending.pop()

@@ -62,9 +62,7 @@ def read(path: Path) -> Pins:
     return Pins(
         python=table["python"],
         wheels=tuple(Wheel(**entry) for entry in table["wheel"]),
-        stdlibs=tuple(
-            Stdlib(entry["version"], tuple(_deb(deb) for deb in entry["deb"])) for entry in table["stdlib"]
-        ),
+        stdlibs=tuple(Stdlib(entry["version"], tuple(_deb(deb) for deb in entry["deb"])) for entry in table["stdlib"]),
         debs=debs,
     )
 

@@ -86,9 +86,7 @@ class TreeBuilder:
 
     def _place_packages(self) -> None:
         pinned = [
-            wheel
-            for wheel in self._pins.with_role(*self._order.roles)
-            if wheel.name not in self._trim.distributions
+            wheel for wheel in self._pins.with_role(*self._order.roles) if wheel.name not in self._trim.distributions
         ]
         for wheel in fetch.wheels(pinned, arch=self._order.arch, python=self._pins.python, cache=self._cache):
             packages.place_wheel(wheel, self._lib, self._trim)
@@ -218,6 +216,4 @@ class TreeBuilder:
 
 def _cpython(version: str) -> documents.Component:
     text = (LAYER / "licences" / "python.txt").read_bytes()
-    return documents.Component(
-        "cpython", version, f"pkg:generic/cpython@{version}", "PSF-2.0", {"LICENSE": text}
-    )
+    return documents.Component("cpython", version, f"pkg:generic/cpython@{version}", "PSF-2.0", {"LICENSE": text})

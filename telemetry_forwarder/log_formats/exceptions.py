@@ -14,9 +14,7 @@ MESSAGE = "exception.message"
 STACKTRACE = "exception.stacktrace"
 
 # The separator is a carriage return if the runtime has no framed log pipe (container images, emulators).
-_PYTHON = re.compile(
-    r"([^\W\d][\w.]*)(?:: (.*?))?([\r\n])(Traceback \(most recent call last\):.*)", re.DOTALL
-)
+_PYTHON = re.compile(r"([^\W\d][\w.]*)(?:: (.*?))?([\r\n])(Traceback \(most recent call last\):.*)", re.DOTALL)
 # "message: class", then the printed stack trace, which begins with the class again.
 _JAVA = re.compile(r"(.*?): ([\w.$]+)\n(\2\b.*)", re.DOTALL)
 _DOTNET = re.compile(r"([\w.+`]+): (.*?)\r?\n   at ", re.DOTALL)

@@ -58,9 +58,7 @@ def read_key_by_key(record: dict[str, Any]) -> ParsedLine:
     return _line(record, attributes, keys, values)
 
 
-def _line(
-    record: dict[str, Any], attributes: dict[str, Any], keys: list[str], values: list[Any]
-) -> ParsedLine:
+def _line(record: dict[str, Any], attributes: dict[str, Any], keys: list[str], values: list[Any]) -> ParsedLine:
     body, level, time_ns, request_id, trace_id, span_id, error_type, message, stack_trace = values
     _, _, time_key, request_key, trace_key, span_key, *error_keys = keys
     if trace_id and "=" in record[trace_key]:

@@ -127,7 +127,5 @@ def reconcile(line: ParsedLine, *, event_ns: int, owner_id: str) -> tuple[int, s
             request_id = ""
         request_id = owner_id or request_id
     if request_id and attributes and REQUEST_ID in attributes:
-        attributes = {
-            f"lambda.line.{key}" if key == REQUEST_ID else key: attributes[key] for key in attributes
-        }
+        attributes = {f"lambda.line.{key}" if key == REQUEST_ID else key: attributes[key] for key in attributes}
     return time_ns, request_id, attributes

@@ -113,10 +113,7 @@ def _uncaught_exception(record: dict[str, Any], line: ParsedLine) -> dict[str, s
         # Java: the text of its text format, as the message.
         return exceptions.parse_java(message) if is_error else None
     if isinstance(message, dict):
-        is_node = (
-            record.get("level") == "ERROR"
-            and {"timestamp", "requestId"} <= record.keys() <= _UNCAUGHT_NODE_KEYS
-        )
+        is_node = record.get("level") == "ERROR" and {"timestamp", "requestId"} <= record.keys() <= _UNCAUGHT_NODE_KEYS
         error = exceptions.parse_object(message) if is_node else None
         return error if error and exceptions.STACKTRACE in error else None
     # Python, .NET and Ruby: the object is the error itself, without a message.

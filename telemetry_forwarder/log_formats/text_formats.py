@@ -24,13 +24,9 @@ _LEVEL = r"TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|SEVERE|FATAL|CRITICAL"
 _BRACKETED = re.compile(rf"\[({_LEVEL})\][ \t]", re.IGNORECASE)
 # 2026-09-22 06:30:00 <id> INFO  Class - message
 # 2026-09-22T06:30:03.000Z <id> Task timed out after 3.00 seconds
-_JAVA = re.compile(
-    rf"({_TIME}) ({_UUID}) (?:(Task timed out after )|({_LEVEL}) +(?:([\w.$]+(?::\d+)?) - )?)", re.ASCII
-)
+_JAVA = re.compile(rf"({_TIME}) ({_UUID}) (?:(Task timed out after )|({_LEVEL}) +(?:([\w.$]+(?::\d+)?) - )?)", re.ASCII)
 # I, [2026-09-22T06:30:00.123456 #8]  INFO <id> -- prog: message
-_RUBY = re.compile(
-    rf"[A-Z], \[({_TIME}) #(\d{{1,10}})\] +([A-Z]+) +(?:({_UUID}) +)?-- ([^:\n]*): ?", re.ASCII
-)
+_RUBY = re.compile(rf"[A-Z], \[({_TIME}) #(\d{{1,10}})\] +([A-Z]+) +(?:({_UUID}) +)?-- ([^:\n]*): ?", re.ASCII)
 # By convention: a timestamp, an optional name between separators, a level. Repeats are bounded: lines can be long.
 _DATED = re.compile(
     rf"\[?({_TIME})\]?(?: ?[-|:] ?[\w.$-]{{1,100}})?[ \t]{{0,4}}[-|:]?[ \t]{{0,4}}\[?({_LEVEL})\b", re.ASCII
@@ -39,9 +35,7 @@ _PLAIN = re.compile(rf"({_LEVEL}):")
 _LOGFMT_LEVEL = re.compile(r'(?:^|\s)level="?([A-Za-z]{3,11})\b')
 _LOGFMT_TIME = re.compile(r'(?:^|\s)(?:time|ts)="?([\w.:+-]{10,40})')
 # The platform's own lines.
-_PLATFORM = re.compile(
-    rf"(START |END |REPORT |)RequestId: ({_UUID})\b(?: Error: ([^\r\n]*)(?:\s+([\w.]+)$)?)?"
-)
+_PLATFORM = re.compile(rf"(START |END |REPORT |)RequestId: ({_UUID})\b(?: Error: ([^\r\n]*)(?:\s+([\w.]+)$)?)?")
 # How Lambda reports a crashed runtime; a user's line may contain an id and an error, too.
 _CRASHES = ("Runtime exited", "Runtime.", "Task timed out", "signal: killed")
 # The attribute for an id from a prefix that is not the id of a known invocation.
@@ -93,9 +87,7 @@ def _bracketed(text: str) -> ParsedLine | None:
     if len(parts) == 4:
         level, timestamp, request_id, body = parts
         is_level = level[-1] == "]"
-        if is_level and (
-            line := _tabbed(body, level=level[1:-1], timestamp=timestamp, request_id=request_id)
-        ):
+        if is_level and (line := _tabbed(body, level=level[1:-1], timestamp=timestamp, request_id=request_id)):
             return line
     match = _BRACKETED.match(text)
     if match is None:

@@ -5,9 +5,7 @@ import re
 from telemetry_forwarder.telemetry.json_scanner import Status, scan
 
 # Up to the colon only: a space after it may be the first byte of a fragment.
-_ENVELOPE = re.compile(
-    rb'\{\s*+"time"\s*+:\s*+"([^"]*+)"\s*+,\s*+"type"\s*+:\s*+"([^"]*+)"\s*+,\s*+"record"\s*+:'
-)
+_ENVELOPE = re.compile(rb'\{\s*+"time"\s*+:\s*+"([^"]*+)"\s*+,\s*+"type"\s*+:\s*+"([^"]*+)"\s*+,\s*+"record"\s*+:')
 _NEXT = re.compile(rb"\}\s*+(?:,\s*+)?+(?=%s)" % _ENVELOPE.pattern)
 _SEPARATORS = re.compile(rb"[ \t\r\n,\[\]]*+")
 _RECORD = b'","record":'

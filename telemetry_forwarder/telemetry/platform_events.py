@@ -57,9 +57,7 @@ def read_event(
     class_ = _CLASSES.get(type_, Event)
     object_ = _Object(fields if isinstance(fields, dict) else {})
     own_fields = {name: _READERS[name](object_) for name in _own_names(class_)}
-    return class_(
-        type=type_, time_ns=time_ns, observed_ns=observed_ns, fields=fields, extra=extra, **own_fields
-    )
+    return class_(type=type_, time_ns=time_ns, observed_ns=observed_ns, fields=fields, extra=extra, **own_fields)
 
 
 def _own_names(class_: type[Event]) -> tuple[str, ...]:

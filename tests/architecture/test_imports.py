@@ -26,9 +26,7 @@ LEVELS = {name: -number for number, row in enumerate(ROWS.strip().splitlines()) 
 ROOT_MODULES = frozenset(path.stem for path in ROOT.glob("*.py"))
 
 # Values in, values out: no sockets, threads, clock, logging or environment.
-PURE_PACKAGES = frozenset(
-    ["telemetry", "log_formats", "invocations", "otlp", "conversion", "flushing", "endpoints"]
-)
+PURE_PACKAGES = frozenset(["telemetry", "log_formats", "invocations", "otlp", "conversion", "flushing", "endpoints"])
 PURE_MODULES = frozenset(
     {"buffer.ledger", "buffer.outbox", "export.responses", "export.splitting", "receiver.duplicate_posts"}
     | {"transport.response_reader", "transport.outcome", "core.batch", "core.cache", "core.version"}
@@ -44,9 +42,7 @@ WORLD = frozenset(WORLD_ROWS.split())
 
 def modules() -> dict[str, ast.Module]:
     names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.rglob("*.py")}
-    return {
-        name: ast.parse(path.read_text()) for path, name in names.items() if not name.endswith("__init__")
-    }
+    return {name: ast.parse(path.read_text()) for path, name in names.items() if not name.endswith("__init__")}
 
 
 MODULES = modules()

@@ -71,9 +71,7 @@ class DrivenExtension:
 
 
 @contextlib.contextmanager
-def driven_extension(
-    tree: Tree, sink: Sink, more: Mapping[str, str] | None = None
-) -> Iterator[DrivenExtension]:
+def driven_extension(tree: Tree, sink: Sink, more: Mapping[str, str] | None = None) -> Iterator[DrivenExtension]:
     """Start the extension of *tree*, which sends to *sink*, and wait until it is warm."""
     with LambdaStub() as api, tempfile.TemporaryDirectory() as spool:
         settings = {

@@ -115,9 +115,7 @@ def held(tree: Tree, after_ms: float, invocations: int = 5) -> Case:
             for _ in range(invocations):
                 lam.invoke(_FIVE_LINES)
             responses = [call.started_s for call in lam.calls if call.path.endswith("/response")]
-            next_calls = [
-                call.started_s for call in lam.calls if call.caller == _NAME and call.path.endswith("/next")
-            ]
+            next_calls = [call.started_s for call in lam.calls if call.caller == _NAME and call.path.endswith("/next")]
             waits = [after - response for response, after in zip(responses, next_calls[1:], strict=False)]
             # The first one connects, which is not typical.
             return {"held": median(waits[1:]) * 1000}
@@ -151,9 +149,7 @@ def run_flush(trees: list[Tree], rounds: int) -> list[Figure]:
         tree_name, what = name.split()
         if what == "shutdown":
             value = median(readings[name]["seconds"]) * 1000
-            figures.append(
-                Figure(name=f"shutdown with 5,000 lines held: {tree_name}", value=value, unit="ms")
-            )
+            figures.append(Figure(name=f"shutdown with 5,000 lines held: {tree_name}", value=value, unit="ms"))
         else:
             figures.append(
                 Figure(

@@ -66,16 +66,12 @@ def comparison(readings: Readings, trees: Sequence[str], unit: str) -> list[Figu
     return figures
 
 
-def _compared(
-    name: str, values: list[float], reference_values: list[float], reference: str, unit: str
-) -> Figure:
+def _compared(name: str, values: list[float], reference_values: list[float], reference: str, unit: str) -> Figure:
     ratios = [value / other for value, other in zip(values, reference_values, strict=True) if other]
     quartiles = None
     if ratios:
         # A single round has no quantiles.
-        lower, middle, upper = (
-            statistics.quantiles(ratios, n=4, method="inclusive") if ratios[1:] else ratios * 3
-        )
+        lower, middle, upper = statistics.quantiles(ratios, n=4, method="inclusive") if ratios[1:] else ratios * 3
         quartiles = (lower, middle, upper)
     return Figure(
         name=name,

@@ -31,9 +31,7 @@ def run(trees: list[Tree]) -> list[Figure]:
     for tree in trees:
         bare = _bare_millions(tree)
         name = f"instructions from exec to exit without an invocation: {tree.name}"
-        figures.append(
-            Figure(name=name, value=starts[tree.name], unit="M", reference="bare", reference_value=bare)
-        )
+        figures.append(Figure(name=name, value=starts[tree.name], unit="M", reference="bare", reference_value=bare))
         name = f"instructions of a warm invocation with {_LINES} lines: {tree.name}"
         figures.append(Figure(name=name, value=invocations[tree.name], unit="M"))
     for what, counts in (("start-up", starts), ("a warm invocation", invocations)):

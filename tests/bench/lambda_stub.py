@@ -47,9 +47,7 @@ class LambdaStub:
     def wait_for(self, *names: str, timeout_s: float = 120.0) -> float:
         """Wait until all *names* were called; return the moment of the last one."""
         with self._changed:
-            if not self._changed.wait_for(
-                lambda: all(name in self.first_call_s for name in names), timeout_s
-            ):
+            if not self._changed.wait_for(lambda: all(name in self.first_call_s for name in names), timeout_s):
                 raise TimeoutError(f"{names} were not all called: {self.first_call_s}")
             return max(self.first_call_s[name] for name in names)
 
@@ -70,9 +68,7 @@ class LambdaStub:
 
     def shut_down(self, seconds: float = 600.0) -> None:
         deadline_ms = int((time.time() + seconds) * 1000)
-        self._queue_event(
-            b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % deadline_ms
-        )
+        self._queue_event(b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % deadline_ms)
 
     def _queue_event(self, event: bytes) -> None:
         with self._changed:

@@ -18,7 +18,5 @@ def call(method: bytes, path: bytes, headers: bytes, body: bytes = b"") -> bytes
 
 
 registered = call(b"POST", b"register", b"Lambda-Extension-Name: minimal_extension.py\r\n", EVENTS)
-lines = [
-    line for line in registered.split(b"\r\n") if line.lower().startswith(b"lambda-extension-identifier:")
-]
+lines = [line for line in registered.split(b"\r\n") if line.lower().startswith(b"lambda-extension-identifier:")]
 call(b"GET", b"event/next", lines[0] + b"\r\n")

@@ -99,9 +99,7 @@ def run(trees: list[Tree], tutorial: Tree, rounds: int, records: int = 30_000) -
         for kind in KINDS
         for batch in BATCHES
     }
-    cases |= {
-        f"{kind} 1000 sdk": records_case(tutorial, kind, 1_000, records // 3) for kind in ("text", "json")
-    }
+    cases |= {f"{kind} 1000 sdk": records_case(tutorial, kind, 1_000, records // 3) for kind in ("text", "json")}
     readings = interleaved(cases, rounds)
     figures = []
     for name, reading in readings.items():

@@ -57,9 +57,7 @@ def boot(tree: Tree | None, runtime: list[str], warm_up: str = "auto") -> Case:
             if tree is None:
                 with started(runtime, env, cpu=cpu, cwd=_TASK) as process:
                     return {"ready": (api.wait_for("runtime") - process.at_s) * 1000}
-            variables = tree.environment(
-                api.address, _UNUSED_ENDPOINT, {"TELEMETRY_FORWARDER_WARM_UP": warm_up}
-            )
+            variables = tree.environment(api.address, _UNUSED_ENDPOINT, {"TELEMETRY_FORWARDER_WARM_UP": warm_up})
             with started(tree.command, variables, cpu=cpu) as process:
                 api.wait_for("register")
                 with started(runtime, env, cpu=cpu, cwd=_TASK):

@@ -60,9 +60,7 @@ def other_checkout(project: Path) -> Tree:
     opt = BUILD / f"opt-{hashlib.sha256(str(project.resolve()).encode()).hexdigest()[:8]}"
     is_current = (project / "tests" / "support" / "opt_tree.py").exists()
     module = "tests.support.opt_tree" if is_current else "tests.opt_tree"
-    subprocess.run(
-        [sys.executable, "-B", "-m", module, str(opt)], cwd=project, check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([sys.executable, "-B", "-m", module, str(opt)], cwd=project, check=True, stdout=subprocess.DEVNULL)
     return Tree("against", [_extension(opt)], [_PYTHON, "-I", "-S", "-c", "pass"])
 
 

@@ -22,13 +22,9 @@ _ROW = "{:<22} {:>4} {:>7} {:>5} {:>11} {:>9} {:>7} {:>13}"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; return 1 if something failed, was lost or is missing from a ledger."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument(
-        "--runs", type=int, default=3, help="number of runs of each scenario, with seeds from 0"
-    )
+    parser.add_argument("--runs", type=int, default=3, help="number of runs of each scenario, with seeds from 0")
     parser.add_argument("--at-once", type=int, default=2, help="number of concurrent runs")
-    parser.add_argument(
-        "--soak", type=int, nargs="?", const=1_000_000, help="send this number of records instead"
-    )
+    parser.add_argument("--soak", type=int, nargs="?", const=1_000_000, help="send this number of records instead")
     parser.add_argument("--figures", action="store_true", help="measure SHUTDOWN and a dead endpoint instead")
     parser.add_argument("names", nargs="*", help="scenarios whose names begin with this; without any, all")
     options = parser.parse_args(arguments)
@@ -41,9 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(figures.shutdown(opt, options.runs))
         print(figures.dead_endpoint(opt, options.runs))
         return 0
-    print(
-        _ROW.format("scenario", "runs", "failed", "lost", "duplicates", "needless", "ledger", "slowest next")
-    )
+    print(_ROW.format("scenario", "runs", "failed", "lost", "duplicates", "needless", "ledger", "slowest next"))
     chosen = [each for each in SCENARIOS if not options.names or each.name.startswith(tuple(options.names))]
     verdicts = [_row(scenario, opt, options.runs, options.at_once) for scenario in chosen]
     return 0 if all(verdict.is_good for verdict in verdicts) else 1

@@ -69,9 +69,7 @@ def _slow(after_s: float, run: Run) -> None:
 
 
 def _partial(run: Run) -> None:
-    rejecting = [
-        Response(rejected=run.random.randint(0, 3), message="no room for all", path=LOGS) for _ in range(5)
-    ]
+    rejecting = [Response(rejected=run.random.randint(0, 3), message="no room for all", path=LOGS) for _ in range(5)]
     run.collector.script(*rejecting)
     with run.environment():
         for _ in range(4):
@@ -101,9 +99,7 @@ ENDPOINT = (
         "some requests get no response, although some of them are accepted",
         _hangs_for_a_while,
     ),
-    Scenario(
-        "resets", "connections break before, during and after requests, some of which are accepted", _resets
-    ),
+    Scenario("resets", "connections break before, during and after requests, some of which are accepted", _resets),
     Scenario("503", "the endpoint is busy, Retry-After 1 s", _busy),
     Scenario("slow 300 ms", "every response takes 300 ms", lambda run: _slow(0.3, run)),
     Scenario(

@@ -68,6 +68,4 @@ def _held_s(opt: Path, seed: int, *, is_dead: bool) -> list[float]:
 
 
 def _nexts(function: Lambda) -> list[Call]:
-    return [
-        call for call in function.calls if call.caller == _EXTENSION and call.path.endswith("/event/next")
-    ]
+    return [call for call in function.calls if call.caller == _EXTENSION and call.path.endswith("/event/next")]

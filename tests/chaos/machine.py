@@ -91,11 +91,7 @@ def _damage(run: Run, path: Path) -> None:
 
 
 MACHINE = (
-    Scenario(
-        "/tmp full", "the disk is full and the endpoint down, for a while or throughout", _full, NO_ROOM
-    ),
+    Scenario("/tmp full", "the disk is full and the endpoint down, for a while or throughout", _full, NO_ROOM),
     Scenario("/tmp read-only", "nothing can be written", _read_only, NO_ROOM),
-    Scenario(
-        "spool damaged", "a file of the spool is cut, changed, empty or a folder", _damaged, frozenset()
-    ),
+    Scenario("spool damaged", "a file of the spool is cut, changed, empty or a folder", _damaged, frozenset()),
 )

@@ -124,16 +124,9 @@ class Run:
         found: Counter[str] = Counter()
         for path in sorted(self.spool_dir.iterdir()) if self.spool_dir.is_dir() else ():
             file = _FORMAT.parse_name(path.name)
-            if (
-                file
-                and file.signal == "logs"
-                and path.is_file()
-                and (batch := _FORMAT.decode(file, path.read_bytes()))
-            ):
+            if file and file.signal == "logs" and path.is_file() and (batch := _FORMAT.decode(file, path.read_bytes())):
                 found += keys_of_request(batch.body)
         return found
 
     def _keys(self, what: str) -> Counter[str]:
-        return sum(
-            (keys_of_events(getattr(environment, what)) for environment in self.environments), Counter[str]()
-        )
+        return sum((keys_of_events(getattr(environment, what)) for environment in self.environments), Counter[str]())

@@ -135,9 +135,7 @@ LAMBDA = (
     Scenario("reset with spool", "what was spooled is delivered by the next process", _reset_with_spool),
     Scenario("deadline", "SHUTDOWN leaves less time than a hanging request takes", _little_time),
     Scenario("SIGKILL", "the extension is killed; what it spooled arrives", _killed, kills=1),
-    Scenario(
-        "5,000 at shutdown", "5,000 records held until SHUTDOWN, responses after 20 ms", _much_at_shutdown
-    ),
+    Scenario("5,000 at shutdown", "5,000 records held until SHUTDOWN, responses after 20 ms", _much_at_shutdown),
     Scenario("no report", "platform.report never comes", _no_report),
     Scenario("late report", "platform.report comes late, or after SHUTDOWN", _report_at_the_end),
     Scenario("redelivered", "every post, or every second, is delivered twice", _redelivered),

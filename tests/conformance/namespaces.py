@@ -21,13 +21,9 @@ def unshare_command(*, as_user: bool) -> list[str]:
 
 
 @contextmanager
-def process_in_namespaces(
-    command: Sequence[str], *, as_user: bool, **options: Any
-) -> Iterator[subprocess.Popen[Any]]:
+def process_in_namespaces(command: Sequence[str], *, as_user: bool, **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """Run *command* in new namespaces; *options* are those of `Popen`. On leaving, nothing survives."""
-    process: subprocess.Popen[Any] = subprocess.Popen(
-        [*unshare_command(as_user=as_user), *command], **options
-    )
+    process: subprocess.Popen[Any] = subprocess.Popen([*unshare_command(as_user=as_user), *command], **options)
     try:
         yield process
     finally:

@@ -28,9 +28,7 @@ Key = tuple[str, int, str]
 
 def test_every_delivered_record_reaches_the_receiver(wheel_opt: Path) -> None:
     with Rie(wheel_opt, mode="managed-instances", env=EVERYTHING_AS_LOGS, extensions=[RECORDER]) as rie:
-        responses = [
-            rie.invoke(event).status for event in ({"lines": 3}, {"raises": "on purpose"}, {"lines": 100})
-        ]
+        responses = [rie.invoke(event).status for event in ({"lines": 3}, {"raises": "on purpose"}, {"lines": 100})]
         rie.terminate()
 
         assert responses == [200, 200, 200]
@@ -49,9 +47,7 @@ def test_every_delivered_record_reaches_the_receiver(wheel_opt: Path) -> None:
 
 def test_lines_of_other_extensions_reach_the_receiver(wheel_opt: Path, tmp_path: Path) -> None:
     talker = tmp_path / "talker"
-    talker.write_text(
-        RECORDER.read_text().replace("def main():\n", "def main():\n    print('I speak', flush=True)\n")
-    )
+    talker.write_text(RECORDER.read_text().replace("def main():\n", "def main():\n    print('I speak', flush=True)\n"))
     talker.write_text(talker.read_text().replace('"telemetry_recorder"', '"talker"'))
 
     with Rie(wheel_opt, mode="managed-instances", env=EVERYTHING_AS_LOGS, extensions=[talker]) as rie:
@@ -102,9 +98,7 @@ def test_a_structured_line_keeps_its_types(wheel_opt: Path) -> None:
         rie.invoke({"json": {"level": "WARN", "message": "structured", **logged}})
         rie.terminate()
 
-        [record] = [
-            record for _, _, record in rie.collector.logs() if record.body.string_value == "structured"
-        ]
+        [record] = [record for _, _, record in rie.collector.logs() if record.body.string_value == "structured"]
         assert (record.severity_number, record.severity_text) == (13, "WARN")
         kept = attributes(record.attributes)
         assert repr({key: kept[key] for key in logged}) == repr(logged)

@@ -43,13 +43,9 @@ VALUES = {
     "false": AnyValue(bool_value=False),
     "bytes": AnyValue(bytes_value=b"\x00\xff"),
     "nothing": AnyValue(),
-    "list": AnyValue(
-        array_value=ArrayValue(values=[AnyValue(int_value=1), AnyValue(), AnyValue(double_value=2)])
-    ),
+    "list": AnyValue(array_value=ArrayValue(values=[AnyValue(int_value=1), AnyValue(), AnyValue(double_value=2)])),
     "empty list": AnyValue(array_value=ArrayValue()),
-    "object": AnyValue(
-        kvlist_value=KeyValueList(values=[KeyValue(key="a b", value=AnyValue(bool_value=True))])
-    ),
+    "object": AnyValue(kvlist_value=KeyValueList(values=[KeyValue(key="a b", value=AnyValue(bool_value=True))])),
     "empty object": AnyValue(kvlist_value=KeyValueList()),
 }
 ATTRIBUTES = [KeyValue(key=key, value=value) for key, value in VALUES.items()]
@@ -144,12 +140,8 @@ def test_grpc_is_decoded_unchanged(rotel: Rotel) -> None:
 
 
 def test_everything_we_produce_is_decoded_unchanged(rotel: Rotel) -> None:
-    batches = converted(RECORDS_FILE.read_bytes()) + converted(
-        b'[{"time": "2026-10-08T06:30:00Z", "type": "func'
-    )
-    sent = {
-        path: [REQUESTS[path].FromString(body) for at, body in batches if at == path] for path in REQUESTS
-    }
+    batches = converted(RECORDS_FILE.read_bytes()) + converted(b'[{"time": "2026-10-08T06:30:00Z", "type": "func')
+    sent = {path: [REQUESTS[path].FromString(body) for at, body in batches if at == path] for path in REQUESTS}
 
     statuses = {post(rotel, path, body) for path, body in batches}
 

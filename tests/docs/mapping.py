@@ -93,9 +93,7 @@ def table() -> str:
         is_default = any(batch.signal == LOGS for batch in _convert(conversion["default"], type_, record))
         metrics = _metrics(batches, is_report=type_ == "platform.report")
         log = ", ".join(_log_names(batches))
-        rows.append(
-            f"| `{type_}` | {'✓ ' if is_default else ''}{log} | {_cell(_spans(batches))} | {_cell(metrics)} |"
-        )
+        rows.append(f"| `{type_}` | {'✓ ' if is_default else ''}{log} | {_cell(_spans(batches))} | {_cell(metrics)} |")
     return "\n".join(rows)
 
 

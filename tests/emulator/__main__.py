@@ -79,15 +79,11 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.emulator", description=__doc__)
     parser.add_argument("--opt", type=Path, default=Path("/opt"), help="folder with extensions/<executables>")
-    parser.add_argument(
-        "--task", type=Path, default=Path("tests/functions"), help="folder of the function's code"
-    )
+    parser.add_argument("--task", type=Path, default=Path("tests/functions"), help="folder of the function's code")
     parser.add_argument("--handler", default="app.handler")
     parser.add_argument("-n", type=int, default=1, help="number of invocations")
     parser.add_argument("--event", default='{"log": 1}', help="the payload, as JSON")
-    parser.add_argument(
-        "--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable"
-    )
+    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable")
     parser.add_argument("--memory", type=int, help="memory size in MB")
     parser.add_argument("--timeout", type=float, help="function timeout in seconds")
     parser.add_argument("--freeze", action="store_true", help="freeze between invocations")

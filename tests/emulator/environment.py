@@ -209,17 +209,13 @@ class Lambda:
         while self._background:
             self._background.pop().join()
 
-    def _invoke(
-        self, payload: Any, trace: str | None, request_id: str | None, respond: Any
-    ) -> InvocationResult:
+    def _invoke(self, payload: Any, trace: str | None, request_id: str | None, respond: Any) -> InvocationResult:
         if self.settings.is_managed:
             return self._invoke_once(payload, trace, request_id, None)
         with self._busy:
             return self._invoke_once(payload, trace, request_id, respond)
 
-    def _invoke_once(
-        self, payload: Any, trace: str | None, request_id: str | None, respond: Any
-    ) -> InvocationResult:
+    def _invoke_once(self, payload: Any, trace: str | None, request_id: str | None, respond: Any) -> InvocationResult:
         timeout_s = self.settings.timeout_s
         invocation = Invocation(
             request_id=request_id or str(uuid.uuid4()),
@@ -229,9 +225,7 @@ class Lambda:
             deadline_ms=epoch_ms(timeout_s),
             started_s=time.monotonic(),
             started_ns=time.time_ns(),
-            on_response=lambda: (
-                respond(invocation_result(invocation, None, self.settings)) if respond else None
-            ),
+            on_response=lambda: respond(invocation_result(invocation, None, self.settings)) if respond else None,
         )
         sandbox, fault = self._ready_sandbox(timeout_s)
         if fault is None:

@@ -122,9 +122,7 @@ def _invoke_managed(sandbox: Sandbox, invocation: Invocation, deadline: Deadline
     return fault
 
 
-def _prepare_report(
-    sandbox: Sandbox, invocation: Invocation, runtime_done_s: float, fault: Fault | None
-) -> None:
+def _prepare_report(sandbox: Sandbox, invocation: Invocation, runtime_done_s: float, fault: Fault | None) -> None:
     """Build the report now and emit it when the settings ask for it."""
     idle_s = time.monotonic()
     at_ns = time.time_ns()

@@ -24,9 +24,7 @@ _LOWEST_QUOTA_US = 1_000  # The kernel rejects less.
 class ResourceControl:
     """Owns the control groups of one `Lambda`. Processes join them right after their start."""
 
-    def __init__(
-        self, *, cpu_share: bool, memory_limit: bool, memory_mb: int, signals_only: bool = False
-    ) -> None:
+    def __init__(self, *, cpu_share: bool, memory_limit: bool, memory_mb: int, signals_only: bool = False) -> None:
         self._memory_mb = memory_mb
         self._freezer = None if signals_only else new_group("freezer", "freezer.state", "cgroup.freeze")
         self._cpu = new_group("cpu", "cpu.cfs_quota_us", "cpu.max") if cpu_share else None

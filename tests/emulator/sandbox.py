@@ -54,9 +54,7 @@ class Sandbox:
         self.pending_report: Callable[[], None] | None = None
         self.invocations = 0
         self.most_memory_mb = 0
-        self.instance_id = (
-            f"{time.strftime('%Y/%m/%d')}/{settings.name}[{settings.version}]{secrets.token_hex(16)}"
-        )
+        self.instance_id = f"{time.strftime('%Y/%m/%d')}/{settings.name}[{settings.version}]{secrets.token_hex(16)}"
         apis = (RuntimeApi(self), ExtensionsApi(self), TelemetryApi(self))
         self.server = Server([route for api in apis for route in api.routes()], self._observe)
 
@@ -111,9 +109,7 @@ class Sandbox:
             extension = self.extensions[path.name] = Extension(path.name, is_external=True)
             env = self.settings.extension_variables(self.server.address, self.tmp, secrets.token_hex(8))
             try:
-                extension.process = self._launch(
-                    path.name, [str(path.resolve())], env, self.telemetry.extension
-                )
+                extension.process = self._launch(path.name, [str(path.resolve())], env, self.telemetry.extension)
             except OSError as exc:
                 extension.state, extension.error_type = "LaunchError", type(exc).__name__
                 self.fail(Fault("error", "Extension.LaunchError", str(exc), path.name))
@@ -216,26 +212,18 @@ class Sandbox:
         self.telemetry.close()
         self.server.close()
         self.output.close()
-        return [
-            Exit(e.name, e.process.code, e.process.was_killed, 0.0)
-            for e in self.extensions.values()
-            if e.process
-        ]
+        return [Exit(e.name, e.process.code, e.process.was_killed, 0.0) for e in self.extensions.values() if e.process]
 
     def _observe(self, request: Request, dispatch: Callable[[], Reply]) -> Reply:
         """Record the call when it arrives, and its outcome when there is one."""
         identifier = request.headers.get("Lambda-Extension-Identifier")
         name = request.headers.get("Lambda-Extension-Name")
         with self.changed:
-            known = next(
-                (e.name for e in self.extensions.values() if identifier and e.id == identifier), None
-            )
+            known = next((e.name for e in self.extensions.values() if identifier and e.id == identifier), None)
         caller = known or name or ("runtime" if "/runtime/" in request.path else "?")
         number = self.observed.request_started(Call(caller, request.method, request.path, time.monotonic()))
         reply = dispatch()
         if self.is_over:
             raise HungUpError
-        self.observed.request_completed(
-            number, status=reply.status, result=reply.summary, completed_s=time.monotonic()
-        )
+        self.observed.request_completed(number, status=reply.status, result=reply.summary, completed_s=time.monotonic())
         return reply

@@ -90,9 +90,7 @@ SCENARIOS = _table(
     Scenario("frozen", "frozen between invocations", _quiet, {"freeze": True}),
     Scenario("slow-cpu", "frozen, with the CPU of 128 MB", _quiet, {"freeze": True, "cpu_share": True}),
     Scenario("report-late", "each report comes after the next INVOKE", _quiet, {"report": "late"}),
-    Scenario(
-        "report-in-shutdown", "the last report comes after SHUTDOWN", _quiet, {"report": "shutdown-window"}
-    ),
+    Scenario("report-in-shutdown", "the last report comes after SHUTDOWN", _quiet, {"report": "shutdown-window"}),
     Scenario("report-never", "no report is sent", _quiet, {"report": "never"}),
     Scenario("redelivered", "every second POST is sent twice", _burst, {"redeliver_every": 2}),
     Scenario("burst", "ten times the usual rate for a while", _burst),
@@ -101,9 +99,7 @@ SCENARIOS = _table(
     Scenario("unsupported", "the Telemetry API is not supported", _quiet, {"telemetry": "unsupported"}),
     Scenario("old-schema", "the newest schema is unknown", _quiet, {"newest_schema": False}),
     Scenario("json", "the JSON log format", _quiet, {"log_format": "JSON"}),
-    Scenario(
-        "snapstart", "restored from a snapshot", _quiet, {"initialization_type": SNAP_START, "freeze": True}
-    ),
+    Scenario("snapstart", "restored from a snapshot", _quiet, {"initialization_type": SNAP_START, "freeze": True}),
     Scenario(
         "managed",
         "managed instances, 16 invocations at once",

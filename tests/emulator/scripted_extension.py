@@ -58,9 +58,7 @@ def call(method: str, path: str, body: Any = None, **headers: str) -> tuple[int,
     return response.status, json.loads(text or b"null"), response.headers
 
 
-def register(
-    events: Sequence[str] = ("INVOKE", "SHUTDOWN"), name: str = NAME, **headers: str
-) -> tuple[int, Any]:
+def register(events: Sequence[str] = ("INVOKE", "SHUTDOWN"), name: str = NAME, **headers: str) -> tuple[int, Any]:
     status, body, received = call(
         "POST",
         "/2020-01-01/extension/register",
@@ -90,9 +88,7 @@ def subscribe(
 ) -> tuple[int, Any]:
     """Listen, then subscribe. The first POSTs are answered with *statuses*, the others with 200."""
     port = port or listen(statuses, protocol)
-    uri: dict[str, Any] = (
-        {"URI": f"http://sandbox.localdomain:{port}/"} if protocol == "HTTP" else {"port": port}
-    )
+    uri: dict[str, Any] = {"URI": f"http://sandbox.localdomain:{port}/"} if protocol == "HTTP" else {"port": port}
     request = {
         "schemaVersion": schema,
         "destination": {"protocol": protocol, **uri},
@@ -160,9 +156,7 @@ def next_event() -> Any:
     return event
 
 
-def follow(
-    on_invoke: Callable[[Any], object] = lambda event: None, *, linger_s: float = 1.0, copies: int = 1
-) -> Any:
+def follow(on_invoke: Callable[[Any], object] = lambda event: None, *, linger_s: float = 1.0, copies: int = 1) -> Any:
     """Process events until SHUTDOWN and return that event.
 
     Before, wait for the last telemetry, but at most *linger_s*: *copies* of the report of each invocation.

@@ -64,9 +64,7 @@ Route = tuple[str, re.Pattern[str], Callable[..., Reply]]
 class Server:
     """Serves *routes* on a free port of 127.0.0.1. Closing it closes all connections."""
 
-    def __init__(
-        self, routes: Sequence[Route], watch: Callable[[Request, Callable[[], Reply]], Reply]
-    ) -> None:
+    def __init__(self, routes: Sequence[Route], watch: Callable[[Request, Callable[[], Reply]], Reply]) -> None:
         self._routes, self._watch = routes, watch
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()

@@ -62,9 +62,7 @@ class Subscriber:
         self._lost_bytes: list[int] = []
         self._sent_batches = 0
         self._changed = threading.Condition()
-        self._destination = Destination(
-            subscription.address, clock, settings.post_timeout_s, lambda: self._is_closed
-        )
+        self._destination = Destination(subscription.address, clock, settings.post_timeout_s, lambda: self._is_closed)
         self._thread = threading.Thread(target=self._run, name=f"telemetry-{name}")
         self._thread.start()
 
@@ -124,9 +122,7 @@ class Subscriber:
     def _is_full(self) -> bool:
         limits = self.subscription
         return (
-            len(self._fragments) >= limits.max_items
-            or self._buffered_bytes >= limits.max_bytes
-            or self._batch_ends > 0
+            len(self._fragments) >= limits.max_items or self._buffered_bytes >= limits.max_bytes or self._batch_ends > 0
         )
 
     def _run(self) -> None:
@@ -155,11 +151,7 @@ class Subscriber:
     def _take_batch(self) -> list[Fragment]:
         batch: list[Fragment] = []
         size = 0
-        while (
-            self._fragments
-            and len(batch) < self.subscription.max_items
-            and size < self.subscription.max_bytes
-        ):
+        while self._fragments and len(batch) < self.subscription.max_items and size < self.subscription.max_bytes:
             fragment = self._fragments.popleft()
             batch.append(fragment)
             size += len(fragment.payload)

@@ -50,9 +50,7 @@ class TelemetryApi:
             if sandbox.settings.telemetry == "unsupported":
                 return Reply.error(202, "Telemetry.NotSupported", "Telemetry API is not supported")
             if extension.has_called_next or sandbox.is_init_done:
-                return Reply.error(
-                    403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed already"
-                )
+                return Reply.error(403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed already")
         try:
             subscription = self._parse(request.body)
         except _InvalidError as invalid:
@@ -82,9 +80,7 @@ class TelemetryApi:
         if not isinstance(types, list) or not types or not all(kind in _TYPES for kind in types):
             raise _InvalidError(f"types: must be one or more of {', '.join(_TYPES)}")
         items, size, timeout_ms = _buffering(body.get("buffering", {}))
-        return Subscription(
-            schema, _address(body.get("destination")), tuple(types), items, size, timeout_ms / 1000
-        )
+        return Subscription(schema, _address(body.get("destination")), tuple(types), items, size, timeout_ms / 1000)
 
 
 def _buffering(buffering: Any) -> list[int]:

@@ -171,9 +171,7 @@ def test_lines_and_framed_logs_become_records(start: Start) -> None:
         ("2022-07-01", ['{"a": 1}', "plain"]),
     ],
 )
-def test_json_logs_are_objects_from_the_second_schema_on(
-    start: Start, schema: str, expected: list[Any]
-) -> None:
+def test_json_logs_are_objects_from_the_second_schema_on(start: Start, schema: str, expected: list[Any]) -> None:
     with start(f"register(); subscribe(schema='{schema}'); follow()", log_format="JSON") as lam:
         lam.invoke({"json": {"a": 1}})
         lam.invoke({"say": "plain"})
@@ -273,9 +271,7 @@ def test_a_file_that_cannot_be_executed_fails_the_function(opt: Path) -> None:
         ("register(); error('init'); next_event()", "Extension.InitError"),
     ],
 )
-def test_an_extension_that_ends_during_init_fails_the_function(
-    start: Start, script: str, error_type: str
-) -> None:
+def test_an_extension_that_ends_during_init_fails_the_function(start: Start, script: str, error_type: str) -> None:
     with start(script) as lam:
         result = lam.invoke()
 
@@ -287,9 +283,7 @@ def test_an_extension_that_ends_during_init_fails_the_function(
     ("action", "error_type"),
     [("os._exit(0)", "Extension.Crash"), ("error('exit')", "Extension.ExitError")],
 )
-def test_an_extension_that_ends_during_an_invocation_fails_it(
-    start: Start, action: str, error_type: str
-) -> None:
+def test_an_extension_that_ends_during_an_invocation_fails_it(start: Start, action: str, error_type: str) -> None:
     with start(f"register(); follow(lambda event: {action}, linger_s=0)") as lam:
         result = lam.invoke()
 
@@ -352,9 +346,7 @@ def test_subscribing_after_the_first_next_is_rejected(start: Start) -> None:
     with start("register(); next_event(); log(json.dumps(subscribe())); follow(linger_s=0)") as lam:
         lam.invoke()
 
-    assert [(status, result["errorType"]) for status, result in printed(lam)] == [
-        (403, "Telemetry.SubscriptionClosed")
-    ]
+    assert [(status, result["errorType"]) for status, result in printed(lam)] == [(403, "Telemetry.SubscriptionClosed")]
 
 
 def test_telemetry_can_be_unsupported(start: Start) -> None:

@@ -159,9 +159,7 @@ def test_every_invalid_setting_causes_one_warning_and_no_failed_invocation(envir
     assert named == dict.fromkeys(INVALID, 1)
 
 
-def test_log_lines_of_the_extension_are_not_exported(
-    environment: Environment, collector: FakeCollector
-) -> None:
+def test_log_lines_of_the_extension_are_not_exported(environment: Environment, collector: FakeCollector) -> None:
     with environment({"TELEMETRY_FORWARDER_LOG_LEVEL": "debug"}) as function:
         function.invoke({"log": 1})
         function.invoke({"log": 1})
@@ -213,18 +211,14 @@ def test_the_word_shutdown_in_a_trace_header_is_no_shutdown(environment: Environ
 
 
 @pytest.mark.parametrize("cut", ["across", "by-size"])
-def test_a_record_that_lambda_cuts_arrives_whole(
-    environment: Environment, collector: FakeCollector, cut: str
-) -> None:
+def test_a_record_that_lambda_cuts_arrives_whole(environment: Environment, collector: FakeCollector, cut: str) -> None:
     with environment(cut=cut) as function:
         function.invoke({"huge_text": 1_000_000})
 
     assert max(map(len, bodies(collector))) == 1_000_000
 
 
-def test_files_of_the_user_in_the_spool_folder_are_not_touched(
-    environment: Environment, tmp_path: Path
-) -> None:
+def test_files_of_the_user_in_the_spool_folder_are_not_touched(environment: Environment, tmp_path: Path) -> None:
     folder = tmp_path / "the user's"
     folder.mkdir(mode=0o755)
     files = {folder / f"model-{number}.bin": b"x" * 1_000_000 for number in range(20)}

@@ -335,9 +335,7 @@ def test_scheme_is_added_to_an_endpoint_without_one_and_reported_once(value: str
     found, problems = read({_OTEL + "ENDPOINT": value})
 
     assert {endpoint.origin for endpoint in found.values()} == {origin}
-    assert problems == [
-        f"OTEL_EXPORTER_OTLP_ENDPOINT: has neither http:// nor https://; using {origin} instead"
-    ]
+    assert problems == [f"OTEL_EXPORTER_OTLP_ENDPOINT: has neither http:// nor https://; using {origin} instead"]
 
 
 def test_path_of_an_endpoint_without_a_scheme_is_kept() -> None:

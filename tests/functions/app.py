@@ -69,9 +69,7 @@ def _huge_text(event: Event, context: Any) -> None:
 
 def _flood(event: Event, context: Any) -> None:
     """Print that many lines in one write: Python's print would be the bottleneck."""
-    sys.stdout.write(
-        "".join(f"flood {number} {context.aws_request_id}\n" for number in range(event["flood"]))
-    )
+    sys.stdout.write("".join(f"flood {number} {context.aws_request_id}\n" for number in range(event["flood"])))
 
 
 def _memory(event: Event, context: Any) -> None:

@@ -71,9 +71,9 @@ def test_runtime_done_takes_precedence_over_the_report() -> None:
 
 def test_the_report_supplies_what_runtime_done_lacks() -> None:
     assert complete(invocation(REPORT)) == result(end_ns=at(260), duration_s=0.25812, produced_bytes=None)
-    assert complete(
-        invocation(done("a", 210, status=""), report("a", 260, status="timeout", duration_ms=5))
-    ) == result(status="timeout", error_type="timeout", duration_s=0.005, produced_bytes=None)
+    assert complete(invocation(done("a", 210, status=""), report("a", 260, status="timeout", duration_ms=5))) == result(
+        status="timeout", error_type="timeout", duration_s=0.005, produced_bytes=None
+    )
 
 
 def test_spans_of_both_events_are_joined_without_duplicates() -> None:
@@ -127,9 +127,7 @@ MEMORY_SIGNS = [
 def test_each_sign_alone_proves_exhausted_memory(
     status: str, known: dict[str, Any], of_done: dict[str, Any], of_report: dict[str, Any]
 ) -> None:
-    one = invocation(
-        done("a", 210, status=status, **of_done), report("a", 260, status=status, **of_report), **known
-    )
+    one = invocation(done("a", 210, status=status, **of_done), report("a", 260, status=status, **of_report), **known)
 
     assert complete(one) == result(
         status=status,

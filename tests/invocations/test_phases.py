@@ -112,9 +112,7 @@ def test_an_init_without_an_invocation_waits_for_one() -> None:
 
 def test_at_shutdown_incomplete_phases_are_taken() -> None:
     assert observed(*INIT).take_completed(no_invocation, everything=True) == [alone()]
-    assert observed(*INIT[:2]).take_completed(no_invocation, everything=True) == [
-        alone(end_ns=at(50), duration_s=None)
-    ]
+    assert observed(*INIT[:2]).take_completed(no_invocation, everything=True) == [alone(end_ns=at(50), duration_s=None)]
     assert observed(INIT[0]).take_completed(no_invocation, everything=True) == [
         alone(end_ns=at(0), runtime_done_ns=0, duration_s=None, status="")
     ]
@@ -132,9 +130,7 @@ def test_at_shutdown_incomplete_phases_are_taken() -> None:
         (RESTORE, "restore", True),
     ],
 )  # fmt: skip
-def test_the_invocation_that_waited_is_a_cold_start(
-    events: tuple[Event, ...], kind: str, is_cold: bool
-) -> None:
+def test_the_invocation_that_waited_is_a_cold_start(events: tuple[Event, ...], kind: str, is_cold: bool) -> None:
     invocation = an_invocation()
 
     (phase,) = observed(*events).take_completed(lambda phase: invocation)
@@ -170,22 +166,17 @@ def test_an_init_repeated_inside_an_invocation_is_a_phase_of_its_own() -> None:
     again = init_start(10_000, phase="invoke"), init_report(10_100, phase="invoke")
     phases = observed(init_start(0), init_report(9_000, status="timeout"), *again)
 
-    assert [
-        (phase.phase, phase.status) for phase in phases.take_completed(lambda phase: an_invocation())
-    ] == [
+    assert [(phase.phase, phase.status) for phase in phases.take_completed(lambda phase: an_invocation())] == [
         ("init", "timeout"),
         ("invoke", "success"),
     ]
 
 
 def test_a_report_finds_its_phase_by_name() -> None:
-    phases = observed(
-        init_start(0), init_start(10, phase="invoke"), init_report(20), init_report(30, phase="invoke")
-    )
+    phases = observed(init_start(0), init_start(10, phase="invoke"), init_report(20), init_report(30, phase="invoke"))
 
     assert [
-        (phase.phase, phase.start_ns, phase.end_ns)
-        for phase in phases.take_completed(lambda phase: an_invocation())
+        (phase.phase, phase.start_ns, phase.end_ns) for phase in phases.take_completed(lambda phase: an_invocation())
     ] == [("init", at(0), at(20)), ("invoke", at(10), at(30))]
 
 
@@ -224,9 +215,7 @@ def test_failure_and_spans_of_both_events_are_joined() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_phase_whose_beginning_was_lost_is_completed(
-    events: tuple[Event, ...], expected: CompletedPhase
-) -> None:
+def test_a_phase_whose_beginning_was_lost_is_completed(events: tuple[Event, ...], expected: CompletedPhase) -> None:
     assert observed(*events).take_completed(lambda phase: an_invocation()) == [expected]
 
 

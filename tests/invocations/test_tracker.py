@@ -347,9 +347,7 @@ class TestShutdown:
             ("unheard of", "", ""),
         ],
     )
-    def test_it_determines_how_the_running_invocation_ended(
-        self, reason: str, status: str, error_type: str
-    ) -> None:
+    def test_it_determines_how_the_running_invocation_ended(self, reason: str, status: str, error_type: str) -> None:
         invocations = listening(start("a", 0))
 
         invocations.shut_down(reason, at(3_000))
@@ -652,9 +650,7 @@ EVENTS = st.one_of(
     st.builds(done, NAMES, MOMENTS, status=st.sampled_from(["success", "error", "timeout", ""])),
     st.builds(report, NAMES, MOMENTS, duration_ms=st.none() | st.floats(0, 1e13)),
     st.builds(platform_event, st.sampled_from(["initStart", "initRuntimeDone", "initReport"]), MOMENTS),
-    st.builds(
-        platform_event, st.sampled_from(["restoreStart", "restoreRuntimeDone", "restoreReport"]), MOMENTS
-    ),
+    st.builds(platform_event, st.sampled_from(["restoreStart", "restoreRuntimeDone", "restoreReport"]), MOMENTS),
 )
 
 
@@ -681,7 +677,5 @@ def test_any_sequence_of_events_completes_each_invocation_once(
             assert 0 <= one.start_ns <= one.end_ns < 1 << 64
             assert (len(one.trace_id), len(one.span_id)) == (32, 16)
     known = {one.request_id for one in completed if isinstance(one, CompletedInvocation)}
-    named = {event.fields.get("requestId", "") for event, *_ in story} | {
-        name for _, name, yes, _ in story if yes
-    }
+    named = {event.fields.get("requestId", "") for event, *_ in story} | {name for _, name, yes, _ in story if yes}
     assert known | {""} == named | {""}

@@ -246,9 +246,7 @@ def assert_telemetry_is_exported(result: Any, collector: FakeCollector) -> None:
     assert "user 993" in bodies
 
 
-def test_settings_of_the_function_do_not_affect_the_extension(
-    bare_root: Path, layer_opt: Path, tmp_path: Path
-) -> None:
+def test_settings_of_the_function_do_not_affect_the_extension(bare_root: Path, layer_opt: Path, tmp_path: Path) -> None:
     """The emulator provides a read-only /opt and a user without a home."""
     opt = tmp_path / "opt"
     shutil.copytree(layer_opt, opt)

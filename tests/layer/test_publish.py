@@ -31,9 +31,7 @@ def test_script_is_posix_shell(script: Path) -> None:
 
 def publish(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = ["sh", str(LAYER / "publish.sh"), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=env or {"PATH": os.environ["PATH"]}
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env or {"PATH": os.environ["PATH"]})
 
 
 def test_default_is_a_dry_run(dist: Path) -> None:
@@ -89,9 +87,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     serving = needs("werkzeug.serving", "moto[server]")
     if shutil.which("aws", path=_search_path()) is None:
         pytest.skip("the AWS CLI is not installed: pip install '.[layer]'")
-    local_server = serving.make_server(
-        "127.0.0.1", 0, server.DomainDispatcherApplication(server.create_backend_app)
-    )
+    local_server = serving.make_server("127.0.0.1", 0, server.DomainDispatcherApplication(server.create_backend_app))
     thread = threading.Thread(target=local_server.serve_forever)
     thread.start()
     url = f"http://127.0.0.1:{local_server.server_port}"
@@ -159,9 +155,7 @@ def test_failed_request_ends_the_script(aws: dict[str, str], dist: Path) -> None
     assert done.stdout == ""
 
 
-def test_cli_example_deploys_a_function_with_layer_endpoint_and_headers(
-    aws: dict[str, str], dist: Path
-) -> None:
+def test_cli_example_deploys_a_function_with_layer_endpoint_and_headers(aws: dict[str, str], dist: Path) -> None:
     name, headers = "telemetry-forwarder/headers", 'authorization=Bearer "x",tenant=a'
     aws_cli(aws, "secretsmanager", "create-secret", "--name", name, "--secret-string", headers)
 

@@ -123,9 +123,7 @@ def deb_file(path: Path, files: dict[str, str]) -> Path:
 
 
 def test_debian_package_is_read(tmp_path: Path) -> None:
-    deb = deb_file(
-        tmp_path / "z.deb", {"usr/lib/x86_64/libz.so.1.3.1": "lib", "usr/share/doc/z/copyright": "c"}
-    )
+    deb = deb_file(tmp_path / "z.deb", {"usr/lib/x86_64/libz.so.1.3.1": "lib", "usr/share/doc/z/copyright": "c"})
 
     assert dict(debian.files(deb)) == {
         "usr/lib/x86_64/libz.so.1.3.1": b"lib",
@@ -153,9 +151,7 @@ def pinned_deb(path: str = "good.deb") -> pins.Deb:
     return pins.Deb("good", "1", path, hashlib.sha256(b"good").hexdigest(), "sha1")
 
 
-def test_package_is_downloaded_from_the_first_mirror_with_the_pinned_file(
-    tmp_path: Path, mirror: str
-) -> None:
+def test_package_is_downloaded_from_the_first_mirror_with_the_pinned_file(tmp_path: Path, mirror: str) -> None:
     mirrors = (f"{mirror}/gone/{{path}}", f"{mirror}/bad.deb", f"{mirror}/{{path}}")
 
     downloaded = fetch.deb(pinned_deb(), cache=tmp_path, mirrors=mirrors)
@@ -205,9 +201,7 @@ def test_wheel_is_unpacked_without_omitted_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel, "w") as zipped:
         zipped.writestr("p/__init__.py", "")
         zipped.writestr("p/__init__.pyi", "")
-        zipped.writestr(
-            "p-1.dist-info/METADATA", "Name: p\nVersion: 1\nLicense-Expression: MIT\n\nDescription"
-        )
+        zipped.writestr("p-1.dist-info/METADATA", "Name: p\nVersion: 1\nLicense-Expression: MIT\n\nDescription")
         zipped.writestr("p-1.dist-info/RECORD", "")
         zipped.writestr("p-1.dist-info/licenses/LICENSE", "Licence text")
 

@@ -23,9 +23,7 @@ _ARCH = "arm64" if os.uname().machine == "aarch64" else "x86_64"
 # A build takes seconds: interpreter and libraries are unpacked, a thousand modules compiled.
 
 
-def test_builds_in_different_folders_are_identical(
-    layer_sources: Path, layer_zip: Path, tmp_path: Path
-) -> None:
+def test_builds_in_different_folders_are_identical(layer_sources: Path, layer_zip: Path, tmp_path: Path) -> None:
     other = copy_sources(layer_sources, tmp_path / "another folder")
 
     assert build(other).read_bytes() == layer_zip.read_bytes()
@@ -199,9 +197,7 @@ raise SystemExit(pytest.main(["-q", "-p", "no:cacheprovider", "--import-mode=app
 def test_our_own_tests_pass_inside_the_layer(layer_opt: Path, tmp_path: Path) -> None:
     """Takes seconds, because everything that pytest imports is compiled every time."""
     tests = tmp_path / "tests"
-    shutil.copytree(
-        PROJECT / "tests", tests, ignore=shutil.ignore_patterns("__pycache__", "conformance", "bench")
-    )
+    shutil.copytree(PROJECT / "tests", tests, ignore=shutil.ignore_patterns("__pycache__", "conformance", "bench"))
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
     chosen = [tests / name for name in _unit_tests()]
     arguments = [*map(str, chosen), "--deselect", f"tests/{_DESELECTED}"]

@@ -339,9 +339,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
     ),
     "winston": (
         {"level": "verbose", "message": "hello", "timestamp": ISO, "stack": "Error: no\n    at x"},
-        line(
-            "hello", 6, "verbose", time_ns=TIME_NS, attributes={"exception.stacktrace": "Error: no\n    at x"}
-        ),
+        line("hello", 6, "verbose", time_ns=TIME_NS, attributes={"exception.stacktrace": "Error: no\n    at x"}),
     ),
     "structlog": (
         {"event": "hello", "level": "warning", "timestamp": "2026-09-22T06:30:00.123456Z", "order": 5},
@@ -591,9 +589,7 @@ def test_object_keeps_the_source_of_its_request_id_and_time(
     assert parsed.own_time == (("timestamp", own_time) if own_time else None)
 
 
-_KEYS = (
-    st.sampled_from([*FIELD_OF, "requestId", "Level", "logger", "fields", "faas.invocation_id"]) | st.text()
-)
+_KEYS = st.sampled_from([*FIELD_OF, "requestId", "Level", "logger", "fields", "faas.invocation_id"]) | st.text()
 _VALUES = st.sampled_from(
     [
         None,

@@ -139,9 +139,9 @@ def test_the_longest_line_takes_linear_time(start: str, repeated: str) -> None:
 
 @given(st.text())
 def test_any_text_is_recoverable(text: str) -> None:
-    assert read_line(text, keep_raw=True).body == text.removesuffix(
-        "\n" if text[-1:] == "\n" else ""
-    ).removesuffix("\r" if text[-2:] == "\r\n" else "")
+    assert read_line(text, keep_raw=True).body == text.removesuffix("\n" if text[-1:] == "\n" else "").removesuffix(
+        "\r" if text[-2:] == "\r\n" else ""
+    )
 
 
 @given(OBJECTS)
@@ -199,18 +199,12 @@ def assert_is_valid(parsed: ParsedLine) -> None:
     assert 0 <= parsed.time_ns < 1 << 63
     assert len(parsed.trace_id) in (0, 32)
     assert len(parsed.span_id) in (0, 16)
-    assert all(
-        isinstance(part, str) for part in (parsed.severity_text, parsed.request_id, *parsed.attributes)
-    )
+    assert all(isinstance(part, str) for part in (parsed.severity_text, parsed.request_id, *parsed.attributes))
 
 
 def is_kept(key: str, value: Any, parsed: ParsedLine, record: dict[str, Any]) -> bool:
     """Return whether *value* is an attribute, in the body, or in a field of the line."""
-    if (
-        parsed.body is record
-        or parsed.body is value
-        or (key in parsed.attributes and parsed.attributes[key] is value)
-    ):
+    if parsed.body is record or parsed.body is value or (key in parsed.attributes and parsed.attributes[key] is value):
         return True
     match value:
         case {"epochSecond": seconds, "nanoOfSecond": nanos}:

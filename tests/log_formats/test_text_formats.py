@@ -11,13 +11,9 @@ PYTHON_TRACE = (
     '\u00a0\u00a0File "/var/task/app.py", line 5, in handler\n'
     '\u00a0\u00a0\u00a0\u00a0raise ValueError("a: b")'
 )
-JAVA_TRACE = (
-    "java.lang.IllegalStateException: no: never\n\tat com.example.Handler.handleRequest(Handler.java:9)\n"
-)
+JAVA_TRACE = "java.lang.IllegalStateException: no: never\n\tat com.example.Handler.handleRequest(Handler.java:9)\n"
 DOTNET_TRACE = "System.InvalidOperationException: no\n   at App.Function.Handler() in /src/Function.cs:line 9"
-NODE_ERROR = (
-    '{"errorType":"TypeError","errorMessage":"x is not a function","stack":["TypeError: x","    at y"]}'
-)
+NODE_ERROR = '{"errorType":"TypeError","errorMessage":"x is not a function","stack":["TypeError: x","    at y"]}'
 NODE_EXCEPTION = exception("TypeError", "x is not a function", "TypeError: x\n    at y")
 PYTHON_EXCEPTION = exception("ValueError", "a: b", PYTHON_TRACE)
 CRASH = f"RequestId: {ID} Error: Runtime exited with error: signal: killed\nRuntime.ExitError"
@@ -54,9 +50,7 @@ TABLE = {
     ),
     "python, uncaught exception": (
         f"[ERROR] ValueError: a: b\n{PYTHON_TRACE}",
-        line(
-            f"ValueError: a: b\n{PYTHON_TRACE}", 17, "ERROR", attributes=PYTHON_EXCEPTION, is_exception=True
-        ),
+        line(f"ValueError: a: b\n{PYTHON_TRACE}", 17, "ERROR", attributes=PYTHON_EXCEPTION, is_exception=True),
     ),
     "python, uncaught exception, from a container": (
         "[ERROR] ValueError: a: b\r" + PYTHON_TRACE.replace("\n", "\r") + "\n",
@@ -172,15 +166,11 @@ TABLE = {
     ),
     "node, an exception that was cut off": (
         f'{ISO}\t{ID}\tERROR\tInvoke Error \t{{"errorType":"Ty',
-        line(
-            'Invoke Error \t{"errorType":"Ty', 17, "ERROR", time_ns=TIME_NS, request_id=ID, is_exception=True
-        ),
+        line('Invoke Error \t{"errorType":"Ty', 17, "ERROR", time_ns=TIME_NS, request_id=ID, is_exception=True),
     ),
     "node, an exception without a message": (
         f'{ISO}\t{ID}\tERROR\tInvoke Error \t{{"errorType":5}}',
-        line(
-            'Invoke Error \t{"errorType":5}', 17, "ERROR", time_ns=TIME_NS, request_id=ID, is_exception=True
-        ),
+        line('Invoke Error \t{"errorType":5}', 17, "ERROR", time_ns=TIME_NS, request_id=ID, is_exception=True),
     ),
     "node, an exception that was caught": (
         f"{ISO}\t{ID}\tERROR\tError: no\n    at handler (/var/task/index.js:1:1)",
@@ -334,9 +324,7 @@ TABLE = {
     ),
     "init": (
         "INIT_START Runtime Version: python:3.13.v60\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:0a",
-        line(
-            "INIT_START Runtime Version: python:3.13.v60\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:0a"
-        ),
+        line("INIT_START Runtime Version: python:3.13.v60\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:0a"),
     ),
     "plain": ("Successfully added item\r\n", line("Successfully added item")),
     "empty": ("", line("")),

@@ -104,34 +104,26 @@ def without_bundle(lib: Path) -> dict[str, Any]:
         (lib / "aside").rename(lib / FILE_NAME)
 
 
-def test_bundle_saves_compiling_and_opening_files(
-    with_bundle: dict[str, Any], without_bundle: dict[str, Any]
-) -> None:
+def test_bundle_saves_compiling_and_opening_files(with_bundle: dict[str, Any], without_bundle: dict[str, Any]) -> None:
     # The rest are the forward references of `typing`, each a word or two.
     assert with_bundle["compiled"] * 4 < without_bundle["compiled"]
     assert (with_bundle["parsed"], without_bundle["parsed"] > 50) == (0, True)
     assert without_bundle["opened"] - with_bundle["opened"] > 150
 
 
-def test_modules_are_the_same_as_from_files(
-    with_bundle: dict[str, Any], without_bundle: dict[str, Any]
-) -> None:
+def test_modules_are_the_same_as_from_files(with_bundle: dict[str, Any], without_bundle: dict[str, Any]) -> None:
     of_files = {name: without_bundle["modules"][name] for name in with_bundle["modules"]}
     assert with_bundle["modules"] == of_files
     assert with_bundle["modules"].keys() >= {"telemetry_forwarder.worker.wiring", "google.protobuf", "orjson"}
 
 
-def test_lazy_modules_are_loaded_on_first_use(
-    with_bundle: dict[str, Any], without_bundle: dict[str, Any]
-) -> None:
+def test_lazy_modules_are_loaded_on_first_use(with_bundle: dict[str, Any], without_bundle: dict[str, Any]) -> None:
     assert set(with_bundle["lazy"]) == LAZY_MODULES
     assert without_bundle["all"] - with_bundle["all"] > 10
     assert with_bundle["after use"] - with_bundle["all"] > 10
 
 
-def test_data_classes_are_the_same_as_with_inspect(
-    with_bundle: dict[str, Any], without_bundle: dict[str, Any]
-) -> None:
+def test_data_classes_are_the_same_as_with_inspect(with_bundle: dict[str, Any], without_bundle: dict[str, Any]) -> None:
     assert with_bundle["data classes"] == without_bundle["data classes"]
     assert len(with_bundle["data classes"]) > 20
 

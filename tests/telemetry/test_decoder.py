@@ -67,9 +67,7 @@ def test_events_are_decoded_in_order() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "record", [None, True, 5, 0.5, "", "text", [], {}, {"time": 1, "type": 2, "record": 3}]
-)
+@pytest.mark.parametrize("record", [None, True, 5, 0.5, "", "text", [], {}, {"time": 1, "type": 2, "record": 3}])
 def test_a_record_can_be_any_json(record: Any) -> None:
     assert decoded(post(event("function", record))) == [line(record)]
 
@@ -291,9 +289,7 @@ def test_equal_fragments_of_one_record_are_joined() -> None:
 
 
 @FAST
-@given(
-    st.lists(st.binary(max_size=60) | st.text(alphabet='[]{}",:\\timeypcord 1').map(str.encode), max_size=4)
-)
+@given(st.lists(st.binary(max_size=60) | st.text(alphabet='[]{}",:\\timeypcord 1').map(str.encode), max_size=4))
 def test_any_bytes_are_decoded_without_losing_a_character(bodies: list[bytes]) -> None:
     records = decoded(*bodies)
 

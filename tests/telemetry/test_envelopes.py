@@ -15,9 +15,7 @@ from tests.support.posts import MOMENT, raw_event, raw_post
 ONE = raw_event(b'"a"')
 
 
-@pytest.mark.parametrize(
-    "body", [ONE, b'{ "time" : "%s",\n"type": "function", "record": 5' % MOMENT.encode()]
-)
+@pytest.mark.parametrize("body", [ONE, b'{ "time" : "%s",\n"type": "function", "record": 5' % MOMENT.encode()])
 def test_an_envelope_is_found_with_or_without_spaces(body: bytes) -> None:
     envelope = match_envelope(b"xx" + body, 2)
 

@@ -10,9 +10,7 @@ from tests.support.properties import FAST
 from tests.support.strategies import JSON
 
 # Nested deeper than the pattern for flat values, in arrays and in objects.
-DEEP = (
-    '{"a":[{"b":[{"c":[[1,-2.5e-3,"x"],{}]},[]]},true,[null,false]],"d\\"":"\\\\","e":{"f":{"g":{"h":""}}}}'
-)
+DEEP = '{"a":[{"b":[{"c":[[1,-2.5e-3,"x"],{}]},[]]},true,[null,false]],"d\\"":"\\\\","e":{"f":{"g":{"h":""}}}}'
 
 
 @pytest.mark.parametrize(
@@ -63,9 +61,7 @@ def test_text_that_no_bytes_could_complete_is_invalid(text: str) -> None:
 @FAST
 @given(JSON, st.data())
 def test_every_prefix_of_a_value_is_incomplete(value: Any, data: st.DataObject) -> None:
-    text = json.dumps(
-        [value], ensure_ascii=data.draw(st.booleans()), indent=data.draw(st.sampled_from([None, 1]))
-    )
+    text = json.dumps([value], ensure_ascii=data.draw(st.booleans()), indent=data.draw(st.sampled_from([None, 1])))
     raw = text.encode("utf-8", "replace")
 
     cut = data.draw(st.integers(0, len(raw) - 1))
@@ -77,9 +73,7 @@ def test_every_prefix_of_a_value_is_incomplete(value: Any, data: st.DataObject) 
 def test_every_prefix_of_a_deep_value_is_incomplete() -> None:
     raw = DEEP.encode()
 
-    assert [scan(raw[:cut]) for cut in range(len(raw))] == [
-        (Status.INCOMPLETE, cut) for cut in range(len(raw))
-    ]
+    assert [scan(raw[:cut]) for cut in range(len(raw))] == [(Status.INCOMPLETE, cut) for cut in range(len(raw))]
 
 
 @FAST

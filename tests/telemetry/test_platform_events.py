@@ -230,9 +230,7 @@ def test_an_unknown_event_keeps_all_fields(type_: str, fields: Any) -> None:
 def test_a_known_event_can_be_empty(type_: str, fields: Any) -> None:
     kind = type(read_event(type_, fields, time_ns=0, observed_ns=OBSERVED_NS))
 
-    assert read_event(type_, fields, time_ns=0, observed_ns=OBSERVED_NS) == kind(
-        type_, 0, OBSERVED_NS, fields
-    )
+    assert read_event(type_, fields, time_ns=0, observed_ns=OBSERVED_NS) == kind(type_, 0, OBSERVED_NS, fields)
 
 
 @pytest.mark.parametrize(

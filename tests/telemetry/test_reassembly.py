@@ -103,9 +103,7 @@ def test_a_record_can_end_in_an_escape(raw: bytes, ends_in_escape: bool) -> None
     ("held", "raw", "accepts"),
     [(b"", b'{"a"', True), (b"", b'a"}', False), (b'{"m":"', b'a"}', True), (b'{"m":"', b'"a', False)],
 )
-def test_a_fragment_is_accepted_if_the_result_could_become_json(
-    held: bytes, raw: bytes, accepts: bool
-) -> None:
+def test_a_fragment_is_accepted_if_the_result_could_become_json(held: bytes, raw: bytes, accepts: bool) -> None:
     reassembler = Reassembler()
     reassembler.add(fragment(held))
 
@@ -135,11 +133,7 @@ def test_the_number_of_held_types_is_bounded() -> None:
 def test_no_byte_is_lost(fragments: list[tuple[str, bytes]]) -> None:
     reassembler = Reassembler()
     # Each has its own time, or one of them could pass for a resent one.
-    out = [
-        one
-        for at, (type_, raw) in enumerate(fragments)
-        for one in reassembler.add(fragment(raw, type_, at=at))
-    ]
+    out = [one for at, (type_, raw) in enumerate(fragments) for one in reassembler.add(fragment(raw, type_, at=at))]
     out += reassembler.release()
 
     for type_ in ("function", "extension"):

@@ -23,10 +23,7 @@ from pathlib import Path
 _LAYER = Path(__file__).resolve().parent
 _NAME = "telemetry-forwarder"
 _GOAL = 1.6
-_BARE = {
-    "bare": "def run(_name):\n    pass\n",
-    "exit": "def run(_name):\n    import posix\n    posix._exit(0)\n",
-}
+_BARE = {"bare": "def run(_name):\n    pass\n", "exit": "def run(_name):\n    import posix\n    posix._exit(0)\n"}
 
 
 @dataclass(frozen=True, slots=True)

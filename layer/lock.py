@@ -51,11 +51,7 @@ _HEADER = """\
 def main() -> None:
     project = tomllib.loads((_LAYER.parent / "pyproject.toml").read_text())["project"]
     default, grpc = project["dependencies"], project["optional-dependencies"]["grpc"]
-    roles = {
-        "interpreter": ["freeze-core"],
-        "library": default,
-        "grpc": [*default, *grpc],
-    }
+    roles = {"interpreter": ["freeze-core"], "library": default, "grpc": [*default, *grpc]}
     text = [_HEADER, f'python = "{PYTHON}"\n', *_wheels(roles)]
     text += _stdlibs(_interpreter_version())
     text += _debs()

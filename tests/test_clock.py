@@ -66,11 +66,7 @@ def test_time_that_was_just_read_is_not_read_again() -> None:
     deadline = Deadline.after(2.0, clock)
     now_s = clock.monotonic_s() + 1.5
 
-    assert (deadline.left_s(now_s), deadline.is_over(now_s), deadline.is_over(now_s + 0.5)) == (
-        0.5,
-        False,
-        True,
-    )
+    assert (deadline.left_s(now_s), deadline.is_over(now_s), deadline.is_over(now_s + 0.5)) == (0.5, False, True)
 
 
 def test_deadline_of_nan_is_over() -> None:

@@ -1,11 +1,6 @@
 import pytest
 
-from telemetry_forwarder.errors import (
-    ForwarderError,
-    LambdaRefusedError,
-    LambdaUnreachableError,
-    MessageError,
-)
+from telemetry_forwarder.errors import ForwarderError, LambdaRefusedError, LambdaUnreachableError, MessageError
 
 
 @pytest.mark.parametrize(

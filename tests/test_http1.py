@@ -247,12 +247,7 @@ def test_held_bytes_are_those_of_the_incomplete_message() -> None:
     reader = MessageReader(LIMIT)
     held = []
 
-    for piece in (
-        b"POST / HTTP/1.1\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\n",
-        b"5\r\nhello\r\n",
-        b"3\r\nab",
-    ):
+    for piece in (b"POST / HTTP/1.1\r\n", b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n", b"3\r\nab"):
         list(reader.feed(piece))
         held.append(reader.held_bytes)
     list(reader.feed(b"c\r\n0\r\n\r\n" + POST[:-2]))

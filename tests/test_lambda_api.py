@@ -97,11 +97,7 @@ def test_next_waits_for_events_on_one_connection(runtime: FakeLambda, registered
 
     assert [registered.next_event() for _ in events] == [event.body for event in events]
 
-    headers = {
-        "host": runtime.runtime_api,
-        "lambda-extension-identifier": IDENTIFIER,
-        "content-length": "0",
-    }
+    headers = {"host": runtime.runtime_api, "lambda-extension-identifier": IDENTIFIER, "content-length": "0"}
     assert runtime.calls[1:] == [Call(NEXT, headers, b"", 0)] * 3
 
 
@@ -152,11 +148,7 @@ def test_connection_that_lambda_has_closed_is_reopened(
 
     assert registered.next_event() == invoke().body
 
-    assert [(call.endpoint, call.connection) for call in runtime.calls] == [
-        (REGISTER, 0),
-        (SUBSCRIBE, 0),
-        (NEXT, 1),
-    ]
+    assert [(call.endpoint, call.connection) for call in runtime.calls] == [(REGISTER, 0), (SUBSCRIBE, 0), (NEXT, 1)]
 
 
 def test_call_is_repeated_only_once(runtime: FakeLambda, registered: LambdaApi) -> None:

@@ -12,16 +12,7 @@ from telemetry_forwarder.lifecycle import Lifecycle
 from telemetry_forwarder.settings import PREFIX
 from tests.support import broken
 from tests.support.fake_clock import FakeClock
-from tests.support.fake_lambda import (
-    IDENTIFIER,
-    NEXT,
-    REGISTER,
-    SUBSCRIBE,
-    FakeLambda,
-    Response,
-    invoke,
-    shutdown,
-)
+from tests.support.fake_lambda import IDENTIFIER, NEXT, REGISTER, SUBSCRIBE, FakeLambda, Response, invoke, shutdown
 from tests.support.paths import PROJECT
 from tests.support.subprocess_coverage import isolated_python
 
@@ -109,11 +100,7 @@ def schemas(runtime: FakeLambda) -> list[str]:
         ([200], ["2025-01-29"], []),
         ([400, 200], ["2025-01-29", "2022-12-13"], []),
         ([404, 200], ["2025-01-29", "2022-12-13"], []),
-        (
-            [202],
-            ["2025-01-29"],
-            ["INFO there is no Telemetry API here (a local emulator?); nothing will be forwarded"],
-        ),
+        ([202], ["2025-01-29"], ["INFO there is no Telemetry API here (a local emulator?); nothing will be forwarded"]),
         (
             [400, 202],
             ["2025-01-29", "2022-12-13"],
@@ -217,9 +204,7 @@ def test_runtime_api_that_is_unreachable_for_a_while_is_retried(runtime: FakeLam
     assert run(clock=FakeClock()) == 0
 
     address = runtime.runtime_api
-    assert lines() == [
-        f"WARN GET /2020-01-01/extension/event/next at {address}: closed without a response",
-    ]
+    assert lines() == [f"WARN GET /2020-01-01/extension/event/next at {address}: closed without a response"]
 
 
 def test_process_exits_if_the_runtime_api_stays_unreachable(runtime: FakeLambda, run: Run, lines: Lines) -> None:
@@ -234,11 +219,7 @@ def test_process_exits_if_the_runtime_api_stays_unreachable(runtime: FakeLambda,
 
 
 @pytest.mark.parametrize(
-    "breaks_at",
-    [
-        pytest.param(PREFIX + "TYPES", id="settings"),
-        pytest.param("AWS_LAMBDA_FUNCTION_NAME", id="worker"),
-    ],
+    "breaks_at", [pytest.param(PREFIX + "TYPES", id="settings"), pytest.param("AWS_LAMBDA_FUNCTION_NAME", id="worker")]
 )
 @pytest.mark.parametrize("warm_up", ["init", "background"])
 def test_any_failure_is_one_line_and_invocations_go_on(

@@ -173,8 +173,7 @@ def test_flush_is_a_mode_and_an_interval(value: str, expected: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["never", "every", "every s", "every 0 s", "every 3601 s", "every 1.5 s", "every -1 s", "end 5 s", "5 s"],
+    "value", ["never", "every", "every s", "every 0 s", "every 3601 s", "every 1.5 s", "every -1 s", "end 5 s", "5 s"]
 )
 def test_unknown_flush_mode_leaves_auto(value: str) -> None:
     complaint = "is not one of auto, end, every N s (1 to 3600), shutdown"
@@ -223,8 +222,7 @@ def test_platform_logs_are_a_keyword_or_a_list(value: str, expected: tuple[str, 
 
 
 @pytest.mark.parametrize(
-    ("value", "taken"),
-    [("x", ("default",)), ("all,report", ("report",)), ("platform.all", ("default",))],
+    ("value", "taken"), [("x", ("default",)), ("all,report", ("report",)), ("platform.all", ("default",))]
 )
 def test_unknown_platform_logs_leave_the_known_ones(value: str, taken: tuple[str, ...]) -> None:
     complaint = f"is not default, all, none or a list of {EVENTS}"
@@ -235,8 +233,7 @@ def test_unknown_platform_logs_leave_the_known_ones(value: str, taken: tuple[str
 
 
 @pytest.mark.parametrize(
-    ("value", "signals"),
-    [("traces,logs", ("logs", "spans")), ("Traces", ("spans",)), ("traces, spans", ("spans",))],
+    ("value", "signals"), [("traces,logs", ("logs", "spans")), ("Traces", ("spans",)), ("traces, spans", ("spans",))]
 )
 def test_traces_is_an_alias_of_spans(value: str, signals: tuple[str, ...]) -> None:
     assert changed(SIGNALS=value) == {"signals": signals}

@@ -13,12 +13,7 @@ from . import debian
 from .fetch import sha256_of
 
 # C libraries inside the interpreter's wheel, by prefix of their file names.
-_BUNDLED = {
-    "libcrypto-": "openssl",
-    "libssl-": "openssl",
-    "libffi-": "libffi",
-    "libmpdec-": "libmpdec",
-}
+_BUNDLED = {"libcrypto-": "openssl", "libssl-": "openssl", "libffi-": "libffi", "libmpdec-": "libmpdec"}
 _BUNDLED_LICENCES = {"openssl": "Apache-2.0", "libffi": "MIT", "libmpdec": "BSD-2-Clause"}
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "telemetry-forwarder")
 

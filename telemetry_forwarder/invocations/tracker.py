@@ -8,12 +8,7 @@ from collections.abc import Callable
 
 from telemetry_forwarder.invocations.completed import ERROR, TIMEOUT, Completed, LateSpans
 from telemetry_forwarder.invocations.duplicate_events import DuplicateEvents
-from telemetry_forwarder.invocations.invocation import (
-    Invocation,
-    PresumedEnd,
-    complete,
-    select_report_spans,
-)
+from telemetry_forwarder.invocations.invocation import Invocation, PresumedEnd, complete, select_report_spans
 from telemetry_forwarder.invocations.phases import Phase, Phases
 from telemetry_forwarder.telemetry.records import Event, Report, RuntimeDone, Start, Tracing
 from telemetry_forwarder.telemetry.trace_context import parse_tracing

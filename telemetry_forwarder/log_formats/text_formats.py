@@ -154,11 +154,7 @@ def _ruby(text: str) -> ParsedLine | None:
     if program:
         attributes["logger"] = program
     return _runtime_line(
-        text[match.end() :],
-        level=level,
-        timestamp=timestamp,
-        request_id=request_id or "",
-        attributes=attributes,
+        text[match.end() :], level=level, timestamp=timestamp, request_id=request_id or "", attributes=attributes
     )
 
 

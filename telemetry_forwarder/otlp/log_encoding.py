@@ -9,13 +9,7 @@ from typing import NamedTuple
 
 from telemetry_forwarder.core.cache import BoundedCache
 from telemetry_forwarder.log_formats.parsed_line import REQUEST_ID
-from telemetry_forwarder.otlp.protobuf import (
-    AttributesEncoder,
-    encode_text,
-    encode_varint,
-    field,
-    text_field,
-)
+from telemetry_forwarder.otlp.protobuf import AttributesEncoder, encode_text, encode_varint, field, text_field
 
 _MAX_INDEX = 999_999
 # Lines arrive almost in order, so only recent milliseconds need an index.

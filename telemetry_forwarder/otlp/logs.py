@@ -19,12 +19,7 @@ from telemetry_forwarder.otlp.log_encoding import (
     encode_observed_time,
     record_attributes,
 )
-from telemetry_forwarder.otlp.platform_attributes import (
-    WARN,
-    envelope_attributes,
-    platform_attributes,
-    severity,
-)
+from telemetry_forwarder.otlp.platform_attributes import WARN, envelope_attributes, platform_attributes, severity
 from telemetry_forwarder.otlp.protobuf import encode_any_value, encode_varint
 from telemetry_forwarder.otlp.resource import CurrentResource, encode_scope
 from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed

@@ -9,23 +9,9 @@ import struct
 from collections.abc import Sequence
 from functools import lru_cache
 
-from opentelemetry.sdk.metrics.export import (
-    Gauge,
-    Histogram,
-    HistogramDataPoint,
-    Metric,
-    NumberDataPoint,
-    Sum,
-)
+from opentelemetry.sdk.metrics.export import Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum
 
-from telemetry_forwarder.otlp.protobuf import (
-    MAX_INT,
-    MIN_INT,
-    AttributesEncoder,
-    encode_text,
-    encode_varint,
-    field,
-)
+from telemetry_forwarder.otlp.protobuf import MAX_INT, MIN_INT, AttributesEncoder, encode_text, encode_varint, field
 
 # Tags (field number and wire type).
 _NAME, _DESCRIPTION, _UNIT = b"\x0a", b"\x12", b"\x1a"

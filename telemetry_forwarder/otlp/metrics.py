@@ -14,13 +14,7 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.core.batch import METRICS, Batch
-from telemetry_forwarder.invocations.completed import (
-    TIMEOUT,
-    Completed,
-    CompletedInvocation,
-    CompletedPhase,
-    LateSpans,
-)
+from telemetry_forwarder.invocations.completed import TIMEOUT, Completed, CompletedInvocation, CompletedPhase, LateSpans
 from telemetry_forwarder.otlp.instruments import COUNTERS, HISTOGRAMS, MEMORY_SIZE
 from telemetry_forwarder.otlp.metric_encoding import encode_metric
 from telemetry_forwarder.otlp.protobuf import escape_surrogates, field

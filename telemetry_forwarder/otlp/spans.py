@@ -15,12 +15,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from telemetry_forwarder.core.batch import SPANS, Batch
-from telemetry_forwarder.invocations.completed import (
-    Completed,
-    CompletedInvocation,
-    CompletedPhase,
-    LateSpans,
-)
+from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase, LateSpans
 from telemetry_forwarder.otlp.protobuf import escape_surrogates, field
 from telemetry_forwarder.otlp.resource import CurrentResource
 from telemetry_forwarder.telemetry.records import PhaseSpan

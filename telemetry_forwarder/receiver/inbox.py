@@ -11,13 +11,7 @@ from telemetry_forwarder.receiver.messages import Body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from telemetry_forwarder.receiver.messages import (
-        InvokeEvent,
-        Item,
-        SendFinished,
-        ShutdownEvent,
-        SubscriptionResult,
-    )
+    from telemetry_forwarder.receiver.messages import InvokeEvent, Item, SendFinished, ShutdownEvent, SubscriptionResult
 
 # The overhead of a body in memory. Without it, the number of empty bodies would have no bound.
 _OVERHEAD_BYTES = 256

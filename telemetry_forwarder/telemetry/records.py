@@ -18,13 +18,7 @@ class LogLine:
     __slots__ = ("extra", "observed_ns", "origin", "record", "time_ns")
 
     def __init__(
-        self,
-        origin: str,
-        record: Any,
-        *,
-        time_ns: int,
-        observed_ns: int,
-        extra: Mapping[str, Any] | None = None,
+        self, origin: str, record: Any, *, time_ns: int, observed_ns: int, extra: Mapping[str, Any] | None = None
     ) -> None:
         self.origin: Final = origin
         """`function` or `extension`."""

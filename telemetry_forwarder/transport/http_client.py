@@ -17,13 +17,7 @@ from telemetry_forwarder.endpoints.urls import host_and_port
 from telemetry_forwarder.errors import ForwarderError, MessageError
 from telemetry_forwarder.http1 import Message
 from telemetry_forwarder.transport.attempt import Attempt
-from telemetry_forwarder.transport.outcome import (
-    KEPT_HEADERS,
-    MAX_BODY_BYTES,
-    FailureKind,
-    RequestError,
-    Response,
-)
+from telemetry_forwarder.transport.outcome import KEPT_HEADERS, MAX_BODY_BYTES, FailureKind, RequestError, Response
 from telemetry_forwarder.transport.response_reader import ResponseReader
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network, Stream
 

@@ -16,13 +16,7 @@ from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import host_and_port
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.http_client import compressed, request_headers
-from telemetry_forwarder.transport.outcome import (
-    KEPT_HEADERS,
-    MAX_BODY_BYTES,
-    FailureKind,
-    RequestError,
-    Response,
-)
+from telemetry_forwarder.transport.outcome import KEPT_HEADERS, MAX_BODY_BYTES, FailureKind, RequestError, Response
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network, Stream
 
 

@@ -12,13 +12,7 @@ from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.flushing.decisions import Observation
 from telemetry_forwarder.flushing.policy import FlushPolicy
 from telemetry_forwarder.receiver.inbox import Inbox
-from telemetry_forwarder.receiver.messages import (
-    Body,
-    InvokeEvent,
-    SendFinished,
-    ShutdownEvent,
-    SubscriptionResult,
-)
+from telemetry_forwarder.receiver.messages import Body, InvokeEvent, SendFinished, ShutdownEvent, SubscriptionResult
 from telemetry_forwarder.worker.accounting import Accounting
 from telemetry_forwarder.worker.intake import Intake
 

@@ -74,11 +74,7 @@ class DrivenExtension:
 def driven_extension(tree: Tree, sink: Sink, more: Mapping[str, str] | None = None) -> Iterator[DrivenExtension]:
     """Start the extension of *tree*, which sends to *sink*, and wait until it is warm."""
     with LambdaStub() as api, tempfile.TemporaryDirectory() as spool:
-        settings = {
-            "TELEMETRY_FORWARDER_WARM_UP": "init",
-            "TELEMETRY_FORWARDER_SPOOL_DIR": spool,
-            **(more or {}),
-        }
+        settings = {"TELEMETRY_FORWARDER_WARM_UP": "init", "TELEMETRY_FORWARDER_SPOOL_DIR": spool, **(more or {})}
         env = tree.environment(api.address, sink.endpoint, settings)
         with started(tree.command, env, output=subprocess.DEVNULL) as process:
             api.wait_for("next")

@@ -38,10 +38,7 @@ def share(tree: Tree | None, memory_mb: int, warm_up: str = "auto", warm: int = 
 
     def case() -> dict[str, float]:
         more = {"TELEMETRY_FORWARDER_WARM_UP": warm_up, "TELEMETRY_FORWARDER_FLUSH": "end"}
-        with (
-            Sink() as sink,
-            _function(tree, sink, more, memory_mb=memory_mb, cpu_share=True) as (lam, init_s),
-        ):
+        with Sink() as sink, _function(tree, sink, more, memory_mb=memory_mb, cpu_share=True) as (lam, init_s):
             reading = {"init": init_s * 1000}
             first = lam.invoke(_FIVE_LINES)
             reading |= {"first": (first.response_s or 0) * 1000, "first idle": first.total_s * 1000}

@@ -74,12 +74,7 @@ def started(
     on_one_cpu = ["taskset", "-c", str(cpu)] if cpu is not None else []
     at_s = time.monotonic()
     popen = subprocess.Popen(
-        [*on_one_cpu, *command],
-        env=dict(env),
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=errors,
+        [*on_one_cpu, *command], env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
     )
     process = Started(popen.pid, at_s, popen)
     try:

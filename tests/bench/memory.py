@@ -98,21 +98,13 @@ def run(
     tutorial_mb = median(readings["tutorial"]["warm"])
     figures = []
     for tree in trees:
-        load: dict[str, Case] = {
-            "many": many(tree, records),
-            "big": big(tree, 3, pause_s=0.5),
-            "flood": big(tree),
-        }
+        load: dict[str, Case] = {"many": many(tree, records), "big": big(tree, 3, pause_s=0.5), "flood": big(tree)}
         load_readings = interleaved(load, rounds)
         for name, value, goal in (
             ("RSS warm", median(readings[tree.name]["warm"]), "<= 34"),
             (f"RSS after {records:,} records", median(load_readings["many"]["after"]), "<= 40"),
             ("peak RSS with 4 MB bodies", median(load_readings["big"]["peak"]), "<= 64"),
-            (
-                "peak RSS with 4 MB bodies faster than they are converted",
-                median(load_readings["flood"]["peak"]),
-                "",
-            ),
+            ("peak RSS with 4 MB bodies faster than they are converted", median(load_readings["flood"]["peak"]), ""),
         ):
             is_warm = "warm" in name
             figures.append(

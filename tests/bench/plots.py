@@ -88,9 +88,5 @@ def svg(title: str, rows: Sequence[tuple[str, float, bool]], command: str) -> st
             f'fill="{_OURS if is_ours else _OTHER}"/>',
             f'<text x="{_LABEL + max(1.0, value * scale) + 6:.1f}" y="{y + 15}">{value:.3g}</text>',
         ]
-    lines += [
-        f'<text x="10" y="{height - 8}" font-size="11" fill="#666">{escape(command)}</text>',
-        "</svg>",
-        "",
-    ]
+    lines += [f'<text x="10" y="{height - 8}" font-size="11" fill="#666">{escape(command)}</text>', "</svg>", ""]
     return "\n".join(lines)

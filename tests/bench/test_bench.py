@@ -50,10 +50,7 @@ def test_memory_and_idle_cpu_are_measured(tree: trees.Tree) -> None:
 
 
 def test_shares_compare_environments_with_and_without_the_extension(tree: trees.Tree) -> None:
-    with_extension, without = (
-        environments.share(tree, 1_769, warm=1)(),
-        environments.share(None, 1_769, warm=1)(),
-    )
+    with_extension, without = (environments.share(tree, 1_769, warm=1)(), environments.share(None, 1_769, warm=1)())
 
     assert with_extension.keys() - without.keys() == {"cpu"}
 
@@ -80,11 +77,7 @@ def test_cases_are_interleaved_in_alternating_order() -> None:
 
 
 def test_two_trees_are_compared_in_each_round() -> None:
-    readings = {
-        "text a": {"cpu": [2.0, 4.0, 12.0]},
-        "text b": {"cpu": [1.0, 4.0, 4.0]},
-        "bare": {"cpu": [1.0]},
-    }
+    readings = {"text a": {"cpu": [2.0, 4.0, 12.0]}, "text b": {"cpu": [1.0, 4.0, 4.0]}, "bare": {"cpu": [1.0]}}
 
     [figure] = comparison(readings, ["a", "b"], "us")
 
@@ -126,8 +119,7 @@ def test_results_of_other_benchmarks_are_kept(tmp_path: Path) -> None:
 def test_plots_are_well_formed_and_name_their_command(tmp_path: Path) -> None:
     results = tmp_path / "bench.json"
     save_results(
-        results,
-        [Figure(name="RSS warm: checkout", value=31, unit="MB", reference="tutorial", reference_value=41)],
+        results, [Figure(name="RSS warm: checkout", value=31, unit="MB", reference="tutorial", reference_value=41)]
     )
 
     plots.draw("memory", results, tmp_path)

@@ -27,16 +27,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 _API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}"
 _BATCH = int(os.environ.get("TUTORIAL_BATCH", "1000"))
-_NAMES = {
-    "TRACE": 1,
-    "DEBUG": 5,
-    "INFO": 9,
-    "WARN": 13,
-    "WARNING": 13,
-    "ERROR": 17,
-    "FATAL": 21,
-    "CRITICAL": 21,
-}
+_NAMES = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "WARNING": 13, "ERROR": 17, "FATAL": 21, "CRITICAL": 21}
 
 
 class Exporters:

@@ -50,14 +50,7 @@ def _row(scenario: Scenario, opt: Path, runs: int, at_once: int) -> Verdict:
     slowest = f"{verdict.slowest_next_s * 1000:.0f} ms"
     print(
         _ROW.format(
-            scenario.name,
-            runs,
-            verdict.failed,
-            verdict.lost,
-            verdict.duplicates,
-            verdict.needless,
-            ledger,
-            slowest,
+            scenario.name, runs, verdict.failed, verdict.lost, verdict.duplicates, verdict.needless, ledger, slowest
         ),
         flush=True,
     )

@@ -40,11 +40,7 @@ def _hangs_for_a_while(run: Run) -> None:
 
 def _resets(run: Run) -> None:
     faults = [
-        HangUp(
-            when=run.random.choice(list(When)),
-            resets=run.random.random() < 0.7,
-            accepts=run.random.random() < 0.2,
-        )
+        HangUp(when=run.random.choice(list(When)), resets=run.random.random() < 0.7, accepts=run.random.random() < 0.2)
         for _ in range(run.random.randint(3, 10))
     ]
     run.collector.script(*faults)
@@ -95,9 +91,7 @@ ENDPOINT = (
     Scenario("down then up", "the endpoint refuses connections, then accepts them again", _down_then_up),
     Scenario("hangs", "the endpoint accepts requests and never responds", _hangs),
     Scenario(
-        "hangs for a while",
-        "some requests get no response, although some of them are accepted",
-        _hangs_for_a_while,
+        "hangs for a while", "some requests get no response, although some of them are accepted", _hangs_for_a_while
     ),
     Scenario("resets", "connections break before, during and after requests, some of which are accepted", _resets),
     Scenario("503", "the endpoint is busy, Retry-After 1 s", _busy),
@@ -110,9 +104,5 @@ ENDPOINT = (
     ),
     Scenario("partial success", "some log records are rejected", _partial, frozenset({"rejected"})),
     Scenario("413", "the endpoint accepts only small requests", _too_large),
-    Scenario(
-        "closed in freeze",
-        "every kept connection is closed while the environment is frozen",
-        _closed_in_freeze,
-    ),
+    Scenario("closed in freeze", "every kept connection is closed while the environment is frozen", _closed_in_freeze),
 )

@@ -24,8 +24,5 @@ class Scenario:
         with Run(self.name, seed, opt) as run:
             self.play(run)
             return judge(
-                run,
-                excused_reasons=self.excused_reasons,
-                kills=self.kills,
-                is_cut_at_the_end=self.is_cut_at_the_end,
+                run, excused_reasons=self.excused_reasons, kills=self.kills, is_cut_at_the_end=self.is_cut_at_the_end
             )

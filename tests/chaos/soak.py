@@ -57,10 +57,7 @@ def run_soak(opt: Path, lines: int) -> SoakResult:
     started_s = time.monotonic()
     rss_kb = []
     with FakeCollector(remember=False) as collector, tempfile.TemporaryDirectory() as spool:
-        env = {
-            "TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint,
-            "TELEMETRY_FORWARDER_SPOOL_DIR": spool,
-        }
+        env = {"TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint, "TELEMETRY_FORWARDER_SPOOL_DIR": spool}
         function = Lambda(opt=opt, task=FUNCTIONS, env=env, remember=False, timeout_s=30.0)
         failed = 0
         with function:

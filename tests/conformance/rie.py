@@ -182,11 +182,7 @@ class Rie:
         return socket.socket(fileno=descriptor)
 
     def invoke(
-        self,
-        payload: object = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        limit_s: float = _COMMAND_LIMIT_S,
+        self, payload: object = None, *, headers: Mapping[str, str] | None = None, limit_s: float = _COMMAND_LIMIT_S
     ) -> HttpResponse:
         """Invoke the function and wait for the response. Only managed instances allow overlapping calls."""
         body = json.dumps({} if payload is None else payload)

@@ -25,10 +25,7 @@ time=2026-11-23T04:30:49.888Z level=DEBUG msg="Received event" event="{Time:2026
 
 
 def test_the_log_of_the_standard_emulator_has_calls_and_durations() -> None:
-    assert api_calls(STANDARD) == [
-        "POST /2020-01-01/extension/register",
-        "GET /2020-01-01/extension/event/next",
-    ]
+    assert api_calls(STANDARD) == ["POST /2020-01-01/extension/register", "GET /2020-01-01/extension/event/next"]
     assert durations_ms(STANDARD) == [157.92, 1.73]
 
 

@@ -11,10 +11,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
-from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    AGGREGATION_TEMPORALITY_CUMULATIVE,
-    AGGREGATION_TEMPORALITY_DELTA,
-)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, AGGREGATION_TEMPORALITY_DELTA
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from telemetry_forwarder.buffer.ledger import Ledger
@@ -156,9 +153,7 @@ def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
     ids = itertools.count(1)
     converter = Converter(
         Settings(environ),
-        describe_function(
-            environ, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler"}
-        ),
+        describe_function(environ, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler"}),
         Ledger(),
         version="1.0",
         temporality="delta",

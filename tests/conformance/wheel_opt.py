@@ -15,11 +15,7 @@ _SOURCES = ("pyproject.toml", "README.md", "LICENSE", "telemetry_forwarder")
 
 def opt_from_wheel() -> Path:
     """Return a folder to be mounted as /opt, built once for each state of the sources."""
-    sources = [
-        PROJECT / "pyproject.toml",
-        *_files(PROJECT / "telemetry_forwarder"),
-        *_files(PROJECT / "extension"),
-    ]
+    sources = [PROJECT / "pyproject.toml", *_files(PROJECT / "telemetry_forwarder"), *_files(PROJECT / "extension")]
     digest = _digest(*(part for path in sources for part in (str(path).encode(), path.read_bytes())))
     opt = CACHE / f"opt-{digest}"
     if not opt.exists():

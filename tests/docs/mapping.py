@@ -83,10 +83,7 @@ SAMPLES: dict[str, Any] = {
 
 def table() -> str:
     """Return the table as Markdown."""
-    rows = [
-        "| Lambda event | log record (✓ by default) | spans | metrics |",
-        "| --- | --- | --- | --- |",
-    ]
+    rows = ["| Lambda event | log record (✓ by default) | spans | metrics |", "| --- | --- | --- | --- |"]
     conversion = {kind: _conversion(kind) for kind in ("all", "default")}
     for type_, record in SAMPLES.items():
         batches = _convert(conversion["all"], type_, record)

@@ -105,11 +105,7 @@ def test_tag_must_be_the_version(tag: str, is_accepted: bool) -> None:
     command = command.replace("python3", sys.executable, 1)
 
     done = subprocess.run(
-        ["/bin/sh", "-c", command],
-        cwd=PROJECT,
-        env={"GITHUB_REF_NAME": tag},
-        capture_output=True,
-        check=False,
+        ["/bin/sh", "-c", command], cwd=PROJECT, env={"GITHUB_REF_NAME": tag}, capture_output=True, check=False
     )
 
     assert (done.returncode == 0) is is_accepted

@@ -41,11 +41,7 @@ class Deadline:
     """The end of *limit_s* from now on, later by the time that *run_delay* measures meanwhile."""
 
     def __init__(
-        self,
-        limit_s: float,
-        run_delay: RunDelay | None = None,
-        *,
-        monotonic_s: Callable[[], float] = time.monotonic,
+        self, limit_s: float, run_delay: RunDelay | None = None, *, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._limit_s, self._run_delay = limit_s, run_delay
         self._monotonic_s = monotonic_s

@@ -80,12 +80,7 @@ class Lambda:
             return self.init_fault
 
     def invoke(
-        self,
-        payload: Any = None,
-        *,
-        trace: str | None = "",
-        request_id: str | None = None,
-        wait: str = "idle",
+        self, payload: Any = None, *, trace: str | None = "", request_id: str | None = None, wait: str = "idle"
     ) -> InvocationResult:
         """Invoke once. With *wait* "idle" return when runtime and extensions are idle, with "response" before.
 
@@ -95,8 +90,7 @@ class Lambda:
             return self._invoke(payload, trace, request_id, None)
         results: queue.Queue[InvocationResult] = queue.Queue()
         thread = threading.Thread(
-            target=lambda: results.put(self._invoke(payload, trace, request_id, results.put)),
-            name="invocation",
+            target=lambda: results.put(self._invoke(payload, trace, request_id, results.put)), name="invocation"
         )
         self._background.append(thread)
         thread.start()

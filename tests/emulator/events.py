@@ -58,11 +58,7 @@ def restore_start(sandbox: Sandbox) -> Record:
 
 
 def extension(extension: Extension, fault: Fault | None) -> Record:
-    record: Record = {
-        "name": extension.name,
-        "state": extension.state,
-        "events": list(extension.events),
-    }
+    record: Record = {"name": extension.name, "state": extension.state, "events": list(extension.events)}
     error_type = extension.error_type
     if error_type is None and fault is not None and fault.extension == extension.name:
         error_type = fault.error_type

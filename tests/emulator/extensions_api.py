@@ -58,11 +58,7 @@ class ExtensionsApi:
 
     def _registered(self, extension: Extension, features: str) -> Reply:
         settings = self._sandbox.settings
-        result = {
-            "functionName": settings.name,
-            "functionVersion": settings.version,
-            "handler": settings.handler,
-        }
+        result = {"functionName": settings.name, "functionVersion": settings.version, "handler": settings.handler}
         if "accountId" in [feature.strip() for feature in features.split(",")]:
             result["accountId"] = ACCOUNT_ID
         assert extension.id is not None

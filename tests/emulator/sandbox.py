@@ -143,23 +143,11 @@ class Sandbox:
         return [os.getpid(), *(process.pid for process in self.processes())]
 
     def _launch(
-        self,
-        name: str,
-        argv: Sequence[str],
-        env: dict[str, str],
-        sink: Callable[..., None],
-        is_framed: bool = False,
+        self, name: str, argv: Sequence[str], env: dict[str, str], sink: Callable[..., None], is_framed: bool = False
     ) -> Process:
         cwd = self.settings.task if name == "runtime" else self.settings.extension_cwd or self.settings.task
         process = Process(
-            name,
-            argv,
-            env=env,
-            cwd=cwd,
-            output=self.output,
-            sink=sink,
-            is_framed=is_framed,
-            on_exit=self._exited,
+            name, argv, env=env, cwd=cwd, output=self.output, sink=sink, is_framed=is_framed, on_exit=self._exited
         )
         self._reaper.add(process.pid)
         self.control.admit(process.pid)

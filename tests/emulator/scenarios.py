@@ -78,11 +78,7 @@ SCENARIOS = _table(
     Scenario("quiet", "three invocations that log, then spindown", _quiet, aws=True),
     Scenario("errors", "a handler that raises, and one that does not", _errors, aws=True),
     Scenario(
-        "timeout",
-        "a timeout between two successes: reset, suppressed init",
-        _timeout,
-        {"timeout_s": 1.0},
-        aws=True,
+        "timeout", "a timeout between two successes: reset, suppressed init", _timeout, {"timeout_s": 1.0}, aws=True
     ),
     Scenario("crash", "the runtime exits between two successes: reset, suppressed init", _crash, aws=True),
     Scenario("killed", "the runtime is killed between two successes", _killed, aws=True),

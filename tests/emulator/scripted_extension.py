@@ -60,11 +60,7 @@ def call(method: str, path: str, body: Any = None, **headers: str) -> tuple[int,
 
 def register(events: Sequence[str] = ("INVOKE", "SHUTDOWN"), name: str = NAME, **headers: str) -> tuple[int, Any]:
     status, body, received = call(
-        "POST",
-        "/2020-01-01/extension/register",
-        {"events": list(events)},
-        Lambda_Extension_Name=name,
-        **headers,
+        "POST", "/2020-01-01/extension/register", {"events": list(events)}, Lambda_Extension_Name=name, **headers
     )
     if status == 200:
         _identity["Lambda-Extension-Identifier"] = received["Lambda-Extension-Identifier"]

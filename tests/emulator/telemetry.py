@@ -148,9 +148,7 @@ def fragments_of(event: Event, settings: Settings) -> list[Fragment]:
         is_last = not record
         fragments.append(
             Fragment(
-                envelope + part + b"}",
-                event if is_last else None,
-                ends_batch=settings.cut == "across" and not is_last,
+                envelope + part + b"}", event if is_last else None, ends_batch=settings.cut == "across" and not is_last
             )
         )
     return fragments

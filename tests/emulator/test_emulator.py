@@ -118,11 +118,7 @@ def test_a_handler_exception_is_a_success_for_lambda(start: Start) -> None:
     with start() as lam:
         result = lam.invoke({"raise": "no luck"})
 
-    assert (result.status, result.error_type, result.payload["errorMessage"]) == (
-        "success",
-        "DemoError",
-        "no luck",
-    )
+    assert (result.status, result.error_type, result.payload["errorMessage"]) == ("success", "DemoError", "no luck")
     assert [r["status"] for r in records(lam.emitted, "runtimeDone")] == ["success"]
 
 
@@ -156,20 +152,12 @@ def test_lines_and_framed_logs_become_records(start: Start) -> None:
         request_id = lam.invoke({"multiline": 2, "print": 2, "stderr": "oops"}).request_id
 
     lines = [line.split("\t")[-1] for line in records(lam.delivered, "function")]
-    assert sorted(lines) == [
-        "oops",
-        f"printed 0 by {request_id}",
-        f"printed 1 by {request_id}",
-        "row 0\nrow 1\n",
-    ]
+    assert sorted(lines) == ["oops", f"printed 0 by {request_id}", f"printed 1 by {request_id}", "row 0\nrow 1\n"]
 
 
 @pytest.mark.parametrize(
     ("schema", "expected"),
-    [
-        ("2022-12-13", [{"a": 1}, {"level": "INFO", "message": "plain"}]),
-        ("2022-07-01", ['{"a": 1}', "plain"]),
-    ],
+    [("2022-12-13", [{"a": 1}, {"level": "INFO", "message": "plain"}]), ("2022-07-01", ['{"a": 1}', "plain"])],
 )
 def test_json_logs_are_objects_from_the_second_schema_on(start: Start, schema: str, expected: list[Any]) -> None:
     with start(f"register(); subscribe(schema='{schema}'); follow()", log_format="JSON") as lam:
@@ -202,15 +190,7 @@ follow(linger_s=0)
         lam.invoke()
 
     assert printed(lam) == [
-        [
-            200,
-            {
-                "functionName": "orders",
-                "functionVersion": "7",
-                "handler": "app.handler",
-                "accountId": "111122223333",
-            },
-        ]
+        [200, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler", "accountId": "111122223333"}]
     ]
 
 
@@ -280,8 +260,7 @@ def test_an_extension_that_ends_during_init_fails_the_function(start: Start, scr
 
 
 @pytest.mark.parametrize(
-    ("action", "error_type"),
-    [("os._exit(0)", "Extension.Crash"), ("error('exit')", "Extension.ExitError")],
+    ("action", "error_type"), [("os._exit(0)", "Extension.Crash"), ("error('exit')", "Extension.ExitError")]
 )
 def test_an_extension_that_ends_during_an_invocation_fails_it(start: Start, action: str, error_type: str) -> None:
     with start(f"register(); follow(lambda event: {action}, linger_s=0)") as lam:
@@ -470,10 +449,7 @@ def test_a_timeout_resets_everything_but_tmp(start: Start) -> None:
     assert lam.delivered == lam.emitted
 
 
-@pytest.mark.parametrize(
-    ("event", "message"),
-    [({"exit": 1}, "exit status 1"), ({"kill": True}, "signal: killed")],
-)
+@pytest.mark.parametrize(("event", "message"), [({"exit": 1}, "exit status 1"), ({"kill": True}, "signal: killed")])
 def test_a_runtime_that_dies_fails_the_invocation(start: Start, event: dict[str, Any], message: str) -> None:
     with start() as lam:
         result = lam.invoke({"log": 1, **event})

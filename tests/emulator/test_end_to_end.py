@@ -225,10 +225,7 @@ def test_files_of_the_user_in_the_spool_folder_are_not_touched(environment: Envi
     for path, content in files.items():
         path.write_bytes(content)
 
-    env = {
-        "TELEMETRY_FORWARDER_SPOOL_DIR": str(folder),
-        "TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:1",
-    }
+    env = {"TELEMETRY_FORWARDER_SPOOL_DIR": str(folder), "TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:1"}
     for _ in range(2):
         with environment(env) as function:
             function.invoke({"log": 1})

@@ -131,29 +131,12 @@ def test_every_option_is_read_under_its_names() -> None:
     found, problems = read(environ)
 
     assert found == {
-        LOGS: Endpoint(
-            LOGS,
-            "https://h/v1/logs",
-            timeout_s=1.5,
-            compression="none",
-            certificate="/ca.pem",
-            **files,
-        ),
+        LOGS: Endpoint(LOGS, "https://h/v1/logs", timeout_s=1.5, compression="none", certificate="/ca.pem", **files),
         SPANS: Endpoint(
-            SPANS,
-            "https://h/v1/traces",
-            timeout_s=2.5,
-            compression="none",
-            certificate="/other.pem",
-            **files,
+            SPANS, "https://h/v1/traces", timeout_s=2.5, compression="none", certificate="/other.pem", **files
         ),
         METRICS: Endpoint(
-            METRICS,
-            "https://h/v1/metrics",
-            timeout_s=2.5,
-            compression="gzip",
-            certificate="/ca.pem",
-            **files,
+            METRICS, "https://h/v1/metrics", timeout_s=2.5, compression="gzip", certificate="/ca.pem", **files
         ),
     }
     assert problems == []
@@ -300,8 +283,7 @@ def test_invalid_endpoint_is_reported_once_without_its_secrets(value: str, shown
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["me:SECRET@h", "api-key=SECRET", "SECRET", "eyJh.eyJS.SECRET", "a.b?SECRET", "//h", "h:0x1", "h:99999"],
+    "value", ["me:SECRET@h", "api-key=SECRET", "SECRET", "eyJh.eyJS.SECRET", "a.b?SECRET", "//h", "h:0x1", "h:99999"]
 )
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_problem_shows_nothing_of_an_endpoint_without_a_scheme(value: str, protocol: str) -> None:
@@ -378,11 +360,7 @@ def test_timeout_is_in_milliseconds_or_in_seconds_if_implausibly_short(
     ("name", "value", "problem"),
     [
         ("COMPRESSION", "deflate", "'deflate' is not one of gzip, none; using gzip instead"),
-        (
-            "PROTOCOL",
-            "smtp",
-            "'smtp' is not one of http/protobuf, grpc, http/json; using http/protobuf instead",
-        ),
+        ("PROTOCOL", "smtp", "'smtp' is not one of http/protobuf, grpc, http/json; using http/protobuf instead"),
         ("PROTOCOL", "http/json", "'http/json' is not supported; using http/protobuf instead"),
     ],
 )

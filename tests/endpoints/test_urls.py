@@ -2,13 +2,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from telemetry_forwarder.endpoints.urls import (
-    add_scheme,
-    authorization_header,
-    host_and_port,
-    parse_url,
-    redact_url,
-)
+from telemetry_forwarder.endpoints.urls import add_scheme, authorization_header, host_and_port, parse_url, redact_url
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
 
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.export.responses import (
-    PartialSuccess,
-    describe,
-    partial_success,
-    retry_after_s,
-    secret_values,
-)
+from telemetry_forwarder.export.responses import PartialSuccess, describe, partial_success, retry_after_s, secret_values
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 
 PROTOBUF = {"content-type": "application/x-protobuf"}

@@ -44,12 +44,7 @@ class Opt:
     @property
     def candidates(self) -> list[Path]:
         """Return the paths of interpreters in order of preference."""
-        return [
-            self.ours / "interpreter",
-            self.ours / "python/bin/python3",
-            self.runtime / "bin/python3",
-            self.on_path,
-        ]
+        return [self.ours / "interpreter", self.ours / "python/bin/python3", self.runtime / "bin/python3", self.on_path]
 
     def place(self, *places: Path) -> None:
         """Write interpreters that only print how they were called."""

@@ -8,13 +8,7 @@ from tests.support.stories import done, platform_event
 
 def test_a_repeated_event_is_not_new() -> None:
     duplicates = DuplicateEvents()
-    events = [
-        done("a", 5),
-        done("b", 5),
-        done("a", 6),
-        done("a", 5, status="error"),
-        platform_event("runtimeDone", 5),
-    ]
+    events = [done("a", 5), done("b", 5), done("a", 6), done("a", 5, status="error"), platform_event("runtimeDone", 5)]
 
     assert [duplicates.is_new(event) for event in [*events, *events]] == [True] * 5 + [False] * 5
 

@@ -130,11 +130,7 @@ def test_each_sign_alone_proves_exhausted_memory(
     one = invocation(done("a", 210, status=status, **of_done), report("a", 260, status=status, **of_report), **known)
 
     assert complete(one) == result(
-        status=status,
-        error_type=OUT_OF_MEMORY,
-        has_run_out_of_memory=True,
-        duration_s=None,
-        produced_bytes=None,
+        status=status, error_type=OUT_OF_MEMORY, has_run_out_of_memory=True, duration_s=None, produced_bytes=None
     )
 
 
@@ -164,12 +160,7 @@ def test_a_timeout_stays_one_despite_exhausted_memory(
         ([done("a", 5, status="error")], {"exception_type": "KeyError"}, "KeyError", False),
         ([done("a", 5, status="failure")], {}, "failure", False),
         ([done("a", 5, status="timeout", errorType="Sandbox.Timedout")], {}, "Sandbox.Timedout", False),
-        (
-            [read_event("platform.report", {"status": "error"}, time_ns=at(5), observed_ns=0)],
-            {},
-            "error",
-            False,
-        ),
+        ([read_event("platform.report", {"status": "error"}, time_ns=at(5), observed_ns=0)], {}, "error", False),
     ],
 )
 def test_error_type_of_an_invocation(

@@ -29,11 +29,7 @@ def no_invocation(phase: Phase) -> None:
 
 def an_invocation() -> Invocation:
     return Invocation(
-        "a",
-        trace_id=TRACE_ID,
-        span_id=SPAN_ID,
-        tracing=Tracing(TRACE_ID, is_sampled=False),
-        start_ns=at(100),
+        "a", trace_id=TRACE_ID, span_id=SPAN_ID, tracing=Tracing(TRACE_ID, is_sampled=False), start_ns=at(100)
     )
 
 
@@ -68,13 +64,7 @@ def completed(**differences: Any) -> CompletedPhase:
 def alone(**differences: Any) -> CompletedPhase:
     """Return a phase without an invocation, so in its own trace."""
     return completed(
-        **{
-            "trace_id": f"{1:032x}",
-            "span_id": f"{2:016x}",
-            "parent_span_id": "",
-            "is_sampled": None,
-            **differences,
-        }
+        **{"trace_id": f"{1:032x}", "span_id": f"{2:016x}", "parent_span_id": "", "is_sampled": None, **differences}
     )
 
 

@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.invocations.completed import (
-    Completed,
-    CompletedInvocation,
-    CompletedPhase,
-    LateSpans,
-)
+from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase, LateSpans
 from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
@@ -191,10 +186,7 @@ def test_a_failure_stops_waiting_once_a_later_invocation_ends() -> None:
 
     invocations.observe(done("b", 30))
 
-    assert in_short(invocations.take_completed()) == [
-        ("a", at(0), at(10), "error"),
-        ("b", at(20), at(30), "success"),
-    ]
+    assert in_short(invocations.take_completed()) == [("a", at(0), at(10), "error"), ("b", at(20), at(30), "success")]
 
 
 def test_an_invocation_whose_end_was_lost_is_completed() -> None:
@@ -206,10 +198,7 @@ def test_an_invocation_whose_end_was_lost_is_completed() -> None:
 
     invocations.observe(done("b", 30))
 
-    assert in_short(invocations.take_completed()) == [
-        ("a", at(0), at(7), ""),
-        ("b", at(20), at(30), "success"),
-    ]
+    assert in_short(invocations.take_completed()) == [("a", at(0), at(7), ""), ("b", at(20), at(30), "success")]
 
 
 def test_a_report_alone_completes_an_invocation() -> None:
@@ -264,11 +253,7 @@ class TestRetries:
         invocations = listening()
         for ms in (0, 100):
             invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(ms))
-            for event in (
-                start("a", ms),
-                done("a", ms + 10, status="error"),
-                report("a", ms + 12, status="error"),
-            ):
+            for event in (start("a", ms), done("a", ms + 10, status="error"), report("a", ms + 12, status="error")):
                 invocations.observe(event)
 
         assert in_short(invocations.take_completed()) == [
@@ -284,29 +269,18 @@ class TestRetries:
         invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(100))
         assert not invocations.has_ended("a")
 
-        story = (
-            report("a", 12, status="error", used_mb=128),
-            start("a", 99),
-            done("a", 110),
-            report("a", 112),
-        )
+        story = (report("a", 12, status="error", used_mb=128), start("a", 99), done("a", 110), report("a", 112))
         for event in story:
             invocations.observe(event)
 
         completed = invocations.take_completed()
         assert in_short(completed) == [("a", at(0), at(10), "error"), ("a", at(99), at(110), "success")]
-        assert [one.has_run_out_of_memory for one in completed if isinstance(one, CompletedInvocation)] == [
-            True,
-            False,
-        ]
+        assert [one.has_run_out_of_memory for one in completed if isinstance(one, CompletedInvocation)] == [True, False]
 
     def test_a_lost_end_of_the_first_does_not_hide_the_second(self) -> None:
         invocations = listening(start("a", 0), start("a", 100), done("a", 110))
 
-        assert in_short(invocations.take_completed()) == [
-            ("a", at(0), at(0), ""),
-            ("a", at(100), at(110), "success"),
-        ]
+        assert in_short(invocations.take_completed()) == [("a", at(0), at(0), ""), ("a", at(100), at(110), "success")]
 
     def test_lines_belong_to_the_attempt_of_their_time(self) -> None:
         invocations = listening(start("a", 0), done("a", 10), start("a", 100))
@@ -362,10 +336,7 @@ class TestShutdown:
 
         invocations.shut_down("timeout", at(3_000))
 
-        assert in_short(invocations.take_completed()) == [
-            ("a", at(0), at(0), ""),
-            ("b", at(20), at(3_000), "timeout"),
-        ]
+        assert in_short(invocations.take_completed()) == [("a", at(0), at(0), ""), ("b", at(20), at(3_000), "timeout")]
 
     def test_on_managed_instances_it_concerns_all_invocations(self) -> None:
         invocations = listening(start("a", 0), start("b", 20), is_managed=True)
@@ -449,10 +420,7 @@ class TestPhases:
             start("b", 40, tracing=tracing()),
         )
 
-        assert in_short(invocations.take_completed()) == [
-            ("init", "invoke", SPAN_ID),
-            ("a", at(0), at(10), "success"),
-        ]
+        assert in_short(invocations.take_completed()) == [("init", "invoke", SPAN_ID), ("a", at(0), at(10), "success")]
 
     def test_an_init_waits_until_the_ids_of_its_invocation_are_certain(self) -> None:
         invocations = listening(*INIT)

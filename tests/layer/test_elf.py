@@ -21,10 +21,7 @@ def test_requirements_of_an_elf_file_are_read(tmp_path: Path) -> None:
     content = elf_file(needed=("libc.so.6", "libm.so.6"), versions=versions, rpath="$ORIGIN/a:/b")
 
     assert elf.read(write(tmp_path / "x.so", content)) == elf.Elf(
-        arch="x86_64",
-        needed=("libc.so.6", "libm.so.6"),
-        rpath=("$ORIGIN/a", "/b"),
-        versions=versions,
+        arch="x86_64", needed=("libc.so.6", "libm.so.6"), rpath=("$ORIGIN/a", "/b"), versions=versions
     )
 
 

@@ -42,11 +42,7 @@ def test_cdk_app_synthesizes_a_function_with_the_layer(tmp_path: Path, dist: Pat
     shutil.copy(_EXAMPLES / "cdk" / "app.py", app)
     dist.rename(tmp_path / "layer/dist")
 
-    env = {
-        **os.environ,
-        "CDK_OUTDIR": str(tmp_path / "out"),
-        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
-    }
+    env = {**os.environ, "CDK_OUTDIR": str(tmp_path / "out"), "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1"}
     subprocess.run([sys.executable, str(app)], check=True, env=env)
 
     resources = json.loads((tmp_path / "out/Orders.template.json").read_text())["Resources"]
@@ -74,10 +70,7 @@ def test_terraform_file_is_valid_and_refers_only_to_what_it_declares() -> None:
     declared |= {f"data.{kind}.{name}" for kind, name in _labels(blocks["data"])}
     declared |= {f"{kind}.{name}" for kind, name in _labels(blocks["resource"])}
     used = set(re.findall(r"\b(?:var|local)\.\w+|\bdata\.\w+\.\w+|(?<![.\w])aws_\w+\.\w+", unquoted))
-    assert {kind for kind, _ in _labels(blocks["resource"])} >= {
-        "aws_lambda_layer_version",
-        "aws_lambda_function",
-    }
+    assert {kind for kind, _ in _labels(blocks["resource"])} >= {"aws_lambda_layer_version", "aws_lambda_function"}
     assert used <= declared
     assert {reference for reference in declared if not reference.startswith("aws_")} <= used
 

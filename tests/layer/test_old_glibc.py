@@ -63,13 +63,7 @@ def main(socket_fd: int, settings_file: str) -> None:
 
     with open(settings["log"], "wb") as log:
         emulator = subprocess.Popen(
-            [
-                "/var/bin/rie",
-                "--log-level",
-                "debug",
-                "--runtime-interface-emulator-address",
-                "127.0.0.1:8080",
-            ],
+            ["/var/bin/rie", "--log-level", "debug", "--runtime-interface-emulator-address", "127.0.0.1:8080"],
             stdout=log,
             stderr=log,
             env=settings["env"],
@@ -167,13 +161,7 @@ def run_instance(
     settings, log = root.parent / "settings.json", root.parent / "rie.log"
     settings.write_text(
         json.dumps(
-            {
-                "root": str(root),
-                "opt": str(opt),
-                "rie": str(rie_binary()),
-                "log": str(log),
-                "env": {**_ENV, **env},
-            }
+            {"root": str(root), "opt": str(opt), "rie": str(rie_binary()), "log": str(log), "env": {**_ENV, **env}}
         )
     )
     ours, theirs = socket.socketpair()

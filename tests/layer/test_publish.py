@@ -127,10 +127,7 @@ def test_both_architectures_are_published_and_their_arns_printed(aws: dict[str, 
         for arch in ("x86_64", "arm64")
     ]
     layers = aws_cli(aws, "lambda", "list-layers", "--region", "us-east-1")["Layers"]
-    assert {layer["LayerName"] for layer in layers} == {
-        "telemetry-forwarder-x86_64",
-        "telemetry-forwarder-arm64",
-    }
+    assert {layer["LayerName"] for layer in layers} == {"telemetry-forwarder-x86_64", "telemetry-forwarder-arm64"}
     [arm64] = [layer for layer in layers if layer["LayerName"].endswith("arm64")]
     assert arm64["LatestMatchingVersion"]["CompatibleArchitectures"] == ["arm64"]
     assert len(arm64["LatestMatchingVersion"]["CompatibleRuntimes"]) == 15
@@ -140,10 +137,7 @@ def test_publishing_again_creates_a_second_version(aws: dict[str, str], dist: Pa
     for _ in range(2):
         done = publish("--run", "--name", "mine", "--dist", str(dist), "eu-west-1", env=aws)
 
-    assert [line.rpartition("layer:")[2] for line in done.stdout.splitlines()] == [
-        "mine-x86_64:2",
-        "mine-arm64:2",
-    ]
+    assert [line.rpartition("layer:")[2] for line in done.stdout.splitlines()] == ["mine-x86_64:2", "mine-arm64:2"]
 
 
 def test_failed_request_ends_the_script(aws: dict[str, str], dist: Path) -> None:

@@ -17,17 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from layer.recipe import (
-    archive,
-    compiling,
-    debian,
-    documents,
-    fetch,
-    packages,
-    pins,
-    relocatable,
-    trim,
-)
+from layer.recipe import archive, compiling, debian, documents, fetch, packages, pins, relocatable, trim
 from tests.support.elf_files import elf_file
 from tests.support.paths import LAYER
 
@@ -125,10 +115,7 @@ def deb_file(path: Path, files: dict[str, str]) -> Path:
 def test_debian_package_is_read(tmp_path: Path) -> None:
     deb = deb_file(tmp_path / "z.deb", {"usr/lib/x86_64/libz.so.1.3.1": "lib", "usr/share/doc/z/copyright": "c"})
 
-    assert dict(debian.files(deb)) == {
-        "usr/lib/x86_64/libz.so.1.3.1": b"lib",
-        "usr/share/doc/z/copyright": b"c",
-    }
+    assert dict(debian.files(deb)) == {"usr/lib/x86_64/libz.so.1.3.1": b"lib", "usr/share/doc/z/copyright": b"c"}
     assert dict(debian.shared_libraries(deb)) == {"libz.so.1": b"lib"}
 
 

@@ -33,19 +33,14 @@ def test_python(text: str, attributes: dict[str, str] | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "attributes"),
-    [
-        (f"no: a.E\n{JAVA_TRACE}", exception("a.E", "no", JAVA_TRACE)),
-        (JAVA_TRACE, None),
-        ("no: a.E\na.E: no", None),
-    ],
+    [(f"no: a.E\n{JAVA_TRACE}", exception("a.E", "no", JAVA_TRACE)), (JAVA_TRACE, None), ("no: a.E\na.E: no", None)],
 )
 def test_java(text: str, attributes: dict[str, str] | None) -> None:
     assert parse_java(text) == attributes
 
 
 @pytest.mark.parametrize(
-    ("text", "attributes"),
-    [(DOTNET, exception("System.Exception", "no", DOTNET)), ("System.Exception: no", None)],
+    ("text", "attributes"), [(DOTNET, exception("System.Exception", "no", DOTNET)), ("System.Exception: no", None)]
 )
 def test_dotnet(text: str, attributes: dict[str, str] | None) -> None:
     assert parse_dotnet(text) == attributes

@@ -19,12 +19,7 @@ XRAY = "1-5759e988-bd862e3fe1be46a994272793"
 HEADER = f"Root={XRAY};Parent={SPAN_ID};Sampled=1"
 FRAMES = ['  File "/var/task/app.py", line 5, in handler\n    raise ValueError("no")\n']
 TRACE = "".join(FRAMES)
-NODE_ERROR = {
-    "errorType": "TypeError",
-    "errorMessage": "no",
-    "stackTrace": ["TypeError: no", "    at y"],
-    "code": 5,
-}
+NODE_ERROR = {"errorType": "TypeError", "errorMessage": "no", "stackTrace": ["TypeError: no", "    at y"], "code": 5}
 NODE_EXCEPTION = exception("TypeError", "no", "TypeError: no\n    at y")
 JAVA = "no: java.lang.IllegalStateException\njava.lang.IllegalStateException: no\n\tat a.B.c(B.java:9)\n"
 
@@ -38,19 +33,8 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         line("hello", 9, "INFO", time_ns=SECOND_NS),
     ),
     "python with everything": (
-        {
-            "level": "WARNING",
-            "message": {"order": 5},
-            "tenantId": "t",
-            "extra": {"a": [1, None, 0.5]},
-            "no": None,
-        },
-        line(
-            {"order": 5},
-            13,
-            "WARNING",
-            attributes={"tenantId": "t", "extra": {"a": [1, None, 0.5]}, "no": None},
-        ),
+        {"level": "WARNING", "message": {"order": 5}, "tenantId": "t", "extra": {"a": [1, None, 0.5]}, "no": None},
+        line({"order": 5}, 13, "WARNING", attributes={"tenantId": "t", "extra": {"a": [1, None, 0.5]}, "no": None}),
     ),
     "python, a caught exception": (
         {
@@ -121,42 +105,22 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"timestamp": ISO, "level": "INFO", "requestId": ID, "message": 0},
         line(0, 9, "INFO", time_ns=TIME_NS, request_id=ID),
     ),
-    "node with an array, on an error": (
-        {"level": "ERROR", "message": ["a", 1]},
-        line(["a", 1], 17, "ERROR"),
-    ),
-    "node with null": (
-        {"level": "INFO", "message": None},
-        line({"level": "INFO", "message": None}, 9, "INFO"),
-    ),
+    "node with an array, on an error": ({"level": "ERROR", "message": ["a", 1]}, line(["a", 1], 17, "ERROR")),
+    "node with null": ({"level": "INFO", "message": None}, line({"level": "INFO", "message": None}, 9, "INFO")),
     "node, a caught exception": (
         {"level": "ERROR", "message": "caught Error: no", **NODE_ERROR},
         line("caught Error: no", 17, "ERROR", attributes={"code": 5, **NODE_EXCEPTION}),
     ),
     "node, uncaught exception": (
         {"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": NODE_ERROR},
-        line(
-            NODE_ERROR,
-            17,
-            "ERROR",
-            time_ns=TIME_NS,
-            request_id=ID,
-            attributes=NODE_EXCEPTION,
-            is_exception=True,
-        ),
+        line(NODE_ERROR, 17, "ERROR", time_ns=TIME_NS, request_id=ID, attributes=NODE_EXCEPTION, is_exception=True),
     ),
-    "node, an error below level ERROR": (
-        {"level": "WARN", "message": NODE_ERROR},
-        line(NODE_ERROR, 13, "WARN"),
-    ),
+    "node, an error below level ERROR": ({"level": "WARN", "message": NODE_ERROR}, line(NODE_ERROR, 13, "WARN")),
     "node, an error without a stack": (
         {"level": "ERROR", "message": {"errorType": "a", "errorMessage": "b"}},
         line({"errorType": "a", "errorMessage": "b"}, 17, "ERROR"),
     ),
-    "node, a user's object": (
-        {"level": "ERROR", "message": {"order": 5}},
-        line({"order": 5}, 17, "ERROR"),
-    ),
+    "node, a user's object": ({"level": "ERROR", "message": {"order": 5}}, line({"order": 5}, 17, "ERROR")),
     "java": (
         {"timestamp": ISO, "message": "hello", "level": "INFO", "AWSRequestId": ID},
         line("hello", 9, "INFO", time_ns=TIME_NS, request_id=ID),
@@ -177,14 +141,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         ),
     ),
     ".net": (
-        {
-            "timestamp": ISO,
-            "level": "Information",
-            "requestId": ID,
-            "traceId": HEADER,
-            "message": "5 of 6",
-            "n": 5,
-        },
+        {"timestamp": ISO, "level": "Information", "requestId": ID, "traceId": HEADER, "message": "5 of 6", "n": 5},
         line(
             "5 of 6",
             9,
@@ -209,10 +166,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             17,
             "Error",
             time_ns=TIME_NS,
-            attributes={
-                "message": None,
-                **exception("System.Exception", "no", "System.Exception: no\nat F()"),
-            },
+            attributes={"message": None, **exception("System.Exception", "no", "System.Exception: no\nat F()")},
             is_exception=True,
         ),
     ),
@@ -221,11 +175,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         line("hello", 13, "WARN", time_ns=TIME_NS + 456_000, request_id=ID),
     ),
     "ruby, uncaught exception": (
-        {
-            "errorMessage": "no",
-            "errorType": "Function<TypeError>",
-            "stackTrace": ["a.rb:3:in `f'", "b.rb:4:in `g'"],
-        },
+        {"errorMessage": "no", "errorType": "Function<TypeError>", "stackTrace": ["a.rb:3:in `f'", "b.rb:4:in `g'"]},
         line(
             "no",
             17,
@@ -316,13 +266,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         ),
     ),
     "powertools .net": (
-        {
-            "Timestamp": ISO,
-            "Level": "Warning",
-            "Message": "hello",
-            "FunctionRequestId": ID,
-            "XRayTraceId": XRAY,
-        },
+        {"Timestamp": ISO, "Level": "Warning", "Message": "hello", "FunctionRequestId": ID, "XRayTraceId": XRAY},
         line("hello", 13, "Warning", time_ns=TIME_NS, request_id=ID, trace_id=TRACE_ID),
     ),
     "pino": (
@@ -353,13 +297,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             "message": "no",
             "exc_info": "a\nb",
         },
-        line(
-            "no",
-            17,
-            "ERROR",
-            time_ns=TIME_NS,
-            attributes={"levelno": 40, "exception.stacktrace": "a\nb"},
-        ),
+        line("no", 17, "ERROR", time_ns=TIME_NS, attributes={"levelno": 40, "exception.stacktrace": "a\nb"}),
     ),
     "python numbers": ({"levelno": 30, "msg": "hello"}, line("hello", 13, "30")),
     "opentelemetry in python's logging": (
@@ -415,13 +353,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         ),
     ),
     "elastic common schema": (
-        {
-            "@timestamp": ISO,
-            "log.level": "INFO",
-            "message": "hello",
-            "trace.id": TRACE_ID,
-            "span.id": SPAN_ID,
-        },
+        {"@timestamp": ISO, "log.level": "INFO", "message": "hello", "trace.id": TRACE_ID, "span.id": SPAN_ID},
         line("hello", 9, "INFO", time_ns=TIME_NS, trace_id=TRACE_ID, span_id=SPAN_ID),
     ),
     "serilog, compact": (
@@ -494,27 +426,17 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         line("hello", time_ns=TIME_NS, attributes={"timestamp": "noon"}),
     ),
     "invalid instants": (
-        {
-            "message": "hello",
-            "instant": {"epochSecond": 1790058600},
-            "Instant": {"epochSecond": 5, "nanoOfSecond": 5},
-        },
+        {"message": "hello", "instant": {"epochSecond": 1790058600}, "Instant": {"epochSecond": 5, "nanoOfSecond": 5}},
         line(
             "hello",
-            attributes={
-                "instant": {"epochSecond": 1790058600},
-                "Instant": {"epochSecond": 5, "nanoOfSecond": 5},
-            },
+            attributes={"instant": {"epochSecond": 1790058600}, "Instant": {"epochSecond": 5, "nanoOfSecond": 5}},
         ),
     ),
     "one name in two cases": (
         {"message": "a", "Message": "b", "MSG": "c"},
         line("a", attributes={"Message": "b", "MSG": "c"}),
     ),
-    "a user's id": (
-        {"message": "hello", "request_id": "req-1"},
-        line("hello", attributes={"request_id": "req-1"}),
-    ),
+    "a user's id": ({"message": "hello", "request_id": "req-1"}, line("hello", attributes={"request_id": "req-1"})),
     "an id under a common name": ({"message": "hello", "request_id": ID}, line("hello", request_id=ID)),
     "an invalid id": (
         {"message": "hello", "requestId": 5, "AWSRequestId": "no id at all"},
@@ -591,23 +513,7 @@ def test_object_keeps_the_source_of_its_request_id_and_time(
 
 _KEYS = st.sampled_from([*FIELD_OF, "requestId", "Level", "logger", "fields", "faas.invocation_id"]) | st.text()
 _VALUES = st.sampled_from(
-    [
-        None,
-        "",
-        "a",
-        "a\nb",
-        "INFO",
-        30,
-        True,
-        1.5,
-        ISO,
-        ID,
-        TRACE_ID,
-        SPAN_ID,
-        HEADER,
-        FRAMES,
-        {"message": "a"},
-    ]
+    [None, "", "a", "a\nb", "INFO", 30, True, 1.5, ISO, ID, TRACE_ID, SPAN_ID, HEADER, FRAMES, {"message": "a"}]
 )
 
 

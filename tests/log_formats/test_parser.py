@@ -26,20 +26,7 @@ def test_json_that_is_no_object_is_the_body(record: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "[1, 2]",
-        "5",
-        "null",
-        '"hello"',
-        "{",
-        "{}x",
-        "{ not json }",
-        '{"a": 1',
-        " {x}",
-        " ",
-        "{'a': 1}",
-        '{"\ud800": 1}',
-    ],
+    ["[1, 2]", "5", "null", '"hello"', "{", "{}x", "{ not json }", '{"a": 1', " {x}", " ", "{'a': 1}", '{"\ud800": 1}'],
 )
 def test_text_that_is_not_a_json_object_stays_text(text: str) -> None:
     assert read_line(text) == line(text)
@@ -215,11 +202,7 @@ def is_kept(key: str, value: Any, parsed: ParsedLine, record: dict[str, Any]) ->
         case list():
             trace = parsed.attributes["exception.stacktrace"]
             return trace in ("".join(value), "\n".join(value))
-        case str() if value.lower().replace("-", "") in (
-            parsed.trace_id,
-            f"1{parsed.trace_id}",
-            parsed.span_id,
-        ):
+        case str() if value.lower().replace("-", "") in (parsed.trace_id, f"1{parsed.trace_id}", parsed.span_id):
             return True
     fields = (parsed.body, parsed.severity_text, parsed.request_id, *parsed.attributes.values())
     return str(value) in fields or (parsed.time_ns > 0 and parse_time_ns(value) == parsed.time_ns)

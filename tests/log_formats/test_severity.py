@@ -59,20 +59,7 @@ def test_severity_from_name(level: str, number: int) -> None:
 
 @pytest.mark.parametrize(
     ("level", "number"),
-    [
-        (10, 1),
-        (20, 5),
-        (30, 9),
-        (35, 12),
-        (40, 13),
-        (50, 17),
-        (60, 21),
-        (61, 22),
-        (0, 0),
-        (9, 0),
-        (70, 0),
-        (-10, 0),
-    ],
+    [(10, 1), (20, 5), (30, 9), (35, 12), (40, 13), (50, 17), (60, 21), (61, 22), (0, 0), (9, 0), (70, 0), (-10, 0)],
 )
 def test_severity_from_pino_number(level: int, number: int) -> None:
     assert severity.from_pino(level) == number

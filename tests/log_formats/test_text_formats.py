@@ -20,22 +20,13 @@ CRASH = f"RequestId: {ID} Error: Runtime exited with error: signal: killed\nRunt
 REPORT = f"REPORT RequestId: {ID}\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB"
 
 TABLE = {
-    "python": (
-        f"[INFO]\t{ISO}\t{ID}\thello\n",
-        line("hello", 9, "INFO", time_ns=TIME_NS, request_id=ID),
-    ),
+    "python": (f"[INFO]\t{ISO}\t{ID}\thello\n", line("hello", 9, "INFO", time_ns=TIME_NS, request_id=ID)),
     "python warning": (
         f"[WARNING]\t{ISO}\t{ID}\ta\tb\nc\n\n",
         line("a\tb\nc\n", 13, "WARNING", time_ns=TIME_NS, request_id=ID),
     ),
-    "python critical": (
-        f"[CRITICAL]\t{ISO}\t{ID}\t",
-        line("", 21, "CRITICAL", time_ns=TIME_NS, request_id=ID),
-    ),
-    "python outside of invocations": (
-        f"[ERROR]\t{ISO}\t\tboom\n",
-        line("boom", 17, "ERROR", time_ns=TIME_NS),
-    ),
+    "python critical": (f"[CRITICAL]\t{ISO}\t{ID}\t", line("", 21, "CRITICAL", time_ns=TIME_NS, request_id=ID)),
+    "python outside of invocations": (f"[ERROR]\t{ISO}\t\tboom\n", line("boom", 17, "ERROR", time_ns=TIME_NS)),
     "python with a custom level": (
         f"[AUDIT]\t{ISO}\t{ID}\twho",
         line("who", 0, "AUDIT", time_ns=TIME_NS, request_id=ID),
@@ -99,10 +90,7 @@ TABLE = {
         "2026-09-22 06:30:00.123 | WARNING  | app:f:1 - hello",
         line("2026-09-22 06:30:00.123 | WARNING  | app:f:1 - hello", 13, "WARNING", time_ns=TIME_NS),
     ),
-    "rust tracing as text": (
-        f"{ISO}  INFO app: hello",
-        line(f"{ISO}  INFO app: hello", 9, "INFO", time_ns=TIME_NS),
-    ),
+    "rust tracing as text": (f"{ISO}  INFO app: hello", line(f"{ISO}  INFO app: hello", 9, "INFO", time_ns=TIME_NS)),
     "rust env_logger": (
         "[2026-09-22T06:30:00Z ERROR app] hello",
         line("[2026-09-22T06:30:00Z ERROR app] hello", 17, "ERROR", time_ns=SECOND_NS),
@@ -119,10 +107,7 @@ TABLE = {
     "logfmt without a time": ("level=error msg=no", line("level=error msg=no", 17, "error")),
     "logfmt with an unknown level": ("level=high msg=no", line("level=high msg=no")),
     "text that contains a level": ("the level=error is high", line("the level=error is high")),
-    "node": (
-        f"{ISO}\t{ID}\tINFO\thello\n",
-        line("hello", 9, "INFO", time_ns=TIME_NS, request_id=ID),
-    ),
+    "node": (f"{ISO}\t{ID}\tINFO\thello\n", line("hello", 9, "INFO", time_ns=TIME_NS, request_id=ID)),
     "node outside of invocations": (
         f"{ISO}\tundefined\tWARN\thello\tyou",
         line("hello\tyou", 13, "WARN", time_ns=TIME_NS),
@@ -174,22 +159,13 @@ TABLE = {
     ),
     "node, an exception that was caught": (
         f"{ISO}\t{ID}\tERROR\tError: no\n    at handler (/var/task/index.js:1:1)",
-        line(
-            "Error: no\n    at handler (/var/task/index.js:1:1)",
-            17,
-            "ERROR",
-            time_ns=TIME_NS,
-            request_id=ID,
-        ),
+        line("Error: no\n    at handler (/var/task/index.js:1:1)", 17, "ERROR", time_ns=TIME_NS, request_id=ID),
     ),
     "java with a level": ("[INFO] hello\n", line("hello", 9, "INFO")),
     "java with a fatal level": ("[FATAL]  hello", line(" hello", 21, "FATAL")),
     "java without a level": ("hello [INFO]", line("hello [INFO]")),
     "a tag is not a level": ("[HTTP] GET /", line("[HTTP] GET /")),
-    "an error in brackets is not an exception": (
-        "[ERROR] File not found",
-        line("File not found", 17, "ERROR"),
-    ),
+    "an error in brackets is not an exception": ("[ERROR] File not found", line("File not found", 17, "ERROR")),
     "java, uncaught exception": (
         f"no: never: java.lang.IllegalStateException\n{JAVA_TRACE}\n",
         line(
@@ -206,23 +182,13 @@ TABLE = {
     ),
     "log4j2 with line numbers": (
         f"2026-09-22 06:30:00,123 {ID} ERROR com.example.Handler:42 - no",
-        line(
-            "no",
-            17,
-            "ERROR",
-            time_ns=TIME_NS,
-            request_id=ID,
-            attributes={"logger": "com.example.Handler:42"},
-        ),
+        line("no", 17, "ERROR", time_ns=TIME_NS, request_id=ID, attributes={"logger": "com.example.Handler:42"}),
     ),
     "log4j2 with an impossible date": (
         f"2026-09-31 06:30:00 {ID} INFO hello you",
         line("hello you", 9, "INFO", request_id=ID, attributes={"timestamp": "2026-09-31 06:30:00"}),
     ),
-    ".net": (
-        f"{ISO}\t{ID}\tdbug\thello",
-        line("hello", 5, "dbug", time_ns=TIME_NS, request_id=ID),
-    ),
+    ".net": (f"{ISO}\t{ID}\tdbug\thello", line("hello", 5, "dbug", time_ns=TIME_NS, request_id=ID)),
     ".net outside of invocations": (f"{ISO}\t\tcrit\tno", line("no", 21, "crit", time_ns=TIME_NS)),
     ".net, uncaught exception": (
         f"{ISO}\t{ID}\tfail\t{DOTNET_TRACE}",
@@ -333,10 +299,7 @@ TABLE = {
     "a table": ("1\t2\t3\t4", line("1\t2\t3\t4")),
     "a table that contains a level": ("1\t2\tINFO\t4", line("1\t2\tINFO\t4")),
     "a table in brackets": ("[a]\tb\tc\td", line("[a]\tb\tc\td")),
-    "a sentence for an id": (
-        f"{ISO}\tno id at all\tINFO\thello",
-        line(f"{ISO}\tno id at all\tINFO\thello"),
-    ),
+    "a sentence for an id": (f"{ISO}\tno id at all\tINFO\thello", line(f"{ISO}\tno id at all\tINFO\thello")),
     "a sentence for python's id": (
         f"[INFO]\t{ISO}\tno id at all\thello",
         line(f"{ISO}\tno id at all\thello", 9, "INFO"),

@@ -7,12 +7,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics, ScopeMet
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 from opentelemetry.sdk.resources import Resource
 
-from telemetry_forwarder.otlp.resource import (
-    CurrentResource,
-    describe_function,
-    encode_resource,
-    encode_scope,
-)
+from telemetry_forwarder.otlp.resource import CurrentResource, describe_function, encode_resource, encode_scope
 from tests.support.otlp_messages import attributes
 
 ENVIRON = {

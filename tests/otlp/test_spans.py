@@ -14,12 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.core.batch import SPANS
-from telemetry_forwarder.invocations.completed import (
-    Completed,
-    CompletedInvocation,
-    CompletedPhase,
-    LateSpans,
-)
+from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase, LateSpans
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.otlp.resource import CurrentResource
 from telemetry_forwarder.otlp.spans import SpanEncoder

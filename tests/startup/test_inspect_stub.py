@@ -80,9 +80,7 @@ NOT_COVERED = (
 
 
 @pytest.mark.parametrize("expression", [*COVERED, *NOT_COVERED])
-def test_answer_is_that_of_inspect_which_is_loaded_only_if_no_stand_in_covers_the_call(
-    expression: str,
-) -> None:
+def test_answer_is_that_of_inspect_which_is_loaded_only_if_no_stand_in_covers_the_call(expression: str) -> None:
     answer, is_loaded, real = evaluate(expression)
 
     assert answer == real
@@ -99,10 +97,7 @@ def test_kept_reference_calls_the_real_inspect_after_the_restore() -> None:
 
 @pytest.mark.parametrize(
     ("expression", "expected"),
-    [
-        ("str(inspect.signature(one))", "(of, code)"),
-        ("list(inspect.signature(one).parameters)", ["of", "code"]),
-    ],
+    [("str(inspect.signature(one))", "(of, code)"), ("list(inspect.signature(one).parameters)", ["of", "code"])],
 )
 def test_recorded_signature_is_returned(expression: str, expected: Any) -> None:
     answer, is_loaded, _ = evaluate(expression)

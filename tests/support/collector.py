@@ -13,29 +13,8 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from tests.support.collector_connection import Connection
-from tests.support.collector_script import (
-    DOWN,
-    OK,
-    Endless,
-    Hang,
-    HangUp,
-    Raw,
-    Received,
-    Response,
-    Step,
-    When,
-)
-from tests.support.otlp_messages import (
-    LOGS,
-    METRICS,
-    SPANS,
-    Flat,
-    count,
-    log_records,
-    metrics,
-    spans,
-    without_last,
-)
+from tests.support.collector_script import DOWN, OK, Endless, Hang, HangUp, Raw, Received, Response, Step, When
+from tests.support.otlp_messages import LOGS, METRICS, SPANS, Flat, count, log_records, metrics, spans, without_last
 
 __all__ = [
     "DOWN",

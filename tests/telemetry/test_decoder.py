@@ -83,10 +83,7 @@ def test_a_record_can_be_any_json(record: Any) -> None:
         ({"time": MOMENT, "record": "x"}, platform_event("", {"time": MOMENT, "record": "x"})),
         ({"time": MOMENT, "type": 5}, platform_event("", {"time": MOMENT, "type": 5})),
         ({"type": [], "record": {}}, platform_event("", {"type": [], "record": {}}, 0)),
-        (
-            {"type": "", "time": "", "record": {}},
-            platform_event("", {"type": "", "time": "", "record": {}}, 0),
-        ),
+        ({"type": "", "time": "", "record": {}}, platform_event("", {"type": "", "time": "", "record": {}}, 0)),
         ({"type": "function"}, line(None, time_ns=0)),
         ({"type": "function", "record": "x", "time": "noon"}, line("x", time_ns=0, time="noon")),
         ({"type": "function", "record": "x", "time": None}, line("x", time_ns=0)),
@@ -201,11 +198,7 @@ def test_a_record_cut_at_any_byte_is_joined(raw: bytes) -> None:
 
         assert decoded(raw_post(DONE_RAW, head, tail, DONE_RAW)) == [DONE_RECORD, expected, DONE_RECORD], at
         assert decoded(raw_post(head, tail)) == [expected], at
-        assert decoded(raw_post(DONE_RAW, head), raw_post(tail, DONE_RAW)) == [
-            DONE_RECORD,
-            expected,
-            DONE_RECORD,
-        ]
+        assert decoded(raw_post(DONE_RAW, head), raw_post(tail, DONE_RAW)) == [DONE_RECORD, expected, DONE_RECORD]
         assert decoded(raw_post(head), raw_post(tail)) == [expected], at
         assert decoded(b"\n".join([head, tail, DONE_RAW])) == [expected, DONE_RECORD], at
 

@@ -15,17 +15,7 @@ DEEP = '{"a":[{"b":[{"c":[[1,-2.5e-3,"x"],{}]},[]]},true,[null,false]],"d\\"":"\
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "{}",
-        "[]",
-        " [ ] ",
-        '""',
-        "[1]",
-        '{"a":1}',
-        '{"a":{"b":[]},"c":[{},{}]}',
-        "[NaN,Infinity,-Infinity]",
-        DEEP,
-    ],
+    ["{}", "[]", " [ ] ", '""', "[1]", '{"a":1}', '{"a":{"b":[]},"c":[{},{}]}', "[NaN,Infinity,-Infinity]", DEEP],
 )
 def test_the_end_of_a_complete_value_is_found(text: str) -> None:
     followed = text.rstrip() + " ,more"
@@ -39,8 +29,7 @@ def test_a_scalar_is_complete_once_something_follows(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", " ", "1", "-", "1.", "1e", "1E+", "0.0", "tr", "true", "Na", "-Inf", '"a', '"\\', '"\\"', '"\\u00'],
+    "text", ["", " ", "1", "-", "1.", "1e", "1E+", "0.0", "tr", "true", "Na", "-Inf", '"a', '"\\', '"\\"', '"\\u00']
 )
 def test_a_scalar_at_the_end_is_incomplete(text: str) -> None:
     assert scan(text.encode()) == (Status.INCOMPLETE, len(text))

@@ -88,13 +88,7 @@ EVENTS: list[tuple[str, dict[str, Any], type[Event], dict[str, Any]]] = [
         "platform.start",
         {"requestId": "a", "version": "7", "functionArn": "arn:f", "tenantId": "t", "tracing": TRACING},
         Start,
-        {
-            "request_id": "a",
-            "version": "7",
-            "function_arn": "arn:f",
-            "tenant_id": "t",
-            "tracing": READ_TRACING,
-        },
+        {"request_id": "a", "version": "7", "function_arn": "arn:f", "tenant_id": "t", "tracing": READ_TRACING},
     ),
     (
         "platform.runtimeDone",

@@ -47,8 +47,7 @@ def test_types_are_joined_separately() -> None:
     reassembler = Reassembler()
 
     results = added(
-        reassembler,
-        [fragment(b'"A'), fragment(b'"B', "extension"), fragment(b'a"'), fragment(b'b"', "extension")],
+        reassembler, [fragment(b'"A'), fragment(b'"B', "extension"), fragment(b'a"'), fragment(b'b"', "extension")]
     )
 
     assert results == [
@@ -93,10 +92,7 @@ def test_a_record_can_end_in_an_escape(raw: bytes, ends_in_escape: bool) -> None
     reassembler = Reassembler()
     reassembler.add(fragment(raw))
 
-    assert (reassembler.ends_in_escape("function"), reassembler.ends_in_escape("extension")) == (
-        ends_in_escape,
-        False,
-    )
+    assert (reassembler.ends_in_escape("function"), reassembler.ends_in_escape("extension")) == (ends_in_escape, False)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.telemetry.records import Tracing
-from telemetry_forwarder.telemetry.trace_context import (
-    parse_root,
-    parse_span_id,
-    parse_trace_id,
-    parse_tracing,
-)
+from telemetry_forwarder.telemetry.trace_context import parse_root, parse_span_id, parse_trace_id, parse_tracing
 from tests.support.properties import FAST
 
 ROOT, PARENT, OWN = "1-5759E988-bd862e3fe1be46a994272793", "53995c3f42cd8ad8", "54565fb41ac79632"
@@ -70,13 +65,7 @@ def test_trace_id(value: Any, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [
-        ("53995C3F42CD8AD8", "53995c3f42cd8ad8"),
-        ("0" * 16, ""),
-        ("53995c3f42cd8ad", ""),
-        ("", ""),
-        (5, ""),
-    ],
+    [("53995C3F42CD8AD8", "53995c3f42cd8ad8"), ("0" * 16, ""), ("53995c3f42cd8ad", ""), ("", ""), (5, "")],
 )
 def test_span_id(value: Any, expected: str) -> None:
     assert parse_span_id(value) == expected

@@ -58,9 +58,7 @@ class ScopeRecords:
         taken, self._records = self._records, []
         return taken
 
-    def add(
-        self, time_ns: int, *, observed: bytes, common: bytes, body: "str | bytes", attributes: bytes
-    ) -> None:
+    def add(self, time_ns: int, *, observed: bytes, common: bytes, body: "str | bytes", attributes: bytes) -> None:
         """Encode a record. *time_ns* is 0 if its time is unknown.
 
         The rest is encoded: *observed* by `encode_observed_time`, *common* by `encode_common`, a *body* that is not
@@ -94,11 +92,7 @@ class ScopeRecords:
 def encode_common(fields: AnyCommonFields) -> bytes:
     """Return the encoded fields of a LogRecord."""
     common = CommonFields(*fields)
-    attributes = {
-        REQUEST_ID: common.request_id,
-        "lambda.tenant_id": common.tenant_id,
-        "event.name": common.event_name,
-    }
+    attributes = {REQUEST_ID: common.request_id, "lambda.tenant_id": common.tenant_id, "event.name": common.event_name}
     number = common.severity_number
     parts = (
         _SEVERITY_NUMBER + encode_varint(number) if number else b"",

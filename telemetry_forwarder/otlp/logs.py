@@ -25,11 +25,7 @@ from telemetry_forwarder.otlp.resource import CurrentResource, encode_scope
 from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed
 
 # One scope per source: backends show it, and it adds nothing to a record.
-_SCOPES = {
-    "function": "aws.lambda.function",
-    "extension": "aws.lambda.extension",
-    "platform": "aws.lambda.platform",
-}
+_SCOPES = {"function": "aws.lambda.function", "extension": "aws.lambda.extension", "platform": "aws.lambda.platform"}
 _SEVERITY_TEXTS = {9: "INFO", 5: "DEBUG", 13: "WARN"}
 # One post has few severities and few invocations.
 _MAX_COMMON = 1_024
@@ -43,9 +39,7 @@ _OVERHEAD_BYTES = 8_192
 class LogEncoder:
     """Collects log records until `take`."""
 
-    def __init__(
-        self, resource: CurrentResource, version: str, *, batch_bytes: int, batch_items: int
-    ) -> None:
+    def __init__(self, resource: CurrentResource, version: str, *, batch_bytes: int, batch_items: int) -> None:
         self._resource = resource
         self._batch_bytes = batch_bytes
         self._batch_items = batch_items
@@ -118,11 +112,7 @@ class LogEncoder:
         size = _OVERHEAD_BYTES + sum(sum(map(len, of_scope)) for of_scope in records.values())
         if size <= self._batch_bytes and count <= self._batch_items:
             return [self._batch(records)]
-        return [
-            self._batch({origin: part})
-            for origin, of_scope in records.items()
-            for part in self._split(of_scope)
-        ]
+        return [self._batch({origin: part}) for origin, of_scope in records.items() for part in self._split(of_scope)]
 
     def _add(
         self,

@@ -39,9 +39,7 @@ def encode_metric(metric: Metric) -> bytes:
     head = _encode_head(metric.name, metric.description or "", metric.unit or "")
     if isinstance(data, Histogram):
         points = [field(_POINT, _encode_histogram_point(point)) for point in data.data_points]
-        return head + field(
-            _HISTOGRAM, b"".join([*points, _TEMPORALITY, encode_varint(data.aggregation_temporality)])
-        )
+        return head + field(_HISTOGRAM, b"".join([*points, _TEMPORALITY, encode_varint(data.aggregation_temporality)]))
     if isinstance(data, Sum):
         points = [
             field(_POINT, _pack_uint(_START, point.start_time_unix_nano) + _encode_number(point))
@@ -50,9 +48,7 @@ def encode_metric(metric: Metric) -> bytes:
         points += [_TEMPORALITY, encode_varint(data.aggregation_temporality)]
         return head + field(_SUM, b"".join([*points, _IS_MONOTONIC if data.is_monotonic else b""]))
     if isinstance(data, Gauge):
-        return head + field(
-            _GAUGE, b"".join([field(_POINT, _encode_number(point)) for point in data.data_points])
-        )
+        return head + field(_GAUGE, b"".join([field(_POINT, _encode_number(point)) for point in data.data_points]))
     raise TypeError(f"{metric.name} is a {type(data).__name__}")
 
 
@@ -71,27 +67,13 @@ def _encode_number(point: NumberDataPoint) -> bytes:
 
 
 def _encode_histogram_point(point: HistogramDataPoint) -> bytes:
-    measurements = _pack_measurements(
-        _START,
-        point.start_time_unix_nano,
-        _TIME,
-        point.time_unix_nano,
-        _COUNT,
-        point.count,
-        _TOTAL,
-        point.sum,
-        _MIN,
-        point.min,
-        _MAX,
-        point.max,
-    )
+    times = (_START, point.start_time_unix_nano, _TIME, point.time_unix_nano)
+    statistics = (_COUNT, point.count, _TOTAL, point.sum, _MIN, point.min, _MAX, point.max)
+    measurements = _pack_measurements(*times, *statistics)
     counts = point.bucket_counts
     buckets = field(_BUCKETS, struct.pack(f"<{len(counts)}Q", *counts))
     return (
-        measurements
-        + buckets
-        + _encode_bounds(point.explicit_bounds)
-        + _histogram_attributes.encode(point.attributes)
+        measurements + buckets + _encode_bounds(point.explicit_bounds) + _histogram_attributes.encode(point.attributes)
     )
 
 

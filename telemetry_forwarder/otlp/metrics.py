@@ -8,7 +8,6 @@ from opentelemetry.metrics import Counter, Histogram
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, ExemplarReservoir, MeterProvider
 from opentelemetry.sdk.metrics import Counter as SdkCounter
 from opentelemetry.sdk.metrics import Histogram as SdkHistogram
-from opentelemetry.sdk.metrics import UpDownCounter as SdkUpDownCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, Metric
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
@@ -34,26 +33,23 @@ _PHASE_HISTOGRAMS = {
 # Tags (field number and wire type).
 _RESOURCE_METRICS, _SCOPE_METRICS, _METRIC = b"\x0a", b"\x12", b"\x12"
 
-_DELTA, _CUMULATIVE = AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE
+_DELTAS: dict[type, AggregationTemporality] = {
+    SdkCounter: AggregationTemporality.DELTA,
+    SdkHistogram: AggregationTemporality.DELTA,
+}
+# What a temporality does not name is cumulative.
 # https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/#additional-environment-variable-configuration
 TEMPORALITIES: dict[str, dict[type, AggregationTemporality]] = {
-    "delta": {SdkCounter: _DELTA, SdkHistogram: _DELTA, SdkUpDownCounter: _CUMULATIVE},
-    "lowmemory": {SdkCounter: _DELTA, SdkHistogram: _DELTA, SdkUpDownCounter: _CUMULATIVE},
-    "cumulative": {SdkCounter: _CUMULATIVE, SdkHistogram: _CUMULATIVE, SdkUpDownCounter: _CUMULATIVE},
+    "delta": _DELTAS,
+    "lowmemory": _DELTAS,
+    "cumulative": {},
 }
 
 
 class MetricEncoder:
     """Records measurements until `take`. Instruments are created when they are first used."""
 
-    def __init__(
-        self,
-        resource: Resource,
-        version: str,
-        *,
-        temporality: str,
-        new_id: Callable[[int], str],
-    ) -> None:
+    def __init__(self, resource: Resource, version: str, *, temporality: str, new_id: Callable[[int], str]) -> None:
         """*temporality* is a key of TEMPORALITIES; *new_id* returns the given number of random bytes as hex."""
         self._new_id = new_id
         self._is_cumulative = temporality == "cumulative"

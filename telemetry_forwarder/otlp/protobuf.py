@@ -135,9 +135,7 @@ class AttributeEncoder:
 
     def __init__(self, tag: bytes, key: str) -> None:
         # Short texts repeat (services, loggers, levels); of other values, the sizes do.
-        self._fields: BoundedCache[str, bytes] = BoundedCache(
-            lambda text: field(tag, encode_key_value(key, text)), 32
-        )
+        self._fields: BoundedCache[str, bytes] = BoundedCache(lambda text: field(tag, encode_key_value(key, text)), 32)
         key_field = _key_field(key)
         self._heads: BoundedCache[int, bytes] = BoundedCache(lambda size: _head(tag, key_field, size), 64)
 

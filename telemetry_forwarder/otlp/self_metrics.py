@@ -57,9 +57,7 @@ def measure_changes(*, before: Snapshot, after: Snapshot) -> list[Measurement]:
         for error_type, total in _exported(new).items():
             if change := total - exported_before.get(error_type, 0):
                 attributes = {"error.type": error_type} if error_type else {}
-                measurements.append(
-                    Measurement(f"{name}.exported", unit, change, attributes, is_counter=True)
-                )
+                measurements.append(Measurement(f"{name}.exported", unit, change, attributes, is_counter=True))
         if change := new.held + new.spooled - old.held - old.spooled:
             measurements.append(Measurement(f"{name}.inflight", unit, change, {}, is_counter=False))
     return measurements

@@ -33,13 +33,7 @@ class SpanEncoder:
     """Converts what has completed to spans. Keeps no state of its own."""
 
     def __init__(
-        self,
-        resource: CurrentResource,
-        version: str,
-        *,
-        trace_parent: str,
-        sampling: str,
-        new_id: Callable[[int], str],
+        self, resource: CurrentResource, version: str, *, trace_parent: str, sampling: str, new_id: Callable[[int], str]
     ) -> None:
         """*trace_parent*: `link`, `parent` or `none`; *sampling*: `all`, or `xray` to follow its flag.
 

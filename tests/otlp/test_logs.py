@@ -93,9 +93,7 @@ def test_a_line_becomes_a_record_with_all_its_fields() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "body", [None, "", "text", 5, 2.5, True, [], {}, {"a": {"b": [None]}}, "lone \ud800", 2**70]
-)
+@pytest.mark.parametrize("body", [None, "", "text", 5, 2.5, True, [], {}, {"a": {"b": [None]}}, "lone \ud800", 2**70])
 def test_a_body_keeps_its_type(body: Any) -> None:
     assert encoded_line(function_line(), line(body)) == record(body)
 
@@ -116,9 +114,7 @@ def test_a_line_without_a_known_invocation_keeps_its_request_id() -> None:
     assert encoded_line(function_line(), parsed) == record("x", {"faas.invocation_id": ID})
 
 
-@pytest.mark.parametrize(
-    ("request_id", "has_runtime_format"), [("down-42", True), (ID, False), (f"{ID}0", True)]
-)
+@pytest.mark.parametrize(("request_id", "has_runtime_format"), [("down-42", True), (ID, False), (f"{ID}0", True)])
 def test_an_id_that_is_hardly_lambdas_keeps_its_own_key(request_id: str, has_runtime_format: bool) -> None:
     parsed = line("x", request_id=request_id, attributes={"a": 1}).replace(
         request_id_key="requestId", has_runtime_format=has_runtime_format
@@ -242,9 +238,7 @@ def test_common_fields_of_many_invocations_stay_distinct() -> None:
 
     found = read(logs.take())
 
-    assert [one.attributes[0].value.string_value for _, one in found] == [
-        str(number) for number in range(2_000)
-    ]
+    assert [one.attributes[0].value.string_value for _, one in found] == [str(number) for number in range(2_000)]
 
 
 def test_an_event_becomes_a_named_record() -> None:
@@ -267,9 +261,7 @@ def test_an_event_becomes_a_named_record() -> None:
 
 @pytest.mark.parametrize("fields", [None, "text", 5, [1, {"a": 2}]])
 def test_an_event_without_fields_is_its_own_body(fields: Any) -> None:
-    event = read_event(
-        "platform.logsDropped", fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS, extra={"new": 1}
-    )
+    event = read_event("platform.logsDropped", fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS, extra={"new": 1})
 
     assert encoded_event(event) == record(
         fields,
@@ -338,14 +330,10 @@ def test_attributes_added_to_the_resource_are_exported() -> None:
 
     request = ExportLogsServiceRequest.FromString(logs.take()[0].body)
 
-    assert request.resource_logs[0].resource.attributes == key_values(
-        {"faas.name": "orders", "faas.instance": "i"}
-    )
+    assert request.resource_logs[0].resource.attributes == key_values({"faas.name": "orders", "faas.instance": "i"})
 
 
-@pytest.mark.parametrize(
-    ("batch_bytes", "batch_items"), [(1_000_000, 7), (9_000, 1_000), (1, 1_000), (9_000, 2)]
-)
+@pytest.mark.parametrize(("batch_bytes", "batch_items"), [(1_000_000, 7), (9_000, 1_000), (1, 1_000), (9_000, 2)])
 def test_batches_are_within_their_limits_and_lose_nothing(batch_bytes: int, batch_items: int) -> None:
     logs = encoder(batch_bytes=batch_bytes, batch_items=batch_items)
     for number in range(40):
@@ -368,9 +356,7 @@ def test_batches_are_within_their_limits_and_lose_nothing(batch_bytes: int, batc
     st.integers(0, (1 << 63) - 1),
     st.text(st.characters(exclude_categories=())),
 )
-def test_any_line_is_a_valid_record(
-    body: Any, attributes: Any, trace_id: str, time_ns: int, text: str
-) -> None:
+def test_any_line_is_a_valid_record(body: Any, attributes: Any, trace_id: str, time_ns: int, text: str) -> None:
     parsed = line(body, 9, text, attributes=attributes, trace_id=trace_id, request_id=text, time_ns=time_ns)
 
     found = encoded_line(function_line(), parsed, invocation(request_id=text, tenant_id=text))

@@ -29,18 +29,13 @@ from telemetry_forwarder.otlp.metric_encoding import encode_metric
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=90)
 ATTRIBUTES = st.dictionaries(
     TEXTS,
-    TEXTS
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False),
+    TEXTS | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False),
     max_size=3,
 )
 TIMES = st.integers(0, 2**64 - 1)
 NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
 TEMPORALITIES = st.sampled_from([AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE])
-NUMBER_POINTS = st.lists(
-    st.builds(NumberDataPoint, ATTRIBUTES, TIMES, TIMES, NUMBERS), min_size=1, max_size=3
-)
+NUMBER_POINTS = st.lists(st.builds(NumberDataPoint, ATTRIBUTES, TIMES, TIMES, NUMBERS), min_size=1, max_size=3)
 MEASUREMENTS = st.floats(allow_nan=False) | st.integers(0, 2**53)
 HISTOGRAM_POINTS = st.lists(
     st.builds(
@@ -73,9 +68,7 @@ ONE = Metric(
     "faas.invoke_duration",
     "How long the function took",
     "s",
-    Histogram(
-        [HistogramDataPoint({}, 1, 2, 1, 0.5, (0, 1, 0), (0.1, 1), 0.5, 0.5)], AggregationTemporality.DELTA
-    ),
+    Histogram([HistogramDataPoint({}, 1, 2, 1, 0.5, (0, 1, 0), (0.1, 1), 0.5, 0.5)], AggregationTemporality.DELTA),
 )
 
 

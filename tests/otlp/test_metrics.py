@@ -1,4 +1,4 @@
-"""What is measured adds up: for each event and outcome, and over a day of a thousand invocations."""
+"""Metrics add up: for each event and outcome, and over a day of a thousand invocations."""
 
 import random
 from collections import Counter
@@ -45,7 +45,7 @@ def encoder(temporality: str = "delta", resource: Resource = RESOURCE) -> Metric
 
 
 def read(batch: Batch | None) -> list[tuple[dict[str, Any], Any]]:
-    """Resource and metric of all that was encoded."""
+    """Return the resource and the metric of all that was encoded."""
     if batch is None:
         return []
     found = metrics(ExportMetricsServiceRequest.FromString(batch.body))
@@ -55,7 +55,7 @@ def read(batch: Batch | None) -> list[tuple[dict[str, Any], Any]]:
 
 
 def values(batch: Batch | None) -> dict[str, Any]:
-    """Name and attributes -> what it counts; of a histogram, how many and their sum."""
+    """Return the values by name and attributes; of a histogram, count and sum."""
     found = {}
     for _, metric in read(batch):
         for point in points(metric):
@@ -99,7 +99,7 @@ def test_a_report_of_a_managed_instance_measures_less() -> None:
     assert after(platform_event("report", 0, metrics={"durationMs": 5})) == {}
 
 
-def test_what_lambda_dropped_is_counted() -> None:
+def test_telemetry_dropped_by_lambda_is_counted() -> None:
     assert after(platform_event("logsDropped", 0, droppedRecords=3, droppedBytes=99)) == {
         "lambda.telemetry.dropped_records": 3,
         "lambda.telemetry.dropped_bytes": 99,
@@ -110,7 +110,7 @@ def test_other_events_measure_nothing() -> None:
     assert after(start("a", 0), platform_event("extension", 0), platform_event("restoreStart", 0)) == {}
 
 
-WENT = {"faas.invoke_duration": (1, 0.01), "lambda.produced_bytes": (1, 17)}
+MEASURED = {"faas.invoke_duration": (1, 0.01), "lambda.produced_bytes": (1, 17)}
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,11 @@ WENT = {"faas.invoke_duration": (1, 0.01), "lambda.produced_bytes": (1, 17)}
         ),
     ],
 )
-def test_an_invocation_is_counted_by_how_it_ended(
-    differences: dict[str, Any], counted: dict[str, int]
-) -> None:
-    assert after(invocation(**differences)) == {**WENT, **counted}
+def test_an_invocation_is_counted_by_its_outcome(differences: dict[str, Any], counted: dict[str, int]) -> None:
+    assert after(invocation(**differences)) == {**MEASURED, **counted}
 
 
-def test_an_invocation_that_was_not_measured_is_counted_all_the_same() -> None:
+def test_an_invocation_without_measurements_is_counted() -> None:
     assert after(invocation(duration_s=None, produced_bytes=None)) == {"faas.invocations": 1}
 
 
@@ -153,7 +151,7 @@ def test_phases_are_measured() -> None:
         "lambda.extension_overhead": (1, 0.5),
     }
 
-    assert after(invocation(spans=spans)) == {**WENT, **expected, "faas.invocations": 1}
+    assert after(invocation(spans=spans)) == {**MEASURED, **expected, "faas.invocations": 1}
     assert after(LateSpans("a", "", "", None, spans)) == expected
 
 
@@ -176,7 +174,7 @@ def test_our_own_state_is_measured() -> None:
     assert values(one.take()) == {"sent full": 5, "held": 3}
 
 
-def test_levels_of_our_own_are_left_out_where_no_instance_tells_them_apart() -> None:
+def test_our_own_up_down_counters_are_left_out_without_an_instance_id() -> None:
     one = encoder("delta")
 
     one.add_self_metrics(OWN_STATE)
@@ -184,22 +182,20 @@ def test_levels_of_our_own_are_left_out_where_no_instance_tells_them_apart() -> 
     assert values(one.take()) == {"sent full": 5}
 
 
-def test_nothing_is_no_batch() -> None:
+def test_no_measurements_are_no_batch() -> None:
     one = encoder()
     assert one.take() is None
 
     one.observe(platform_event("logsDropped", 0, droppedRecords=3))
     assert one.take() is not None
 
-    # Delta: what was platform_event is told.
+    # Delta: it has been reported.
     assert one.take() is None
 
 
-def test_names_units_and_bounds_are_the_conventions() -> None:
+def test_every_instrument_is_exported_with_its_unit_bounds_and_description() -> None:
     one = encoder()
-    spans = tuple(
-        PhaseSpan(name, at(0), 0.5) for name in ("responseLatency", "responseDuration", "runtimeOverhead")
-    )
+    spans = tuple(PhaseSpan(name, at(0), 0.5) for name in ("responseLatency", "responseDuration", "runtimeOverhead"))
     one.observe_completed(
         [
             phase(),
@@ -254,7 +250,7 @@ def test_names_units_and_bounds_are_the_conventions() -> None:
         ("cumulative", Temporality.AGGREGATION_TEMPORALITY_CUMULATIVE),
     ],
 )
-def test_temporality_is_what_the_setting_says(temporality: str, expected: int) -> None:
+def test_temporality_follows_the_setting(temporality: str, expected: int) -> None:
     one = encoder(temporality)
     one.observe_completed([invocation()])
 
@@ -264,36 +260,35 @@ def test_temporality_is_what_the_setting_says(temporality: str, expected: int) -
     assert found["faas.invoke_duration"].aggregation_temporality == expected
 
 
-class TestInstance:
-    """Sums over an environment's life need to say whose life, and only they."""
+class TestInstanceId:
+    """Cumulative sums need the id of their environment; deltas do not."""
 
     @pytest.mark.parametrize("temporality", ["delta", "lowmemory"])
-    def test_deltas_need_no_name(self, temporality: str) -> None:
+    def test_deltas_have_no_id(self, temporality: str) -> None:
         assert resources(encoder(temporality)) == [{"faas.name": "orders"}]
 
-    def test_sums_have_a_name_that_stays(self) -> None:
+    def test_sums_have_an_id_that_stays(self) -> None:
         named = {"faas.name": "orders", "service.instance.id": "00000000-0000-4000-8000-000000000001"}
         one = encoder("cumulative")
 
         assert resources(one) == [named]
         assert resources(one) == [named]
 
-    def test_the_users_own_name_is_kept(self) -> None:
+    def test_the_users_own_id_is_kept(self) -> None:
         own = Resource({"service.instance.id": "mine"})
 
         assert resources(encoder("cumulative", own)) == [{"service.instance.id": "mine"}]
 
-    def test_names_are_random(self) -> None:
+    def test_ids_are_random(self) -> None:
         new_id = counted_ids()
         found = [
-            resources(MetricEncoder(RESOURCE, "1.2", temporality="cumulative", new_id=new_id))[0]
-            for _ in range(2)
+            resources(MetricEncoder(RESOURCE, "1.2", temporality="cumulative", new_id=new_id))[0] for _ in range(2)
         ]
 
         assert found[0]["service.instance.id"] != found[1]["service.instance.id"]
 
     def test_a_restore_is_another_instance(self) -> None:
-        """All environments that are restored from one snapshot would have one name."""
+        """All environments restored from one snapshot would have the same id."""
         one = encoder("cumulative")
         before = resources(one)
 
@@ -314,7 +309,7 @@ def resources(one: MetricEncoder) -> list[dict[str, Any]]:
 
 @dataclass
 class Day:
-    """A thousand invocations, in environments that end with a crash, a timeout, or for no reason."""
+    """A thousand invocations, in environments that end with a crash, a timeout, or without a reason."""
 
     environments: list[list[Event]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -330,7 +325,7 @@ class Day:
         self.sums[name] += amount
 
 
-# How many of a thousand end how.
+# How many of a thousand invocations have which outcome.
 ENDS = {"success": 880, "exception": 60, "timeout": 25, "error": 20, "oom": 10, "lost": 5}
 
 
@@ -358,7 +353,7 @@ def begin_environment(day: Day, ms: int) -> None:
 
 
 def invoke(day: Day, name: str, ms: int, end: str, chance: random.Random) -> str:
-    """Add what is platform_event of an invocation; give the reason why the environment ends with it, if it does."""
+    """Add the events of an invocation; return why the environment ends with it, or an empty string."""
     duration_ms, used_mb = chance.randint(1, 900), chance.randint(40, 120)
     environment = day.environments[-1]
     environment.append(start(name, ms))
@@ -372,14 +367,10 @@ def invoke(day: Day, name: str, ms: int, end: str, chance: random.Random) -> str
     if end == "exception":
         environment.append(platform_event("exceptionInTheLog", over - 1, requestId=name))
     environment.append(
-        done(
-            name, over, duration_ms=duration_ms, status=status, spans=[span("responseLatency", 0, 1)], **error
-        )
+        done(name, over, duration_ms=duration_ms, status=status, spans=[span("responseLatency", 0, 1)], **error)
     )
     used_mb = 128 if end == "oom" else used_mb
-    environment.append(
-        report(name, over + 1, duration_ms=duration_ms, used_mb=used_mb, status=status, **error)
-    )
+    environment.append(report(name, over + 1, duration_ms=duration_ms, used_mb=used_mb, status=status, **error))
     day.measure("duration", duration_ms)
     day.measure("billed", duration_ms + 1)
     day.measure("memory", used_mb)
@@ -387,13 +378,11 @@ def invoke(day: Day, name: str, ms: int, end: str, chance: random.Random) -> str
     day.count(**{"success": {"invocations": 1}, "timeout": {"timeouts": 1}}.get(end, {f"errors {end}": 1}))
     if end == "oom":
         day.count(oom=1)
-    return {"timeout": "timeout", "error": "failure", "oom": "failure"}.get(
-        end, "spindown" if duration_ms < 30 else ""
-    )
+    return {"timeout": "timeout", "error": "failure", "oom": "failure"}.get(end, "spindown" if duration_ms < 30 else "")
 
 
-def lived(environment: list[Event], reason: str, one: MetricEncoder) -> Iterable[Batch | None]:
-    """What an environment sends, taking what is there after every few events and at its end."""
+def exported(environment: list[Event], reason: str, one: MetricEncoder) -> Iterable[Batch | None]:
+    """Yield what an environment sends after every few events and at its end."""
     invocations = InvocationTracker(is_managed=False, new_id=counted_ids())
     for number, event in enumerate(environment):
         invocations.observe(event)
@@ -435,20 +424,20 @@ def test_a_day_of_a_thousand_invocations_adds_up_in_deltas() -> None:
     day = a_day()
     totals: dict[str, Any] = {}
     for environment, reason in zip(day.environments, day.reasons, strict=True):
-        for batch in lived(environment, reason, encoder()):
+        for batch in exported(environment, reason, encoder()):
             add(totals, values(batch))
 
     assert len(day.environments) > 50
     assert rounded(totals) == expected(day)
 
 
-def test_a_day_of_a_thousand_invocations_adds_up_in_sums_over_each_environments_life() -> None:
+def test_a_day_of_a_thousand_invocations_adds_up_in_cumulative_sums() -> None:
     day = a_day()
     last: dict[str, dict[str, Any]] = {}
     new_id = counted_ids()
     for environment, reason in zip(day.environments, day.reasons, strict=True):
         one = MetricEncoder(RESOURCE, "1.2", temporality="cumulative", new_id=new_id)
-        for batch in lived(environment, reason, one):
+        for batch in exported(environment, reason, one):
             for resource, _ in read(batch):
                 last[resource["service.instance.id"]] = values(batch)
 
@@ -472,8 +461,7 @@ def add(totals: dict[str, Any], more: dict[str, Any]) -> None:
 
 def rounded(totals: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: (value[0], round(value[1], 6)) if isinstance(value, tuple) else value
-        for name, value in totals.items()
+        name: (value[0], round(value[1], 6)) if isinstance(value, tuple) else value for name, value in totals.items()
     }
 
 
@@ -500,9 +488,7 @@ EVENTS = st.one_of(
 
 @FAST
 @given(st.lists(EVENTS, max_size=4), st.lists(COMPLETED, max_size=4), st.sampled_from(list(TEMPORALITIES)))
-def test_anything_measured_is_encoded(
-    seen: list[Event], completed: list[Completed], temporality: str
-) -> None:
+def test_any_measurement_is_encoded(seen: list[Event], completed: list[Completed], temporality: str) -> None:
     one = encoder(temporality)
     for event in seen:
         one.observe(event)

@@ -20,7 +20,7 @@ from tests.support.strategies import JSON
 from tests.telemetry.test_platform_events import EVENTS, SPANS, TRACING
 
 
-def test_names_are_the_conventions_and_units_are_seconds_and_bytes() -> None:
+def test_names_follow_the_conventions_and_units_are_seconds_and_bytes() -> None:
     fields = {
         "requestId": "a",
         "status": "error",
@@ -52,22 +52,20 @@ def test_names_are_the_conventions_and_units_are_seconds_and_bytes() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("given_memory", "memory"), [(256, 268_435_456), (268_435_456, 268_435_456), (0, 0), (-1, -1)]
-)
-def test_instance_memory_is_bytes_whatever_lambda_means(given_memory: int, memory: int) -> None:
+@pytest.mark.parametrize(("given_memory", "memory"), [(256, 268_435_456), (268_435_456, 268_435_456), (0, 0), (-1, -1)])
+def test_instance_memory_is_bytes_in_either_of_lambdas_units(given_memory: int, memory: int) -> None:
     assert platform_attributes({"instanceMaxMemory": given_memory}) == {"faas.max_memory": memory}
 
 
 @pytest.mark.parametrize("value", ["soon", True, None, [1], {}, math.inf, -math.inf, 10**400, 2**50])
-def test_what_is_not_the_number_it_should_be_stays_as_it_is(value: Any) -> None:
+def test_a_value_that_is_not_the_expected_number_is_unchanged(value: Any) -> None:
     assert platform_attributes({"metrics": {"durationMs": value, "memorySizeMB": value}}) == {
         "lambda.duration": value,
         "lambda.memory_size": value,
     }
 
 
-def test_unknown_fields_are_in_our_own_space() -> None:
+def test_unknown_fields_are_in_our_own_namespace() -> None:
     fields = {"new": {"a": 1}, "metrics": {"newMs": 5}, "tracing": "text", "spans": None}
 
     assert platform_attributes(fields) == {
@@ -78,7 +76,7 @@ def test_unknown_fields_are_in_our_own_space() -> None:
     }
 
 
-def test_two_fields_never_share_a_name() -> None:
+def test_fields_with_the_same_name_stay_distinct() -> None:
     fields = {
         "version": "7",
         "functionVersion": "8",
@@ -96,7 +94,7 @@ def test_two_fields_never_share_a_name() -> None:
     }
 
 
-def test_envelope_has_a_space_of_its_own() -> None:
+def test_members_of_the_envelope_have_their_own_namespace() -> None:
     assert envelope_attributes({"time": "noon", "new": 1}) == {
         "lambda.envelope.time": "noon",
         "lambda.envelope.new": 1,

@@ -61,17 +61,13 @@ def test_registration_replaces_missing_variables() -> None:
 
 @pytest.mark.parametrize("memory", ["", "lots", "-1", "²", "١٢٨", "1" * 10, "1.5"])
 def test_invalid_values_are_left_out(memory: str) -> None:
-    found = describe_function(
-        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory}, {"functionName": 5, "accountId": None}
-    )
+    found = describe_function({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory}, {"functionName": 5, "accountId": None})
 
     assert dict(found.attributes) == {"cloud.provider": "aws", "cloud.platform": "aws_lambda"}
 
 
 def test_the_users_own_resource_attributes_take_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(
-        "OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test,cloud.region=mars,service.name=x"
-    )
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test,cloud.region=mars,service.name=x")
     monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
 
     found = describe_function(ENVIRON, {}).attributes

@@ -51,9 +51,7 @@ def encoder(
     new_id: Callable[[int], str] | None = None,
 ) -> SpanEncoder:
     new_id = new_id or counted_ids()
-    return SpanEncoder(
-        CurrentResource(resource), "1.2", trace_parent=trace_parent, sampling=sampling, new_id=new_id
-    )
+    return SpanEncoder(CurrentResource(resource), "1.2", trace_parent=trace_parent, sampling=sampling, new_id=new_id)
 
 
 def encoded(completed: list[Completed], by: SpanEncoder | None = None) -> list[Span]:
@@ -75,9 +73,7 @@ def printed(found: list[Span]) -> str:
 
 def branch(root: Span, found: list[Span], indent: str) -> list[str]:
     children = [one for one in found if (one.trace_id, one.parent_span_id) == (root.trace_id, root.span_id)]
-    return [indent + described(root)] + [
-        line for child in children for line in branch(child, found, indent + "  ")
-    ]
+    return [indent + described(root)] + [line for child in children for line in branch(child, found, indent + "  ")]
 
 
 def described(one: Span) -> str:
@@ -132,7 +128,7 @@ EXTENSION = span("extensionOverhead", 10, 2.5)
 
 
 def test_cold_start_and_warm() -> None:
-    told_story = story(
+    printed_story = story(
         *INIT,
         start("a", 0, tracing=tracing()),
         done("a", 10, spans=[LATENCY, DURATION, OVERHEAD]),
@@ -142,7 +138,7 @@ def test_cold_start_and_warm() -> None:
         report("b", 112, spans=[span("extensionOverhead", 110, 2)]),
     )
 
-    assert told_story.splitlines() == [
+    assert printed_story.splitlines() == [
         f"SERVER orders 0..10 faas.coldstart=True status=success -> {UPSTREAM}",
         "  init -100..-5 status=success",
         "    initRuntime -100..-10",
@@ -158,13 +154,13 @@ def test_cold_start_and_warm() -> None:
 
 
 def test_timeout() -> None:
-    told_story = story(
+    printed_story = story(
         start("a", 0),
         done("a", 3_000, status="timeout"),
         report("a", 3_005, status="timeout", spans=[EXTENSION]),
     )
 
-    assert told_story.splitlines() == [
+    assert printed_story.splitlines() == [
         "SERVER orders 0..3000 ERROR faas.coldstart=False status=timeout error.type=timeout",
         "  extensionOverhead 10..12.5",
     ]
@@ -177,7 +173,7 @@ def test_timeout_that_only_the_shutdown_reports() -> None:
 
 
 def test_crash() -> None:
-    told_story = story(
+    printed_story = story(
         *INIT,
         start("a", 0),
         done("a", 10, status="error", errorType="Runtime.ExitError"),
@@ -185,7 +181,7 @@ def test_crash() -> None:
         at_ms=20,
     )
 
-    assert told_story.splitlines() == [
+    assert printed_story.splitlines() == [
         "SERVER orders 0..10 ERROR faas.coldstart=True status=error error.type=Runtime.ExitError",
         "  init -100..-5 status=success",
         "    initRuntime -100..-10",
@@ -194,13 +190,13 @@ def test_crash() -> None:
 
 
 def test_out_of_memory_that_only_the_report_shows() -> None:
-    told_story = story(
+    printed_story = story(
         start("a", 0),
         done("a", 10, status="error", errorType="Runtime.ExitError"),
         report("a", 13, status="error", errorType="Runtime.ExitError", used_mb=128, spans=[EXTENSION]),
     )
 
-    assert told_story.splitlines() == [
+    assert printed_story.splitlines() == [
         "SERVER orders 0..10 ERROR faas.coldstart=False status=error error.type=Runtime.OutOfMemory",
         "  extensionOverhead 10..12.5",
     ]
@@ -208,7 +204,7 @@ def test_out_of_memory_that_only_the_report_shows() -> None:
 
 def test_snapstart() -> None:
     """The init of the snapshot is a trace of its own: all environments that are restored share it."""
-    told_story = story(
+    printed_story = story(
         init_start(-9_000, kind="snap-start"),
         init_done(-8_000, kind="snap-start"),
         init_report(-7_900, kind="snap-start"),
@@ -220,7 +216,7 @@ def test_snapstart() -> None:
         report("a", 13),
     )
 
-    assert told_story.splitlines() == [
+    assert printed_story.splitlines() == [
         "init -9000..-7900 status=success",
         "  initRuntime -9000..-8000",
         "SERVER orders 0..10 faas.coldstart=True status=success",
@@ -231,7 +227,7 @@ def test_snapstart() -> None:
 
 
 def test_suppressed_init() -> None:
-    told_story = story(
+    printed_story = story(
         init_start(-10_000),
         init_report(-100, status="timeout"),
         start("a", 0),
@@ -241,7 +237,7 @@ def test_suppressed_init() -> None:
         done("a", 200),
     )
 
-    assert told_story.splitlines() == [
+    assert printed_story.splitlines() == [
         "SERVER orders 0..200 faas.coldstart=True status=success",
         "  init -10000..-100 ERROR status=timeout error.type=timeout",
         "  suppressed init 1..95 status=success",
@@ -250,14 +246,14 @@ def test_suppressed_init() -> None:
 
 
 def test_a_failed_init_without_an_invocation() -> None:
-    told_story = story(
+    printed_story = story(
         init_start(-100),
         init_done(-10, status="error", errorType="Runtime.ImportModuleError"),
         shutdown="failure",
         at_ms=5,
     )
 
-    assert told_story.splitlines() == [
+    assert printed_story.splitlines() == [
         "init -100..-10 ERROR status=error error.type=Runtime.ImportModuleError",
         "  initRuntime -100..-10",
     ]
@@ -418,9 +414,7 @@ def test_attributes_added_to_the_resource_are_exported() -> None:
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=5)
 MOMENTS = st.integers(0, (1 << 63) - 1)
-CHILDREN = st.lists(st.builds(PhaseSpan, TEXT.filter(bool), MOMENTS, st.floats(0, 1e9)), max_size=2).map(
-    tuple
-)
+CHILDREN = st.lists(st.builds(PhaseSpan, TEXT.filter(bool), MOMENTS, st.floats(0, 1e9)), max_size=2).map(tuple)
 COMPLETED = st.one_of(
     st.builds(
         invocation, request_id=TEXT, arn=TEXT, tenant_id=TEXT, status=TEXT, error_type=TEXT,

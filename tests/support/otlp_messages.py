@@ -100,9 +100,7 @@ def key_values(pairs: Mapping[str, Any]) -> list[KeyValue]:
 
 def valid(text: str) -> str:
     """Return *text* with its lone surrogates, which UTF-8 cannot express, as escape sequences."""
-    return "".join(
-        f"\\u{ord(character):04x}" if "\ud800" <= character <= "\udfff" else character for character in text
-    )
+    return "".join(f"\\u{ord(character):04x}" if "\ud800" <= character <= "\udfff" else character for character in text)
 
 
 def count(message: Any) -> int:

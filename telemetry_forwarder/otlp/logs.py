@@ -19,7 +19,7 @@ from telemetry_forwarder.otlp.log_encoding import (
     encode_observed_time,
     record_attributes,
 )
-from telemetry_forwarder.otlp.platform_attributes import WARN, envelope_attributes, platform_attributes, severity
+from telemetry_forwarder.otlp.platform_attributes import WARN, find_severity, map_envelope, map_fields
 from telemetry_forwarder.otlp.protobuf import encode_any_value, encode_varint
 from telemetry_forwarder.otlp.resource import CurrentResource, encode_scope
 from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed
@@ -65,7 +65,7 @@ class LogEncoder:
                 trace_id, span_id = invocation.context
         time_ns, request_id, attributes = reconcile(line, event_ns=record.time_ns, owner_id=owner_id)
         if record.extra:
-            attributes = attributes | envelope_attributes(record.extra)
+            attributes = attributes | map_envelope(record.extra)
         # A plain tuple, because one is made for each line.
         common = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "")
         return self._add(
@@ -80,16 +80,16 @@ class LogEncoder:
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
         """Add a platform event: its fields become attributes; what is not an object becomes the body."""
         is_object = isinstance(event.fields, dict)
-        number = severity(event)
+        number = find_severity(event)
         trace_id, span_id = invocation.context if invocation else ("", "")
-        attributes = platform_attributes(event.fields) if is_object else {}
+        attributes = map_fields(event.fields) if is_object else {}
         self._add(
             "platform",
             CommonFields(number, _SEVERITY_TEXTS[number], trace_id, span_id, event_name=event.type),
             time_ns=event.time_ns,
             observed_ns=event.observed_ns,
             body=event.type if is_object else event.fields,
-            attributes=attributes | envelope_attributes(event.extra),
+            attributes=attributes | map_envelope(event.extra),
         )
 
     def add_malformed(self, record: Malformed) -> None:

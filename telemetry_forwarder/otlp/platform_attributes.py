@@ -60,7 +60,7 @@ ATTRIBUTES: dict[str, tuple[str, float]] = {
 _NESTED = ("metrics", "tracing")
 
 
-def platform_attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
+def map_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a platform event's log record."""
     attributes: dict[str, Any] = {}
     for key, value in _leaves(fields):
@@ -72,7 +72,7 @@ def platform_attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-def envelope_attributes(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+def map_envelope(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the attributes for the members of an envelope other than type, time and record."""
     return {f"{_NAMESPACE}envelope.{key}": value for key, value in extra.items()} if extra else {}
 
@@ -98,7 +98,7 @@ def _in_our_unit(key: str, value: Any, factor: float) -> Any:
     return round(value / 1_000, 12) if factor == _MS else value
 
 
-def severity(event: Event) -> int:
+def find_severity(event: Event) -> int:
     """Return the level that Lambda's own system log gives this event; it depends on the outcome.
 
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html

@@ -124,8 +124,7 @@ def test_an_id_that_is_hardly_lambdas_keeps_its_own_key(request_id: str, has_run
 
 
 @pytest.mark.parametrize(
-    ("key", "kept_as"),
-    [("requestId", "requestId"), ("faas.invocation_id", "lambda.line.faas.invocation_id"), ("", "")],
+    ("key", "kept_as"), [("requestId", "requestId"), ("faas.invocation_id", "lambda.line.faas.invocation_id"), ("", "")]
 )
 def test_a_different_id_is_kept_in_addition_to_that_of_the_invocation(key: str, kept_as: str) -> None:
     parsed = line("x", request_id=ID).replace(request_id_key=key, has_runtime_format=True)
@@ -140,9 +139,7 @@ def test_an_attribute_of_that_name_is_renamed_only_if_there_is_a_request_id() ->
 
     assert encoded_line(function_line(), parsed) == record("x", {"faas.invocation_id": 5, "b": 6})
     assert encoded_line(function_line(), parsed, invocation()) == record(
-        "x",
-        {"faas.invocation_id": "a", "lambda.line.faas.invocation_id": 5, "b": 6},
-        **ids(TRACE_ID, SPAN_ID),
+        "x", {"faas.invocation_id": "a", "lambda.line.faas.invocation_id": 5, "b": 6}, **ids(TRACE_ID, SPAN_ID)
     )
 
 
@@ -206,9 +203,7 @@ def test_a_time_that_is_not_believed_is_kept_as_an_attribute(own_ns: int, is_kep
     found = encoded_line(function_line(), parsed)
 
     assert found == record(
-        "x",
-        {"a": 1, "time": "noon"} if is_kept else {"a": 1},
-        time_unix_nano=MOMENT_NS if is_kept else own_ns,
+        "x", {"a": 1, "time": "noon"} if is_kept else {"a": 1}, time_unix_nano=MOMENT_NS if is_kept else own_ns
     )
 
 
@@ -246,12 +241,7 @@ def test_an_event_becomes_a_named_record() -> None:
 
     assert encoded_event(event, invocation(tenant_id="t")) == record(
         "platform.start",
-        {
-            "event.name": "platform.start",
-            "faas.invocation_id": "a",
-            "faas.version": "7",
-            "lambda.newField": 1,
-        },
+        {"event.name": "platform.start", "faas.invocation_id": "a", "faas.version": "7", "lambda.newField": 1},
         severity_number=9,
         severity_text="INFO",
         event_name="platform.start",
@@ -276,11 +266,7 @@ def test_an_event_without_a_type_keeps_its_fields() -> None:
     event = read_event("", {"record": [1], "x": None}, time_ns=0, observed_ns=OBSERVED_NS)
 
     assert encoded_event(event) == record(
-        "",
-        {"lambda.record": [1], "lambda.x": None},
-        severity_number=9,
-        severity_text="INFO",
-        time_unix_nano=0,
+        "", {"lambda.record": [1], "lambda.x": None}, severity_number=9, severity_text="INFO", time_unix_nano=0
     )
 
 
@@ -293,11 +279,7 @@ def test_malformed_bytes_are_a_warning() -> None:
         (
             "aws.lambda.platform",
             record(
-                "{oh",
-                {"lambda.malformed": True},
-                severity_number=13,
-                severity_text="WARN",
-                time_unix_nano=OBSERVED_NS,
+                "{oh", {"lambda.malformed": True}, severity_number=13, severity_text="WARN", time_unix_nano=OBSERVED_NS
             ),
         )
     ]

@@ -79,12 +79,7 @@ def test_a_report_measures_time_and_memory() -> None:
     event = platform_event(
         "report",
         0,
-        metrics={
-            "billedDurationMs": 722,
-            "memorySizeMB": 128,
-            "maxMemoryUsedMB": 96,
-            "restoreDurationMs": 200.5,
-        },
+        metrics={"billedDurationMs": 722, "memorySizeMB": 128, "maxMemoryUsedMB": 96, "restoreDurationMs": 200.5},
     )
 
     assert after(event) == {
@@ -210,12 +205,7 @@ def test_every_instrument_is_exported_with_its_unit_bounds_and_description() -> 
         platform_event(
             "report",
             0,
-            metrics={
-                "billedDurationMs": 722,
-                "memorySizeMB": 128,
-                "maxMemoryUsedMB": 96,
-                "restoreDurationMs": 2,
-            },
+            metrics={"billedDurationMs": 722, "memorySizeMB": 128, "maxMemoryUsedMB": 96, "restoreDurationMs": 2},
         )
     )
 
@@ -476,11 +466,7 @@ EVENTS = st.one_of(
         ),
     ),
     st.builds(
-        platform_event,
-        st.just("logsDropped"),
-        st.just(0),
-        droppedRecords=st.integers(),
-        droppedBytes=st.floats(),
+        platform_event, st.just("logsDropped"), st.just(0), droppedRecords=st.integers(), droppedBytes=st.floats()
     ),
     st.builds(platform_event, st.just("restoreStart"), st.just(0)),
 )

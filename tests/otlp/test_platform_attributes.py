@@ -10,9 +10,9 @@ from telemetry_forwarder.otlp.platform_attributes import (
     DEBUG,
     INFO,
     WARN,
-    envelope_attributes,
-    platform_attributes,
-    severity,
+    find_severity,
+    map_envelope,
+    map_fields,
 )
 from telemetry_forwarder.telemetry.platform_events import read_event
 from tests.support.properties import FAST
@@ -36,7 +36,7 @@ def test_names_follow_the_conventions_and_units_are_seconds_and_bytes() -> None:
         "spans": SPANS,
     }
 
-    assert platform_attributes(fields) == {
+    assert map_fields(fields) == {
         "faas.invocation_id": "a",
         "lambda.status": "error",
         "error.type": "Runtime.ExitError",
@@ -54,12 +54,12 @@ def test_names_follow_the_conventions_and_units_are_seconds_and_bytes() -> None:
 
 @pytest.mark.parametrize(("given_memory", "memory"), [(256, 268_435_456), (268_435_456, 268_435_456), (0, 0), (-1, -1)])
 def test_instance_memory_is_bytes_in_either_of_lambdas_units(given_memory: int, memory: int) -> None:
-    assert platform_attributes({"instanceMaxMemory": given_memory}) == {"faas.max_memory": memory}
+    assert map_fields({"instanceMaxMemory": given_memory}) == {"faas.max_memory": memory}
 
 
 @pytest.mark.parametrize("value", ["soon", True, None, [1], {}, math.inf, -math.inf, 10**400, 2**50])
 def test_a_value_that_is_not_the_expected_number_is_unchanged(value: Any) -> None:
-    assert platform_attributes({"metrics": {"durationMs": value, "memorySizeMB": value}}) == {
+    assert map_fields({"metrics": {"durationMs": value, "memorySizeMB": value}}) == {
         "lambda.duration": value,
         "lambda.memory_size": value,
     }
@@ -68,7 +68,7 @@ def test_a_value_that_is_not_the_expected_number_is_unchanged(value: Any) -> Non
 def test_unknown_fields_are_in_our_own_namespace() -> None:
     fields = {"new": {"a": 1}, "metrics": {"newMs": 5}, "tracing": "text", "spans": None}
 
-    assert platform_attributes(fields) == {
+    assert map_fields(fields) == {
         "lambda.new": {"a": 1},
         "lambda.metrics.newMs": 5,
         "lambda.tracing": "text",
@@ -77,15 +77,9 @@ def test_unknown_fields_are_in_our_own_namespace() -> None:
 
 
 def test_fields_with_the_same_name_stay_distinct() -> None:
-    fields = {
-        "version": "7",
-        "functionVersion": "8",
-        "duration": 5,
-        "metrics": {"durationMs": 5},
-        "tracing": {},
-    }
+    fields = {"version": "7", "functionVersion": "8", "duration": 5, "metrics": {"durationMs": 5}, "tracing": {}}
 
-    assert platform_attributes(fields) == {
+    assert map_fields(fields) == {
         "faas.version": "7",
         "faas.version_": "8",
         "lambda.duration": 5,
@@ -95,11 +89,8 @@ def test_fields_with_the_same_name_stay_distinct() -> None:
 
 
 def test_members_of_the_envelope_have_their_own_namespace() -> None:
-    assert envelope_attributes({"time": "noon", "new": 1}) == {
-        "lambda.envelope.time": "noon",
-        "lambda.envelope.new": 1,
-    }
-    assert envelope_attributes(None) == {}
+    assert map_envelope({"time": "noon", "new": 1}) == {"lambda.envelope.time": "noon", "lambda.envelope.new": 1}
+    assert map_envelope(None) == {}
 
 
 SEVERITIES = [
@@ -133,7 +124,7 @@ SEVERITIES = [
 
 @pytest.mark.parametrize(("number", "name", "fields"), SEVERITIES)
 def test_severity_is_lambdas_own_level(number: int, name: str, fields: dict[str, Any]) -> None:
-    assert severity(read_event(f"platform.{name}", fields, time_ns=0, observed_ns=0)) == number
+    assert find_severity(read_event(f"platform.{name}", fields, time_ns=0, observed_ns=0)) == number
 
 
 @FAST
@@ -149,4 +140,4 @@ def test_no_field_is_lost(fields: dict[str, Any]) -> None:
         for leaf in (value if key in ("metrics", "tracing") and isinstance(value, dict) and value else [key])
     ]
 
-    assert len(platform_attributes(fields)) == len(leaves)
+    assert len(map_fields(fields)) == len(leaves)

@@ -16,12 +16,7 @@ ENVIRON = {
     "AWS_LAMBDA_FUNCTION_VERSION": "7",
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
 }
-REGISTRATION = {
-    "functionName": "registered",
-    "functionVersion": "8",
-    "handler": "a.b",
-    "accountId": "111122223333",
-}
+REGISTRATION = {"functionName": "registered", "functionVersion": "8", "handler": "a.b", "accountId": "111122223333"}
 
 
 @pytest.fixture(autouse=True)

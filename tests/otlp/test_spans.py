@@ -79,13 +79,7 @@ def branch(root: Span, found: list[Span], indent: str) -> list[str]:
 def described(one: Span) -> str:
     times = f"{ms(one.start_time_unix_nano)}..{ms(one.end_time_unix_nano)}"
     shown = {key.removeprefix("lambda."): value for key, value in attributes(one.attributes).items()}
-    for key in (
-        "faas.invocation_id",
-        "aws.lambda.invoked_arn",
-        "cloud.resource_id",
-        "initialization_type",
-        "phase",
-    ):
+    for key in ("faas.invocation_id", "aws.lambda.invoked_arn", "cloud.resource_id", "initialization_type", "phase"):
         shown.pop(key, None)
     words = [f"{key}={value}" for key, value in shown.items()]
     kind = "SERVER " if one.kind == Span.SPAN_KIND_SERVER else ""
@@ -114,11 +108,7 @@ def story(*events: Event, shutdown: str = "", at_ms: int = 0) -> str:
 
 
 INIT_SPANS = [span("someTimeSpan", -90, 30.5)]
-INIT = (
-    init_start(-100),
-    init_done(-10, spans=INIT_SPANS),
-    init_report(-5, duration_ms=95.5, spans=INIT_SPANS),
-)
+INIT = (init_start(-100), init_done(-10, spans=INIT_SPANS), init_report(-5, duration_ms=95.5, spans=INIT_SPANS))
 LATENCY, DURATION, OVERHEAD = (
     span("responseLatency", 0, 7),
     span("responseDuration", 7, 0.05),
@@ -155,9 +145,7 @@ def test_cold_start_and_warm() -> None:
 
 def test_timeout() -> None:
     printed_story = story(
-        start("a", 0),
-        done("a", 3_000, status="timeout"),
-        report("a", 3_005, status="timeout", spans=[EXTENSION]),
+        start("a", 0), done("a", 3_000, status="timeout"), report("a", 3_005, status="timeout", spans=[EXTENSION])
     )
 
     assert printed_story.splitlines() == [
@@ -168,17 +156,13 @@ def test_timeout() -> None:
 
 def test_timeout_that_only_the_shutdown_reports() -> None:
     assert story(start("a", 0), shutdown="timeout", at_ms=3_000).splitlines() == [
-        "SERVER orders 0..3000 ERROR faas.coldstart=False status=timeout error.type=timeout",
+        "SERVER orders 0..3000 ERROR faas.coldstart=False status=timeout error.type=timeout"
     ]
 
 
 def test_crash() -> None:
     printed_story = story(
-        *INIT,
-        start("a", 0),
-        done("a", 10, status="error", errorType="Runtime.ExitError"),
-        shutdown="failure",
-        at_ms=20,
+        *INIT, start("a", 0), done("a", 10, status="error", errorType="Runtime.ExitError"), shutdown="failure", at_ms=20
     )
 
     assert printed_story.splitlines() == [
@@ -362,8 +346,7 @@ def test_the_resource_id_is_the_version_that_ran(arn: str, version: str, resourc
 
 
 @pytest.mark.parametrize(
-    ("trace_parent", "parent", "links"),
-    [("link", "", [UPSTREAM]), ("parent", UPSTREAM, []), ("none", "", [])],
+    ("trace_parent", "parent", "links"), [("link", "", [UPSTREAM]), ("parent", UPSTREAM, []), ("none", "", [])]
 )
 def test_the_setting_decides_whether_the_upstream_span_is_parent_or_link(
     trace_parent: str, parent: str, links: list[str]

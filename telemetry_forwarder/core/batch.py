@@ -1,6 +1,6 @@
 """What one export sends: an encoded request, its signal and its number of items."""
 
-from typing import NamedTuple
+from telemetry_forwarder.core.frozen import frozen
 
 LOGS = "logs"
 SPANS = "traces"
@@ -10,7 +10,8 @@ SIGNALS = (LOGS, SPANS, METRICS)
 POSTS = "posts"
 
 
-class Batch(NamedTuple):
+@frozen
+class Batch:
     """One signal's items, encoded as a serialized `Export…ServiceRequest`.
 
     Requests of one signal can be joined by concatenating their bytes: protobuf merges repeated fields.

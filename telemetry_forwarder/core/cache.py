@@ -1,13 +1,13 @@
 """Caches the results of a pure function that the hot path calls thousands of times a second."""
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
-class BoundedCache(dict[_Key, _Value], Generic[_Key, _Value]):
+class BoundedCache(dict[_Key, _Value]):
     """`cache[key]` is `function(key)`, computed once. At most *limit* results are kept; a full cache is cleared.
 
     A dict, because a lookup costs less than a call of `functools.lru_cache`. Equal keys share one result. May be

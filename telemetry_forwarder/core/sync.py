@@ -28,13 +28,10 @@ class Latch:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Block until the latch is set, at most *timeout_s*; return whether it is set."""
-        if self._is_set:
-            return True
-        if not self._lock.acquire(timeout=_lock_timeout(timeout_s)):
-            return self._is_set
-        # For the next thread that waits.
-        _release(self._lock)
-        return True
+        if self._lock.acquire(timeout=_lock_timeout(timeout_s)):
+            # For the next thread that waits.
+            _release(self._lock)
+        return self._is_set
 
 
 class Bell:

@@ -1,7 +1,5 @@
 """Recognises a post that Lambda sends again although it was accepted: the response may have been lost. Pure."""
 
-_MOST_REMEMBERED = 64
-
 
 class DuplicatePosts:
     """Remembers hash and length of the last posts.
@@ -11,9 +9,7 @@ class DuplicatePosts:
     posts, so equal bytes may be received twice.
     """
 
-    __slots__ = ("_most", "_remembered")
-
-    def __init__(self, most: int = _MOST_REMEMBERED) -> None:
+    def __init__(self, most: int = 64) -> None:
         self._most = most
         self._remembered: dict[tuple[int, int], None] = {}
 

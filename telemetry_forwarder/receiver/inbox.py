@@ -7,11 +7,7 @@ import threading
 from collections import deque
 
 from telemetry_forwarder.core.sync import Bell
-from telemetry_forwarder.receiver.messages import Body
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from telemetry_forwarder.receiver.messages import InvokeEvent, Item, SendFinished, ShutdownEvent, SubscriptionResult
+from telemetry_forwarder.receiver.messages import Body, Event, Item
 
 # The overhead of a body in memory. Without it, the number of empty bodies would have no bound.
 _OVERHEAD_BYTES = 256
@@ -37,20 +33,16 @@ class Inbox:
         An empty inbox accepts any body, so that one larger than the bound is not refused forever.
         """
         with self._lock:
-            if self._is_closed or not self._has_room(body):
+            is_added = not self._is_closed and self._add_if_room(body)
+            if not is_added:
                 self._refusals += 1
-                return False
-            self._append(body)
-            return True
+            return is_added
 
     def put_body_blocking(self, body: Body) -> None:
         """Block until there is room for *body*, then add it. A closed inbox discards it at once."""
         while True:
             with self._lock:
-                if self._is_closed:
-                    break
-                if self._has_room(body):
-                    self._append(body)
+                if self._is_closed or self._add_if_room(body):
                     break
             self._room_freed.wait()
         # The bell wakes one thread: others may be waiting, and there may be room for them, too.
@@ -73,11 +65,11 @@ class Inbox:
             self._is_closed = True
         self._room_freed.ring()
 
-    def put_event(self, event: "InvokeEvent | ShutdownEvent | SubscriptionResult | SendFinished") -> None:
+    def put_event(self, event: Event) -> None:
         with self._lock:
             self._add(event)
 
-    def take(self, timeout_s: float | None) -> "list[Item]":
+    def take(self, timeout_s: float | None) -> list[Item]:
         """Take all items in order. Blocks until there is one, at most *timeout_s*. For one thread only."""
         # The bell may have rung for an item that was taken without waiting.
         while not self._items and self._item_arrived.wait(timeout_s):
@@ -89,18 +81,15 @@ class Inbox:
         self._room_freed.ring()
         return taken
 
-    def _has_room(self, body: Body) -> bool:
-        return not self._held_bytes or self._held_bytes + _size(body) <= self._max_bytes
-
-    def _append(self, body: Body) -> None:
-        self._held_bytes += _size(body)
+    def _add_if_room(self, body: Body) -> bool:
+        size_bytes = len(body.content) + _OVERHEAD_BYTES
+        if self._held_bytes and self._held_bytes + size_bytes > self._max_bytes:
+            return False
+        self._held_bytes += size_bytes
         self._add(body)
+        return True
 
-    def _add(self, item: "Item") -> None:
+    def _add(self, item: Item) -> None:
         self._items.append(item)
         # While the lock is held: after that, the item may be taken already.
         self._item_arrived.ring()
-
-
-def _size(body: Body) -> int:
-    return len(body.content) + _OVERHEAD_BYTES

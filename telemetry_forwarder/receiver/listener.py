@@ -131,8 +131,6 @@ class Listener:
 class _HttpConnection:
     """Receives posts and responds to each."""
 
-    __slots__ = ("_clock", "_inbox", "_left_to_discard", "_reader", "socket")
-
     def __init__(self, socket: _socket.socket, inbox: Inbox, clock: Clock) -> None:
         self.socket = socket
         self._inbox = inbox
@@ -197,8 +195,6 @@ class _HttpConnection:
 
 class _TcpConnection:
     """Receives lines. TCP cannot refuse anything, so a full inbox makes Lambda wait instead."""
-
-    __slots__ = ("_clock", "_inbox", "_partial", "socket")
 
     def __init__(self, socket: _socket.socket, inbox: Inbox, clock: Clock) -> None:
         self.socket = socket

@@ -1,10 +1,8 @@
 """Defines the items of the inbox: request bodies, events and results."""
 
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.core.sync import Latch
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from telemetry_forwarder.clock import Deadline
 
 
 class Body:
@@ -22,7 +20,7 @@ class InvokeEvent:
 
     __slots__ = ("arn", "deadline", "released", "request_id", "trace_header")
 
-    def __init__(self, request_id: str, arn: str, trace_header: str, deadline: "Deadline") -> None:
+    def __init__(self, request_id: str, arn: str, trace_header: str, deadline: Deadline) -> None:
         self.request_id = request_id
         self.arn = arn
         self.trace_header = trace_header
@@ -35,7 +33,7 @@ class ShutdownEvent:
 
     __slots__ = ("deadline", "done", "reason")
 
-    def __init__(self, reason: str, deadline: "Deadline") -> None:
+    def __init__(self, reason: str, deadline: Deadline) -> None:
         self.reason = reason
         self.deadline = deadline
         self.done = Latch()
@@ -46,23 +44,19 @@ class ShutdownEvent:
         return self.reason.lower() == "spindown"
 
 
+@frozen
 class SubscriptionResult:
     """The result of the subscription to the Telemetry API. Without it there is no telemetry to wait for."""
 
-    __slots__ = ("has_telemetry",)
-
-    def __init__(self, has_telemetry: bool) -> None:
-        self.has_telemetry = has_telemetry
+    has_telemetry: bool
 
 
+@frozen
 class SendFinished:
     """A sender has finished its task for *signal*, successfully or not."""
 
-    __slots__ = ("signal",)
-
-    def __init__(self, signal: str) -> None:
-        self.signal = signal
+    signal: str
 
 
-if TYPE_CHECKING:
-    Item = Body | InvokeEvent | ShutdownEvent | SubscriptionResult | SendFinished
+Event = InvokeEvent | ShutdownEvent | SubscriptionResult | SendFinished
+Item = Body | Event

@@ -269,9 +269,7 @@ def test_full_inbox_refuses_until_there_is_room(start: Start) -> None:
     client.sendall(post(b"x" * 1_500))
     assert response(client) == OK
     client.sendall(post(b"y" * 1_500))
-    assert response(client) == (
-        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
-    )
+    assert response(client) == (b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
     assert http.bodies() == [b"x" * 1_500]
     client.sendall(post(b"y" * 1_500))
 
@@ -340,9 +338,7 @@ def test_garbage_is_refused_and_closed_at_once(http: Running, garbage: bytes) ->
 
     client.sendall(garbage)
 
-    assert until_closed(client) == (
-        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    )
+    assert until_closed(client) == (b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_post_before_garbage_is_received(http: Running) -> None:
@@ -359,9 +355,7 @@ def test_post_before_garbage_is_received(http: Running) -> None:
     [post(b"1", "Connection: close"), post(b"1", line="POST / HTTP/1.0")],
     ids=["close", "http-1.0"],
 )
-def test_connection_that_is_not_kept_alive_is_closed_after_the_response(
-    http: Running, request_: bytes
-) -> None:
+def test_connection_that_is_not_kept_alive_is_closed_after_the_response(http: Running, request_: bytes) -> None:
     client = http.connect()
 
     client.sendall(request_)

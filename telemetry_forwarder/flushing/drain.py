@@ -1,9 +1,11 @@
 """Decides the steps after SHUTDOWN: flush, wait for the last report, flush again. Pure."""
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.flushing.decisions import FlushSettings, Step
+from telemetry_forwarder.flushing.decisions import Step
 from telemetry_forwarder.flushing.flush_tracker import FlushTracker
 
+# How long to wait for the last platform.report after SHUTDOWN; later ones never come.
+_REPORT_WAIT_S = 0.15
 # How long after its deadline a flush may still report its result.
 _RESULT_WAIT_S = 0.1
 
@@ -14,12 +16,10 @@ class Drain:
     If the first flush fails, there is no second one: the rest is left to the spool.
     """
 
-    __slots__ = ("_flushes", "_report_until", "_result_until", "_until")
-
-    def __init__(self, deadline: Deadline, settings: FlushSettings) -> None:
-        self._until = deadline.less(settings.spool_reserve_s)
-        self._report_until = self._until.within(settings.report_wait_s)
-        self._result_until = deadline.less(settings.spool_reserve_s - _RESULT_WAIT_S)
+    def __init__(self, deadline: Deadline, *, spool_reserve_s: float) -> None:
+        self._until = deadline.less(spool_reserve_s)
+        self._report_until = self._until.within(_REPORT_WAIT_S)
+        self._result_until = deadline.less(spool_reserve_s - _RESULT_WAIT_S)
         self._flushes = 0
 
     def step(self, tracker: FlushTracker, *, has_unsent: bool, awaits_report: bool) -> Step:

@@ -11,8 +11,6 @@ _SLOW_S = 30.0
 class FlushTracker:
     """Knows at most one running flush: it begins when *deadline* is set and ends with `finished`."""
 
-    __slots__ = ("deadline", "finished_at", "overran_at", "was_delivered")
-
     def __init__(self) -> None:
         self.deadline: Deadline | None = None
         """The running flush's deadline. It may pass before the flush has finished."""

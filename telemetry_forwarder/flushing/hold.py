@@ -10,10 +10,10 @@ class Hold:
     __slots__ = ("budget", "has_flushed_end", "invoked_at", "limit", "waits_for_end")
 
     def __init__(
-        self, invoked_at: Moment, limit: Deadline, *, waits_for_end: bool, budget: Deadline | None
+        self, invoked_at: Moment, limit: Deadline | None, *, waits_for_end: bool, budget: Deadline | None
     ) -> None:
         self.invoked_at = invoked_at
-        self.limit: Deadline | None = limit
+        self.limit = limit
         """The invocation's deadline less the margin; set to None when `next` is released."""
         self.waits_for_end = waits_for_end
         self.budget = budget

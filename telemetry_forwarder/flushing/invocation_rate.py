@@ -1,15 +1,17 @@
 """Judges whether invocations come close together. Pure."""
 
-from typing import NamedTuple
+from math import inf
 
 from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.core.frozen import frozen
 
 _CLOSE_GAP_S = 10.0
 _CLOSE_GAPS = 4
 _RARE_GAP_S = 30.0
 
 
-class Moment(NamedTuple):
+@frozen
+class Moment:
     """A moment on the monotonic and the wall clock.
 
     Lambda does not document which of them runs while the sandbox is frozen, so the longer elapsed time counts.
@@ -36,8 +38,6 @@ class InvocationRate:
     the sandbox's time if the gap is 100 ms. Between the two thresholds nothing changes.
     """
 
-    __slots__ = ("_close_gaps", "_last", "is_busy")
-
     def __init__(self) -> None:
         self._last: Moment | None = None
         self._close_gaps = 0
@@ -46,11 +46,8 @@ class InvocationRate:
 
     def invoked(self, now: Moment) -> None:
         """Record an INVOKE event."""
-        if self._last:
-            self._judge(now.since_s(self._last))
+        gap_s = now.since_s(self._last) if self._last else inf
         self._last = now
-
-    def _judge(self, gap_s: float) -> None:
         self._close_gaps = self._close_gaps + 1 if gap_s <= _CLOSE_GAP_S else 0
         if self._close_gaps >= _CLOSE_GAPS:
             self.is_busy = True

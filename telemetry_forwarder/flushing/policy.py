@@ -7,13 +7,17 @@ the telemetry of one invocation at its end, or for a running flush, and never lo
 from math import inf
 
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Observation, Step
+from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Step
 from telemetry_forwarder.flushing.drain import Drain
 from telemetry_forwarder.flushing.flush_tracker import FlushTracker
 from telemetry_forwarder.flushing.hold import Hold
 from telemetry_forwarder.flushing.invocation_rate import InvocationRate, Moment
 from telemetry_forwarder.flushing.running_requests import RunningRequests
 
+# The time limit of a flush. It outlasts the budget: a flush that is cut short is sent twice.
+_FLUSH_LIMIT_S = 10.0
+# Time left of an invocation for Lambda to receive our request for `next`.
+_RELEASE_MARGIN_S = 0.2
 # If less than this share of the budget is left, no flush is begun for an invocation to wait for.
 _LEAST_BUDGET_SHARE = 0.1
 
@@ -33,7 +37,7 @@ class FlushPolicy:
         self._rate = InvocationRate()
         self._requests = RunningRequests()
         self._flushes = FlushTracker()
-        self._hold: Hold | None = None
+        self._hold = Hold(Moment.now(clock), None, waits_for_end=False, budget=None)
         """The hold of the latest invocation."""
         self._has_missed_end = False
         """Whether the end of the last invocation that was waited for never came."""
@@ -52,7 +56,7 @@ class FlushPolicy:
         waits_for_end = self._waits_for_end()
         self._hold = Hold(
             now,
-            deadline.less(self._settings.release_margin_s),
+            deadline.less(_RELEASE_MARGIN_S),
             waits_for_end=waits_for_end,
             budget=None if waits_for_end and self._requests.is_running else self._budget(),
         )
@@ -74,42 +78,38 @@ class FlushPolicy:
 
     def shutting_down(self, deadline: Deadline) -> None:
         """SHUTDOWN arrived: from now on the steps drain."""
-        self._drain = Drain(deadline, self._settings)
+        self._drain = Drain(deadline, spool_reserve_s=self._settings.spool_reserve_s)
 
-    def step(self, observation: Observation) -> Step:
-        """Return what to do now."""
+    def step(self, *, has_unsent: bool, is_nearly_full: bool, is_circuit_open: bool) -> Step:
+        """Return what to do now.
+
+        *has_unsent*: there is telemetry to send, in memory or on disk. *is_nearly_full*: the outbox needs room soon.
+        *is_circuit_open*: the circuit breakers of all endpoints are open.
+        """
         now = Moment.now(self._clock)
-        self._note_unsent(observation, now)
+        self._unsent_since = (self._unsent_since or now) if has_unsent else None
         if self._drain:
-            return self._drain.step(
-                self._flushes, has_unsent=observation.has_unsent, awaits_report=self._awaits_report()
-            )
+            return self._drain.step(self._flushes, has_unsent=has_unsent, awaits_report=self._awaits_report())
         self._check_limits(now)
-        may_wait = self._may_wait(observation, now)
+        may_wait = not is_circuit_open and self._may_wait(now)
         can_flush = self._unsent_since is not None and not self._flushes.deadline
-        due_in_s = self._flush_due_in_s(observation, now, may_wait=may_wait) if can_flush else inf
+        makes_room = is_nearly_full and not is_circuit_open
+        due_in_s = self._flush_due_in_s(now, may_wait=may_wait, makes_room=makes_room) if can_flush else inf
         flush = None
         if can_flush and ((may_wait and self._takes_end_flush(now)) or due_in_s <= 0):
-            flush = Deadline.after(self._settings.flush_limit_s, self._clock)
+            flush = Deadline.after(_FLUSH_LIMIT_S, self._clock)
             self._flushes.deadline = flush
         self._release_unless_needed(now, may_wait=may_wait)
         return Step(
-            may_call_next=not self._hold or not self._hold.limit,
+            may_call_next=not self._hold.limit,
             flush=flush,
             wake_in_s=self._wake_in_s(now, inf if flush else due_in_s),
-            should_spool=observation.is_circuit_open and observation.is_nearly_full,
+            should_spool=is_circuit_open and is_nearly_full,
         )
 
     def _note_end(self, *, ago_s: float) -> None:
-        hold = self._hold
-        if hold and not hold.budget and not self._requests.is_running:
-            hold.budget = self._budget().less(ago_s)
-
-    def _note_unsent(self, observation: Observation, now: Moment) -> None:
-        if not observation.has_unsent:
-            self._unsent_since = None
-        elif not self._unsent_since:
-            self._unsent_since = now
+        if not self._hold.budget and not self._requests.is_running:
+            self._hold.budget = self._budget().less(ago_s)
 
     def _budget(self) -> Deadline:
         return Deadline.after(self._settings.budget_s, self._clock)
@@ -124,7 +124,7 @@ class FlushPolicy:
         An end that never comes costs one invocation all of its time; none waits again until an end is seen.
         """
         hold = self._hold
-        if not hold or not hold.limit:
+        if not hold.limit:
             return
         if hold.limit.is_over(now.monotonic_s):
             hold.limit = None
@@ -132,16 +132,15 @@ class FlushPolicy:
         elif hold.is_past_budget(now) and self._flushes.is_within_deadline(now):
             self._flushes.overran_at = now
 
-    def _may_wait(self, observation: Observation, now: Moment) -> bool:
+    def _may_wait(self, now: Moment) -> bool:
         """Return whether an invocation may wait for telemetry or a flush at all."""
         can_know_end = self._has_runtime_done and not self._is_managed
-        is_endpoint_ready = not (observation.is_circuit_open or self._flushes.is_slow(now))
-        return can_know_end and self._has_budget and is_endpoint_ready
+        return can_know_end and self._has_budget and not self._flushes.is_slow(now)
 
     def _release_unless_needed(self, now: Moment, *, may_wait: bool) -> None:
         """Release `next` unless it waits for the end of the invocation or for a flush within the budget."""
         hold = self._hold
-        if not hold or not hold.limit:
+        if not hold.limit:
             return
         awaits_flush = self._flushes.is_within_deadline(now) and not hold.is_past_budget(now)
         if not may_wait or (hold.budget and not awaits_flush):
@@ -150,34 +149,33 @@ class FlushPolicy:
     def _takes_end_flush(self, now: Moment) -> bool:
         """Return whether to flush for an invocation that ended, once, if enough time is left to wait for it."""
         hold = self._hold
-        if not hold or not hold.waits_for_end or hold.has_flushed_end:
+        if not hold.waits_for_end or hold.has_flushed_end:
             return False
         hold.has_flushed_end = hold.flush_wait_s(now) >= self._settings.budget_s * _LEAST_BUDGET_SHARE
         return hold.has_flushed_end
 
-    def _flush_due_in_s(self, observation: Observation, now: Moment, *, may_wait: bool) -> float:
+    def _flush_due_in_s(self, now: Moment, *, may_wait: bool, makes_room: bool) -> float:
         """Return the seconds until a flush that no invocation waits for is due; infinity if none is."""
-        is_awake = self._is_managed or self._requests.is_running
-        if not is_awake:
+        if not (self._is_managed or self._requests.is_running):
             # The sandbox is about to freeze.
             return inf
         due_in_s = inf
         if self._settings.mode is not Mode.SHUTDOWN:
             due_in_s = self._interval_left_s(now, may_wait=may_wait)
-        if observation.is_nearly_full and not observation.is_circuit_open:
+        if makes_room:
             due_in_s = min(due_in_s, self._flushes.retry_in_s(now))
         return due_in_s
 
     def _interval_left_s(self, now: Moment, *, may_wait: bool) -> float:
         starts = [self._unsent_since, self._flushes.finished_at]
-        if may_wait and self._hold and self._hold.waits_for_end:
+        if may_wait and self._hold.waits_for_end:
             # What an earlier invocation left is flushed at the end of this one.
             starts.append(self._hold.invoked_at)
         return self._settings.interval_s - min([now.since_s(start) for start in starts if start])
 
     def _wake_in_s(self, now: Moment, due_in_s: float) -> float | None:
         times_s = [due_in_s]
-        if self._hold and self._hold.limit:
+        if self._hold.limit:
             deadlines = (self._hold.limit, self._hold.budget, self._flushes.deadline)
             times_s += [deadline.left_s(now.monotonic_s) for deadline in deadlines if deadline]
         return min([time_s for time_s in times_s if 0 < time_s < inf], default=None)

@@ -4,57 +4,40 @@ A very short invocation can end before its INVOKE event arrives. A retry of an a
 request id of the first attempt.
 """
 
-from enum import Enum
-
 _LIMIT = 64
 
 
-class _State(Enum):
-    RUNNING = "running"
-    ENDED_EARLY = "ended before it was invoked"
-    ENDED = "ended"
-
-
 class RunningRequests:
-    """The state of the latest invocation, and of earlier ones to recognise their late events."""
-
-    __slots__ = ("_latest", "_states", "has_report")
+    """The state of the latest invocation, and the request ids of others to recognise their late events."""
 
     def __init__(self) -> None:
-        self._states: dict[str, _State] = {}
-        self._latest = ""
+        self._latest: str | None = None
+        self._was_invoked: dict[str, bool] = {}
+        """By request id, oldest first; false if only the end of the invocation is known."""
+        self.is_running = False
+        """Whether the latest invocation has started and its end is not known."""
         self.has_report = True
         """Whether the platform.report of the latest invocation has arrived; true before the first invocation."""
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the latest invocation has started and its end is not known."""
-        return self._states.get(self._latest) is _State.RUNNING
-
     def invoked(self, request_id: str) -> None:
-        """INVOKE arrived."""
-        ended_early = self._states.pop(request_id, None) is _State.ENDED_EARLY
-        self._states[request_id] = _State.ENDED if ended_early else _State.RUNNING
         self._latest = request_id
+        self.is_running = self._was_invoked.pop(request_id, True)
         self.has_report = False
-        self._forget_oldest()
+        self._remember(request_id, was_invoked=True)
 
     def runtime_done(self, request_id: str) -> None:
-        """platform.runtimeDone arrived."""
-        state = self._states.get(request_id)
-        if state is None:
-            self._states[request_id] = _State.ENDED_EARLY
-            self._forget_oldest()
-        elif state is _State.RUNNING:
-            self._states[request_id] = _State.ENDED
+        if request_id == self._latest:
+            self.is_running = False
+        elif request_id not in self._was_invoked:
+            self._remember(request_id, was_invoked=False)
 
     def reported(self, request_id: str) -> None:
         """platform.report arrived. It also ends an invocation whose platform.runtimeDone was lost."""
-        if request_id in self._states:
-            self.runtime_done(request_id)
         if request_id == self._latest:
+            self.is_running = False
             self.has_report = True
 
-    def _forget_oldest(self) -> None:
-        if len(self._states) > _LIMIT:
-            del self._states[next(iter(self._states))]
+    def _remember(self, request_id: str, *, was_invoked: bool) -> None:
+        self._was_invoked[request_id] = was_invoked
+        if len(self._was_invoked) > _LIMIT:
+            del self._was_invoked[next(iter(self._was_invoked))]

@@ -9,7 +9,7 @@ from enum import Enum
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.export.flusher import Flusher
-from telemetry_forwarder.flushing.decisions import Observation
+from telemetry_forwarder.flushing.decisions import Step
 from telemetry_forwarder.flushing.policy import FlushPolicy
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, SendFinished, ShutdownEvent, SubscriptionResult
@@ -97,7 +97,7 @@ class Forwarder:
         self._flusher.exporters.close()
 
     def _take_step(self) -> None:
-        step = self._policy.step(self._observe())
+        step = self._next_step()
         if step.may_call_next:
             self._release_invocations()
         self._intake.memory.trim()
@@ -111,8 +111,8 @@ class Forwarder:
         else:
             self._process_items(step.wake_in_s)
 
-    def _observe(self) -> Observation:
-        return Observation(
+    def _next_step(self) -> Step:
+        return self._policy.step(
             has_unsent=self._store.has_batches or self._intake.has_pending_events,
             is_nearly_full=self._store.is_nearly_full,
             is_circuit_open=self._flusher.exporters.are_all_failing,

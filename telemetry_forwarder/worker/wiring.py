@@ -40,8 +40,6 @@ _OWN_NAME = "telemetry-forwarder"
 _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 # How long telemetry is held at most while an invocation runs, unless the setting says otherwise.
 _INTERVAL_S = 5.0
-# The time limit of a flush, whether or not an invocation waits for it; SHUTDOWN shortens it.
-_FLUSH_LIMIT_S = 10.0
 _SIGNALS = dict(zip(("logs", "spans", "metrics"), SIGNALS, strict=True))
 
 
@@ -153,7 +151,6 @@ class _Builder:
             mode=Mode(settings.flush),
             interval_s=settings.flush_every_s or _INTERVAL_S,
             budget_s=settings.flush_budget_ms / 1_000,
-            flush_limit_s=_FLUSH_LIMIT_S,
             spool_reserve_s=SPOOL_RESERVE_S,
         )
         has_runtime_done = "platform" in settings.types

@@ -1,7 +1,7 @@
 import pytest
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.flushing.decisions import FlushSettings, Step
+from telemetry_forwarder.flushing.decisions import Step
 from telemetry_forwarder.flushing.drain import Drain
 from telemetry_forwarder.flushing.flush_tracker import FlushTracker
 from telemetry_forwarder.flushing.invocation_rate import Moment
@@ -18,8 +18,7 @@ class Bench:
     def __init__(self, until_s: float = UNTIL_S) -> None:
         self.clock = FakeClock()
         self.tracker = FlushTracker()
-        settings = FlushSettings(spool_reserve_s=SPOOL_RESERVE_S, report_wait_s=REPORT_WAIT_S)
-        self.drain = Drain(Deadline.after(until_s, self.clock), settings)
+        self.drain = Drain(Deadline.after(until_s, self.clock), spool_reserve_s=SPOOL_RESERVE_S)
 
     def step(self, *, has_unsent: bool = True, awaits_report: bool = False) -> Step:
         return self.drain.step(self.tracker, has_unsent=has_unsent, awaits_report=awaits_report)

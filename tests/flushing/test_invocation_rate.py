@@ -33,9 +33,7 @@ def is_busy_after(*gaps_s: float) -> bool:
         ((1, 1, 1, 1, 60, 1, 1, 1, 1), True),
     ],
 )
-def test_invocations_are_busy_or_rare_by_the_gaps_between_them(
-    gaps_s: tuple[float, ...], is_busy: bool
-) -> None:
+def test_invocations_are_busy_or_rare_by_the_gaps_between_them(gaps_s: tuple[float, ...], is_busy: bool) -> None:
     assert is_busy_after(*gaps_s) is is_busy
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Observation, Step
+from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Step
 from telemetry_forwarder.flushing.policy import FlushPolicy
 from tests.support.fake_clock import FakeClock
 
@@ -50,12 +50,8 @@ class Bench:
         is_managed: bool = False,
     ) -> None:
         self.clock = FakeClock()
-        settings = FlushSettings(
-            mode, INTERVAL_S, budget_s, FLUSH_LIMIT_S, RELEASE_MARGIN_S, REPORT_WAIT_S, SPOOL_RESERVE_S
-        )
-        self.policy = FlushPolicy(
-            settings, self.clock, has_runtime_done=has_runtime_done, is_managed=is_managed
-        )
+        settings = FlushSettings(mode, INTERVAL_S, budget_s, SPOOL_RESERVE_S)
+        self.policy = FlushPolicy(settings, self.clock, has_runtime_done=has_runtime_done, is_managed=is_managed)
         self.has_unsent = False
         self.is_nearly_full = False
         self.is_circuit_open = False
@@ -91,11 +87,7 @@ class Bench:
 
     def step(self) -> Step:
         return self.policy.step(
-            Observation(
-                has_unsent=self.has_unsent,
-                is_nearly_full=self.is_nearly_full,
-                is_circuit_open=self.is_circuit_open,
-            )
+            has_unsent=self.has_unsent, is_nearly_full=self.is_nearly_full, is_circuit_open=self.is_circuit_open
         )
 
     def make_busy(self) -> None:
@@ -517,9 +509,7 @@ def test_drain_flushes_before_it_waits_for_the_last_report() -> None:
     assert bench.shut_down().flush_s == 2.0 - SPOOL_RESERVE_S
     assert bench.flushed() == Expected(WITHHELD, wake_s=REPORT_WAIT_S)
     assert bench.receive() == Expected(WITHHELD, wake_s=REPORT_WAIT_S)
-    assert bench.after(REPORT_WAIT_S) == Expected(
-        WITHHELD, flush_s=round(2.0 - SPOOL_RESERVE_S - REPORT_WAIT_S, 6)
-    )
+    assert bench.after(REPORT_WAIT_S) == Expected(WITHHELD, flush_s=round(2.0 - SPOOL_RESERVE_S - REPORT_WAIT_S, 6))
     assert bench.flushed() == Expected(WITHHELD)
     assert bench.step().is_over
 
@@ -593,9 +583,7 @@ def test_without_telemetry_no_report_is_waited_for() -> None:
 
 # Events in any order.
 
-EVENTS = st.sampled_from(
-    ["invoke", "end", "report", "early", "receive", "flushed", "failed", "open", "close", "full"]
-)
+EVENTS = st.sampled_from(["invoke", "end", "report", "early", "receive", "flushed", "failed", "open", "close", "full"])
 STORY = st.lists(st.tuples(EVENTS, st.floats(0, 12)), max_size=60)
 
 
@@ -687,9 +675,7 @@ def test_next_is_never_withheld_without_telemetry(story: list[tuple[str, float]]
 
 
 @given(STORY, st.booleans(), st.booleans())
-def test_drain_ends_in_time_after_any_events(
-    story: list[tuple[str, float]], was_delivered: bool, hangs: bool
-) -> None:
+def test_drain_ends_in_time_after_any_events(story: list[tuple[str, float]], was_delivered: bool, hangs: bool) -> None:
     bench = Bench(Mode.AUTO)
     story_run = Story(bench)
     for event, seconds in story:

@@ -6,16 +6,16 @@ the spool and is counted; nothing here raises. Used by the worker's thread alone
 
 import errno
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from telemetry_forwarder.buffer import spool_files
 from telemetry_forwarder.buffer.ledger import Ledger
-from telemetry_forwarder.buffer.spool_files import SET_ASIDE_LIMIT, SET_ASIDE_SUFFIX, SetAsideFiles
+from telemetry_forwarder.buffer.spool_files import SET_ASIDE_LIMIT, SET_ASIDE_SUFFIX, on_disk
 from telemetry_forwarder.buffer.spool_format import SpoolFile, SpoolFormat
-from telemetry_forwarder.buffer.spool_index import SpoolIndex, on_disk
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.core.batch import Batch
+from telemetry_forwarder.core.batch import POSTS, SIGNALS, Batch
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.diagnostics import Diagnostics
 
@@ -25,8 +25,6 @@ SPOOL_GONE = "spool file gone"
 
 # More than the head of any file.
 _HEAD_BYTES = 1_024
-# A shortage of the process or the machine is not the file's fault: reading it again can succeed.
-_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 @frozen
@@ -48,7 +46,7 @@ class Spool:
         ledger: Ledger,
         clock: Clock,
         log: Diagnostics,
-        limit_bytes: int = 64 * 1024 * 1024,
+        limit_bytes: int,
         left_free_bytes: int = 16 * 1024 * 1024,
     ) -> None:
         self._path = folder
@@ -58,25 +56,29 @@ class Spool:
         self._log = log
         self._limit_bytes = limit_bytes
         self._left_free_bytes = left_free_bytes
-        self._index = SpoolIndex()
-        self._set_aside_files = SetAsideFiles(limit_bytes // 16)
+        self._queues: dict[str, deque[SpoolFile]] = {signal: deque() for signal in (*SIGNALS, POSTS)}
+        """The files that can be taken, oldest first."""
+        self._last_ordinal = 0
+        self._files_bytes = 0
+        self._set_aside_bytes = 0
         self._is_listed = False
         self._has_warned = False
 
     @property
     def used_bytes(self) -> int:
         """The space on disk, in whole blocks, including batches that were taken and files set aside."""
-        return self._index.used_bytes + self._set_aside_files.used_bytes
+        return self._files_bytes + self._set_aside_bytes
 
     @property
     def waiting(self) -> int:
         """The number of batches that can be taken, as far as the names of the files show."""
-        return self._index.batches
+        # Read at each step of the worker; a generator would cost five calls.
+        return sum([len(self._queues[signal]) for signal in SIGNALS])
 
     @property
     def waiting_posts(self) -> int:
         """The number of posts that can be taken."""
-        return self._index.posts
+        return len(self._queues[POSTS])
 
     def has_room_for(self, batches: Iterable[Batch]) -> bool:
         """Return whether *batches* fit within the limit without removing other files."""
@@ -100,12 +102,11 @@ class Spool:
         The deadline is checked before each file; a file of 4 MB takes about 4 ms of CPU.
         """
         left = list(batches)
-        if not self._limit_bytes or not left:
-            return left
-        with self._disk_errors_logged("write to"):
-            os.makedirs(self._path, 0o700, exist_ok=True)
-            with self._folder() as folder:
-                left = [batch for batch in left if not self._is_written(folder, batch, deadline)]
+        if self._limit_bytes and left:
+            with self._disk_errors_logged("write to"):
+                os.makedirs(self._path, 0o700, exist_ok=True)
+                with self._folder() as folder:
+                    left = [batch for batch in left if not self._is_written(folder, batch, deadline)]
         return left
 
     def take(self, signal: str) -> SpooledBatch | None:
@@ -114,36 +115,35 @@ class Spool:
         Its file stays until `remove`: if the process dies before that, the next one finds the file again.
         """
         self.restore()
-        spooled = None
-        if self._index.oldest(signal):
-            with self._disk_errors_logged("read"):
-                spooled = self._take_oldest(signal)
-        return spooled
+        queue = self._queues[signal]
+        with self._disk_errors_logged("read"):
+            while queue:
+                file = queue[0]
+                if batch := self._read(file):
+                    queue.popleft()
+                    self._ledger.unspooled(batch.signal, batch.items)
+                    return SpooledBatch(file, batch)
+        return None
 
     def remove(self, spooled: SpooledBatch) -> None:
         """Remove the file of a batch that was delivered, dropped or stored elsewhere."""
-        self._index.removed(spooled.file)
+        self._files_bytes -= on_disk(spooled.file.size_bytes)
         with self._disk_errors_logged("remove from"), suppress(FileNotFoundError), self._folder() as folder:
             spool_files.remove(folder, spooled.file.name)
 
     def put_back(self, spooled: SpooledBatch) -> None:
         """Make a batch that was not sent the oldest on disk again. Writes nothing: its file is still there."""
         self._ledger.spooled(spooled.batch.signal, spooled.batch.items)
-        self._index.put_back(spooled.file)
+        self._queues[spooled.file.signal].appendleft(spooled.file)
 
     @contextmanager
     def _disk_errors_logged(self, verb: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            self._warn_once(verb, error)
-
-    def _warn_once(self, verb: str, error: OSError) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            self._log.warn(
-                f"spool: cannot {verb} {self._path}: {error.strerror}; continuing without the spool"
-            )
+            if not self._has_warned:
+                self._has_warned = True
+                self._log.warn(f"spool: cannot {verb} {self._path}: {error.strerror}; continuing without the spool")
 
     @contextmanager
     def _folder(self) -> Iterator[int]:
@@ -156,88 +156,77 @@ class Spool:
     def _list(self, folder: int) -> None:
         foreign = []
         for name in sorted(os.listdir(folder)):
-            if name.endswith(SET_ASIDE_SUFFIX):
-                self._set_aside_files.add(folder, name)
-            elif file := self._format.parse_name(name):
-                self._index.add(file)
+            if file := self._format.parse_name(name):
+                self._add(file)
                 self._ledger.restored(file.signal, file.items)
-            else:
+            elif not name.endswith(SET_ASIDE_SUFFIX):
                 foreign.append(name)
         # More files than are kept would only cost time at start-up.
-        for name in foreign[:SET_ASIDE_LIMIT]:
-            self._set_aside(folder, name, "foreign")
+        self._set_aside(folder, foreign[:SET_ASIDE_LIMIT], "foreign")
         self._make_room(folder, 0)
+
+    def _add(self, file: SpoolFile) -> None:
+        self._queues[file.signal].append(file)
+        self._files_bytes += on_disk(file.size_bytes)
+        self._last_ordinal = max(self._last_ordinal, file.ordinal)
 
     def _is_written(self, folder: int, batch: Batch, deadline: Deadline) -> bool:
         if deadline.is_over():
             return False
-        contents = self._format.encode(batch)
-        file = self._format.new_file(
-            self._index.new_ordinal(self._clock.unix_ns()), batch, contents.size_bytes
-        )
-        try:
+        head = self._format.head(batch)
+        # The clock may have been set back since the newest file was written.
+        ordinal = max(self._clock.unix_ns(), self._last_ordinal + 1)
+        file = self._format.new_file(ordinal, batch, len(head) + len(batch.body))
+        with self._disk_errors_logged("write to"):
             # The function needs room on the disk, too.
             if spool_files.free_bytes(folder) < self._left_free_bytes + file.size_bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if not self._make_room(folder, file.size_bytes):
-                return False
-            spool_files.write_whole(folder, file, contents)
-        except OSError as error:
-            self._warn_once("write to", error)
-            return False
-        self._index.add(file)
-        self._ledger.spooled(batch.signal, batch.items)
-        return True
+            if self._make_room(folder, file.size_bytes):
+                spool_files.write_whole(folder, file, head, batch.body)
+                self._add(file)
+                self._ledger.spooled(batch.signal, batch.items)
+                return True
+        return False
 
     def _make_room(self, folder: int, size_bytes: int) -> bool:
         """Remove files that were set aside, then the oldest, but none that was taken; return whether it suffices."""
-        needed = on_disk(size_bytes)
-        while needed <= self._limit_bytes < self.used_bytes + needed:
-            if len(self._set_aside_files):
-                self._set_aside_files.remove_oldest(folder)
-            elif oldest := self._index.oldest_of_all():
-                self._lose(oldest, SPOOL_FULL)
-                spool_files.remove(folder, oldest.name)
-            else:
+        most_bytes = self._limit_bytes - on_disk(size_bytes)
+        if most_bytes < 0:
+            return False
+        if self.used_bytes > most_bytes and self._set_aside_bytes:
+            self._set_aside_bytes = spool_files.trim_set_aside(folder, most_bytes - self._files_bytes)
+        while self.used_bytes > most_bytes:
+            waiting = [queue[0] for queue in self._queues.values() if queue]
+            if not waiting:
                 return False
-        return needed <= self._limit_bytes
+            oldest = min(waiting, key=lambda file: file.ordinal)
+            self._lose(oldest, SPOOL_FULL)
+            spool_files.remove(folder, oldest.name)
+        return True
 
-    def _take_oldest(self, signal: str) -> SpooledBatch | None:
+    def _read(self, file: SpoolFile) -> Batch | None:
+        """Return the batch in *file*, the oldest of its signal; None if it is gone or damaged, and so is lost."""
         try:
             with self._folder() as folder:
-                while file := self._index.oldest(signal):
-                    if spooled := self._read(folder, file):
-                        return spooled
+                batch = self._format.decode(file, spool_files.read_whole(folder, file))
+                if batch is None:
+                    self._set_aside(folder, [file.name], "half-written" if file.is_part else "damaged")
+                    self._lose(file, SPOOL_DAMAGED)
+                return batch
         except FileNotFoundError:
             # The function may remove everything in /tmp.
-            while file := self._index.oldest(signal):
-                self._lose(file, SPOOL_GONE)
+            self._lose(file, SPOOL_GONE)
         return None
 
-    def _read(self, folder: int, file: SpoolFile) -> SpooledBatch | None:
-        batch = None
-        try:
-            batch = self._format.decode(file, spool_files.read_whole(folder, file))
-        except FileNotFoundError:
-            self._lose(file, SPOOL_GONE)
-            return None
-        except OSError as error:
-            if error.errno in _SHORTAGES:
-                raise
-        if batch is None:
-            self._lose(file, SPOOL_DAMAGED)
-            self._set_aside(folder, file.name, "half-written" if file.is_part else "damaged")
-            return None
-        self._index.take(file)
-        self._ledger.unspooled(batch.signal, batch.items)
-        return SpooledBatch(file, batch)
-
     def _lose(self, file: SpoolFile, reason: str) -> None:
-        self._index.take(file)
-        self._index.removed(file)
+        """Drop *file*, the oldest of its signal."""
+        self._queues[file.signal].popleft()
+        self._files_bytes -= on_disk(file.size_bytes)
         self._ledger.unspooled(file.signal, file.items)
         self._ledger.dropped(file.signal, file.items, reason)
 
-    def _set_aside(self, folder: int, name: str, reason: str) -> None:
-        self._set_aside_files.rename(folder, name)
-        self._log.warn(f"spool: set aside {reason} file {name}", once_a_minute="spool set aside")
+    def _set_aside(self, folder: int, names: Iterable[str], reason: str) -> None:
+        for name in names:
+            spool_files.set_aside(folder, name)
+            self._log.warn(f"spool: set aside {reason} file {name}", once_a_minute="spool set aside")
+        self._set_aside_bytes = spool_files.trim_set_aside(folder, self._limit_bytes // 16)

@@ -15,7 +15,7 @@ _PART = ".part"
 _NAME = re.compile(
     r"(?P<ordinal>[0-9]{20})-(?P<owner>[0-9a-f]{8})-[0-9a-f]{8}"
     rf"-(?P<signal>{'|'.join((*SIGNALS, POSTS))})-(?P<items>[0-9]{{1,9}})-(?P<size>[0-9]{{1,12}})"
-    rf"\.batch(?P<part>{re.escape(_PART)})?"
+    rf"\.batch({re.escape(_PART)})?"
 )
 
 
@@ -30,29 +30,20 @@ class SpoolFile:
     items: int
     size_bytes: int
     """Of the whole file."""
-    is_part: bool
-    """Whether the file was not renamed to its final name after it was written."""
 
     @property
     def part_name(self) -> str:
         """The name of the file while it is being written."""
         return self.name + _PART
 
-
-@frozen
-class Contents:
-    head: bytes
-    body: bytes
-
     @property
-    def size_bytes(self) -> int:
-        return len(self.head) + len(self.body)
+    def is_part(self) -> bool:
+        """Whether the file was not renamed to its final name after it was written."""
+        return self.name.endswith(_PART)
 
 
 class SpoolFormat:
     """Encodes and decodes the files of one function version."""
-
-    __slots__ = ("_identity", "_owner", "_process")
 
     def __init__(self, *, function: str, version: str, process: bytes) -> None:
         """*process*: random bytes that keep the names of two processes apart."""
@@ -62,7 +53,7 @@ class SpoolFormat:
 
     def new_file(self, ordinal: int, batch: Batch, size_bytes: int) -> SpoolFile:
         name = f"{ordinal:020d}-{self._owner}-{self._process}-{batch.signal}-{batch.items}-{size_bytes}.batch"
-        return SpoolFile(name, ordinal, batch.signal, batch.items, size_bytes, is_part=False)
+        return SpoolFile(name, ordinal, batch.signal, batch.items, size_bytes)
 
     def parse_name(self, name: str) -> SpoolFile | None:
         """Parse a file name; return None if it is not of this function version and format."""
@@ -75,20 +66,19 @@ class SpoolFormat:
             signal=parts["signal"],
             items=int(parts["items"]),
             size_bytes=int(parts["size"]),
-            is_part=parts["part"] is not None,
         )
 
-    def encode(self, batch: Batch) -> Contents:
+    def head(self, batch: Batch) -> bytes:
+        """Return what precedes the body of *batch* in its file."""
         fields = (
-            f" telemetry-forwarder {_VERSION} {self._identity}"
-            f" {batch.signal} {batch.items} {len(batch.body)}\n"
+            f" telemetry-forwarder {_VERSION} {self._identity} {batch.signal} {batch.items} {len(batch.body)}\n"
         ).encode("utf-8", "replace")
         checksum = zlib.crc32(batch.body, zlib.crc32(fields))
-        return Contents(f"{checksum:08x}".encode() + fields, batch.body)
+        return f"{checksum:08x}".encode() + fields
 
     def decode(self, file: SpoolFile, contents: bytes) -> Batch | None:
         """Return the batch in *contents*, or None if a single bit differs from what was written."""
         # The head ends with the first line. If that is damaged, the heads differ anyway.
         at = contents.find(b"\n") + 1
         batch = Batch(file.signal, contents[at:], file.items)
-        return batch if self.encode(batch).head == contents[:at] else None
+        return batch if self.head(batch) == contents[:at] else None

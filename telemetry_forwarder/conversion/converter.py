@@ -112,7 +112,7 @@ class Converter:
         """Convert a post that an earlier process spooled raw, to logs alone: this process lacks its invocations."""
         decoder = Decoder()
         records = [*decoder.decode(body, observed_ns), *decoder.release()]
-        self._ledger.records_received(len(records))
+        self._ledger.records_received += len(records)
         if "logs" not in self._signals:
             self._ledger.filtered(LOGS, len(records), LOGS_DISABLED)
             return []
@@ -161,7 +161,7 @@ class Converter:
         return batches
 
     def _convert_events(self, events: list[Any], observed_ns: int) -> None:
-        self._ledger.records_received(len(events))
+        self._ledger.records_received += len(events)
         observed = encode_observed_time(observed_ns)
         events.reverse()
         while events:
@@ -175,7 +175,7 @@ class Converter:
         for record in records:
             self._convert_record(record)
             count += 1
-        self._ledger.records_received(count)
+        self._ledger.records_received += count
 
     def _convert_record(self, record: Record) -> None:
         match record:
@@ -212,7 +212,7 @@ class Converter:
             case Report():
                 self._reported.append(event.request_id)
             case LogsDropped():
-                self._ledger.records_lost_by_lambda(event.dropped_records)
+                self._ledger.records_lost_by_lambda += event.dropped_records
             case InitStart():
                 self._name_instance(event.instance_id)
             case _:

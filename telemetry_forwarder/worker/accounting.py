@@ -25,7 +25,7 @@ class Accounting:
 
     def close(self, *, refused_posts: int) -> None:
         """Log the final accounts."""
-        self._ledger.posts_refused(refused_posts)
+        self._ledger.posts_refused += refused_posts
         self._log.info(self._checked_summary())
 
     def _checked_summary(self) -> str:

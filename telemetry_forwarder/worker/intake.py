@@ -102,7 +102,7 @@ class Intake:
     def convert(self, body: Body) -> ConversionResult:
         """Convert *body*, or spool it raw if too little time is left."""
         if self._is_duplicate(body):
-            self._ledger.duplicate_posts(1)
+            self._ledger.duplicate_posts += 1
             return _NOTHING
         size_bytes = len(body.content)
         if not self._has_time_for(size_bytes):
@@ -111,7 +111,7 @@ class Intake:
         try:
             result = self._converter.convert(body.content, body.observed_ns)
         except Exception as exc:  # noqa: BLE001  # a defect costs this post, and not all that follow
-            self._ledger.posts_dropped(1)
+            self._ledger.post_not_read()
             self._log.warn(f"a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
             return _NOTHING
         self._store.put(result.batches)

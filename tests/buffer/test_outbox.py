@@ -15,8 +15,14 @@ def batch(body: bytes, *, items: int = 1, signal: str = LOGS) -> Batch:
     return Batch(signal, body, items)
 
 
-def outbox_of(*batches: Batch, limit_bytes: int = 100, request_bytes: int = 100, items: int = 100) -> Outbox:
-    outbox = Outbox(Ledger(), limit_bytes=limit_bytes, request_bytes=request_bytes, request_items=items)
+def outbox_of(
+    *batches: Batch,
+    ledger: Ledger | None = None,
+    limit_bytes: int = 100,
+    request_bytes: int = 100,
+    items: int = 100,
+) -> Outbox:
+    outbox = Outbox(ledger or Ledger(), limit_bytes=limit_bytes, request_bytes=request_bytes, request_items=items)
     for each in batches:
         outbox.put(each)
     return outbox
@@ -29,9 +35,7 @@ def test_batches_of_one_signal_are_joined_in_their_order() -> None:
 
 
 def test_signals_are_never_joined_with_each_other() -> None:
-    outbox = outbox_of(
-        batch(b"metric", signal=METRICS), batch(b"log"), batch(b"span", signal=SPANS), batch(b"line")
-    )
+    outbox = outbox_of(batch(b"metric", signal=METRICS), batch(b"log"), batch(b"span", signal=SPANS), batch(b"line"))
 
     assert outbox.take_all() == [
         Batch(LOGS, b"logline", 2),
@@ -99,7 +103,7 @@ def test_outbox_is_nearly_full_from_three_quarters_on(held: int, is_nearly_full:
 
 def test_oldest_batch_of_all_signals_is_dropped_to_make_room() -> None:
     ledger = Ledger()
-    outbox = Outbox(ledger, limit_bytes=10)
+    outbox = outbox_of(ledger=ledger, limit_bytes=10)
     outbox.put(batch(b"span", signal=SPANS, items=3))
     outbox.put(batch(b"log.."))
 
@@ -111,7 +115,7 @@ def test_oldest_batch_of_all_signals_is_dropped_to_make_room() -> None:
 
 def test_batch_larger_than_the_outbox_is_refused_and_no_other_dropped() -> None:
     ledger = Ledger()
-    outbox = Outbox(ledger, limit_bytes=10)
+    outbox = outbox_of(ledger=ledger, limit_bytes=10)
     outbox.put(batch(b"small"))
 
     is_taken = outbox.put(batch(b"x" * 11, items=7))
@@ -133,7 +137,7 @@ def test_batches_that_are_put_back_are_taken_first_in_their_order() -> None:
 
 def test_batches_that_are_put_back_are_not_counted_as_received_again() -> None:
     ledger = Ledger()
-    outbox = Outbox(ledger)
+    outbox = outbox_of(ledger=ledger)
     outbox.put(batch(b"x", items=4))
 
     outbox.put_back(outbox.take_all())
@@ -143,7 +147,7 @@ def test_batches_that_are_put_back_are_not_counted_as_received_again() -> None:
 
 def test_batch_that_is_put_back_into_a_full_outbox_is_dropped_as_the_oldest() -> None:
     ledger = Ledger()
-    outbox = Outbox(ledger, limit_bytes=10)
+    outbox = outbox_of(ledger=ledger, limit_bytes=10)
     outbox.put(batch(b"first"))
     taken = outbox.take_all()
     outbox.put(batch(b"second"))
@@ -166,7 +170,7 @@ def test_batch_that_was_put_back_is_dropped_first_to_make_room() -> None:
 
 def test_many_small_batches_need_little_memory_beyond_their_bodies() -> None:
     """The overhead of a batch does not count against the limit, so it has to be small compared with the body."""
-    outbox = Outbox(Ledger())
+    outbox = outbox_of(limit_bytes=1_000_000, request_bytes=1_000_000, items=10_000)
     tracemalloc.start()
 
     for number in range(2_000):
@@ -250,7 +254,7 @@ TestAnyCalls.settings = settings(max_examples=40, stateful_step_count=30)
 
 @given(st.lists(st.tuples(st.sampled_from(SIGNALS), st.integers(1, 20)), max_size=60))
 def test_requests_stay_within_the_limits(puts: list[tuple[str, int]]) -> None:
-    outbox = Outbox(Ledger(), request_bytes=30, request_items=20)
+    outbox = outbox_of(limit_bytes=10_000, request_bytes=30, items=20)
     for signal, items in puts:
         outbox.put(Batch(signal, b"x" * items, items))
 

@@ -253,9 +253,7 @@ def test_limit_of_zero_turns_the_spool_off(path: Path, start: Start) -> None:
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
-def test_damaged_file_is_set_aside_and_the_others_delivered(
-    path: Path, start: Start, data: st.DataObject
-) -> None:
+def test_damaged_file_is_set_aside_and_the_others_delivered(path: Path, start: Start, data: st.DataObject) -> None:
     shutil.rmtree(path, ignore_errors=True)
     start(path).write(*BATCHES)
     victim = files(path)[1]
@@ -404,9 +402,7 @@ def test_removing_a_missing_file_succeeds(path: Path, start: Start) -> None:
     assert (process.spool.used_bytes, process.log.lines) == (0, [])
 
 
-def test_file_in_place_of_the_folder_is_logged_once_and_batches_stay_in_memory(
-    path: Path, start: Start
-) -> None:
+def test_file_in_place_of_the_folder_is_logged_once_and_batches_stay_in_memory(path: Path, start: Start) -> None:
     path.write_text("not a folder")
     process = start(path)
 
@@ -414,9 +410,7 @@ def test_file_in_place_of_the_folder_is_logged_once_and_batches_stay_in_memory(
     assert process.write(*BATCHES) == BATCHES
     assert process.take() is None
     assert process.of(LOGS) == Tally(LOGS, received=2, held=2)
-    assert process.log.lines == [
-        f"WARN spool: cannot write to {path}: File exists; continuing without the spool"
-    ]
+    assert process.log.lines == [f"WARN spool: cannot write to {path}: File exists; continuing without the spool"]
 
 
 def test_link_in_place_of_the_folder_is_not_followed(path: Path, tmp_path: Path, start: Start) -> None:
@@ -531,9 +525,7 @@ def test_process_without_free_descriptors_loses_no_file(path: Path, start: Start
     assert process.deliver_all() == [BATCHES[0]]
 
 
-def test_posts_are_counted_separately_and_removed_like_batches_to_make_room(
-    start: Start, tmp_path: Path
-) -> None:
+def test_posts_are_counted_separately_and_removed_like_batches_to_make_room(start: Start, tmp_path: Path) -> None:
     process = start(tmp_path, limit_bytes=2 * 4_096)
     process.write(Batch(POSTS, b"[1]", 1), Batch(LOGS, b"first", 1))
 
@@ -544,9 +536,7 @@ def test_posts_are_counted_separately_and_removed_like_batches_to_make_room(
 
 
 @pytest.mark.parametrize(("size_bytes", "has_room"), [(3_000, True), (4_000, False)])
-def test_room_includes_the_head_of_the_file(
-    path: Path, start: Start, size_bytes: int, has_room: bool
-) -> None:
+def test_room_includes_the_head_of_the_file(path: Path, start: Start, size_bytes: int, has_room: bool) -> None:
     process = start(path, limit_bytes=2 * 4_096)
     process.write(BATCHES[0])
 

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.buffer.ledger import Ledger, Tally
-from telemetry_forwarder.buffer.outbox import LARGER_THAN_OUTBOX, OUTBOX_FULL, Outbox
+from telemetry_forwarder.buffer.outbox import LARGER_THAN_OUTBOX, OUTBOX_FULL
 from telemetry_forwarder.buffer.store import NOT_SPOOLED, Store
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import LOGS, SPANS, Batch
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
-from tests.support.spooling import spool_in
+from tests.support.spooling import outbox_of, spool_in
 
 OUTBOX_BYTES = 100
 
@@ -21,7 +21,7 @@ class Bench:
     def __init__(self, folder: Path, captured: CapturedLog, spool_bytes: int) -> None:
         self.clock = FakeClock()
         self.ledger = Ledger()
-        self.outbox = Outbox(self.ledger, limit_bytes=OUTBOX_BYTES)
+        self.outbox = outbox_of(self.ledger, limit_bytes=OUTBOX_BYTES)
         self.spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes)
         self.store = Store(self.outbox, self.spool, self.ledger, self.clock)
 

@@ -85,7 +85,7 @@ def test_spooled_post_becomes_logs_alone() -> None:
     assert sorted(bench.logs) == ["a line", "nonsense", "platform.runtimeDone", "platform.start"]
     assert (bench.spans, bench.metrics) == ([], set())
     assert bench.filtered() == {"own log line": 1}
-    assert bench.ledger.snapshot().records_received == 5
+    assert bench.ledger.records_received == 5
 
 
 def test_lines_of_a_spooled_post_belong_to_no_invocation() -> None:
@@ -122,7 +122,7 @@ def test_logs_are_returned_at_once_spans_and_metrics_when_collected() -> None:
     bench.collect()
     assert bench.spans == ["orders"]
     assert "faas.invocations" in bench.metrics
-    assert bench.ledger.snapshot().records_received == 3
+    assert bench.ledger.records_received == 3
 
 
 def test_lines_of_a_known_invocation_are_all_converted() -> None:
@@ -257,7 +257,7 @@ def test_records_dropped_by_lambda_are_counted() -> None:
 
     bench.convert(event("platform.logsDropped", {"droppedRecords": 7, "droppedBytes": 70, "reason": "slow"}))
 
-    assert bench.ledger.snapshot().records_lost_by_lambda == 7
+    assert bench.ledger.records_lost_by_lambda == 7
 
 
 def test_lines_belong_to_the_open_invocation_and_on_managed_instances_to_none() -> None:

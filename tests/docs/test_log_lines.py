@@ -57,7 +57,7 @@ def test_quoted_part_of_the_totals_is_written(quote: str) -> None:
 
 def test_example_of_the_totals_is_what_the_ledger_writes() -> None:
     ledger = Ledger()
-    ledger.records_received(21)
+    ledger.records_received += 21
     ledger.received(LOGS, 21)
     ledger.delivered(LOGS, 21)
 

@@ -4,9 +4,6 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.buffer.ledger import Ledger, Tally
-from telemetry_forwarder.buffer.outbox import Outbox
-from telemetry_forwarder.buffer.spool import Spool
-from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.endpoints.endpoint import Endpoint
@@ -22,6 +19,7 @@ from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
 from tests.support.otlp_messages import count
+from tests.support.spooling import outbox_of, spool_in
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
@@ -37,12 +35,9 @@ class Bench:
         self.collector = collector
         self.inbox = Inbox(1_000)
         self.ledger = Ledger()
-        self.outbox = Outbox(self.ledger, limit_bytes=LIMIT_BYTES)
+        self.outbox = outbox_of(self.ledger, limit_bytes=LIMIT_BYTES)
         log = captured.diagnostics(self.clock)
-        form = SpoolFormat(function="orders", version="7", process=b"\0\0\0\0")
-        self.spool = Spool(
-            str(folder), form, ledger=self.ledger, clock=self.clock, log=log, left_free_bytes=0
-        )
+        self.spool = spool_in(folder, captured, self.ledger, self.clock, limit_bytes=1_000_000)
         self.transport = Transport(log)
         self.exporters = Exporters(
             {signal: Endpoint(signal, collector.endpoint + path) for signal, path in PATHS.items()},

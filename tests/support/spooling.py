@@ -29,6 +29,12 @@ LONG = [f"line {number} of a long post" for number in range(2_000)]
 LONG_POST = post(*[event("function", line) for line in LONG])
 
 
+def outbox_of(
+    ledger: Ledger, *, limit_bytes: int = 16 * MB, request_bytes: int = 4 * MB, request_items: int = 10_000
+) -> Outbox:
+    return Outbox(ledger, limit_bytes=limit_bytes, request_bytes=request_bytes, request_items=request_items)
+
+
 def spool_in(
     folder: Path,
     captured: CapturedLog,
@@ -73,7 +79,7 @@ class Process:
             is_managed=False,
             new_id=lambda size: "ab" * size,
         )
-        self.outbox = Outbox(self.ledger)
+        self.outbox = outbox_of(self.ledger)
         self.spool = spool_in(
             folder, captured, self.ledger, self.clock, spool_bytes, left_free_bytes=left_free_bytes
         )

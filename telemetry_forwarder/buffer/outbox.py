@@ -26,14 +26,7 @@ class Outbox:
     A batch that was taken belongs to the caller until it is put back; the ledger still counts it as held.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        *,
-        limit_bytes: int,
-        request_bytes: int,
-        request_items: int,
-    ) -> None:
+    def __init__(self, ledger: Ledger, *, limit_bytes: int, request_bytes: int, request_items: int) -> None:
         self._ledger = ledger
         self._limit_bytes = limit_bytes
         self._request_bytes = request_bytes

@@ -16,11 +16,7 @@ def batch(body: bytes, *, items: int = 1, signal: str = LOGS) -> Batch:
 
 
 def outbox_of(
-    *batches: Batch,
-    ledger: Ledger | None = None,
-    limit_bytes: int = 100,
-    request_bytes: int = 100,
-    items: int = 100,
+    *batches: Batch, ledger: Ledger | None = None, limit_bytes: int = 100, request_bytes: int = 100, items: int = 100
 ) -> Outbox:
     outbox = Outbox(ledger or Ledger(), limit_bytes=limit_bytes, request_bytes=request_bytes, request_items=items)
     for each in batches:
@@ -37,11 +33,7 @@ def test_batches_of_one_signal_are_joined_in_their_order() -> None:
 def test_signals_are_never_joined_with_each_other() -> None:
     outbox = outbox_of(batch(b"metric", signal=METRICS), batch(b"log"), batch(b"span", signal=SPANS), batch(b"line"))
 
-    assert outbox.take_all() == [
-        Batch(LOGS, b"logline", 2),
-        Batch(SPANS, b"span", 1),
-        Batch(METRICS, b"metric", 1),
-    ]
+    assert outbox.take_all() == [Batch(LOGS, b"logline", 2), Batch(SPANS, b"span", 1), Batch(METRICS, b"metric", 1)]
 
 
 def test_request_stays_within_the_endpoints_limit_of_bytes() -> None:

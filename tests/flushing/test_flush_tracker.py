@@ -16,11 +16,7 @@ def test_new_tracker_knows_no_flush() -> None:
     tracker, now = FlushTracker(), Moment.now(FakeClock())
 
     assert (tracker.deadline, tracker.finished_at, tracker.was_delivered) == (None, None, True)
-    assert (tracker.is_within_deadline(now), tracker.is_slow(now), tracker.retry_in_s(now)) == (
-        False,
-        False,
-        0,
-    )
+    assert (tracker.is_within_deadline(now), tracker.is_slow(now), tracker.retry_in_s(now)) == (False, False, 0)
 
 
 @pytest.mark.parametrize(("after_s", "is_within"), [(0.9, True), (1.0, False)])
@@ -44,8 +40,7 @@ def test_flush_that_finished_is_not_running() -> None:
 
 
 @pytest.mark.parametrize(
-    ("was_delivered", "after_s", "retry_s"),
-    [(True, 0, 0.0), (False, 0, 1.0), (False, 0.4, 0.6), (False, 5, 0.0)],
+    ("was_delivered", "after_s", "retry_s"), [(True, 0, 0.0), (False, 0, 1.0), (False, 0.4, 0.6), (False, 5, 0.0)]
 )
 def test_failed_flush_is_repeated_after_a_second(was_delivered: bool, after_s: float, retry_s: float) -> None:
     clock, tracker = FakeClock(), FlushTracker()

@@ -7,13 +7,7 @@ from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 def test_equal_bytes_are_new_once() -> None:
     posts = DuplicatePosts()
 
-    assert [posts.is_new(content) for content in (b"a", b"b", b"a", b"b", b"c")] == [
-        True,
-        True,
-        False,
-        False,
-        True,
-    ]
+    assert [posts.is_new(content) for content in (b"a", b"b", b"a", b"b", b"c")] == [True, True, False, False, True]
 
 
 def test_oldest_post_is_forgotten_and_a_duplicate_counts_as_recent() -> None:

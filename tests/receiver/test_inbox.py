@@ -48,12 +48,7 @@ def test_items_are_taken_once_and_in_order() -> None:
 def test_body_at_the_bound_is_accepted_and_a_larger_one_refused_and_counted() -> None:
     inbox = Inbox(2 * (10 + OVERHEAD))
 
-    taken = [
-        inbox.put_body(body(10)),
-        inbox.put_body(body(11)),
-        inbox.put_body(body(10)),
-        inbox.put_body(body(0)),
-    ]
+    taken = [inbox.put_body(body(10)), inbox.put_body(body(11)), inbox.put_body(body(10)), inbox.put_body(body(0))]
 
     assert taken == [True, False, True, False]
     assert [inbox.take_refusals(), inbox.take_refusals()] == [2, 0]

@@ -351,9 +351,7 @@ def test_post_before_garbage_is_received(http: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_",
-    [post(b"1", "Connection: close"), post(b"1", line="POST / HTTP/1.0")],
-    ids=["close", "http-1.0"],
+    "request_", [post(b"1", "Connection: close"), post(b"1", line="POST / HTTP/1.0")], ids=["close", "http-1.0"]
 )
 def test_connection_that_is_not_kept_alive_is_closed_after_the_response(http: Running, request_: bytes) -> None:
     client = http.connect()

@@ -12,8 +12,6 @@ from ast import literal_eval
 from collections import defaultdict
 from pathlib import Path
 
-from coverage import CoverageData
-
 from tests.support.paths import PRODUCT
 
 RECORDS = "TELEMETRY_FORWARDER_COVERAGE_RECORDS"
@@ -105,6 +103,9 @@ def convert(folder: Path, target: Path) -> None:
             # Copies of the package in assembled folders are the same files.
             file = PRODUCT / path.rpartition("/telemetry_forwarder/")[2]
             arcs[str(file)] |= set(seen)
+    # Not installed next to the interpreter of the layer, where most tests run as well.
+    from coverage import CoverageData
+
     data = CoverageData(basename=str(target))
     data.erase()
     data.add_arcs(arcs)

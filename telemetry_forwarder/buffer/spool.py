@@ -116,6 +116,8 @@ class Spool:
         """
         self.restore()
         queue = self._queues[signal]
+        if not queue:
+            return None
         with self._disk_errors_logged("read"):
             while queue:
                 file = queue[0]

@@ -3,27 +3,24 @@
 from math import inf
 
 from telemetry_forwarder.clock import Clock
-from telemetry_forwarder.core.frozen import frozen
 
 _CLOSE_GAP_S = 10.0
 _CLOSE_GAPS = 4
 _RARE_GAP_S = 30.0
 
 
-@frozen
 class Moment:
-    """A moment on the monotonic and the wall clock.
+    """The current moment on the monotonic and the wall clock.
 
     Lambda does not document which of them runs while the sandbox is frozen, so the longer elapsed time counts.
     A wall clock that is set back does no harm; one that is set forward makes one flush early.
     """
 
-    monotonic_s: float
-    unix_ns: int
+    __slots__ = ("monotonic_s", "unix_ns")
 
-    @classmethod
-    def now(cls, clock: Clock) -> "Moment":
-        return cls(clock.monotonic_s(), clock.unix_ns())
+    def __init__(self, clock: Clock) -> None:
+        self.monotonic_s = clock.monotonic_s()
+        self.unix_ns = clock.unix_ns()
 
     def since_s(self, earlier: "Moment") -> float:
         """Return the seconds from *earlier* to this moment; never negative."""

@@ -37,7 +37,7 @@ class FlushPolicy:
         self._rate = InvocationRate()
         self._requests = RunningRequests()
         self._flushes = FlushTracker()
-        self._hold = Hold(Moment.now(clock), None, waits_for_end=False, budget=None)
+        self._hold = Hold(Moment(clock), None, waits_for_end=False, budget=None)
         """The hold of the latest invocation."""
         self._has_missed_end = False
         """Whether the end of the last invocation that was waited for never came."""
@@ -50,7 +50,7 @@ class FlushPolicy:
 
     def invoked(self, request_id: str, deadline: Deadline) -> None:
         """INVOKE arrived: `next` is withheld until a step releases it."""
-        now = Moment.now(self._clock)
+        now = Moment(self._clock)
         self._rate.invoked(now)
         self._requests.invoked(request_id)
         waits_for_end = self._waits_for_end()
@@ -74,7 +74,7 @@ class FlushPolicy:
 
     def flushed(self, *, was_delivered: bool) -> None:
         """The flush that a step began has finished."""
-        self._flushes.finished(Moment.now(self._clock), was_delivered=was_delivered)
+        self._flushes.finished(Moment(self._clock), was_delivered=was_delivered)
 
     def shutting_down(self, deadline: Deadline) -> None:
         """SHUTDOWN arrived: from now on the steps drain."""
@@ -86,7 +86,7 @@ class FlushPolicy:
         *has_unsent*: there is telemetry to send, in memory or on disk. *is_nearly_full*: the outbox needs room soon.
         *is_circuit_open*: the circuit breakers of all endpoints are open.
         """
-        now = Moment.now(self._clock)
+        now = Moment(self._clock)
         self._unsent_since = (self._unsent_since or now) if has_unsent else None
         if self._drain:
             return self._drain.step(self._flushes, has_unsent=has_unsent, awaits_report=self._awaits_report())

@@ -24,7 +24,7 @@ class Bench:
         return self.drain.step(self.tracker, has_unsent=has_unsent, awaits_report=awaits_report)
 
     def finish(self, *, was_delivered: bool = True) -> None:
-        self.tracker.finished(Moment.now(self.clock), was_delivered=was_delivered)
+        self.tracker.finished(Moment(self.clock), was_delivered=was_delivered)
 
 
 def test_drain_flushes_within_the_deadline_less_the_time_to_spool() -> None:

@@ -13,7 +13,7 @@ def running(clock: FakeClock) -> FlushTracker:
 
 
 def test_new_tracker_knows_no_flush() -> None:
-    tracker, now = FlushTracker(), Moment.now(FakeClock())
+    tracker, now = FlushTracker(), Moment(FakeClock())
 
     assert (tracker.deadline, tracker.finished_at, tracker.was_delivered) == (None, None, True)
     assert (tracker.is_within_deadline(now), tracker.is_slow(now), tracker.retry_in_s(now)) == (False, False, 0)
@@ -26,17 +26,18 @@ def test_flush_is_waited_for_until_its_deadline(after_s: float, is_within: bool)
 
     clock.advance(after_s)
 
-    assert tracker.is_within_deadline(Moment.now(clock)) is is_within
+    assert tracker.is_within_deadline(Moment(clock)) is is_within
     assert tracker.deadline is not None
 
 
 def test_flush_that_finished_is_not_running() -> None:
     clock = FakeClock()
     tracker = running(clock)
+    now = Moment(clock)
 
-    tracker.finished(Moment.now(clock), was_delivered=True)
+    tracker.finished(now, was_delivered=True)
 
-    assert (tracker.deadline, tracker.finished_at) == (None, Moment.now(clock))
+    assert (tracker.deadline, tracker.finished_at) == (None, now)
 
 
 @pytest.mark.parametrize(
@@ -44,18 +45,18 @@ def test_flush_that_finished_is_not_running() -> None:
 )
 def test_failed_flush_is_repeated_after_a_second(was_delivered: bool, after_s: float, retry_s: float) -> None:
     clock, tracker = FakeClock(), FlushTracker()
-    tracker.finished(Moment.now(clock), was_delivered=was_delivered)
+    tracker.finished(Moment(clock), was_delivered=was_delivered)
 
     clock.advance(after_s)
 
-    assert tracker.retry_in_s(Moment.now(clock)) == pytest.approx(retry_s)
+    assert tracker.retry_in_s(Moment(clock)) == pytest.approx(retry_s)
 
 
 @pytest.mark.parametrize(("after_s", "is_slow"), [(0, True), (29.9, True), (30, False)])
 def test_endpoint_counts_as_slow_for_a_while_after_an_overrun(after_s: float, is_slow: bool) -> None:
     clock, tracker = FakeClock(), FlushTracker()
-    tracker.overran_at = Moment.now(clock)
+    tracker.overran_at = Moment(clock)
 
     clock.advance(after_s)
 
-    assert tracker.is_slow(Moment.now(clock)) is is_slow
+    assert tracker.is_slow(Moment(clock)) is is_slow

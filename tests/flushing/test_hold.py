@@ -8,7 +8,7 @@ from tests.support.fake_clock import FakeClock
 
 def hold(clock: FakeClock, *, limit_s: float = 10.0, budget_s: float | None = None) -> Hold:
     budget = None if budget_s is None else Deadline.after(budget_s, clock)
-    return Hold(Moment.now(clock), Deadline.after(limit_s, clock), waits_for_end=True, budget=budget)
+    return Hold(Moment(clock), Deadline.after(limit_s, clock), waits_for_end=True, budget=budget)
 
 
 def test_released_hold_waits_for_no_flush() -> None:
@@ -17,7 +17,7 @@ def test_released_hold_waits_for_no_flush() -> None:
 
     held.limit = None
 
-    assert held.flush_wait_s(Moment.now(clock)) == 0.0
+    assert held.flush_wait_s(Moment(clock)) == 0.0
 
 
 @pytest.mark.parametrize(("budget_s", "after_s", "is_past"), [(None, 100, False), (0.5, 0.4, False), (0.5, 0.5, True)])
@@ -27,7 +27,7 @@ def test_budget_is_past_only_after_the_end(budget_s: float | None, after_s: floa
 
     clock.advance(after_s)
 
-    assert held.is_past_budget(Moment.now(clock)) is is_past
+    assert held.is_past_budget(Moment(clock)) is is_past
 
 
 @pytest.mark.parametrize(("limit_s", "budget_s", "wait_s"), [(10.0, None, 0.0), (10.0, 0.5, 0.5), (0.2, 0.5, 0.2)])
@@ -35,4 +35,4 @@ def test_flush_is_waited_for_within_budget_and_limit(limit_s: float, budget_s: f
     clock = FakeClock()
     held = hold(clock, limit_s=limit_s, budget_s=budget_s)
 
-    assert held.flush_wait_s(Moment.now(clock)) == pytest.approx(wait_s)
+    assert held.flush_wait_s(Moment(clock)) == pytest.approx(wait_s)

@@ -6,8 +6,10 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.bench import environments, instructions, memory, plots, records, start_up, trees
+from tests.bench.driven_extension import driven_extension
 from tests.bench.figures import Figure, comparison, load_results, save_results, table
 from tests.bench.measuring import Callgrind, interleaved
+from tests.bench.sink import Sink
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,18 @@ def test_every_record_of_a_run_arrives(tree: trees.Tree, kind: str) -> None:
 
 def test_every_record_of_the_tutorial_extension_arrives() -> None:
     assert records.records_case(trees.tutorial(), "json", 100, 200)()["cpu"] > 0
+
+
+def test_driver_does_not_wait_for_a_next_that_was_called_before_the_end(tree: trees.Tree) -> None:
+    """After a flush that overran the budget no invocation waits, so `next` is called early."""
+    settings = {"TELEMETRY_FORWARDER_FLUSH": "end", "TELEMETRY_FORWARDER_FLUSH_BUDGET_MS": "50"}
+    with Sink(0.2) as sink, driven_extension(tree, sink, settings) as extension:
+        extension.end(extension.begin())
+        request_id = extension.begin()
+        extension.api.wait_for_next_calls(3)
+        extension.end(request_id)
+
+        assert extension.api.next_calls == 3
 
 
 def test_memory_and_idle_cpu_are_measured(tree: trees.Tree) -> None:

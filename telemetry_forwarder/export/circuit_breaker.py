@@ -66,9 +66,7 @@ class CircuitBreaker:
                 return False
             if self._failures < self._failures_to_open and not at_least_s:
                 return False
-            ceiling_s = min(
-                self._first_hold_s * 2.0 ** min(self._holds, _MAX_DOUBLINGS), self._longest_hold_s
-            )
+            ceiling_s = min(self._first_hold_s * 2.0 ** min(self._holds, _MAX_DOUBLINGS), self._longest_hold_s)
             self._holds += 1
             self._hold(max(jittered(ceiling_s, self._random), at_least_s))
             return self._holds == 1

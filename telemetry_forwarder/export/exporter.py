@@ -164,9 +164,7 @@ class Exporter:
                     held = joined([part, *reversed(waiting)])
         return ExportResult(batch, delivered, rejected, dropped, held)
 
-    def _send_request(
-        self, batch: Batch, deadline: Deadline, max_attempts: int
-    ) -> PartialSuccess | _Refused | _Unsent:
+    def _send_request(self, batch: Batch, deadline: Deadline, max_attempts: int) -> PartialSuccess | _Refused | _Unsent:
         """Send one request, repeated while that may help and time is left."""
         if len(batch.body) >= self._too_large_bytes and batch.items > 1:
             return _Unsent.TOO_LARGE

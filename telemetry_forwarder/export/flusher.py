@@ -19,9 +19,7 @@ from telemetry_forwarder.receiver.messages import SendFinished
 class Flusher:
     """Sends at most one batch of each signal at a time. For the worker's thread."""
 
-    def __init__(
-        self, inbox: Inbox, outbox: Outbox, spool: Spool, *, exporters: Exporters, ledger: Ledger
-    ) -> None:
+    def __init__(self, inbox: Inbox, outbox: Outbox, spool: Spool, *, exporters: Exporters, ledger: Ledger) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._spool = spool

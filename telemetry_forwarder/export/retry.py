@@ -55,9 +55,7 @@ class EndpointHealth:
     reached. *signal* opens if the server responds but does not accept this signal.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, log: Diagnostics, *, server: CircuitBreaker, signal: CircuitBreaker
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, log: Diagnostics, *, server: CircuitBreaker, signal: CircuitBreaker) -> None:
         self._endpoint = endpoint
         self._log = log
         self._server = server

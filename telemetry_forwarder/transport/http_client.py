@@ -52,9 +52,7 @@ def compressed(endpoint: Endpoint, body: bytes) -> bytes:
 class HttpClient:
     """Keeps connections and shares them between the endpoints of one host and port. For any thread."""
 
-    def __init__(
-        self, context: "ssl.SSLContext | None", network: Network, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, context: "ssl.SSLContext | None", network: Network, clock: Clock | None = None) -> None:
         """*context*: for `https`, else None."""
         self._clock = clock or Clock()
         self._context = context

@@ -101,9 +101,7 @@ class Stream:
         attempt.has_connected = False
         try:
             # The name as bytes: for a str, the codec `idna` would be imported.
-            encrypted = context.wrap_socket(
-                self._socket, server_hostname=host.encode(), do_handshake_on_connect=False
-            )
+            encrypted = context.wrap_socket(self._socket, server_hostname=host.encode(), do_handshake_on_connect=False)
             _shake_hands(encrypted, attempt)
         except ValueError as exc:
             raise RequestError(FailureKind.UNTRUSTED, f"TLS failed: {_reason(exc)}") from exc

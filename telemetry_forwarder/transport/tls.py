@@ -38,9 +38,7 @@ def _from_file(certificate: str, log: Diagnostics) -> "ssl.SSLContext | None":
         try:
             return ssl.create_default_context(cafile=certificate)
         except OSError as exc:
-            log.warn(
-                f"certificate {certificate!r} cannot be used, so the system's authorities are trusted: {exc}"
-            )
+            log.warn(f"certificate {certificate!r} cannot be used, so the system's authorities are trusted: {exc}")
     return None
 
 

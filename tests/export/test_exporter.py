@@ -51,9 +51,7 @@ class Bench:
             retry=retry or LONGEST_PAUSES,
         )
 
-    def send(
-        self, *batches: Batch, within_s: float = 5.0, is_last_chance: bool = False
-    ) -> list[ExportResult]:
+    def send(self, *batches: Batch, within_s: float = 5.0, is_last_chance: bool = False) -> list[ExportResult]:
         """Send *batches* one after the other on the fake clock: a collector that hangs would hang forever."""
         deadline = Deadline.after(within_s, self.clock)
         return [self.exporters.send(batch, deadline, is_last_chance=is_last_chance) for batch in batches]
@@ -116,9 +114,7 @@ class TestSuccess:
 
         assert bench.send(LOG) == [ExportResult(LOG, delivered=1, rejected=2)]
         assert len(bench.collector.requests) == 1
-        assert bench.captured.lines == [
-            f"WARN {bench.collector.endpoint} (logs) rejected 2 of 3 items: too old"
-        ]
+        assert bench.captured.lines == [f"WARN {bench.collector.endpoint} (logs) rejected 2 of 3 items: too old"]
 
     def test_rejections_are_logged_once_a_minute(self, bench: Bench) -> None:
         bench.collector.script(then=c.Response(rejected=1, message="too old"))
@@ -191,9 +187,7 @@ class TestRefusal:
         assert len(bench.captured.lines) == 2
 
     def test_redirect_is_no_success(self, bench: Bench) -> None:
-        bench.collector.script(
-            c.Response(status=302, headers={"Location": "https://me:SECRET@sso/login?k=SECRET"})
-        )
+        bench.collector.script(c.Response(status=302, headers={"Location": "https://me:SECRET@sso/login?k=SECRET"}))
 
         assert bench.send(LOG) == [ExportResult(LOG, dropped={"status 302": 3})]
         assert bench.captured.lines == [
@@ -298,9 +292,7 @@ class TestTooLarge:
 
         assert bench.send(whole) == [ExportResult(whole, dropped={TOO_LARGE: 4})]
         assert bench.statuses() == [413] * 7
-        assert bench.captured.lines == [
-            f"WARN {bench.collector.endpoint} ({signal}) refused 1 items: 413: status 413"
-        ]
+        assert bench.captured.lines == [f"WARN {bench.collector.endpoint} ({signal}) refused 1 items: 413: status 413"]
 
     def test_batch_that_cannot_be_decoded_is_dropped(self, bench: Bench) -> None:
         whole = Batch(LOGS, b"\xff", 4)
@@ -334,9 +326,7 @@ class TestTooLarge:
 
     def test_parts_that_could_not_be_sent_are_held_as_one_batch(self, bench: Bench) -> None:
         whole = batch(LOGS, 8)
-        bench.collector.script(
-            c.Response(status=413), c.Response(status=413), c.OK, c.Response(status=400), then=BUSY
-        )
+        bench.collector.script(c.Response(status=413), c.Response(status=413), c.OK, c.Response(status=400), then=BUSY)
 
         [result] = bench.send(whole, within_s=0.01)
 
@@ -463,9 +453,7 @@ class TestTime:
             log=bench.captured.diagnostics(clock),
         )
         results: list[ExportResult] = []
-        sending = threading.Thread(
-            target=lambda: results.append(exporters.send(LOG, Deadline.after(3_600, clock)))
-        )
+        sending = threading.Thread(target=lambda: results.append(exporters.send(LOG, Deadline.after(3_600, clock))))
         sending.start()
         assert bench.collector.wait_for(lambda: bench.collector.requests, 30)
 

@@ -75,9 +75,7 @@ def test_rejected_count_is_between_none_and_all(reported: int, rejected: int) ->
 def test_foreign_content_type_is_noted(content_type: str, foreign: str) -> None:
     response = Response(200, {"content-type": content_type}, b"")
 
-    assert partial_success(Batch(LOGS, b"", 10), response, ("SECRET",)) == PartialSuccess(
-        foreign_type=foreign
-    )
+    assert partial_success(Batch(LOGS, b"", 10), response, ("SECRET",)) == PartialSuccess(foreign_type=foreign)
 
 
 def test_web_page_is_unreadable_and_its_content_type_noted() -> None:

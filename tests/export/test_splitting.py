@@ -66,8 +66,7 @@ def test_metric_is_split_between_its_data_points() -> None:
 
     assert parts is not None
     assert [
-        [metric.name for metric in decoded(part).resource_metrics[0].scope_metrics[0].metrics]
-        for part in parts
+        [metric.name for metric in decoded(part).resource_metrics[0].scope_metrics[0].metrics] for part in parts
     ] == [["metric 0"], ["metric 0", "metric 2"]]
 
 

@@ -42,9 +42,7 @@ class TestRequest:
         assert (request.body, request.wire_bytes) == (BODY, len(BODY))
         assert "content-encoding" not in request.headers
 
-    def test_headers_of_the_user_take_precedence(
-        self, transport: Transport, collector: FakeCollector
-    ) -> None:
+    def test_headers_of_the_user_take_precedence(self, transport: Transport, collector: FakeCollector) -> None:
         send(transport, logs_endpoint(collector, headers={"user-agent": "mine", "host": "h"}))
 
         assert collector.requests[0].headers["user-agent"] == "mine"
@@ -53,9 +51,7 @@ class TestRequest:
     def test_packed_body_is_compressed(self, transport: Transport) -> None:
         assert gzip.decompress(transport.packed(Endpoint(LOGS, "http://h/"), BODY)) == BODY
 
-    def test_signals_to_one_server_share_a_connection(
-        self, transport: Transport, collector: FakeCollector
-    ) -> None:
+    def test_signals_to_one_server_share_a_connection(self, transport: Transport, collector: FakeCollector) -> None:
         for signal in (LOGS, SPANS, METRICS):
             endpoint = Endpoint(signal, f"{collector.endpoint}/v1/{signal}")
             assert transport.send(endpoint, transport.packed(endpoint, b""), deadline()) == ACCEPTED
@@ -109,9 +105,7 @@ class TestResponse:
 
         outcomes = []
         with tcp_server(serve) as url:
-            sending = threading.Thread(
-                target=lambda: outcomes.append(send(transport, Endpoint(LOGS, url), 3_600))
-            )
+            sending = threading.Thread(target=lambda: outcomes.append(send(transport, Endpoint(LOGS, url), 3_600)))
             sending.start()
             assert has_begun.wait(30)
             transport.hurry(deadline(0.1))
@@ -175,9 +169,7 @@ class TestFailure:
     def test_refused_connection(self, transport: Transport, collector: FakeCollector) -> None:
         collector.refuse()
 
-        assert send(transport, logs_endpoint(collector)) == Failure(
-            FailureKind.UNREACHABLE, "Connection refused"
-        )
+        assert send(transport, logs_endpoint(collector)) == Failure(FailureKind.UNREACHABLE, "Connection refused")
 
     def test_unknown_name(self, transport: Transport) -> None:
         outcome = send(transport, Endpoint(LOGS, "http://nobody.invalid/v1/logs"))
@@ -243,9 +235,7 @@ class TestDeadline:
     ) -> None:
         collector.script(then=c.Hang())
         outcomes = []
-        sending = threading.Thread(
-            target=lambda: outcomes.append(send(transport, logs_endpoint(collector), 3_600))
-        )
+        sending = threading.Thread(target=lambda: outcomes.append(send(transport, logs_endpoint(collector), 3_600)))
         sending.start()
         assert collector.wait_for(lambda: collector.requests, 30)
 
@@ -259,18 +249,14 @@ class TestDeadline:
 class TestIdleConnections:
     """What happens to idle connections while the sandbox is frozen is no failure."""
 
-    def test_connection_that_was_closed_is_opened_again(
-        self, transport: Transport, collector: FakeCollector
-    ) -> None:
+    def test_connection_that_was_closed_is_opened_again(self, transport: Transport, collector: FakeCollector) -> None:
         send(transport, logs_endpoint(collector))
         collector.drop_connections()
 
         assert send(transport, logs_endpoint(collector)) == ACCEPTED
         assert collector.connections == 2
 
-    def test_connection_closed_right_after_the_response(
-        self, transport: Transport, collector: FakeCollector
-    ) -> None:
+    def test_connection_closed_right_after_the_response(self, transport: Transport, collector: FakeCollector) -> None:
         collector.script(c.Response(closes_silently=True), c.Response(closes_silently=True))
 
         assert [send(transport, logs_endpoint(collector)) for _ in range(3)] == [ACCEPTED] * 3
@@ -294,14 +280,10 @@ class TestIdleConnections:
         assert kind(send(transport, logs_endpoint(collector))) is FailureKind.BROKEN
         assert len(collector.requests) == 3
 
-    def test_several_dead_connections_are_all_skipped(
-        self, transport: Transport, collector: FakeCollector
-    ) -> None:
+    def test_several_dead_connections_are_all_skipped(self, transport: Transport, collector: FakeCollector) -> None:
         gate = threading.Event()
         collector.script(*[c.Hang(until=gate)] * 4)
-        threads = [
-            threading.Thread(target=send, args=(transport, logs_endpoint(collector))) for _ in range(4)
-        ]
+        threads = [threading.Thread(target=send, args=(transport, logs_endpoint(collector))) for _ in range(4)]
         for thread in threads:
             thread.start()
         assert collector.wait_for(lambda: len(collector.requests) == 4, 30)
@@ -315,9 +297,7 @@ class TestIdleConnections:
 
 
 class TestTls:
-    def test_authority_of_the_endpoint_is_trusted(
-        self, transport: Transport, certificates: Certificates
-    ) -> None:
+    def test_authority_of_the_endpoint_is_trusted(self, transport: Transport, certificates: Certificates) -> None:
         with FakeCollector(tls=certificates.server) as collector:
             endpoint = logs_endpoint(collector, certificate=certificates.ca)
 

@@ -77,9 +77,7 @@ def test_has_grpc_if_grpcio_is_installed() -> None:
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
-def test_request_arrives_with_its_headers_and_the_response_is_returned(
-    transport: Transport, compression: str
-) -> None:
+def test_request_arrives_with_its_headers_and_the_response_is_returned(transport: Transport, compression: str) -> None:
     seen: list[Any] = []
 
     def take(body: bytes, context: Any) -> bytes:
@@ -97,26 +95,21 @@ def test_request_arrives_with_its_headers_and_the_response_is_returned(
     assert metadata["user-agent"].startswith("telemetry-forwarder/")
 
 
-def test_header_that_grpc_cannot_send_is_logged_and_left_out(
-    transport: Transport, captured: CapturedLog
-) -> None:
+def test_header_that_grpc_cannot_send_is_logged_and_left_out(transport: Transport, captured: CapturedLog) -> None:
     headers = {"a": "ü", "b-bin": "x", "grpc-c": "x", "d!": "x", "e": "x"}
 
     with server(lambda _, __: b"") as target:
         assert send(transport, plain(target, headers=headers)) == Response(200, {}, b"")
 
     assert captured.lines == [
-        f"WARN header {key!r} cannot be sent over gRPC and is left out"
-        for key in ("a", "b-bin", "grpc-c", "d!")
+        f"WARN header {key!r} cannot be sent over gRPC and is left out" for key in ("a", "b-bin", "grpc-c", "d!")
     ]
 
 
 @pytest.mark.parametrize("signal", [LOGS, SPANS, METRICS])
 def test_every_signal_has_its_method(transport: Transport, signal: str) -> None:
     with server(lambda _, __: b"") as target:
-        assert send(transport, Endpoint(signal, f"http://{target}/", protocol="grpc")) == Response(
-            200, {}, b""
-        )
+        assert send(transport, Endpoint(signal, f"http://{target}/", protocol="grpc")) == Response(200, {}, b"")
 
 
 @pytest.mark.parametrize(
@@ -131,9 +124,7 @@ def test_every_signal_has_its_method(transport: Transport, signal: str) -> None:
 )
 def test_refusal_is_a_status_with_a_message(transport: Transport, code: str, status: int) -> None:
     with server(refusing(grpc.StatusCode[code], "no, thanks")) as target:
-        assert send(transport, plain(target)) == Response(
-            status, {"content-type": "text/plain"}, b"no, thanks"
-        )
+        assert send(transport, plain(target)) == Response(status, {"content-type": "text/plain"}, b"no, thanks")
 
 
 @pytest.mark.parametrize(

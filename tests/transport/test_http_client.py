@@ -41,9 +41,7 @@ def test_endpoints_on_the_same_host_share_a_connection(client: HttpClient, colle
     assert [request.path for request in collector.requests] == ["/v1/logs", "/v1/traces?a=b"]
 
 
-def test_connection_that_the_server_has_closed_is_not_used(
-    client: HttpClient, collector: FakeCollector
-) -> None:
+def test_connection_that_the_server_has_closed_is_not_used(client: HttpClient, collector: FakeCollector) -> None:
     to_logs = sender(client, f"{collector.endpoint}/v1/logs")
     to_logs.send(b"", new_attempt())
     collector.drop_connections()
@@ -78,9 +76,7 @@ def test_connection_that_was_idle_for_too_long_is_not_used(collector: FakeCollec
     assert connections == [1, 1, 2]
 
 
-def test_the_oldest_of_too_many_idle_connections_is_closed(
-    client: HttpClient, collector: FakeCollector
-) -> None:
+def test_the_oldest_of_too_many_idle_connections_is_closed(client: HttpClient, collector: FakeCollector) -> None:
     server = ("127.0.0.1", collector.port)
     streams = [client.connection(server, new_attempt()) for _ in range(MAX_IDLE + 2)]
 
@@ -128,9 +124,7 @@ def test_interim_responses_are_skipped(client: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("header", [("x", "a\r\nb: c"), ("x\n", "a"), ("x", "a\0")])
-def test_header_cannot_become_two(
-    client: HttpClient, collector: FakeCollector, header: tuple[str, str]
-) -> None:
+def test_header_cannot_become_two(client: HttpClient, collector: FakeCollector, header: tuple[str, str]) -> None:
     to_logs = sender(client, f"{collector.endpoint}/v1/logs", dict([header]))
 
     with raises(FailureKind.BROKEN, match=r"^the request is not HTTP$"):

@@ -26,9 +26,7 @@ def behind(proxy: str, url: str = "http://nobody.invalid/v1/logs", **options: st
 
 
 class TestRequest:
-    def test_plain_http_is_requested_from_the_proxy(
-        self, transport: Transport, collector: FakeCollector
-    ) -> None:
+    def test_plain_http_is_requested_from_the_proxy(self, transport: Transport, collector: FakeCollector) -> None:
         endpoint = behind(collector.endpoint.replace("//", "//me:p%40ss@"))
 
         send(transport, endpoint)
@@ -44,9 +42,7 @@ class TestRequest:
             "proxy-authorization": "Basic bWU6cEBzcw==",
         }
 
-    def test_password_of_the_proxy_needs_no_name(
-        self, transport: Transport, collector: FakeCollector
-    ) -> None:
+    def test_password_of_the_proxy_needs_no_name(self, transport: Transport, collector: FakeCollector) -> None:
         send(transport, behind(collector.endpoint.replace("//", "//:token@")))
 
         assert collector.requests[0].headers["proxy-authorization"] == "Basic OnRva2Vu"
@@ -59,9 +55,7 @@ class TestRequest:
             assert collector.connections == 1
             transport.close()
 
-    def test_dead_connection_costs_one_more_request(
-        self, transport: Transport, collector: FakeCollector
-    ) -> None:
+    def test_dead_connection_costs_one_more_request(self, transport: Transport, collector: FakeCollector) -> None:
         collector.script(c.OK, c.HangUp())
 
         # 404, for the collector is the proxy, which does not forward.
@@ -111,9 +105,7 @@ class TestFailure:
     def test_proxy_that_refuses_the_connection(self, transport: Transport, collector: FakeCollector) -> None:
         collector.refuse()
 
-        assert send(transport, behind(collector.endpoint)) == Failure(
-            FailureKind.UNREACHABLE, "Connection refused"
-        )
+        assert send(transport, behind(collector.endpoint)) == Failure(FailureKind.UNREACHABLE, "Connection refused")
 
     def test_name_that_no_certificate_can_have(self, transport: Transport) -> None:
         with tcp_server(responds(ESTABLISHED)) as proxy:
@@ -122,9 +114,7 @@ class TestFailure:
         assert kind(outcome) is FailureKind.UNTRUSTED
 
     @pytest.mark.parametrize("data", [b"", b"SSH-2.0-OpenSSH\r\n\r\n"])
-    def test_connection_that_ends_without_a_response_is_broken(
-        self, transport: Transport, data: bytes
-    ) -> None:
+    def test_connection_that_ends_without_a_response_is_broken(self, transport: Transport, data: bytes) -> None:
         with tcp_server(responds(data)) as proxy:
             assert kind(send(transport, behind(proxy))) is FailureKind.BROKEN
 

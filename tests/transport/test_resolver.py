@@ -27,9 +27,7 @@ class ScriptedResolver:
 
 
 def test_numeric_addresses_are_not_looked_up() -> None:
-    assert [address for *_, address in Resolver().addresses("127.0.0.1", 80, new_attempt())] == [
-        ("127.0.0.1", 80)
-    ]
+    assert [address for *_, address in Resolver().addresses("127.0.0.1", 80, new_attempt())] == [("127.0.0.1", 80)]
     assert [address[0] for *_, address in Resolver().addresses("::1", 80, new_attempt())] == ["::1"]
 
 

@@ -67,23 +67,15 @@ def whole(stream: bytes) -> Parts | None:
             (400, b"x" * LIMIT, True),
             id="long chunk",
         ),
-        pytest.param(
-            b"HTTP/1.1 400 No\r\n\r\n" + b"x" * 300, (400, b"x" * LIMIT, True), id="long, no length"
-        ),
-        pytest.param(
-            b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", (200, b"hello", False), id="newlines alone"
-        ),
+        pytest.param(b"HTTP/1.1 400 No\r\n\r\n" + b"x" * 300, (400, b"x" * LIMIT, True), id="long, no length"),
+        pytest.param(b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", (200, b"hello", False), id="newlines alone"),
         pytest.param(WITH_LENGTH.replace(b"text", b"text\r\n x:"), (200, b"hello", False), id="folded line"),
         pytest.param(b" X\r\n".join(WITH_LENGTH.split(b"Content-T")), (200, b"hello", False), id="odd lines"),
-        pytest.param(
-            WITH_LENGTH.replace(b"HTTP/1.1", b"HTTP/2.0"), (200, b"hello", True), id="other version"
-        ),
+        pytest.param(WITH_LENGTH.replace(b"HTTP/1.1", b"HTTP/2.0"), (200, b"hello", True), id="other version"),
         pytest.param(WITH_LENGTH.replace(b": 5", b": 5, 5"), (200, b"hello", False), id="repeated length"),
         pytest.param(WITH_LENGTH.replace(b": 5", b": 5, 4"), (200, b"hello", True), id="two lengths"),
         pytest.param(WITH_LENGTH.replace(b": 5", b": -5"), (200, b"hello", True), id="no number"),
-        pytest.param(
-            WITH_LENGTH.replace(b": 5", b": 5" + b"0" * 20), (200, b"hello", True), id="huge number"
-        ),
+        pytest.param(WITH_LENGTH.replace(b": 5", b": 5" + b"0" * 20), (200, b"hello", True), id="huge number"),
         pytest.param(
             IN_CHUNKS.replace(b"\r\n\r\n3", b"\r\nContent-Length: 1\r\n\r\n3"),
             (503, b"hello", True),
@@ -159,9 +151,7 @@ def test_status_is_known_if_the_body_is_malformed() -> None:
     keeps=st.booleans(),
     sizes=st.lists(st.integers(1, 40), min_size=1),
 )
-def test_responses_of_h11_are_read(
-    status: int, body: bytes, in_chunks: bool, keeps: bool, sizes: list[int]
-) -> None:
+def test_responses_of_h11_are_read(status: int, body: bytes, in_chunks: bool, keeps: bool, sizes: list[int]) -> None:
     server = h11.Connection(h11.SERVER)
     server.receive_data(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
     while server.next_event() is not h11.PAUSED and server.their_state is not h11.DONE:

@@ -16,9 +16,7 @@ def context(
     captured: CapturedLog, *files: str, folders: tuple[str, ...] = (), bundles: tuple[str, ...] = ()
 ) -> ssl.SSLContext:
     certificate, key, client = [*files, "", "", ""][:3]
-    endpoint = Endpoint(
-        LOGS, "https://h/", certificate=certificate, client_key=key, client_certificate=client
-    )
+    endpoint = Endpoint(LOGS, "https://h/", certificate=certificate, client_key=key, client_certificate=client)
     made = tls_context(endpoint, captured.diagnostics(Clock()), folders=folders, files=bundles)
     assert (made.verify_mode, made.check_hostname) == (ssl.CERT_REQUIRED, True)
     return made
@@ -73,14 +71,10 @@ def test_unusable_authority_is_logged_and_servers_are_still_verified(
 
     assert made.cert_store_stats()["x509_ca"] == 1
     (line,) = captured.lines
-    assert line.startswith(
-        f"WARN certificate {str(path)!r} cannot be used, so the system's authorities are trusted: "
-    )
+    assert line.startswith(f"WARN certificate {str(path)!r} cannot be used, so the system's authorities are trusted: ")
 
 
-def test_unusable_client_certificate_is_logged_and_ignored(
-    captured: CapturedLog, certificates: Certificates
-) -> None:
+def test_unusable_client_certificate_is_logged_and_ignored(captured: CapturedLog, certificates: Certificates) -> None:
     context(captured, certificates.ca, "/nowhere.key", "/nowhere.pem")
 
     assert captured.lines == [
@@ -106,6 +100,5 @@ def test_encrypted_client_key_is_logged_and_does_not_prompt(
     context(captured, certificates.ca, str(tmp_path / "client.key"), str(tmp_path / "client.pem"))
 
     assert captured.lines == [
-        f"WARN client certificate {str(tmp_path / 'client.pem')!r} cannot be used and is ignored: "
-        "the key is encrypted"
+        f"WARN client certificate {str(tmp_path / 'client.pem')!r} cannot be used and is ignored: the key is encrypted"
     ]

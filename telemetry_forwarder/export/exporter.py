@@ -73,13 +73,12 @@ class Exporters:
         self._transport = transport
         self._exporters: dict[str, Exporter] = {}
         for signal, endpoint in endpoints.items():
-            server = servers.setdefault(endpoint.origin, retry.circuit_breaker(clock))
-            health = EndpointHealth(endpoint, log, server=server, signal=retry.circuit_breaker(clock))
-            self._exporters[signal] = Exporter(endpoint, transport, health, retry=retry, clock=clock, log=log)
+            server = servers.setdefault(endpoint.origin, CircuitBreaker(clock, retry.random))
+            self._exporters[signal] = Exporter(endpoint, transport, server, retry=retry, clock=clock, log=log)
 
     def is_failing(self, signal: str) -> bool:
         """Return whether the endpoint of *signal* has failed and not accepted anything since."""
-        return self._exporters[signal].is_failing
+        return self._exporters[signal].health.is_failing
 
     @property
     def are_all_failing(self) -> bool:
@@ -106,13 +105,13 @@ class Exporters:
 
 
 class Exporter:
-    """Sends the batches of one signal."""
+    """Sends the batches of one signal. *server* is shared with the other signals that are sent to its server."""
 
     def __init__(
         self,
         endpoint: Endpoint,
         transport: Transport,
-        health: EndpointHealth,
+        server: CircuitBreaker,
         *,
         retry: RetryPolicy,
         clock: Clock,
@@ -121,23 +120,20 @@ class Exporter:
         self._endpoint = endpoint
         self._secrets = secret_values(endpoint)
         self._transport = transport
-        self._health = health
+        self._sender = transport.sender(endpoint)
         self._retry = retry
         self._clock = clock
         self._log = log
         self._name = f"{endpoint.origin} ({endpoint.signal})"
         self._too_large_bytes = sys.maxsize
         """The size of the smallest body that was too large: no larger one is tried."""
-
-    @property
-    def is_failing(self) -> bool:
-        return self._health.is_failing
+        self.health = EndpointHealth(endpoint, log, server=server, signal=CircuitBreaker(clock, retry.random))
 
     def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool) -> ExportResult:
         """As `Exporters.send`."""
-        if self._health.hold_s() and not is_last_chance:
+        if self.health.hold_s() and not is_last_chance:
             return ExportResult(batch, held=batch)
-        is_probe = self._health.is_failing and not is_last_chance
+        is_probe = self.health.is_failing and not is_last_chance
         attempts = 1 if is_probe else self._retry.max_attempts
         return self._send_parts(batch, deadline.within(self._endpoint.timeout_s), attempts)
 
@@ -170,19 +166,17 @@ class Exporter:
             return _Unsent.TOO_LARGE
         if self._transport.left_s(deadline) == 0.0:
             return _Unsent.UNAVAILABLE
-        packed = self._transport.packed(self._endpoint, batch.body)
-        attempts = 0
-        while True:
-            attempts += 1
-            outcome = self._transport.send(self._endpoint, packed, deadline)
+        for attempts in range(1, max_attempts + 1):
+            outcome = self._transport.send(self._sender, batch.body, deadline)
             if isinstance(outcome, Response) and not is_retryable(outcome):
-                self._health.succeeded()
+                self.health.succeeded()
                 return self._judge(batch, outcome)
             pause_s = self._retry.pause_s(outcome, attempts, self._clock)
             if attempts == max_attempts or pause_s >= self._transport.left_s(deadline):
-                self._health.failed(outcome, self._clock.unix_ns(), self._secrets)
-                return _Unsent.UNAVAILABLE
+                break
             self._pause(pause_s, deadline)
+        self.health.failed(outcome, self._clock.unix_ns(), self._secrets)
+        return _Unsent.UNAVAILABLE
 
     def _pause(self, seconds: float, deadline: Deadline) -> None:
         end = Deadline.after(seconds, self._clock)

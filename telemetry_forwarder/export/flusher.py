@@ -30,19 +30,22 @@ class Flusher:
         self._deadline: Deadline | None = None
         self._is_last_chance = False
         self._failed: set[str] = set()
-        self.was_delivered = True
-        """Whether the flush has delivered everything so far."""
+        """The signals of which something is left."""
 
     @property
     def is_over(self) -> bool:
         return not self._running
+
+    @property
+    def was_delivered(self) -> bool:
+        """Whether the flush has delivered everything so far."""
+        return not self._failed
 
     def begin(self, deadline: Deadline, *, is_last_chance: bool) -> None:
         """Start to send everything; *is_last_chance* as for `Exporters.send`."""
         self._deadline = deadline
         self._is_last_chance = is_last_chance
         self._failed.clear()
-        self.was_delivered = True
         self.go_on()
 
     def go_on(self) -> None:
@@ -59,7 +62,6 @@ class Flusher:
             self._send_next(signal)
         else:
             self._failed.add(signal)
-            self.was_delivered = False
 
     def abandon(self) -> list[Batch]:
         """Stop waiting for running requests; return their batches, except those that are on disk.
@@ -77,7 +79,8 @@ class Flusher:
         deadline = self._deadline
         assert deadline is not None
         if deadline.is_over():
-            self.was_delivered &= not self._outbox.held_items(signal)
+            if self._outbox.held_items(signal):
+                self._failed.add(signal)
             return
         spooled = self._spool.take(signal)
         batch = self._outbox.take(signal) if spooled is None else spooled.batch
@@ -88,7 +91,9 @@ class Flusher:
 
         def task() -> None:
             try:
-                export.send(self.exporters, deadline, is_last_chance=is_last_chance)
+                export.result = self.exporters.send(batch, deadline, is_last_chance=is_last_chance)
+            except Exception as exc:  # noqa: BLE001  # our own defect: if the batch were held, it would fail forever
+                export.result = ExportResult(batch, dropped={f"failed with {type(exc).__name__}": batch.items})
             finally:
                 self._inbox.put_event(SendFinished(signal))
 
@@ -130,11 +135,3 @@ class _Export:
         self.spooled = spooled
         """The batch on disk; None if the batch comes from memory."""
         self.result = ExportResult(batch, held=batch)
-
-    def send(self, exporters: Exporters, deadline: Deadline, *, is_last_chance: bool) -> None:
-        """Send the batch and keep the result. Called in the signal's thread."""
-        batch = self.batch
-        try:
-            self.result = exporters.send(batch, deadline, is_last_chance=is_last_chance)
-        except Exception as exc:  # noqa: BLE001  # our own defect: if the batch were held, it would fail forever
-            self.result = ExportResult(batch, dropped={f"failed with {type(exc).__name__}": batch.items})

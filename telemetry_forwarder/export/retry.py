@@ -8,7 +8,7 @@ from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.export.circuit_breaker import CircuitBreaker, jittered
+from telemetry_forwarder.export.circuit_breaker import CircuitBreaker, backoff_s
 from telemetry_forwarder.export.responses import describe, retry_after_s
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 
@@ -18,19 +18,14 @@ _RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
 
 @frozen
 class RetryPolicy:
-    """How often one request is sent, and how many failures open the circuit breaker."""
+    """How often one request is sent, and the pauses in between."""
 
     max_attempts: int = 6
     """For one request, within the deadline of its batch."""
     first_pause_s: float = 0.1
     longest_pause_s: float = 5.0
-    failures_to_open: int = 1
-    """Consecutive requests that failed in all their attempts."""
     random: Callable[[], float] = _random.random
     """Return a number from 0 to 1: the jitter of pauses."""
-
-    def circuit_breaker(self, clock: Clock) -> CircuitBreaker:
-        return CircuitBreaker(clock, self.random, failures_to_open=self.failures_to_open)
 
     def pause_s(self, outcome: Response | Failure, attempts: int, clock: Clock) -> float:
         """Return how long to wait after *attempts*; infinity if every repetition would fail as well."""
@@ -39,8 +34,8 @@ class RetryPolicy:
                 return requested_s
         elif outcome.kind is FailureKind.UNTRUSTED:
             return math.inf
-        ceiling_s = min(self.first_pause_s * 2.0 ** (attempts - 1), self.longest_pause_s)
-        return jittered(ceiling_s, self.random)
+        longest_s = self.longest_pause_s
+        return backoff_s(self.first_pause_s, longest_s=longest_s, doublings=attempts - 1, random=self.random)
 
 
 def is_retryable(outcome: Response | Failure) -> bool:

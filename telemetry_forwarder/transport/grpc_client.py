@@ -6,8 +6,9 @@ https://opentelemetry.io/docs/specs/otlp/#otlpgrpc
 import importlib.util
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.transport.attempt import Attempt
+from telemetry_forwarder.transport.http_client import USER_AGENT
 from telemetry_forwarder.transport.outcome import FailureKind, RequestError, Response
 
 _METHODS = {
@@ -44,30 +46,37 @@ def has_grpc() -> bool:
     return importlib.util.find_spec("grpc") is not None
 
 
-class GrpcSender:
-    """A `RequestSender` with a channel of its own. Imports grpcio, which takes long."""
+class GrpcClient:
+    """Keeps a channel to the server of *endpoint*. For any thread. Imports grpcio, which takes long."""
 
-    def __init__(self, endpoint: Endpoint, user_agent: str, log: Diagnostics) -> None:
+    def __init__(self, endpoint: Endpoint, log: Diagnostics) -> None:
         import grpc
 
         self._grpc: Any = grpc
-        options = [("grpc.primary_user_agent", user_agent)]
+        self._log = log
+        options = [("grpc.primary_user_agent", USER_AGENT)]
         target = urlsplit(endpoint.url).netloc
         if endpoint.is_insecure:
             self._channel: Any = grpc.insecure_channel(target, options)
         else:
             self._channel = grpc.secure_channel(target, _credentials(grpc, endpoint, log), options)
-        # Without serializers it sends and returns bytes.
-        self._call: Any = self._channel.unary_unary(_METHODS[endpoint.signal])
-        self._metadata = tuple(_metadata(endpoint.headers, log))
-        is_gzip = endpoint.compression == "gzip"
-        self._compression = grpc.Compression.Gzip if is_gzip else grpc.Compression.NoCompression
 
-    def packed(self, body: bytes) -> bytes:
-        return body
+    def sender(self, endpoint: Endpoint) -> Callable[[bytes, Attempt], Response]:
+        """Return a function that sends a body to *endpoint*."""
+        compressions = self._grpc.Compression
+        start = partial(
+            # Without serializers it sends and returns bytes.
+            self._channel.unary_unary(_METHODS[endpoint.signal]).future,
+            metadata=tuple(_metadata(endpoint.headers, self._log)),
+            compression=compressions.Gzip if endpoint.compression == "gzip" else compressions.NoCompression,
+        )
+        return partial(self._send, start)
 
-    def send(self, packed: bytes, attempt: Attempt) -> Response:
-        future = self._call.future(packed, metadata=self._metadata, compression=self._compression)
+    def close(self) -> None:
+        self._channel.close()
+
+    def _send(self, start: Callable[[bytes], Any], body: bytes, attempt: Attempt) -> Response:
+        future = start(body)
         try:
             while True:
                 with suppress(self._grpc.FutureTimeoutError):
@@ -77,9 +86,6 @@ class GrpcSender:
             raise
         except self._grpc.RpcError as exc:
             return _response(exc)
-
-    def close(self) -> None:
-        self._channel.close()
 
 
 def _metadata(headers: Mapping[str, str], log: Diagnostics) -> Iterator[tuple[str, str]]:
@@ -92,27 +98,22 @@ def _metadata(headers: Mapping[str, str], log: Diagnostics) -> Iterator[tuple[st
 
 
 def _response(error: Any) -> Response:
+    """Return the HTTP response that means the same as *error*. Raises `RequestError`."""
     code, details = error.code().name, error.details() or ""
-    match code:
-        case "UNAVAILABLE":
-            # The server's own status or no server at all: gRPC does not distinguish them.
-            raise RequestError(FailureKind.UNREACHABLE, details) from error
-        case "RESOURCE_EXHAUSTED":
-            return _exhausted(error, details)
-        case _:
-            return _text_response(_STATUSES.get(code, 500), details)
-
-
-def _exhausted(error: Any, details: str) -> Response:
-    """Return 429 if the server sent a retry delay; else 413 if the request was too large, or 500."""
-    delay_s = _retry_delay_s(dict(error.trailing_metadata() or ()))
-    if delay_s is not None:
-        return _text_response(429, details, {"retry-after": str(delay_s)})
-    return _text_response(413 if "larger than max" in details else 500, details)
-
-
-def _text_response(status: int, details: str, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(status, {"content-type": "text/plain", **(headers or {})}, details.encode())
+    if code == "UNAVAILABLE":
+        # The server's own status or no server at all: gRPC does not distinguish them.
+        raise RequestError(FailureKind.UNREACHABLE, details) from error
+    status = _STATUSES.get(code, 500)
+    headers = {"content-type": "text/plain"}
+    if code == "RESOURCE_EXHAUSTED":
+        # It may be retried only after the delay that the server sends; without one, the request may be too large.
+        delay_s = _retry_delay_s(dict(error.trailing_metadata() or ()))
+        if delay_s is not None:
+            status = 429
+            headers["retry-after"] = str(delay_s)
+        elif "larger than max" in details:
+            status = 413
+    return Response(status, headers, details.encode())
 
 
 def _retry_delay_s(trailers: Mapping[str, Any]) -> int | None:
@@ -120,15 +121,12 @@ def _retry_delay_s(trailers: Mapping[str, Any]) -> int | None:
     from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
     from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-    try:
-        details = Status.FromString(trailers.get("grpc-status-details-bin", b"")).details
-        for detail in details:
-            if detail.Is(RetryInfo.DESCRIPTOR):
-                delay = RetryInfo.FromString(detail.value).retry_delay
-                delay_s: int = math.ceil(delay.seconds + delay.nanos / 1_000_000_000)
-                return delay_s
-    except DecodeError:
-        pass
+    info = RetryInfo()
+    with suppress(DecodeError):
+        for detail in Status.FromString(trailers.get("grpc-status-details-bin", b"")).details:
+            if detail.Unpack(info):
+                delay_s: float = info.retry_delay.seconds + info.retry_delay.nanos / 1_000_000_000
+                return math.ceil(delay_s)
     return None
 
 

@@ -8,19 +8,24 @@ import re
 import ssl
 import threading
 import zlib
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.frozen import frozen
+from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import host_and_port
 from telemetry_forwarder.errors import ForwarderError, MessageError
 from telemetry_forwarder.http1 import Message
 from telemetry_forwarder.transport.attempt import Attempt
-from telemetry_forwarder.transport.outcome import KEPT_HEADERS, MAX_BODY_BYTES, FailureKind, RequestError, Response
+from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError, Response, response_of
 from telemetry_forwarder.transport.response_reader import ResponseReader
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network, Stream
 
+USER_AGENT = f"telemetry-forwarder/{VERSION} OTel-OTLP-Exporter-Python/{VERSION}"
+"""https://opentelemetry.io/docs/specs/otel/protocol/exporter/#user-agent"""
 _PORTS = {"http": 80, "https": 443}
 _READ_BYTES = 65_536
 # In a name or a value these would begin another header.
@@ -30,23 +35,21 @@ _GZIP_LEVEL = 2
 _GZIP_FORMAT = 31
 
 
-def request_headers(endpoint: Endpoint, user_agent: str) -> list[tuple[bytes, bytes]]:
+def request_headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
     """Return the headers of each request to *endpoint*; the user's take precedence. Without Content-Length."""
     headers = {
-        b"host": host_and_port(urlsplit(endpoint.url)).encode(),
-        b"user-agent": user_agent.encode(),
-        b"content-type": b"application/x-protobuf",
+        "host": host_and_port(urlsplit(endpoint.url)),
+        "user-agent": USER_AGENT,
+        "content-type": "application/x-protobuf",
     }
     if endpoint.compression == "gzip":
-        headers[b"content-encoding"] = b"gzip"
-    return list((headers | {key.encode(): value.encode() for key, value in endpoint.headers.items()}).items())
+        headers["content-encoding"] = "gzip"
+    return [(name.encode(), value.encode()) for name, value in {**headers, **endpoint.headers}.items()]
 
 
 def compressed(endpoint: Endpoint, body: bytes) -> bytes:
     """Return *body*, compressed if *endpoint* wants that."""
-    if endpoint.compression != "gzip":
-        return body
-    return zlib.compress(body, _GZIP_LEVEL, wbits=_GZIP_FORMAT)
+    return zlib.compress(body, _GZIP_LEVEL, wbits=_GZIP_FORMAT) if endpoint.compression == "gzip" else body
 
 
 class HttpClient:
@@ -61,8 +64,16 @@ class HttpClient:
         # For `_idle`: the senders of all signals use it.
         self._lock = threading.Lock()
 
-    def sender(self, endpoint: Endpoint, user_agent: str) -> "HttpSender":
-        return HttpSender(self, endpoint, user_agent)
+    def sender(self, endpoint: Endpoint) -> Callable[[bytes, Attempt], Response]:
+        """Return a function that sends a body to *endpoint*."""
+        headers = request_headers(endpoint)
+        if any(_HEADER_ENDS.search(name + value) for name, value in headers):
+            return _refuse
+        url = urlsplit(endpoint.url)
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        lines = (b"POST %b HTTP/1.1" % target.encode(), *(b"%b: %b" % header for header in headers))
+        server = (url.hostname or "", url.port or _PORTS[url.scheme])
+        return partial(self._send, _Destination(endpoint, server, b"\r\n".join(lines)))
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -95,6 +106,21 @@ class HttpClient:
                     return self._idle.pop(index)
         return None
 
+    def _send(self, to: "_Destination", body: bytes, attempt: Attempt) -> Response:
+        stream = self.connection(to.server, attempt)
+        is_last = True
+        try:
+            packed = compressed(to.endpoint, body)
+            stream.write(b"%b\r\ncontent-length: %d\r\n\r\n" % (to.head, len(packed)), attempt)
+            stream.write(packed, attempt)
+            message, is_last = _read(stream, attempt)
+        finally:
+            if is_last:
+                stream.close()
+        if not is_last:
+            self.keep(to.server, stream)
+        return response_of(message.status, message.headers, message.body)
+
 
 @frozen
 class _Idle:
@@ -103,43 +129,17 @@ class _Idle:
     until: Deadline
 
 
-class HttpSender:
-    """A `RequestSender`."""
+@frozen
+class _Destination:
+    endpoint: Endpoint
+    server: tuple[str, int]
+    head: bytes
+    """Of each request, without Content-Length."""
 
-    def __init__(self, client: HttpClient, endpoint: Endpoint, user_agent: str) -> None:
-        url = urlsplit(endpoint.url)
-        headers = request_headers(endpoint, user_agent)
-        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        lines = (b"POST %b HTTP/1.1" % target.encode(), *(b"%b: %b" % header for header in headers))
-        self._client = client
-        self._endpoint = endpoint
-        self._server = (url.hostname or "", url.port or _PORTS[url.scheme])
-        self._head = b"\r\n".join(lines)
-        self._is_http = not any(_HEADER_ENDS.search(name + value) for name, value in headers)
 
-    def packed(self, body: bytes) -> bytes:
-        return compressed(self._endpoint, body)
-
-    def send(self, packed: bytes, attempt: Attempt) -> Response:
-        if not self._is_http:
-            # Headers are secrets, so none is quoted.
-            raise RequestError(FailureKind.BROKEN, "the request is not HTTP")
-        stream = self._client.connection(self._server, attempt)
-        is_last = True
-        try:
-            stream.write(b"%b\r\ncontent-length: %d\r\n\r\n" % (self._head, len(packed)), attempt)
-            stream.write(packed, attempt)
-            message, is_last = _read(stream, attempt)
-        finally:
-            if is_last:
-                stream.close()
-        if not is_last:
-            self._client.keep(self._server, stream)
-        headers = {name: message.headers[name] for name in KEPT_HEADERS if name in message.headers}
-        return Response(message.status, headers, message.body)
-
-    def close(self) -> None:
-        self._client.close()
+def _refuse(body: bytes, attempt: Attempt) -> Response:
+    # Headers are secrets, so none is quoted.
+    raise RequestError(FailureKind.BROKEN, "the request is not HTTP")
 
 
 def _read(stream: Stream, attempt: Attempt) -> tuple[Message, bool]:

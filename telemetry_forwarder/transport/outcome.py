@@ -9,7 +9,6 @@ from telemetry_forwarder.errors import ForwarderError
 MAX_BODY_BYTES = 65_536
 """How much of a response's body is read."""
 KEPT_HEADERS = ("content-type", "retry-after", "location")
-"""The headers of a response that are kept."""
 
 
 class FailureKind(Enum):
@@ -49,3 +48,8 @@ class Response:
     """Those of `KEPT_HEADERS` that were sent."""
     body: bytes
     """At most `MAX_BODY_BYTES`; less than was sent if it did not end in time."""
+
+
+def response_of(status: int, headers: Mapping[str, str], body: bytes) -> Response:
+    """Return a response that keeps only those of *headers* that are used."""
+    return Response(status, {name: headers[name] for name in KEPT_HEADERS if name in headers}, body)

@@ -4,10 +4,10 @@ Imported only if a proxy is set. httpcore passes timeouts to the network unchang
 """
 
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpcore
 import httpx
@@ -16,7 +16,7 @@ from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import host_and_port
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.http_client import compressed, request_headers
-from telemetry_forwarder.transport.outcome import KEPT_HEADERS, MAX_BODY_BYTES, FailureKind, RequestError, Response
+from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError, Response, response_of
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network, Stream
 
 
@@ -25,17 +25,28 @@ class ProxiedClient(httpx.BaseTransport):
 
     def __init__(self, proxy: str, context: ssl.SSLContext | None, network: Network) -> None:
         url = urlsplit(proxy)
+        credentials = (unquote(url.username or ""), unquote(url.password or ""))
         self._pool = httpcore.HTTPProxy(
             f"http://{host_and_port(url)}",
-            proxy_auth=_credentials(url),
+            proxy_auth=credentials if any(credentials) else None,
             ssl_context=context,
             max_keepalive_connections=MAX_IDLE,
             keepalive_expiry=KEEP_ALIVE_S,
             network_backend=_Backend(network),
         )
 
-    def sender(self, endpoint: Endpoint, user_agent: str) -> "ProxiedSender":
-        return ProxiedSender(self, endpoint, user_agent)
+    def sender(self, endpoint: Endpoint) -> Callable[[bytes, Attempt], Response]:
+        """Return a function that sends a body to *endpoint*."""
+        url, headers = httpx.URL(endpoint.url), request_headers(endpoint)
+
+        def send(body: bytes, attempt: Attempt) -> Response:
+            extensions = {"timeout": {"connect": attempt, "read": attempt, "write": attempt}}
+            packed = compressed(endpoint, body)
+            return _read(
+                self.handle_request(httpx.Request("POST", url, headers=headers, content=packed, extensions=extensions))
+            )
+
+        return send
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """As for any transport of httpx, but it raises `RequestError`."""
@@ -57,40 +68,13 @@ class ProxiedClient(httpx.BaseTransport):
         self._pool.close()
 
 
-class ProxiedSender:
-    """A `RequestSender`."""
-
-    def __init__(self, transport: httpx.BaseTransport, endpoint: Endpoint, user_agent: str) -> None:
-        self._transport = transport
-        self._endpoint = endpoint
-        self._url = httpx.URL(endpoint.url)
-        self._headers = request_headers(endpoint, user_agent)
-
-    def packed(self, body: bytes) -> bytes:
-        return compressed(self._endpoint, body)
-
-    def send(self, packed: bytes, attempt: Attempt) -> Response:
-        request = httpx.Request(
-            "POST",
-            self._url,
-            headers=[*self._headers, (b"content-length", b"%d" % len(packed))],
-            stream=httpx.ByteStream(packed),
-            extensions={"timeout": {"connect": attempt, "read": attempt, "write": attempt}},
-        )
-        return _read(self._transport.handle_request(request))
-
-    def close(self) -> None:
-        self._transport.close()
-
-
 class _Body(httpx.SyncByteStream):
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
 
     def __iter__(self) -> Iterator[bytes]:
-        assert isinstance(self._response.stream, Iterable)
         with _request_errors():
-            yield from self._response.stream
+            yield from self._response.iter_stream()
 
     def close(self) -> None:
         self._response.close()
@@ -101,12 +85,7 @@ class _Backend(httpcore.NetworkBackend):
         self._network = network
 
     def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: Any = None,
-        local_address: str | None = None,
-        socket_options: Any = None,
+        self, host: str, port: int, timeout: Any = None, local_address: str | None = None, socket_options: Any = None
     ) -> httpcore.NetworkStream:
         return _Stream(self._network.connect(host, port, timeout))
 
@@ -147,12 +126,6 @@ def _request_errors() -> Iterator[None]:
         raise RequestError(FailureKind.BROKEN, str(exc)) from exc
 
 
-def _credentials(url: SplitResult) -> tuple[str, str] | None:
-    if not (url.username or url.password):
-        return None
-    return unquote(url.username or ""), unquote(url.password or "")
-
-
 def _read(response: httpx.Response) -> Response:
     """Return the response with as much of its body as is received in time: its status counts already."""
     body = bytearray()
@@ -161,5 +134,4 @@ def _read(response: httpx.Response) -> Response:
             body += chunk
             if len(body) >= MAX_BODY_BYTES:
                 break
-    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-    return Response(response.status_code, headers, bytes(body[:MAX_BODY_BYTES]))
+    return response_of(response.status_code, response.headers, bytes(body[:MAX_BODY_BYTES]))

@@ -9,13 +9,14 @@ import os
 import select
 import socket
 import ssl
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.outcome import FailureKind, RequestError
 from telemetry_forwarder.transport.resolver import Resolver
 
+T = TypeVar("T")
 MAX_IDLE = 4
 """How many idle connections are kept: one for each signal, and one more."""
 KEEP_ALIVE_S = 55.0
@@ -52,19 +53,16 @@ class Stream:
     @property
     def is_usable(self) -> bool:
         """Whether it can be used for another request. An idle one that is readable was closed by the server."""
-        return not (self._is_broken or _is_readable(self._socket))
+        is_open = not self._is_broken and self._socket.fileno() >= 0
+        return is_open and not _poll(self._socket, select.POLLIN, 0.0)
 
     def read(self, max_bytes: int, attempt: Attempt) -> bytes:
         """Send what `write` has kept, then wait for data and return it; `b""` at its end. Raises `RequestError`."""
         self._send_unsent(attempt)
-        while True:
-            self._limit_wait(attempt)
-            try:
-                return self._socket.recv(max_bytes)
-            except TimeoutError:
-                continue
-            except OSError as exc:
-                raise _read_failure(exc) from exc
+        try:
+            return self._wait_for(attempt, self._socket.recv, max_bytes)
+        except OSError as exc:
+            raise _read_failure(exc) from exc
 
     def write(self, data: bytes, attempt: Attempt) -> None:
         """Send *data*, or keep it for `read` to send. May block; raises `RequestError` if the time is up.
@@ -76,33 +74,12 @@ class Stream:
         if len(self._unsent) > _SENT_TOGETHER_BYTES:
             self._send_unsent(attempt)
 
-    def _send_unsent(self, attempt: Attempt) -> None:
-        with memoryview(self._unsent) as unsent:
-            try:
-                sent = 0
-                while sent < len(unsent):
-                    self._limit_wait(attempt)
-                    with suppress(TimeoutError):
-                        sent += self._socket.send(unsent[sent:])
-            except OSError:
-                self._is_broken = True
-            finally:
-                self._unsent = bytearray()
-
-    def _limit_wait(self, attempt: Attempt) -> None:
-        timeout_s = attempt.slice_s()
-        # Most often it is unchanged, and setting it is a system call that lets another thread take the interpreter.
-        if timeout_s != self._timeout_s:
-            self._socket.settimeout(timeout_s)
-            self._timeout_s = timeout_s
-
     def start_tls(self, context: "ssl.SSLContext", host: str, attempt: Attempt) -> "Stream":
         """Return the same connection with TLS; this one is closed. Raises `RequestError`."""
         attempt.has_connected = False
         try:
             # The name as bytes: for a str, the codec `idna` would be imported.
             encrypted = context.wrap_socket(self._socket, server_hostname=host.encode(), do_handshake_on_connect=False)
-            _shake_hands(encrypted, attempt)
         except ValueError as exc:
             raise RequestError(FailureKind.UNTRUSTED, f"TLS failed: {_reason(exc)}") from exc
         except OSError as exc:
@@ -111,29 +88,49 @@ class Stream:
         finally:
             # `wrap_socket` has detached the descriptor, or failed.
             self._socket.close()
-        attempt.has_connected = True
-        return Stream(encrypted)
+        stream = Stream(encrypted)
+        stream._shake_hands(encrypted.do_handshake, attempt)
+        return stream
 
     def close(self) -> None:
         """Close it. May be called repeatedly."""
         self._socket.close()
 
+    def _shake_hands(self, do_handshake: Callable[[], None], attempt: Attempt) -> None:
+        try:
+            self._wait_for(attempt, do_handshake)
+            attempt.has_connected = True
+        except (ssl.SSLEOFError, ConnectionError) as exc:
+            raise RequestError(FailureKind.UNREACHABLE, "closed during the TLS handshake") from exc
+        except OSError as exc:
+            raise _read_failure(exc) from exc
+        finally:
+            if not attempt.has_connected:
+                self.close()
 
-def _shake_hands(encrypted: "ssl.SSLSocket", attempt: Attempt) -> None:
-    try:
-        while True:
-            encrypted.settimeout(attempt.slice_s())
+    def _send_unsent(self, attempt: Attempt) -> None:
+        with memoryview(self._unsent) as unsent:
             try:
-                return encrypted.do_handshake()
+                sent = 0
+                while sent < len(unsent):
+                    sent += self._wait_for(attempt, self._socket.send, unsent[sent:])
+            except OSError:
+                self._is_broken = True
+            finally:
+                self._unsent = bytearray()
+
+    def _wait_for(self, attempt: Attempt, operation: Callable[..., T], *arguments: Any) -> T:
+        """Repeat *operation*, a method of the socket, until it does not time out. Raises also `RequestError`."""
+        while True:
+            timeout_s = attempt.slice_s()
+            # Most often it is unchanged, and setting it is a system call that lets another thread take the interpreter.
+            if timeout_s != self._timeout_s:
+                self._socket.settimeout(timeout_s)
+                self._timeout_s = timeout_s
+            try:
+                return operation(*arguments)
             except TimeoutError:
                 continue
-            except (ssl.SSLEOFError, ConnectionError) as exc:
-                raise RequestError(FailureKind.UNREACHABLE, "closed during the TLS handshake") from exc
-            except OSError as exc:
-                raise _read_failure(exc) from exc
-    except BaseException:
-        encrypted.close()
-        raise
 
 
 def _read_failure(exc: OSError) -> Exception:
@@ -148,13 +145,11 @@ def _reason(exc: Exception) -> str:
     return getattr(exc, "verify_message", "") or getattr(exc, "strerror", "") or str(exc)
 
 
-def _is_readable(connection: socket.socket) -> bool:
-    # A closed one has no descriptor.
-    if connection.fileno() < 0:
-        return True
+def _poll(connection: socket.socket, event: int, timeout_s: float) -> bool:
+    """Wait for *event* and return whether it has occurred."""
     poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
+    poll.register(connection, event)
+    return bool(poll.poll(timeout_s * 1_000))
 
 
 def _connected(addresses: list[Any], attempt: Attempt) -> socket.socket:
@@ -181,9 +176,7 @@ def _connect(connection: socket.socket, address: Any, attempt: Attempt) -> None:
     connection.setblocking(False)
     code = connection.connect_ex(address)
     if code == errno.EINPROGRESS:
-        poll = select.poll()
-        poll.register(connection, select.POLLOUT)
-        while not poll.poll(attempt.slice_s() * 1_000):
+        while not _poll(connection, select.POLLOUT, attempt.slice_s()):
             pass
         code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:

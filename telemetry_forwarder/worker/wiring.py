@@ -106,9 +106,7 @@ class _Builder:
             for name in sorted(self._environ.keys() - settings_names() - options.names())
             if name.startswith(PREFIX)
         ]
-        transport = Transport(self._log)
-        transport.warm(endpoints.values())
-        return Exporters(endpoints, transport, clock=self._clock, log=self._log)
+        return Exporters(endpoints, Transport(self._log), clock=self._clock, log=self._log)
 
     def converter(self, registration: bytes) -> Converter:
         return Converter(

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from telemetry_forwarder.export.circuit_breaker import CircuitBreaker, jittered
+from telemetry_forwarder.export.circuit_breaker import CircuitBreaker, backoff_s
 from tests.support.fake_clock import FakeClock
 
 
@@ -11,9 +11,9 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def circuit_breaker(clock: FakeClock, *, failures_to_open: int = 1) -> CircuitBreaker:
+def circuit_breaker(clock: FakeClock) -> CircuitBreaker:
     """Return one without jitter: the random number is always the largest."""
-    return CircuitBreaker(clock, lambda: 1.0, failures_to_open=failures_to_open)
+    return CircuitBreaker(clock, lambda: 1.0)
 
 
 def test_new_circuit_breaker_is_closed(clock: FakeClock) -> None:
@@ -29,13 +29,11 @@ def test_failure_opens_it(clock: FakeClock) -> None:
     assert (failing.is_open, failing.hold_s()) == (True, 1.0)
 
 
-def test_it_opens_after_the_configured_number_of_consecutive_failures(clock: FakeClock) -> None:
-    failing = circuit_breaker(clock, failures_to_open=2)
+def test_success_of_a_closed_one_changes_nothing(clock: FakeClock) -> None:
+    working = circuit_breaker(clock)
 
-    assert not failing.failed()
-    assert not failing.succeeded()
-    assert [failing.failed(), failing.failed()] == [False, True]
-    assert failing.is_open
+    assert not working.succeeded()
+    assert not working.is_open
 
 
 def test_each_failed_probe_doubles_the_hold_time_up_to_a_minute(clock: FakeClock) -> None:
@@ -82,7 +80,7 @@ def test_success_closes_it_and_resets_the_hold_time(clock: FakeClock) -> None:
 
 
 def test_it_holds_as_long_as_the_endpoint_requests(clock: FakeClock) -> None:
-    failing = circuit_breaker(clock, failures_to_open=5)
+    failing = circuit_breaker(clock)
 
     assert failing.failed(90.0)
     assert failing.hold_s() == 90.0
@@ -112,7 +110,12 @@ def test_wall_clock_that_jumps_back_does_not_prolong_the_hold(clock: FakeClock) 
 
 @pytest.mark.parametrize(("random", "seconds"), [(0.0, 2.0), (0.5, 3.0), (1.0, 4.0)])
 def test_jitter_shortens_by_up_to_half(random: float, seconds: float) -> None:
-    assert jittered(4.0, lambda: random) == seconds
+    assert backoff_s(1.0, longest_s=60.0, doublings=2, random=lambda: random) == seconds
+
+
+@pytest.mark.parametrize("doublings", [6, 5_000])
+def test_backoff_is_limited(doublings: int) -> None:
+    assert backoff_s(1.0, longest_s=60.0, doublings=doublings, random=lambda: 1.0) == 60.0
 
 
 def test_concurrent_failures_open_it_once() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.export.circuit_breaker import CircuitBreaker
 from telemetry_forwarder.export.retry import EndpointHealth, RetryPolicy, is_retryable
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from tests.support.captured_log import CapturedLog
@@ -26,8 +27,8 @@ class Health:
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
-        self.server = POLICY.circuit_breaker(self.clock)
-        self.signal = POLICY.circuit_breaker(self.clock)
+        self.server = CircuitBreaker(self.clock, POLICY.random)
+        self.signal = CircuitBreaker(self.clock, POLICY.random)
         self.endpoint = EndpointHealth(
             Endpoint(LOGS, "https://h/v1/logs"),
             self.captured.diagnostics(self.clock),

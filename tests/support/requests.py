@@ -36,7 +36,7 @@ def logs_endpoint(collector: FakeCollector, **options: Any) -> Endpoint:
 
 def send(transport: Transport, endpoint: Endpoint, seconds: float = 30.0) -> Response | Failure:
     """Send `BODY`."""
-    return transport.send(endpoint, transport.packed(endpoint, BODY), deadline(seconds))
+    return transport.send(transport.sender(endpoint), BODY, deadline(seconds))
 
 
 def kind(outcome: Response | Failure) -> FailureKind | int:

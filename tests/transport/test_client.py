@@ -1,6 +1,5 @@
 """The transport over real sockets; how each kind of sender works is tested with its module."""
 
-import gzip
 import socket
 import threading
 
@@ -48,19 +47,17 @@ class TestRequest:
         assert collector.requests[0].headers["user-agent"] == "mine"
         assert collector.requests[0].headers["host"] == "h"
 
-    def test_packed_body_is_compressed(self, transport: Transport) -> None:
-        assert gzip.decompress(transport.packed(Endpoint(LOGS, "http://h/"), BODY)) == BODY
-
     def test_signals_to_one_server_share_a_connection(self, transport: Transport, collector: FakeCollector) -> None:
         for signal in (LOGS, SPANS, METRICS):
             endpoint = Endpoint(signal, f"{collector.endpoint}/v1/{signal}")
-            assert transport.send(endpoint, transport.packed(endpoint, b""), deadline()) == ACCEPTED
+            assert transport.send(transport.sender(endpoint), b"", deadline()) == ACCEPTED
 
         assert (collector.connections, len(collector.requests)) == (1, 3)
 
-    def test_warm_opens_no_connection(self, transport: Transport, collector: FakeCollector) -> None:
+    def test_no_connection_is_opened_before_a_request(self, transport: Transport, collector: FakeCollector) -> None:
         endpoint = logs_endpoint(collector)
-        transport.warm([endpoint, Endpoint(SPANS, "https://127.0.0.1:1/v1/traces")])
+        transport.sender(endpoint)
+        transport.sender(Endpoint(SPANS, "https://127.0.0.1:1/v1/traces"))
 
         assert collector.connections == 0
         assert send(transport, endpoint) == ACCEPTED
@@ -162,7 +159,8 @@ class TestFailure:
 
     def test_server_that_hangs_up_while_a_large_body_is_sent(self, transport: Transport) -> None:
         with tcp_server(resets) as url:
-            outcome = transport.send(Endpoint(LOGS, url), bytes(20_000_000), deadline())
+            sender = transport.sender(Endpoint(LOGS, url, compression="none"))
+            outcome = transport.send(sender, bytes(20_000_000), deadline())
 
         assert kind(outcome) is FailureKind.BROKEN
 
@@ -197,7 +195,7 @@ class TestDeadline:
         collector.script(c.Hang())
         end = deadline(0.3)
 
-        outcome = transport.send(logs_endpoint(collector), b"", end)
+        outcome = transport.send(transport.sender(logs_endpoint(collector)), b"", end)
 
         assert outcome == Failure(FailureKind.TIMED_OUT, "no response in time")
         assert end.is_over()
@@ -219,7 +217,8 @@ class TestDeadline:
     def test_server_that_does_not_read(self, transport: Transport) -> None:
         ends = threading.Event()
         with tcp_server(lambda _: ends.wait()) as url:
-            outcome = transport.send(Endpoint(LOGS, url), bytes(20_000_000), deadline(0.3))
+            sender = transport.sender(Endpoint(LOGS, url, compression="none"))
+            outcome = transport.send(sender, bytes(20_000_000), deadline(0.3))
             ends.set()
 
         assert kind(outcome) is FailureKind.TIMED_OUT

@@ -86,7 +86,6 @@ def test_request_arrives_with_its_headers_and_the_response_is_returned(transport
 
     with server(take) as target:
         endpoint = plain(target, headers={"api-key": "k"}, compression=compression)
-        transport.warm([endpoint])
         assert send(transport, endpoint) == Response(200, {}, b"\x0a\x02\x08\x01")
 
     request, metadata = seen

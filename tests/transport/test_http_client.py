@@ -9,7 +9,8 @@ import pytest
 
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.transport.http_client import HttpClient, HttpSender
+from telemetry_forwarder.transport.client import Sender
+from telemetry_forwarder.transport.http_client import HttpClient
 from telemetry_forwarder.transport.outcome import FailureKind, Response
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network
 from tests.support.collector import FakeCollector
@@ -26,15 +27,15 @@ def client() -> Iterator[HttpClient]:
     client.close()
 
 
-def sender(client: HttpClient, url: str, headers: dict[str, str] | None = None) -> HttpSender:
-    return client.sender(Endpoint(LOGS, url, headers or {}, compression="none"), "test/1")
+def sender(client: HttpClient, url: str, headers: dict[str, str] | None = None) -> Sender:
+    return client.sender(Endpoint(LOGS, url, headers or {}, compression="none"))
 
 
 def test_endpoints_on_the_same_host_share_a_connection(client: HttpClient, collector: FakeCollector) -> None:
     first, second = new_attempt(), new_attempt()
 
-    sender(client, f"{collector.endpoint}/v1/logs").send(b"", first)
-    sender(client, f"{collector.endpoint}/v1/traces?a=b").send(b"", second)
+    sender(client, f"{collector.endpoint}/v1/logs")(b"", first)
+    sender(client, f"{collector.endpoint}/v1/traces?a=b")(b"", second)
 
     assert (first.is_pooled, second.is_pooled) == (False, True)
     assert collector.connections == 1
@@ -43,11 +44,11 @@ def test_endpoints_on_the_same_host_share_a_connection(client: HttpClient, colle
 
 def test_connection_that_the_server_has_closed_is_not_used(client: HttpClient, collector: FakeCollector) -> None:
     to_logs = sender(client, f"{collector.endpoint}/v1/logs")
-    to_logs.send(b"", new_attempt())
+    to_logs(b"", new_attempt())
     collector.drop_connections()
     attempt = new_attempt()
 
-    to_logs.send(b"", attempt)
+    to_logs(b"", attempt)
 
     assert not attempt.is_pooled
 
@@ -55,8 +56,8 @@ def test_connection_that_the_server_has_closed_is_not_used(client: HttpClient, c
 def test_connection_to_another_port_is_not_used(client: HttpClient, collector: FakeCollector) -> None:
     attempt = new_attempt()
     with FakeCollector() as other:
-        sender(client, f"{collector.endpoint}/v1/logs").send(b"", new_attempt())
-        sender(client, f"{other.endpoint}/v1/logs").send(b"", attempt)
+        sender(client, f"{collector.endpoint}/v1/logs")(b"", new_attempt())
+        sender(client, f"{other.endpoint}/v1/logs")(b"", attempt)
 
     assert not attempt.is_pooled
 
@@ -69,7 +70,7 @@ def test_connection_that_was_idle_for_too_long_is_not_used(collector: FakeCollec
 
     for idle_s in (0.0, KEEP_ALIVE_S - 1, KEEP_ALIVE_S):
         clock.advance(idle_s)
-        to_logs.send(b"", new_attempt())
+        to_logs(b"", new_attempt())
         connections.append(collector.connections)
 
     client.close()
@@ -90,10 +91,10 @@ def test_the_oldest_of_too_many_idle_connections_is_closed(client: HttpClient, c
 
 def test_request_after_close_opens_a_new_connection(client: HttpClient, collector: FakeCollector) -> None:
     to_logs = sender(client, f"{collector.endpoint}/v1/logs")
-    responses = [to_logs.send(b"", new_attempt())]
-    to_logs.close()
+    responses = [to_logs(b"", new_attempt())]
+    client.close()
 
-    responses.append(to_logs.send(b"", new_attempt()))
+    responses.append(to_logs(b"", new_attempt()))
 
     assert responses[0] == responses[1]
     assert collector.connections == 2
@@ -107,10 +108,10 @@ def test_request_is_http(client: HttpClient) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
     with tcp_server(serve) as url:
-        sender(client, url, {"host": "h", "x-name": "v"}).send(b"body", new_attempt())
+        sender(client, url, {"host": "h", "user-agent": "mine/1", "x-name": "v"})(b"body", new_attempt())
 
     assert received == (
-        b"POST / HTTP/1.1\r\nhost: h\r\nuser-agent: test/1\r\ncontent-type: application/x-protobuf\r\n"
+        b"POST / HTTP/1.1\r\nhost: h\r\nuser-agent: mine/1\r\ncontent-type: application/x-protobuf\r\n"
         b"x-name: v\r\ncontent-length: 4\r\n\r\nbody"
     )
 
@@ -118,7 +119,7 @@ def test_request_is_http(client: HttpClient) -> None:
 def test_interim_responses_are_skipped(client: HttpClient) -> None:
     data = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 429 Slow\r\nRetry-After: 3\r\nX: y\r\nContent-Length: 2\r\n\r\nno"
     with tcp_server(responds(data)) as url:
-        response = sender(client, url).send(b"", new_attempt())
+        response = sender(client, url)(b"", new_attempt())
 
     assert response == Response(429, {"retry-after": "3"}, b"no")
 
@@ -128,7 +129,7 @@ def test_header_cannot_become_two(client: HttpClient, collector: FakeCollector, 
     to_logs = sender(client, f"{collector.endpoint}/v1/logs", dict([header]))
 
     with raises(FailureKind.BROKEN, match=r"^the request is not HTTP$"):
-        to_logs.send(b"", new_attempt())
+        to_logs(b"", new_attempt())
 
     assert collector.connections == 0
 

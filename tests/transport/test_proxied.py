@@ -15,7 +15,7 @@ from telemetry_forwarder.transport.sockets import Network
 from tests.support import collector as c
 from tests.support.certificates import Certificates
 from tests.support.collector import FakeCollector
-from tests.support.requests import ACCEPTED, BODY, kind, logs_endpoint, new_attempt, raises, send
+from tests.support.requests import ACCEPTED, kind, logs_endpoint, new_attempt, raises, send
 from tests.support.tcp_server import responds, tcp_server, tunnels
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -27,9 +27,7 @@ def behind(proxy: str, url: str = "http://nobody.invalid/v1/logs", **options: st
 
 class TestRequest:
     def test_plain_http_is_requested_from_the_proxy(self, transport: Transport, collector: FakeCollector) -> None:
-        endpoint = behind(collector.endpoint.replace("//", "//me:p%40ss@"))
-
-        send(transport, endpoint)
+        send(transport, behind(collector.endpoint.replace("//", "//me:p%40ss@")))
 
         request = collector.requests[0]
         assert request.path == "http://nobody.invalid/v1/logs"
@@ -38,7 +36,7 @@ class TestRequest:
             "user-agent": "telemetry-forwarder/0.1.0 OTel-OTLP-Exporter-Python/0.1.0",
             "content-type": "application/x-protobuf",
             "content-encoding": "gzip",
-            "content-length": str(len(transport.packed(endpoint, BODY))),
+            "content-length": str(request.wire_bytes),
             "proxy-authorization": "Basic bWU6cEBzcw==",
         }
 
@@ -152,7 +150,7 @@ class TestDeadline:
 def test_errors_are_ours(collector: FakeCollector) -> None:
     collector.refuse()
     client = ProxiedClient(collector.endpoint, None, Network())
-    sender = client.sender(behind(collector.endpoint), "test/1")
+    sender = client.sender(behind(collector.endpoint))
 
     with raises(FailureKind.UNREACHABLE, match="Connection refused"):
-        sender.send(b"", new_attempt())
+        sender(b"", new_attempt())

@@ -23,7 +23,8 @@ class CircuitBreaker:
     After the hold time it stays open, but a probe may be sent; its result closes it or starts the next hold.
     """
 
-    def __init__(self, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(self, name: str, clock: Clock, random: Callable[[], float]) -> None:
+        self.name = name
         self._clock = clock
         self._random = random
         # Several senders report the results of one server at the same time.

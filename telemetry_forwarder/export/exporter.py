@@ -73,7 +73,7 @@ class Exporters:
         self._transport = transport
         self._exporters: dict[str, Exporter] = {}
         for signal, endpoint in endpoints.items():
-            server = servers.setdefault(endpoint.origin, CircuitBreaker(clock, retry.random))
+            server = servers.setdefault(endpoint.origin, CircuitBreaker(endpoint.origin, clock, retry.random))
             self._exporters[signal] = Exporter(endpoint, transport, server, retry=retry, clock=clock, log=log)
 
     def is_failing(self, signal: str) -> bool:
@@ -127,7 +127,8 @@ class Exporter:
         self._name = f"{endpoint.origin} ({endpoint.signal})"
         self._too_large_bytes = sys.maxsize
         """The size of the smallest body that was too large: no larger one is tried."""
-        self.health = EndpointHealth(endpoint, log, server=server, signal=CircuitBreaker(clock, retry.random))
+        signal = CircuitBreaker(self._name, clock, retry.random)
+        self.health = EndpointHealth(server=server, signal=signal, log=log)
 
     def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool) -> ExportResult:
         """As `Exporters.send`."""

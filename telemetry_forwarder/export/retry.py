@@ -7,7 +7,6 @@ from collections.abc import Callable
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.export.circuit_breaker import CircuitBreaker, backoff_s
 from telemetry_forwarder.export.responses import describe, retry_after_s
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
@@ -50,11 +49,10 @@ class EndpointHealth:
     reached. *signal* opens if the server responds but does not accept this signal.
     """
 
-    def __init__(self, endpoint: Endpoint, log: Diagnostics, *, server: CircuitBreaker, signal: CircuitBreaker) -> None:
-        self._endpoint = endpoint
-        self._log = log
+    def __init__(self, *, server: CircuitBreaker, signal: CircuitBreaker, log: Diagnostics) -> None:
         self._server = server
         self._signal = signal
+        self._log = log
 
     @property
     def is_failing(self) -> bool:
@@ -79,14 +77,10 @@ class EndpointHealth:
             breaker = self._server
         if breaker.failed(requested_s):
             self._log.warn(
-                f"{self._name(breaker)} does not accept telemetry: {describe(outcome, secrets)}; "
+                f"{breaker.name} does not accept telemetry: {describe(outcome, secrets)}; "
                 f"telemetry is held, next attempt in {breaker.hold_s():.1f} s"
             )
 
     def _close(self, breaker: CircuitBreaker) -> None:
         if breaker.succeeded():
-            self._log.info(f"{self._name(breaker)} responds again")
-
-    def _name(self, breaker: CircuitBreaker) -> str:
-        origin = self._endpoint.origin
-        return origin if breaker is self._server else f"{origin} ({self._endpoint.signal})"
+            self._log.info(f"{breaker.name} responds again")

@@ -9,7 +9,8 @@ from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.grpc_client import GrpcClient
 from telemetry_forwarder.transport.http_client import HttpClient
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, RequestError, Response
-from telemetry_forwarder.transport.sockets import MAX_IDLE, Network
+from telemetry_forwarder.transport.resolver import Resolver
+from telemetry_forwarder.transport.sockets import MAX_IDLE
 from telemetry_forwarder.transport.tls import tls_context
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ class Transport:
 
     def __init__(self, log: Diagnostics) -> None:
         self._log = log
-        self._network = Network()
+        self._resolver = Resolver()
         self._clients: dict[tuple[str, ...], HttpClient | ProxiedClient | GrpcClient] = {}
         self._latest: Deadline | None = None
 
@@ -74,8 +75,8 @@ class Transport:
             return GrpcClient(endpoint, self._log)
         context = None if endpoint.is_insecure else tls_context(endpoint, self._log)
         if not endpoint.proxy:
-            return HttpClient(context, self._network)
+            return HttpClient(context, self._resolver)
         # It imports httpx. If a proxy is set, `warm_up` has imported it.
         from telemetry_forwarder.transport.proxied import ProxiedClient
 
-        return ProxiedClient(endpoint.proxy, context, self._network)
+        return ProxiedClient(endpoint.proxy, context, self._resolver)

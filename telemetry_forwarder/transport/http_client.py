@@ -21,8 +21,9 @@ from telemetry_forwarder.errors import ForwarderError, MessageError
 from telemetry_forwarder.http1 import Message
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError, Response, response_of
+from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.response_reader import ResponseReader
-from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network, Stream
+from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Stream, connect
 
 USER_AGENT = f"telemetry-forwarder/{VERSION} OTel-OTLP-Exporter-Python/{VERSION}"
 """https://opentelemetry.io/docs/specs/otel/protocol/exporter/#user-agent"""
@@ -55,11 +56,11 @@ def compressed(endpoint: Endpoint, body: bytes) -> bytes:
 class HttpClient:
     """Keeps connections and shares them between the endpoints of one host and port. For any thread."""
 
-    def __init__(self, context: "ssl.SSLContext | None", network: Network, clock: Clock | None = None) -> None:
+    def __init__(self, context: "ssl.SSLContext | None", resolver: Resolver, clock: Clock | None = None) -> None:
         """*context*: for `https`, else None."""
         self._clock = clock or Clock()
         self._context = context
-        self._network = network
+        self._resolver = resolver
         self._idle: list[_Idle] = []
         # For `_idle`: the senders of all signals use it.
         self._lock = threading.Lock()
@@ -88,7 +89,7 @@ class HttpClient:
             if not idle.until.is_over() and idle.stream.is_usable:
                 return idle.stream
             idle.stream.close()
-        stream = self._network.connect(*server, attempt)
+        stream = connect(server, attempt, self._resolver)
         return stream.start_tls(self._context, server[0], attempt) if self._context else stream
 
     def keep(self, server: tuple[str, int], stream: Stream) -> None:

@@ -17,13 +17,14 @@ from telemetry_forwarder.endpoints.urls import host_and_port
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.http_client import compressed, request_headers
 from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError, Response, response_of
-from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network, Stream
+from telemetry_forwarder.transport.resolver import Resolver
+from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Stream, connect
 
 
 class ProxiedClient(httpx.BaseTransport):
     """Keeps connections through the proxy with the URL *proxy*. For any thread."""
 
-    def __init__(self, proxy: str, context: ssl.SSLContext | None, network: Network) -> None:
+    def __init__(self, proxy: str, context: ssl.SSLContext | None, resolver: Resolver) -> None:
         url = urlsplit(proxy)
         credentials = (unquote(url.username or ""), unquote(url.password or ""))
         self._pool = httpcore.HTTPProxy(
@@ -32,7 +33,7 @@ class ProxiedClient(httpx.BaseTransport):
             ssl_context=context,
             max_keepalive_connections=MAX_IDLE,
             keepalive_expiry=KEEP_ALIVE_S,
-            network_backend=_Backend(network),
+            network_backend=_Backend(resolver),
         )
 
     def sender(self, endpoint: Endpoint) -> Callable[[bytes, Attempt], Response]:
@@ -42,9 +43,8 @@ class ProxiedClient(httpx.BaseTransport):
         def send(body: bytes, attempt: Attempt) -> Response:
             extensions = {"timeout": {"connect": attempt, "read": attempt, "write": attempt}}
             packed = compressed(endpoint, body)
-            return _read(
-                self.handle_request(httpx.Request("POST", url, headers=headers, content=packed, extensions=extensions))
-            )
+            request = httpx.Request("POST", url, headers=headers, content=packed, extensions=extensions)
+            return _read(self.handle_request(request))
 
         return send
 
@@ -52,16 +52,10 @@ class ProxiedClient(httpx.BaseTransport):
         """As for any transport of httpx, but it raises `RequestError`."""
         url = request.url
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        forwarded = httpcore.Request(request.method, target, headers=request.headers.raw, content=request.stream)
+        forwarded.extensions = request.extensions
         with _request_errors():
-            response = self._pool.handle_request(
-                httpcore.Request(
-                    request.method,
-                    target,
-                    headers=request.headers.raw,
-                    content=request.stream,
-                    extensions=request.extensions,
-                )
-            )
+            response = self._pool.handle_request(forwarded)
         return httpx.Response(response.status, headers=response.headers, stream=_Body(response))
 
     def close(self) -> None:
@@ -81,13 +75,13 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
 
     def connect_tcp(
         self, host: str, port: int, timeout: Any = None, local_address: str | None = None, socket_options: Any = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._network.connect(host, port, timeout))
+        return _Stream(connect((host, port), timeout, self._resolver))
 
 
 class _Stream(httpcore.NetworkStream):

@@ -25,20 +25,23 @@ class Resolver:
             return self._resolve(host, port, socket.AI_NUMERICHOST)
         except OSError:
             pass
-        lookup = self._lookup(host, port)
+        with self._lock:
+            # At most one thread per name.
+            lookup = self._pending.get((host, port)) or self._start(host, port)
         while not lookup.is_done.wait(attempt.slice_s()):
             pass
         if lookup.error:
             raise RequestError(FailureKind.UNREACHABLE, f"{host}: {lookup.error}")
         return lookup.addresses
 
-    def _lookup(self, host: str, port: int) -> "_Lookup":
-        """Return the running lookup of this name, or start one: at most one thread per name."""
-        with self._lock:
-            lookup = self._pending.get((host, port))
-            if lookup is None:
-                lookup = self._pending[host, port] = _Lookup()
-                threading.Thread(target=self._run, args=(host, port, lookup), daemon=True).start()
+    def _start(self, host: str, port: int) -> "_Lookup":
+        lookup = _Lookup()
+        try:
+            threading.Thread(target=self._run, args=(host, port, lookup), daemon=True).start()
+        except RuntimeError as exc:
+            # Lambda limits the number of threads: a lookup without one would never be done.
+            raise RequestError(FailureKind.UNREACHABLE, f"{host}: {exc}") from exc
+        self._pending[host, port] = lookup
         return lookup
 
     def _run(self, host: str, port: int, lookup: "_Lookup") -> None:

@@ -24,19 +24,23 @@ KEEP_ALIVE_S = 55.0
 _SENT_TOGETHER_BYTES = 65_536
 
 
-class Network:
-    """Opens connections. For any thread."""
+def connect(server: tuple[str, int], attempt: Attempt, resolver: Resolver) -> "Stream":
+    """Open a connection to the host and port, and note it in *attempt*. Blocks; raises `RequestError`.
 
-    def __init__(self, resolver: Resolver | None = None) -> None:
-        self._resolver = resolver or Resolver()
-
-    def connect(self, host: str, port: int, attempt: Attempt) -> "Stream":
-        """Open a connection and note it in *attempt*. Blocks; raises `RequestError`."""
-        attempt.is_pooled = attempt.has_connected = False
-        connected = _connected(self._resolver.addresses(host, port, attempt), attempt)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        attempt.has_connected = True
-        return Stream(connected)
+    Of several addresses, the first that accepts is used; the time left is shared equally among them.
+    """
+    attempt.is_pooled = attempt.has_connected = False
+    failure = RequestError(FailureKind.UNREACHABLE, "the name has no address")
+    addresses = resolver.addresses(*server, attempt)
+    for index, address in enumerate(addresses):
+        try:
+            connection = _connected(address, attempt.share(len(addresses) - index))
+        except (OSError, RequestError) as exc:
+            failure = RequestError(FailureKind.UNREACHABLE, _reason(exc))
+        else:
+            attempt.has_connected = True
+            return Stream(connection)
+    raise failure
 
 
 class Stream:
@@ -152,32 +156,23 @@ def _poll(connection: socket.socket, event: int, timeout_s: float) -> bool:
     return bool(poll.poll(timeout_s * 1_000))
 
 
-def _connected(addresses: list[Any], attempt: Attempt) -> socket.socket:
-    """Connect to the first of *addresses* that accepts; the time left is shared equally among them."""
-    failure = RequestError(FailureKind.UNREACHABLE, "the name has no address")
-    for index, (family, kind, protocol, _, address) in enumerate(addresses):
-        connection = None
-        try:
-            # Some kernels have no IPv6.
-            connection = socket.socket(family, kind, protocol)
-            _connect(connection, address, attempt.share(len(addresses) - index))
-        except (OSError, RequestError) as exc:
-            if connection is not None:
-                connection.close()
-            failure = RequestError(FailureKind.UNREACHABLE, _reason(exc))
-        else:
-            return connection
-    raise failure
-
-
-def _connect(connection: socket.socket, address: Any, attempt: Attempt) -> None:
-    # Before anything is sent: there may be no time at all.
-    attempt.slice_s()
-    connection.setblocking(False)
-    code = connection.connect_ex(address)
-    if code == errno.EINPROGRESS:
-        while not _poll(connection, select.POLLOUT, attempt.slice_s()):
-            pass
-        code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if code:
-        raise OSError(code, os.strerror(code))
+def _connected(address_info: Any, attempt: Attempt) -> socket.socket:
+    family, kind, protocol, _, address = address_info
+    # Some kernels have no IPv6.
+    connection = socket.socket(family, kind, protocol)
+    try:
+        # Before anything is sent: there may be no time at all.
+        attempt.slice_s()
+        connection.setblocking(False)
+        code = connection.connect_ex(address)
+        if code == errno.EINPROGRESS:
+            while not _poll(connection, select.POLLOUT, attempt.slice_s()):
+                pass
+            code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

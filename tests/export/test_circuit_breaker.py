@@ -13,7 +13,7 @@ def clock() -> FakeClock:
 
 def circuit_breaker(clock: FakeClock) -> CircuitBreaker:
     """Return one without jitter: the random number is always the largest."""
-    return CircuitBreaker(clock, lambda: 1.0)
+    return CircuitBreaker("https://h", clock, lambda: 1.0)
 
 
 def test_new_circuit_breaker_is_closed(clock: FakeClock) -> None:
@@ -119,7 +119,7 @@ def test_backoff_is_limited(doublings: int) -> None:
 
 
 def test_concurrent_failures_open_it_once() -> None:
-    failing = CircuitBreaker(FakeClock(), lambda: 1.0)
+    failing = CircuitBreaker("https://h", FakeClock(), lambda: 1.0)
     opened: list[bool] = []
     threads = [threading.Thread(target=lambda: opened.append(failing.failed())) for _ in range(8)]
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from telemetry_forwarder.core.batch import LOGS
-from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.export.circuit_breaker import CircuitBreaker
 from telemetry_forwarder.export.retry import EndpointHealth, RetryPolicy, is_retryable
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
@@ -27,14 +25,10 @@ class Health:
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
-        self.server = CircuitBreaker(self.clock, POLICY.random)
-        self.signal = CircuitBreaker(self.clock, POLICY.random)
-        self.endpoint = EndpointHealth(
-            Endpoint(LOGS, "https://h/v1/logs"),
-            self.captured.diagnostics(self.clock),
-            server=self.server,
-            signal=self.signal,
-        )
+        self.server = CircuitBreaker("https://h", self.clock, POLICY.random)
+        self.signal = CircuitBreaker("https://h (logs)", self.clock, POLICY.random)
+        log = self.captured.diagnostics(self.clock)
+        self.endpoint = EndpointHealth(server=self.server, signal=self.signal, log=log)
 
     def failed(self, outcome: Response | Failure) -> None:
         self.endpoint.failed(outcome, self.clock.unix_ns(), ("SECRET",))

@@ -12,7 +12,8 @@ from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.transport.client import Sender
 from telemetry_forwarder.transport.http_client import HttpClient
 from telemetry_forwarder.transport.outcome import FailureKind, Response
-from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Network
+from telemetry_forwarder.transport.resolver import Resolver
+from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
 from tests.support.paths import PROJECT
@@ -22,7 +23,7 @@ from tests.support.tcp_server import responds, tcp_server
 
 @pytest.fixture
 def client() -> Iterator[HttpClient]:
-    client = HttpClient(None, Network())
+    client = HttpClient(None, Resolver())
     yield client
     client.close()
 
@@ -64,7 +65,7 @@ def test_connection_to_another_port_is_not_used(client: HttpClient, collector: F
 
 def test_connection_that_was_idle_for_too_long_is_not_used(collector: FakeCollector) -> None:
     clock = FakeClock()
-    client = HttpClient(None, Network(), clock)
+    client = HttpClient(None, Resolver(), clock)
     to_logs = sender(client, f"{collector.endpoint}/v1/logs")
     connections = []
 

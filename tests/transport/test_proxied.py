@@ -11,7 +11,7 @@ from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from telemetry_forwarder.transport.proxied import ProxiedClient
-from telemetry_forwarder.transport.sockets import Network
+from telemetry_forwarder.transport.resolver import Resolver
 from tests.support import collector as c
 from tests.support.certificates import Certificates
 from tests.support.collector import FakeCollector
@@ -62,7 +62,7 @@ class TestRequest:
 
     def test_it_is_a_transport_for_any_client_of_httpx(self, collector: FakeCollector) -> None:
         timeout: dict[str, Attempt] = dict.fromkeys(("connect", "read", "write"), new_attempt())
-        client = ProxiedClient(collector.endpoint, None, Network())
+        client = ProxiedClient(collector.endpoint, None, Resolver())
 
         with httpx.Client(transport=client, trust_env=False) as user:
             request = user.build_request("POST", "http://nobody.invalid/", content=b"body")
@@ -149,7 +149,7 @@ class TestDeadline:
 
 def test_errors_are_ours(collector: FakeCollector) -> None:
     collector.refuse()
-    client = ProxiedClient(collector.endpoint, None, Network())
+    client = ProxiedClient(collector.endpoint, None, Resolver())
     sender = client.sender(behind(collector.endpoint))
 
     with raises(FailureKind.UNREACHABLE, match="Connection refused"):

@@ -2,6 +2,8 @@ import socket
 import threading
 from typing import Any
 
+import pytest
+
 from telemetry_forwarder.transport.outcome import FailureKind
 from telemetry_forwarder.transport.resolver import Resolver
 from tests.support.requests import new_attempt, raises
@@ -77,3 +79,19 @@ def test_results_are_not_cached() -> None:
     names.addresses("a", 80, new_attempt())
 
     assert resolver.looked_up == ["a", "a"]
+
+
+def test_lookup_without_a_thread_is_a_failure_and_the_next_one_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = ScriptedResolver()
+    resolver.may_return.set()
+    names = Resolver(resolver)
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", start)
+        with raises(FailureKind.UNREACHABLE, match="a: can't start new thread"):
+            names.addresses("a", 80, new_attempt())
+
+    assert names.addresses("a", 80, new_attempt()) == [ADDRESS]

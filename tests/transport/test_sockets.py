@@ -13,18 +13,18 @@ import pytest
 
 from telemetry_forwarder.transport.outcome import FailureKind
 from telemetry_forwarder.transport.resolver import Resolver
-from telemetry_forwarder.transport.sockets import Network, Stream
+from telemetry_forwarder.transport.sockets import Stream, connect
 from tests.support.collector import FakeCollector
 from tests.support.requests import new_attempt, raises
 
 
-def network(*ports: int) -> Network:
-    """Return a network in which every name resolves to these ports of this machine, in this order."""
+def resolver(*ports: int) -> Resolver:
+    """Return a resolver that resolves every name to these ports of this machine, in this order."""
 
     def resolve(host: str, port: int, flags: int) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
 
-    return Network(Resolver(resolve))
+    return Resolver(resolve)
 
 
 @pytest.fixture
@@ -50,19 +50,19 @@ def refusing_port() -> Iterator[int]:
 def test_connection_is_noted_in_the_attempt(collector: FakeCollector) -> None:
     attempt = new_attempt()
 
-    network(collector.port).connect("h", 80, attempt).close()
+    connect(("h", 80), attempt, resolver(collector.port)).close()
 
     assert (attempt.is_pooled, attempt.has_connected) == (False, True)
 
 
 def test_next_address_is_tried_if_one_refuses(collector: FakeCollector, refusing_port: int) -> None:
-    network(refusing_port, collector.port).connect("h", 80, new_attempt()).close()
+    connect(("h", 80), new_attempt(), resolver(refusing_port, collector.port)).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
 def test_unresponsive_address_leaves_time_for_the_others(collector: FakeCollector, silent_port: int) -> None:
-    network(silent_port, collector.port).connect("h", 80, new_attempt(0.2)).close()
+    connect(("h", 80), new_attempt(0.2), resolver(silent_port, collector.port)).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
@@ -72,34 +72,34 @@ def test_connecting_ends_at_the_deadline(silent_port: int) -> None:
     attempt = new_attempt(0.3)
 
     with raises(FailureKind.UNREACHABLE, match="no connection in time"):
-        network(silent_port).connect("h", 80, attempt)
+        connect(("h", 80), attempt, resolver(silent_port))
 
     assert not attempt.has_connected
 
 
 def test_last_failure_is_raised(refusing_port: int) -> None:
     with raises(FailureKind.UNREACHABLE, match="Connection refused"):
-        network(refusing_port, refusing_port).connect("h", 80, new_attempt())
+        connect(("h", 80), new_attempt(), resolver(refusing_port, refusing_port))
 
 
 def test_unreachable_address() -> None:
     with raises(FailureKind.UNREACHABLE):
-        Network().connect("255.255.255.255", 80, new_attempt())
+        connect(("255.255.255.255", 80), new_attempt(), Resolver())
 
 
 def test_name_without_addresses() -> None:
     with raises(FailureKind.UNREACHABLE, match="the name has no address"):
-        network().connect("h", 80, new_attempt())
+        connect(("h", 80), new_attempt(), resolver())
 
 
 def test_localhost_is_connected_over_ipv4_or_ipv6(collector: FakeCollector) -> None:
-    Network().connect("localhost", collector.port, new_attempt()).close()
+    connect(("localhost", collector.port), new_attempt(), Resolver()).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
 def test_closed_connection_is_not_usable(collector: FakeCollector) -> None:
-    stream = network(collector.port).connect("h", 80, new_attempt())
+    stream = connect(("h", 80), new_attempt(), resolver(collector.port))
 
     assert stream.is_usable
     stream.close()
@@ -111,14 +111,14 @@ def test_address_of_an_unsupported_family_is_skipped(collector: FakeCollector) -
         unknown = (99, socket.SOCK_STREAM, 6, "", ("127.0.0.1", collector.port))
         return [unknown, (socket.AF_INET, *unknown[1:])]
 
-    Network(Resolver(resolve)).connect("h", 80, new_attempt()).close()
+    connect(("h", 80), new_attempt(), Resolver(resolve)).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
 
 
 def test_connection_reset_before_the_handshake_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        stream = network(listening.getsockname()[1]).connect("h", 443, new_attempt())
+        stream = connect(("h", 443), new_attempt(), resolver(listening.getsockname()[1]))
         accepted, _ = listening.accept()
         # Something that is not TLS, and a reset.
         accepted.sendall(b"hello")

@@ -1,9 +1,10 @@
-"""Decides whether and when an endpoint that failed is tried again. Never blocks."""
+"""Decides whether and when an endpoint that failed is tried again; logs each change. Never blocks."""
 
 import threading
 from collections.abc import Callable
 
 from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.flushing.invocation_rate import Moment
 
 _FIRST_HOLD_S = 1.0
@@ -23,9 +24,11 @@ class CircuitBreaker:
     After the hold time it stays open, but a probe may be sent; its result closes it or starts the next hold.
     """
 
-    def __init__(self, name: str, clock: Clock, random: Callable[[], float]) -> None:
-        self.name = name
+    def __init__(self, name: str, *, clock: Clock, log: Diagnostics, random: Callable[[], float]) -> None:
+        """*name* says in the log what is failing."""
+        self._name = name
         self._clock = clock
+        self._log = log
         self._random = random
         # Several senders report the results of one server at the same time.
         self._lock = threading.Lock()
@@ -44,8 +47,8 @@ class CircuitBreaker:
             return 0.0
         return max(0.0, self._hold_s - Moment.now(self._clock).since_s(self._held_since))
 
-    def failed(self, at_least_s: float = 0.0) -> bool:
-        """Note a failure, and hold for *at_least_s*. Return whether it has opened the circuit breaker."""
+    def failed(self, reason: str, at_least_s: float = 0.0) -> None:
+        """Note a failure, and hold for *at_least_s*."""
         with self._lock:
             was_open = self.is_open
             hold_s = self.hold_s()
@@ -55,13 +58,18 @@ class CircuitBreaker:
                 self._holds += 1
             self._hold_s = max(hold_s, at_least_s)
             self._held_since = Moment.now(self._clock)
-            return not was_open
+        if not was_open:
+            self._log.warn(
+                f"{self._name} does not accept telemetry: {reason}; "
+                f"telemetry is held, next attempt in {self._hold_s:.1f} s"
+            )
 
-    def succeeded(self) -> bool:
-        """Note a success. Return whether it has closed the circuit breaker."""
+    def succeeded(self) -> None:
+        """Note a success."""
         if not self._holds:
-            return False
+            return
         with self._lock:
             was_open = self.is_open
             self._holds = 0
-            return was_open
+        if was_open:
+            self._log.info(f"{self._name} responds again")

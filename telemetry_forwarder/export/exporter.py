@@ -12,12 +12,12 @@ from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.export.circuit_breaker import CircuitBreaker
-from telemetry_forwarder.export.responses import PartialSuccess, describe, partial_success, secret_values
-from telemetry_forwarder.export.retry import EndpointHealth, RetryPolicy, is_retryable
+from telemetry_forwarder.export.responses import PartialSuccess, describe, partial_success, retry_after_s, secret_values
+from telemetry_forwarder.export.retry import RetryPolicy, is_retryable
 from telemetry_forwarder.export.splitting import halves, joined
 from telemetry_forwarder.transport.attempt import SLICE_S
 from telemetry_forwarder.transport.client import Transport
-from telemetry_forwarder.transport.outcome import Response
+from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 
 NO_ENDPOINT = "no endpoint"
 TOO_LARGE = "too large"
@@ -73,12 +73,13 @@ class Exporters:
         self._transport = transport
         self._exporters: dict[str, Exporter] = {}
         for signal, endpoint in endpoints.items():
-            server = servers.setdefault(endpoint.origin, CircuitBreaker(endpoint.origin, clock, retry.random))
+            new = CircuitBreaker(endpoint.origin, clock=clock, log=log, random=retry.random)
+            server = servers.setdefault(endpoint.origin, new)
             self._exporters[signal] = Exporter(endpoint, transport, server, retry=retry, clock=clock, log=log)
 
     def is_failing(self, signal: str) -> bool:
         """Return whether the endpoint of *signal* has failed and not accepted anything since."""
-        return self._exporters[signal].health.is_failing
+        return self._exporters[signal].is_failing
 
     @property
     def are_all_failing(self) -> bool:
@@ -105,7 +106,11 @@ class Exporters:
 
 
 class Exporter:
-    """Sends the batches of one signal. *server* is shared with the other signals that are sent to its server."""
+    """Sends the batches of one signal.
+
+    The circuit breaker *server* is shared with the other signals that are sent to the same server, and opens if it
+    cannot be reached. The signal's own opens if the server responds but does not accept this signal.
+    """
 
     def __init__(
         self,
@@ -127,14 +132,18 @@ class Exporter:
         self._name = f"{endpoint.origin} ({endpoint.signal})"
         self._too_large_bytes = sys.maxsize
         """The size of the smallest body that was too large: no larger one is tried."""
-        signal = CircuitBreaker(self._name, clock, retry.random)
-        self.health = EndpointHealth(server=server, signal=signal, log=log)
+        self._server = server
+        self._signal = CircuitBreaker(self._name, clock=clock, log=log, random=retry.random)
+
+    @property
+    def is_failing(self) -> bool:
+        return self._server.is_open or self._signal.is_open
 
     def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool) -> ExportResult:
         """As `Exporters.send`."""
-        if self.health.hold_s() and not is_last_chance:
+        if (self._server.hold_s() or self._signal.hold_s()) and not is_last_chance:
             return ExportResult(batch, held=batch)
-        is_probe = self.health.is_failing and not is_last_chance
+        is_probe = self.is_failing and not is_last_chance
         attempts = 1 if is_probe else self._retry.max_attempts
         return self._send_parts(batch, deadline.within(self._endpoint.timeout_s), attempts)
 
@@ -170,14 +179,24 @@ class Exporter:
         for attempts in range(1, max_attempts + 1):
             outcome = self._transport.send(self._sender, batch.body, deadline)
             if isinstance(outcome, Response) and not is_retryable(outcome):
-                self.health.succeeded()
+                self._server.succeeded()
+                self._signal.succeeded()
                 return self._judge(batch, outcome)
             pause_s = self._retry.pause_s(outcome, attempts, self._clock)
             if attempts == max_attempts or pause_s >= self._transport.left_s(deadline):
                 break
             self._pause(pause_s, deadline)
-        self.health.failed(outcome, self._clock.unix_ns(), self._secrets)
+        self._note_failure(outcome)
         return _Unsent.UNAVAILABLE
+
+    def _note_failure(self, outcome: Response | Failure) -> None:
+        breaker, requested_s = self._signal, None
+        if isinstance(outcome, Response):
+            self._server.succeeded()
+            requested_s = retry_after_s(outcome, self._clock.unix_ns())
+        elif outcome.kind in (FailureKind.UNREACHABLE, FailureKind.UNTRUSTED):
+            breaker = self._server
+        breaker.failed(describe(outcome, self._secrets), requested_s or 0.0)
 
     def _pause(self, seconds: float, deadline: Deadline) -> None:
         end = Deadline.after(seconds, self._clock)

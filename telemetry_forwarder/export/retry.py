@@ -1,4 +1,4 @@
-"""Decides whether a request is repeated, and how long a failing endpoint is left alone."""
+"""Decides whether and when a request is repeated. Never blocks."""
 
 import math
 import random as _random
@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.frozen import frozen
-from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.export.circuit_breaker import CircuitBreaker, backoff_s
-from telemetry_forwarder.export.responses import describe, retry_after_s
+from telemetry_forwarder.export.circuit_breaker import backoff_s
+from telemetry_forwarder.export.responses import retry_after_s
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 
 # https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
@@ -40,47 +39,3 @@ class RetryPolicy:
 def is_retryable(outcome: Response | Failure) -> bool:
     """Return whether the same request may succeed later."""
     return isinstance(outcome, Failure) or outcome.status in _RETRYABLE_STATUSES
-
-
-class EndpointHealth:
-    """Whether one signal's endpoint accepts telemetry; logs each change. For any thread.
-
-    *server* is shared with the other signals that are sent to the same server, and opens if it cannot be
-    reached. *signal* opens if the server responds but does not accept this signal.
-    """
-
-    def __init__(self, *, server: CircuitBreaker, signal: CircuitBreaker, log: Diagnostics) -> None:
-        self._server = server
-        self._signal = signal
-        self._log = log
-
-    @property
-    def is_failing(self) -> bool:
-        return self._server.is_open or self._signal.is_open
-
-    def hold_s(self) -> float:
-        """Return how long from now nothing should be sent."""
-        return max(self._server.hold_s(), self._signal.hold_s())
-
-    def succeeded(self) -> None:
-        """Note a response that needs no repetition."""
-        self._close(self._server)
-        self._close(self._signal)
-
-    def failed(self, outcome: Response | Failure, now_unix_ns: int, secrets: tuple[str, ...]) -> None:
-        """Note the *outcome* of a request's last attempt."""
-        breaker, requested_s = self._signal, 0.0
-        if isinstance(outcome, Response):
-            self._close(self._server)
-            requested_s = retry_after_s(outcome, now_unix_ns) or 0.0
-        elif outcome.kind in (FailureKind.UNREACHABLE, FailureKind.UNTRUSTED):
-            breaker = self._server
-        if breaker.failed(requested_s):
-            self._log.warn(
-                f"{breaker.name} does not accept telemetry: {describe(outcome, secrets)}; "
-                f"telemetry is held, next attempt in {breaker.hold_s():.1f} s"
-            )
-
-    def _close(self, breaker: CircuitBreaker) -> None:
-        if breaker.succeeded():
-            self._log.info(f"{breaker.name} responds again")

@@ -397,6 +397,36 @@ class TestHolding:
         assert [bench.exporters.is_failing(signal) for signal in SIGNALS] == [False, False, True]
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
+    def test_response_of_any_kind_shows_that_the_server_is_reachable(self, bench: Bench) -> None:
+        with bench.collector.refusing():
+            bench.send(LOG)
+        bench.collector.script(c.Response(status=429, headers={"Retry-After": "90"}))
+        bench.clock.advance(1.0)
+        bench.send(LOG)
+
+        assert [bench.exporters.is_failing(signal) for signal in SIGNALS] == [True, False, False]
+        assert bench.captured.lines[1:] == [
+            f"INFO {bench.collector.endpoint} responds again",
+            f"WARN {bench.collector.endpoint} (logs) does not accept telemetry: 429: status 429; "
+            "telemetry is held, next attempt in 90.0 s",
+        ]
+        assert bench.is_left_alone_for(90.0, LOG)
+
+    def test_success_closes_both_circuit_breakers_and_is_logged_once(self, bench: Bench) -> None:
+        bench.collector.script(c.Response(status=503, headers={"Retry-After": "90"}))
+        bench.send(LOG)
+        with bench.collector.refusing():
+            bench.send(LOG, is_last_chance=True)
+
+        bench.send(LOG, is_last_chance=True)
+        bench.send(LOG)
+
+        assert not bench.exporters.is_failing(LOGS)
+        assert bench.captured.lines[2:] == [
+            f"INFO {bench.collector.endpoint} responds again",
+            f"INFO {bench.collector.endpoint} (logs) responds again",
+        ]
+
     def test_all_endpoints_fail_only_if_each_does(self, bench: Bench) -> None:
         bench.collector.script(then=BUSY)
         batches = [LOG, batch(SPANS, 1), batch(METRICS, 1)]

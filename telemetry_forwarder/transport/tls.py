@@ -14,11 +14,7 @@ _FILES = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.cr
 
 
 def tls_context(
-    endpoint: Endpoint,
-    log: Diagnostics,
-    *,
-    folders: Sequence[str] = _FOLDERS,
-    files: Sequence[str] = _FILES,
+    endpoint: Endpoint, log: Diagnostics, *, folders: Sequence[str] = _FOLDERS, files: Sequence[str] = _FILES
 ) -> "ssl.SSLContext":
     """Return a context that trusts the endpoint's certificate, or the system's authorities if it has none.
 

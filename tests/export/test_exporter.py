@@ -129,10 +129,7 @@ class TestSuccess:
         bench.exporters = bench.make(signals=(LOGS,))
         spans = batch(SPANS, 2)
 
-        assert bench.send(spans, LOG) == [
-            ExportResult(spans, dropped={NO_ENDPOINT: 2}),
-            ExportResult(LOG, delivered=3),
-        ]
+        assert bench.send(spans, LOG) == [ExportResult(spans, dropped={NO_ENDPOINT: 2}), ExportResult(LOG, delivered=3)]
 
 
 class TestRefusal:
@@ -172,10 +169,7 @@ class TestRefusal:
     def test_next_batch_is_sent(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=400))
 
-        assert bench.send(LOG, LOG) == [
-            ExportResult(LOG, dropped={"status 400": 3}),
-            ExportResult(LOG, delivered=3),
-        ]
+        assert bench.send(LOG, LOG) == [ExportResult(LOG, dropped={"status 400": 3}), ExportResult(LOG, delivered=3)]
 
     def test_refusals_are_logged_once_a_minute(self, bench: Bench) -> None:
         bench.collector.script(then=c.Response(status=400))
@@ -242,10 +236,7 @@ class TestRetry:
     def test_timeout_of_the_endpoint_limits_all_attempts(self, bench: Bench) -> None:
         endpoint = Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs", timeout_s=0.2)
         bench.exporters = Exporters(
-            {LOGS: endpoint},
-            bench.transport,
-            clock=bench.clock,
-            log=bench.captured.diagnostics(bench.clock),
+            {LOGS: endpoint}, bench.transport, clock=bench.clock, log=bench.captured.diagnostics(bench.clock)
         )
         bench.collector.script(then=BUSY)
 

@@ -163,15 +163,11 @@ def test_rejected_and_refused_items_are_counted_and_the_flush_continues(bench: B
 
     assert bench.run()
 
-    assert bench.tally(LOGS) == Tally(
-        LOGS, received=12, delivered=7, rejected=1, dropped={"status 400": 4}, held=0
-    )
+    assert bench.tally(LOGS) == Tally(LOGS, received=12, delivered=7, rejected=1, dropped={"status 400": 4}, held=0)
 
 
 @pytest.mark.parametrize("is_held", [True, False])
-def test_expired_deadline_sends_nothing_and_reports_whether_anything_is_left(
-    bench: Bench, is_held: bool
-) -> None:
+def test_expired_deadline_sends_nothing_and_reports_whether_anything_is_left(bench: Bench, is_held: bool) -> None:
     if is_held:
         bench.held(batch(LOGS, 3))
 

@@ -48,10 +48,7 @@ def test_halves_keep_resources_and_scopes() -> None:
     assert parts is not None
     assert [
         [
-            (
-                resource.schema_url,
-                [(scope.schema_url, len(scope.log_records)) for scope in resource.scope_logs],
-            )
+            (resource.schema_url, [(scope.schema_url, len(scope.log_records)) for scope in resource.scope_logs])
             for resource in decoded(part).resource_logs
         ]
         for part in parts

@@ -113,13 +113,7 @@ def test_every_signal_has_its_method(transport: Transport, signal: str) -> None:
 
 @pytest.mark.parametrize(
     ("code", "status"),
-    [
-        ("ABORTED", 503),
-        ("DATA_LOSS", 503),
-        ("INVALID_ARGUMENT", 400),
-        ("UNAUTHENTICATED", 401),
-        ("INTERNAL", 500),
-    ],
+    [("ABORTED", 503), ("DATA_LOSS", 503), ("INVALID_ARGUMENT", 400), ("UNAUTHENTICATED", 401), ("INTERNAL", 500)],
 )
 def test_refusal_is_a_status_with_a_message(transport: Transport, code: str, status: int) -> None:
     with server(refusing(grpc.StatusCode[code], "no, thanks")) as target:

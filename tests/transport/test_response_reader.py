@@ -58,9 +58,7 @@ def whole(stream: bytes) -> Parts | None:
         pytest.param(WITH_LENGTH.replace(b": 5", b": 9"), (200, b"hello", True), id="cut"),
         pytest.param(IN_CHUNKS[:-17], (503, b"hello", True), id="chunks that are cut"),
         pytest.param(
-            b"HTTP/1.1 400 No\r\nContent-Length: 300\r\n\r\n" + b"x" * 300,
-            (400, b"x" * LIMIT, True),
-            id="long",
+            b"HTTP/1.1 400 No\r\nContent-Length: 300\r\n\r\n" + b"x" * 300, (400, b"x" * LIMIT, True), id="long"
         ),
         pytest.param(
             b"HTTP/1.1 400 No\r\nTransfer-Encoding: chunked\r\n\r\n12c\r\n" + b"x" * 300,
@@ -83,9 +81,7 @@ def whole(stream: bytes) -> Parts | None:
         ),
         pytest.param(IN_CHUNKS.replace(b": ch", b": gzip, ch"), (503, b"hello", True), id="two codings"),
         pytest.param(
-            WITH_LENGTH.replace(b"Content-Type", b"Transfer-Encoding"),
-            (200, b"hello", True),
-            id="another coding",
+            WITH_LENGTH.replace(b"Content-Type", b"Transfer-Encoding"), (200, b"hello", True), id="another coding"
         ),
         pytest.param(b"HTTP/1.1 101 Switching\r\n\r\nhello", (101, b"hello", True), id="not HTTP any more"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Le", (200, b"", True), id="head that is cut"),

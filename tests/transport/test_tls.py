@@ -90,9 +90,7 @@ def test_encrypted_client_key_is_logged_and_does_not_prompt(
     leaf = trustme.CA().issue_cert("client@localhost")
     key = serialization.load_pem_private_key(leaf.private_key_pem.bytes(), None)
     encrypted = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(b"x"),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
     )
     (tmp_path / "client.key").write_bytes(encrypted)
     leaf.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")

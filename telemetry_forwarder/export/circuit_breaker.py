@@ -35,7 +35,7 @@ class CircuitBreaker:
         self._holds = 0
         """Hold times since the last success."""
         self._hold_s = 0.0
-        self._held_since = Moment.now(clock)
+        self._held_since = Moment(clock)
 
     @property
     def is_open(self) -> bool:
@@ -45,7 +45,7 @@ class CircuitBreaker:
         """Return how long from now nothing should be sent; 0 if a request may be sent."""
         if not self._holds:
             return 0.0
-        return max(0.0, self._hold_s - Moment.now(self._clock).since_s(self._held_since))
+        return max(0.0, self._hold_s - Moment(self._clock).since_s(self._held_since))
 
     def failed(self, reason: str, at_least_s: float = 0.0) -> None:
         """Note a failure, and hold for *at_least_s*."""
@@ -57,7 +57,7 @@ class CircuitBreaker:
                 hold_s = backoff_s(_FIRST_HOLD_S, longest_s=_LONGEST_HOLD_S, doublings=self._holds, random=self._random)
                 self._holds += 1
             self._hold_s = max(hold_s, at_least_s)
-            self._held_since = Moment.now(self._clock)
+            self._held_since = Moment(self._clock)
         if not was_open:
             self._log.warn(
                 f"{self._name} does not accept telemetry: {reason}; "

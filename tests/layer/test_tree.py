@@ -159,6 +159,10 @@ def main(name):
     from telemetry_forwarder.startup.bundle import Bundle
     Bundle().install()
     del sys.argv[0]
+    # Here they hold anyway: site-packages and `PYTHON*` do not exist for this interpreter.
+    while sys.argv[0] in ("-I", "-S", "-B"):
+        del sys.argv[0]
+    name = sys.argv[0]
     # Last, so that the tree has precedence; these folders are only for pytest.
     sys.path += ["", *os.environ["BEHIND"].split(":")]
     program = sys.argv.pop(1) if name == "-c" else open(name).read()

@@ -66,8 +66,6 @@ class CircuitBreaker:
 
     def succeeded(self) -> None:
         """Note a success."""
-        if not self._holds:
-            return
         with self._lock:
             was_open = self.is_open
             self._holds = 0

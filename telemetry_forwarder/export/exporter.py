@@ -176,7 +176,9 @@ class Exporter:
             return _Unsent.TOO_LARGE
         if self._transport.left_s(deadline) == 0.0:
             return _Unsent.UNAVAILABLE
-        for attempts in range(1, max_attempts + 1):
+        attempts = 0
+        while True:
+            attempts += 1
             outcome = self._transport.send(self._sender, batch.body, deadline)
             if isinstance(outcome, Response) and not is_retryable(outcome):
                 self._server.succeeded()
@@ -184,10 +186,9 @@ class Exporter:
                 return self._judge(batch, outcome)
             pause_s = self._retry.pause_s(outcome, attempts, self._clock)
             if attempts == max_attempts or pause_s >= self._transport.left_s(deadline):
-                break
+                self._note_failure(outcome)
+                return _Unsent.UNAVAILABLE
             self._pause(pause_s, deadline)
-        self._note_failure(outcome)
-        return _Unsent.UNAVAILABLE
 
     def _note_failure(self, outcome: Response | Failure) -> None:
         breaker, requested_s = self._signal, None

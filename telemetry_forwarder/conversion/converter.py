@@ -6,8 +6,9 @@ from typing import Any
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.buffer.ledger import Ledger
+from telemetry_forwarder.conversion.fast_path import FastPath
 from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED, LogLineConverter
-from telemetry_forwarder.conversion.platform_logs import PlatformLogs
+from telemetry_forwarder.conversion.platform_logs import is_log_record
 from telemetry_forwarder.core.batch import LOGS, Batch
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.invocations.tracker import InvocationTracker
@@ -61,26 +62,22 @@ class Converter:
         is_managed: bool,
         new_id: Callable[[int], str],
     ) -> None:
+        self._settings = settings
         self._ledger = ledger
         self._decoder = Decoder()
         self._invocations = InvocationTracker(is_managed=is_managed, new_id=new_id)
         # A batch that is larger than the outbox could not be held in memory.
         batch_bytes = min(settings.batch_bytes, settings.outbox_bytes // 2)
         self._resource = CurrentResource(resource)
-        self._logs = LogEncoder(
-            self._resource, version, batch_bytes=batch_bytes, batch_items=settings.batch_items
+        self._logs = LogEncoder(self._resource, version, batch_bytes=batch_bytes, batch_items=settings.batch_items)
+        self._fast_path = FastPath(self._logs)
+        self._lines = LogLineConverter(
+            settings, self._logs, fast_path=self._fast_path, invocations=self._invocations, ledger=ledger
         )
-        self._lines = LogLineConverter(settings, self._logs, self._invocations, ledger)
         self._spans = SpanEncoder(
-            self._resource,
-            version,
-            trace_parent=settings.trace_parent,
-            sampling=settings.sampling,
-            new_id=new_id,
+            self._resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id
         )
         self._metrics = MetricEncoder(resource, version, temporality=temporality, new_id=new_id)
-        self._platform_logs = PlatformLogs(settings)
-        self._signals = frozenset(settings.signals)
         self._ended: list[str] = []
         self._reported: list[str] = []
         self._pending_events = 0
@@ -113,7 +110,7 @@ class Converter:
         decoder = Decoder()
         records = [*decoder.decode(body, observed_ns), *decoder.release()]
         self._ledger.records_received += len(records)
-        if "logs" not in self._signals:
+        if "logs" not in self._settings.signals:
             self._ledger.filtered(LOGS, len(records), LOGS_DISABLED)
             return []
         for record in records:
@@ -128,7 +125,7 @@ class Converter:
 
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> bool:
         """Record an INVOKE event; return whether the platform.runtimeDone of the invocation has already arrived."""
-        self._lines.invocations_changed()
+        self._fast_path.forget()
         self._invocations.observe_invoke(request_id, arn=arn, trace_header=trace_header, at_ns=at_ns)
         return self._invocations.has_ended(request_id)
 
@@ -138,21 +135,12 @@ class Converter:
         A call without anything pending returns no batches.
         """
         self._convert_records(self._decoder.release(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS))
-        return self._encode_completed(measurements)
-
-    def finish(self, reason: str, now_ns: int, measurements: Sequence[Measurement] = ()) -> list[Batch]:
-        """End what is still open, because SHUTDOWN came for *reason*, and return all that is pending."""
-        self._invocations.shut_down(reason, now_ns)
-        self._convert_records(self._decoder.release())
-        return self._encode_completed(measurements)
-
-    def _encode_completed(self, measurements: Sequence[Measurement]) -> list[Batch]:
-        self._lines.invocations_changed()
+        self._fast_path.forget()
         completed = self._invocations.take_completed()
         batches = self._logs.take()
-        if "spans" in self._signals and (spans := self._spans.encode(completed)) is not None:
+        if "spans" in self._settings.signals and (spans := self._spans.encode(completed)) is not None:
             batches.append(spans)
-        if "metrics" in self._signals and (self._pending_events or measurements):
+        if "metrics" in self._settings.signals and (self._pending_events or measurements):
             self._metrics.observe_completed(completed)
             self._metrics.add_self_metrics(measurements)
             if (metrics := self._metrics.take()) is not None:
@@ -160,29 +148,33 @@ class Converter:
         self._pending_events = 0
         return batches
 
+    def finish(self, reason: str, now_ns: int) -> None:
+        """End what is still open, because SHUTDOWN came for *reason*. `collect` returns the results."""
+        self._invocations.shut_down(reason, now_ns)
+        self._convert_records(self._decoder.release())
+
     def _convert_events(self, events: list[Any], observed_ns: int) -> None:
         self._ledger.records_received += len(events)
         observed = encode_observed_time(observed_ns)
+        convert_fast = self._fast_path.convert
         events.reverse()
         while events:
             # Popped, so that a converted event is freed while the others are converted.
             event = events.pop()
-            if not self._lines.convert_fast(event, observed):
+            if not convert_fast(event, observed):
                 self._convert_record(read_record(event, observed_ns))
 
     def _convert_records(self, records: Iterable[Record]) -> None:
-        count = 0
         for record in records:
+            self._ledger.records_received += 1
             self._convert_record(record)
-            count += 1
-        self._ledger.records_received += count
 
     def _convert_record(self, record: Record) -> None:
         match record:
             case LogLine():
                 self._lines.convert(record)
             case Malformed():
-                if "logs" in self._signals:
+                if "logs" in self._settings.signals:
                     self._logs.add_malformed(record)
                 else:
                     self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
@@ -190,15 +182,15 @@ class Converter:
                 self._convert_event(record)
 
     def _convert_event(self, event: Event) -> None:
-        self._lines.invocations_changed()
+        self._fast_path.forget()
         if not self._invocations.observe(event):
             self._ledger.filtered(LOGS, 1, "duplicate event")
             return
         self._pending_events += 1
         self._observe(event)
-        if "metrics" in self._signals:
+        if "metrics" in self._settings.signals:
             self._metrics.observe(event)
-        if self._platform_logs.include(event):
+        if is_log_record(event, self._settings):
             request_id = getattr(event, "request_id", "")
             invocation = self._invocations.find(request_id, event.time_ns) if request_id else None
             self._logs.add_event(event, invocation)
@@ -213,16 +205,7 @@ class Converter:
                 self._reported.append(event.request_id)
             case LogsDropped():
                 self._ledger.records_lost_by_lambda += event.dropped_records
-            case InitStart():
-                self._name_instance(event.instance_id)
-            case _:
-                pass
-
-    def _name_instance(self, instance_id: str) -> None:
-        """Add `faas.instance` to logs and spans if it is the log stream's name.
-
-        Metrics do without it: each environment would be a time series of its own.
-        https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/#faas-instance
-        """
-        if "/" in instance_id and "[" in instance_id:
-            self._resource.add({"faas.instance": instance_id})
+            case InitStart(instance_id=instance_id) if "/" in instance_id and "[" in instance_id:
+                # The name of the log stream. Metrics do without it: each environment would be a time series of its own.
+                # https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/#faas-instance
+                self._resource.add({"faas.instance": instance_id})

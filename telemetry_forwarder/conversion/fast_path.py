@@ -5,7 +5,7 @@ parses and encodes it once. Both paths produce the same bytes: a test compares t
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.log_formats import severity
@@ -22,6 +22,8 @@ _MOST_LOGGERS = 16
 # Of a Telemetry API event: time, type, record.
 _MEMBERS = 3
 
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 _Common = tuple[bytes, Invocation]
 """What lines of one level and invocation have in common: the encoded fields, and the invocation."""
 _CommonByPair = dict[tuple[str, str], _Common]
@@ -30,21 +32,15 @@ _ParsedLine = tuple[_Common, str, str, bytes]
 """The common part, the line's own timestamp, its text and its encoded attributes."""
 
 
-class _KeyPlan(NamedTuple):
-    """The keys of a JSON object that has the four fields of a runtime, each once, and no other known field."""
+class _Logger(NamedTuple):
+    """JSON objects that have the same keys: the four fields of a runtime, each once, and no other known field."""
 
     message: str
     level: str
     moment: str
     request_id: str
-    others: tuple[str, ...]
-
-
-class _Logger(NamedTuple):
-    """Objects with the same keys: what the keys mean, and how the values of the unknown ones are encoded."""
-
-    plan: _KeyPlan
     others: tuple[tuple[str, Callable[[Any], bytes]], ...]
+    """The unknown keys, each with the encoder of its value."""
     common: _CommonByPair
 
 
@@ -109,9 +105,9 @@ class FastPath:
         first, second, third, _ = columns
         level, request_id = parsed.severity_text, parsed.request_id
         if (first, third) == (f"[{level}]", request_id):
-            _remember(self._bracketed, (first, third), common)
+            _remember(self._bracketed, (first, third), common, limit=_MOST_PAIRS)
         elif (third, second) == (level, request_id):
-            _remember(self._dated, (third, second), common)
+            _remember(self._dated, (third, second), common, limit=_MOST_PAIRS)
 
     def _parse_text(self, record: str) -> _ParsedLine | None:
         columns = record.split("\t", 3)
@@ -131,23 +127,18 @@ class FastPath:
 
     def _learn_object(self, record: dict[str, Any], parsed: ParsedLine, common: _Common) -> None:
         keys = tuple(record)
-        plan = _plan_of(keys)
+        logger = self._loggers.get(keys) or _logger_of(keys)
         pair = (parsed.severity_text, parsed.request_id)
-        if plan is None or (record[plan.level], record[plan.request_id]) != pair:
+        if logger is None or (record[logger.level], record[logger.request_id]) != pair:
             return
-        logger = self._loggers.get(keys)
-        if logger is None:
-            if len(self._loggers) >= _MOST_LOGGERS:
-                self._loggers.clear()
-            others = tuple([(key, record_attributes[key].encode) for key in plan.others])
-            logger = self._loggers[keys] = _Logger(plan, others, {})
-        _remember(logger.common, pair, common)
+        _remember(logger.common, pair, common, limit=_MOST_PAIRS)
+        _remember(self._loggers, keys, logger, limit=_MOST_LOGGERS)
 
     def _parse_object(self, record: Any) -> _ParsedLine | None:
         logger = self._loggers.get(tuple(record)) if type(record) is dict else None
         if logger is None:
             return None
-        (message, level, moment, request_id, _), others, common_by_pair = logger
+        message, level, moment, request_id, others, common_by_pair = logger
         text, timestamp = record[message], record[moment]
         try:
             common = common_by_pair.get((record[level], record[request_id]))
@@ -159,8 +150,8 @@ class FastPath:
         return common, timestamp, text, b"".join([encode(record[key]) for key, encode in others])
 
 
-def _plan_of(keys: tuple[str, ...]) -> _KeyPlan | None:
-    """Return the plan of objects with *keys*; None if they have other fields, or are too many to be remembered."""
+def _logger_of(keys: tuple[str, ...]) -> _Logger | None:
+    """Return the logger of objects with *keys*; None if they have other fields, or are too many to be remembered."""
     try:
         shape = find_shape(keys)
     except ValueError:
@@ -171,13 +162,14 @@ def _plan_of(keys: tuple[str, ...]) -> _KeyPlan | None:
     if any(kind == TIME and read is not read_time for _, kind, read in shape.fields):
         return None
     key_of = {kind: key for key, kind, _ in shape.fields}
-    return _KeyPlan(key_of[BODY], key_of[SEVERITY], key_of[TIME], key_of[REQUEST_ID], shape.others)
+    others = tuple([(key, record_attributes[key].encode) for key in shape.others])
+    return _Logger(key_of[BODY], key_of[SEVERITY], key_of[TIME], key_of[REQUEST_ID], others, {})
 
 
-def _remember(common_by_pair: _CommonByPair, pair: tuple[str, str], common: _Common) -> None:
-    if len(common_by_pair) >= _MOST_PAIRS:
-        common_by_pair.clear()
-    common_by_pair[pair] = common
+def _remember(known: dict[_Key, _Value], key: _Key, value: _Value, *, limit: int) -> None:
+    if key not in known and len(known) >= limit:
+        known.clear()
+    known[key] = value
 
 
 def _without_line_end(text: str) -> str:

@@ -19,17 +19,20 @@ class LogLineConverter:
     """Finds the invocation of each line, and encodes the line."""
 
     def __init__(
-        self, settings: Settings, encoder: LogEncoder, invocations: InvocationTracker, ledger: Ledger
+        self,
+        settings: Settings,
+        encoder: LogEncoder,
+        *,
+        fast_path: FastPath,
+        invocations: InvocationTracker,
+        ledger: Ledger,
     ) -> None:
         self._encoder = encoder
+        self._fast_path = fast_path
         self._invocations = invocations
         self._ledger = ledger
         self._keep_raw = settings.keep_raw
         self._are_logs_enabled = "logs" in settings.signals
-        self._fast_path = FastPath(encoder)
-        # Bound here because it is called for every line.
-        self.convert_fast = self._fast_path.convert
-        """`FastPath.convert`: encode an event of a post without `convert`, if possible; return whether it was."""
 
     def convert(self, line: LogLine) -> None:
         """Encode any line."""
@@ -60,10 +63,6 @@ class LogLineConverter:
             self._encoder.add_line(line, read_line(line.record, keep_raw=self._keep_raw), None)
         else:
             self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
-
-    def invocations_changed(self) -> None:
-        """Stop using the fast path for the lines known so far: they may now belong to another invocation."""
-        self._fast_path.forget()
 
     def _invocation_of(self, parsed: ParsedLine, time_ns: int) -> Invocation | None:
         invocation = self._invocations.find(parsed.request_id, time_ns)

@@ -19,24 +19,16 @@ _IN_SPANS_AND_METRICS = frozenset(
 )
 
 
-class PlatformLogs:
-    """Implements the setting `PLATFORM_LOGS`."""
+def is_log_record(event: Event, settings: Settings) -> bool:
+    """Return whether *event* becomes a log record, by the setting `PLATFORM_LOGS`.
 
-    def __init__(self, settings: Settings) -> None:
-        self._selected = settings.platform_logs
-        self._are_logs_enabled = "logs" in settings.signals
-        self._are_spans_and_metrics_enabled = {"spans", "metrics"} <= set(settings.signals)
-
-    def include(self, event: Event) -> bool:
-        """Return whether *event* becomes a log record; by default, if spans and metrics do not contain all of it."""
-        if not self._are_logs_enabled:
-            return False
-        if self._selected == ("default",):
-            return not (self._are_spans_and_metrics_enabled and _is_in_spans_and_metrics(event))
-        return self._selected == ("all",) or event.type.removeprefix("platform.") in self._selected
-
-
-def _is_in_spans_and_metrics(event: Event) -> bool:
-    """Return false for an event of no invocation or without fields, whatever its type."""
+    By default it does unless spans and metrics contain all of it. They do not if it has no invocation or no fields.
+    """
+    selected, signals = settings.platform_logs, settings.signals
+    if "logs" not in signals:
+        return False
+    if selected != ("default",):
+        return selected == ("all",) or event.type.removeprefix("platform.") in selected
     has_invocation = getattr(event, "request_id", None) != ""
-    return isinstance(event.fields, dict) and has_invocation and event.type in _IN_SPANS_AND_METRICS
+    is_exported = event.type in _IN_SPANS_AND_METRICS and has_invocation and isinstance(event.fields, dict)
+    return not (is_exported and "spans" in signals and "metrics" in signals)

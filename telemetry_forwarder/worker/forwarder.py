@@ -9,7 +9,6 @@ from enum import Enum
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.export.flusher import Flusher
-from telemetry_forwarder.flushing.decisions import Step
 from telemetry_forwarder.flushing.policy import FlushPolicy
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, SendFinished, ShutdownEvent, SubscriptionResult
@@ -30,8 +29,6 @@ _LONGEST_REPLAY_S = 2.0
 class State(Enum):
     """What the worker is doing. SHUTTING_DOWN and DRAINING may alternate; otherwise the order is fixed."""
 
-    WARMING_UP = "warming up"
-    """Spooled posts are replayed, because only init has a whole CPU."""
     SERVING = "serving"
     SHUTTING_DOWN = "shutting down"
     """SHUTDOWN has arrived, and no flush is running that was begun since."""
@@ -61,7 +58,7 @@ class Forwarder:
         self._policy = policy
         self._accounting = accounting
         self._clock = clock
-        self._state = State.WARMING_UP
+        self._state = State.SERVING
         self._items: deque[Item] = deque()
         """Taken from the inbox and not processed yet."""
         self._withheld: list[InvokeEvent] = []
@@ -72,23 +69,25 @@ class Forwarder:
     def run(self, *, on_warm: "Callable[[], None]") -> None:
         """Work until SHUTDOWN is processed. Blocks without polling while there is nothing to do.
 
-        Calls *on_warm* once, when spooled posts are replayed or 2 s have passed.
+        Calls *on_warm* once, when spooled posts are replayed, 2 s have passed or SHUTDOWN has come.
         """
         try:
             self._intake.restore()
             replay_until = Deadline.after(_LONGEST_REPLAY_S, self._clock)
+            while self._state is State.SERVING and self._intake.has_replay and not replay_until.is_over():
+                self._take_step()
+            on_warm()
             while self._state is not State.CLOSED:
-                is_warming_up = self._state is State.WARMING_UP
-                if is_warming_up and (not self._intake.has_replay or replay_until.is_over()):
-                    self._state = State.SERVING
-                    on_warm()
                 self._take_step()
         except Exception:
             self._rescue()
             raise
 
     def expedite_shutdown(self, event: ShutdownEvent) -> None:
-        """Make running requests end in time to spool the rest before the deadline of *event*. From any thread."""
+        """Make requests and conversions end in time to spool the rest before the deadline of *event*.
+
+        To be called before the inbox receives *event*, from any thread.
+        """
         self._flusher.exporters.hurry(event.deadline.less(SPOOL_RESERVE_S))
         self._intake.shut_down(event)
 
@@ -97,7 +96,11 @@ class Forwarder:
         self._flusher.exporters.close()
 
     def _take_step(self) -> None:
-        step = self._next_step()
+        step = self._policy.step(
+            has_unsent=self._store.has_batches or self._intake.has_pending_events,
+            is_nearly_full=self._store.is_nearly_full,
+            is_circuit_open=self._flusher.exporters.are_all_failing,
+        )
         if step.may_call_next:
             self._release_invocations()
         self._intake.memory.trim()
@@ -106,36 +109,25 @@ class Forwarder:
         if step.flush is not None:
             # To begin it takes time, so the next step decides how long to wait.
             self._begin_flush(step.flush)
-        elif step.is_over and self._shutdown is not None and not self._intake.has_work:
+        elif step.is_over and self._shutdown is not None and self._is_done(self._shutdown):
             self._close(self._shutdown)
         else:
             self._process_items(step.wake_in_s)
 
-    def _next_step(self) -> Step:
-        return self._policy.step(
-            has_unsent=self._store.has_batches or self._intake.has_pending_events,
-            is_nearly_full=self._store.is_nearly_full,
-            is_circuit_open=self._flusher.exporters.are_all_failing,
-        )
+    def _is_done(self, shutdown: ShutdownEvent) -> bool:
+        """Return whether no post is left to convert, or only the time to spool what is in memory."""
+        return not self._intake.has_work or shutdown.deadline.left_s() < SPOOL_RESERVE_S
 
     def _release_invocations(self) -> None:
         while self._withheld:
             self._withheld.pop().released.set()
 
     def _process_items(self, wake_in_s: float | None) -> None:
-        """Wait for items and process them. After SHUTDOWN, convert one post only, so that it is sent meanwhile."""
+        """Wait for items and process them; then convert a single pending post, so that others are sent meanwhile."""
         self._items.extend(self._inbox.take(0.0 if self._intake.has_work else wake_in_s))
         has_items = bool(self._items)
-        for item in self._items:
-            if isinstance(item, ShutdownEvent):
-                # Before the posts that came first: there may be no time to convert all of them.
-                self._intake.shut_down(item)
         while self._items:
-            item = self._items.popleft()
-            if isinstance(item, Body) and self._intake.is_shutting_down:
-                self._intake.postpone(item)
-            else:
-                self._process(item)
+            self._process(self._items.popleft())
         if self._intake.has_backlog:
             self._convert(self._intake.take_postponed())
         elif self._intake.has_replay and not has_items:
@@ -147,6 +139,8 @@ class Forwarder:
 
     def _process(self, item: "Item") -> None:
         match item:
+            case Body() if self._intake.is_shutting_down:
+                self._intake.postpone(item)
             case Body():
                 self._convert(item)
             case InvokeEvent():
@@ -175,10 +169,9 @@ class Forwarder:
 
     def _begin_flush(self, deadline: Deadline) -> None:
         shutdown = self._shutdown
-        measurements = self._accounting.measurements(is_last=shutdown is not None)
         if shutdown is not None:
             self._state = State.DRAINING
-        self._collect(measurements)
+        self._collect(self._accounting.measurements(is_last=shutdown is not None))
         is_last_chance = shutdown is not None and shutdown.ends_environment
         self._flusher.begin(deadline, is_last_chance=is_last_chance)
         self._check_flush()
@@ -189,9 +182,8 @@ class Forwarder:
         Without telemetry an invocation is known by its INVOKE event alone, which is not exported.
         """
         if self._shutdown is not None and self._has_telemetry and not self._intake.has_backlog:
-            self._intake.finish(self._shutdown.reason, measurements)
-        else:
-            self._intake.collect(measurements)
+            self._intake.finish(self._shutdown.reason)
+        self._intake.collect(measurements)
 
     def _extend_drain(self) -> None:
         """Send what was converted since the drain began."""
@@ -222,6 +214,8 @@ class Forwarder:
         self._inbox.close()
         for item in self._inbox.take(0.0):
             self._process(item)
+        while self._intake.has_backlog and not deadline.is_over():
+            self._convert(self._intake.take_postponed())
         self._collect()
         self._spool_rest(deadline)
         self._state = State.CLOSED
@@ -238,6 +232,7 @@ class Forwarder:
         self._spool_rest(deadline)
 
     def _spool_rest(self, deadline: Deadline) -> None:
+        """Spool or drop everything, and log the final accounts."""
         self._intake.spool_backlog(deadline)
         self._store.spool_all(deadline)
         self._store.drop_all()

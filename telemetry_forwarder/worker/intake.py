@@ -1,15 +1,14 @@
-"""Converts posts and puts the resulting batches into the store.
+"""Converts posts, new ones and those that an earlier process spooled, and puts the resulting batches into the store.
 
-Every post is converted, spooled raw, or counted as a duplicate or as dropped. Posts that are pending when SHUTDOWN
-comes are converted while there is time; to spool the rest raw takes a hundredth of that time. The next process of the
-environment replays what is spooled.
+Every post is converted, spooled raw, or counted as a duplicate or as dropped. A spooled post is removed only after its
+batches are on disk, so a process that is killed while replaying spooled posts loses none.
 """
 
 from collections import deque
 from collections.abc import Sequence
 
 from telemetry_forwarder.buffer.ledger import Ledger
-from telemetry_forwarder.buffer.spool import Spool
+from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
 from telemetry_forwarder.buffer.store import NOT_SPOOLED, SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import ConversionResult, Converter
@@ -19,12 +18,12 @@ from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
 from telemetry_forwarder.worker.memory import MemoryTrimmer
-from telemetry_forwarder.worker.replay import Replay
 
 # As much as the inbox holds by default: at SHUTDOWN it is emptied into the backlog.
 _MOST_PENDING_BYTES = 16_777_216
-# Of lines of one character, the most expensive ones per byte.
+# Of lines of one character, the most expensive ones per byte; typical lines take a quarter.
 _CONVERSION_CPU_S_PER_BYTE = 0.12 / 1_000_000
+_TYPICAL_SHARE = 0.25
 # Twice what was measured.
 _SPOOLING_CPU_S_PER_BYTE = 0.002 / 1_000_000
 # Time left of the shutdown for sending what was converted, and for steps that cannot be interrupted.
@@ -51,7 +50,6 @@ class Intake:
         self._converter = converter
         self._store = store
         self._spool = spool
-        self._replay = Replay(converter, spool, store, ledger=ledger, clock=clock)
         self._duplicates = duplicates
         self._ledger = ledger
         self._clock = clock
@@ -59,8 +57,9 @@ class Intake:
         self._cpu_share = cpu_share
         self._backlog: deque[Body] = deque()
         self._backlog_bytes = 0
-        self._convert_until: Deadline | None = None
+        self._has_spooled_posts = False
         self._is_last_chance = False
+        self._convert_until: Deadline | None = None
         self.memory = MemoryTrimmer()
 
     @property
@@ -76,11 +75,11 @@ class Intake:
     @property
     def has_replay(self) -> bool:
         """Whether a spooled post may be replayed now: after SHUTDOWN, only if no other process will do it."""
-        return self._replay.has_more and (self._convert_until is None or self._is_last_chance)
+        return self._has_spooled_posts and (self._convert_until is None or self._is_last_chance)
 
     @property
     def has_work(self) -> bool:
-        """Whether `convert_next` has something to convert."""
+        """Whether a post may be converted now."""
         return self.has_backlog or self.has_replay
 
     @property
@@ -89,7 +88,8 @@ class Intake:
 
     def restore(self) -> None:
         """Look for posts that an earlier process spooled."""
-        self._replay.restore()
+        self._spool.restore()
+        self._has_spooled_posts = self._spool.waiting_posts > 0
 
     def shut_down(self, event: ShutdownEvent) -> None:
         """Convert only what can be done well before the deadline of *event*. The first call counts. For any thread."""
@@ -106,7 +106,7 @@ class Intake:
             return _NOTHING
         size_bytes = len(body.content)
         if not self._has_time_for(size_bytes):
-            self._spool_raw(body, Deadline.after(SPOOL_RESERVE_S, self._clock))
+            self._spool_raw(body, self._write_deadline())
             return _NOTHING
         try:
             result = self._converter.convert(body.content, body.observed_ns)
@@ -121,7 +121,7 @@ class Intake:
     def postpone(self, body: Body) -> None:
         """Append *body* to the backlog; spool it at once if the backlog is full."""
         if self._backlog_bytes + len(body.content) > _MOST_PENDING_BYTES:
-            self._spool_raw(body, Deadline.after(SPOOL_RESERVE_S, self._clock))
+            self._spool_raw(body, self._write_deadline())
         else:
             self._backlog.append(body)
             self._backlog_bytes += len(body.content)
@@ -132,18 +132,31 @@ class Intake:
         self._backlog_bytes -= len(body.content)
         return body
 
-    def replay_next(self) -> None:
-        """Convert the oldest post that an earlier process spooled.
-
-        At 128 MB of memory it takes up to 1.7 s per MB, because only init has a whole CPU.
-        """
-        size_bytes = self._replay.convert_next(self._has_time_for, is_last_chance=self._is_last_chance)
-        self.memory.used(size_bytes)
-
     def spool_backlog(self, deadline: Deadline) -> None:
-        """Spool the backlog raw."""
+        """Spool the backlog raw, which takes a hundredth of the time to convert it."""
         while self._backlog:
             self._spool_raw(self.take_postponed(), deadline)
+
+    def replay_next(self) -> None:
+        """Convert the oldest post that an earlier process spooled, if there is time for it. The others wait for it."""
+        entry = self._spool.take(POSTS)
+        if entry is not None and not self._has_time_for(len(entry.batch.body)):
+            self._spool.put_back(entry)
+            entry = None
+        # A file that cannot be read now is left to the next process.
+        self._has_spooled_posts = entry is not None and self._spool.waiting_posts > 0
+        if entry is None:
+            return
+        batches = self._convert_spooled(entry)
+        # At the last chance the disk is about to be deleted.
+        if self._is_last_chance or not self._spool.has_room_for(batches):
+            self._store.put(batches)
+        else:
+            for batch in batches:
+                self._ledger.received(batch.signal, batch.items)
+            self._store.put_back(batches, self._write_deadline())
+        self._spool.remove(entry)
+        self.memory.used(len(entry.batch.body))
 
     def invoked(self, event: InvokeEvent) -> bool:
         """Record an INVOKE event; return whether the end of the invocation has already arrived."""
@@ -153,9 +166,9 @@ class Intake:
         """Put the pending spans and metrics, and *measurements*, into the store."""
         self._store.put(self._converter.collect(self._clock.unix_ns(), measurements))
 
-    def finish(self, reason: str, measurements: Sequence[Measurement] = ()) -> None:
-        """End what is still open because of a SHUTDOWN for *reason*, then do as `collect`."""
-        self._store.put(self._converter.finish(reason, self._clock.unix_ns(), measurements))
+    def finish(self, reason: str) -> None:
+        """End what is still open because of a SHUTDOWN for *reason*."""
+        self._converter.finish(reason, self._clock.unix_ns())
 
     def _is_duplicate(self, body: Body) -> bool:
         # The parts of a cut record have the same time, and may have the same bytes: "xxxx" and "xxxx".
@@ -163,14 +176,30 @@ class Intake:
         return self._duplicates is not None and not self._duplicates.is_new(body.content) and not may_be_part
 
     def _has_time_for(self, size_bytes: int) -> bool:
-        """Return whether that much can be converted before the end."""
+        """Return whether that much can be converted before the end; at the last chance, whether typical lines can.
+
+        What is not converted then is lost, so a post that would only in the worst case take too long is converted.
+        """
         if self._convert_until is None:
             return True
-        cpu_s = size_bytes * _CONVERSION_CPU_S_PER_BYTE + self._backlog_bytes * _SPOOLING_CPU_S_PER_BYTE
+        share = _TYPICAL_SHARE if self._is_last_chance else 1.0
+        cpu_s = size_bytes * _CONVERSION_CPU_S_PER_BYTE * share + self._backlog_bytes * _SPOOLING_CPU_S_PER_BYTE
         return self._convert_until.left_s() > cpu_s / self._cpu_share
+
+    def _convert_spooled(self, entry: SpooledBatch) -> list[Batch]:
+        try:
+            batches = self._converter.convert_spooled(entry.batch.body, entry.file.ordinal)
+        except Exception as exc:  # noqa: BLE001  # a defect must not fail again in every later process
+            self._ledger.dropped(POSTS, 1, f"failed with {type(exc).__name__}")
+            return []
+        self._ledger.delivered(POSTS, 1)
+        return batches
 
     def _spool_raw(self, body: Body, deadline: Deadline) -> None:
         """Spool *body*, or count it as dropped if there is no room on disk or no time."""
         self._ledger.received(POSTS, 1)
         for batch in self._spool.write([Batch(POSTS, body.content, 1)], deadline):
             self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
+
+    def _write_deadline(self) -> Deadline:
+        return Deadline.after(SPOOL_RESERVE_S, self._clock)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from telemetry_forwarder.clock import Clock
     from telemetry_forwarder.diagnostics import Diagnostics
-    from telemetry_forwarder.receiver.messages import Item
     from telemetry_forwarder.settings import Settings
     from telemetry_forwarder.startup.warm_up import WarmUp
     from telemetry_forwarder.worker.forwarder import Forwarder
@@ -80,39 +79,24 @@ class Worker:
         from telemetry_forwarder.worker.wiring import build_forwarder
 
         self._forwarder = forwarder = build_forwarder(
-            self._settings,
-            self._environ,
-            self._registration,
-            inbox=self.inbox,
-            clock=self._clock,
-            log=self._log,
+            self._settings, self._environ, self._registration, inbox=self.inbox, clock=self._clock, log=self._log
         )
         self._expedite_shutdown()
         forwarder.run(on_warm=self.is_warm.set)
 
     def _release_events(self) -> None:
         """Release every event, and count the posts that are dropped, until SHUTDOWN."""
-        # The forwarder may have taken this one out of the inbox before it failed.
-        items: list[Item] = [] if self._last_event is None else [self._last_event]
-        items += self.inbox.take(0.0)
+        # The forwarder may have taken the last event out of the inbox before it failed.
+        items = [*self.inbox.take(0.0), self._last_event]
         dropped_posts = 0
         while True:
             dropped_posts += sum(isinstance(item, Body) for item in items)
-            is_over = any(isinstance(item, ShutdownEvent) for item in items)
-            if is_over and dropped_posts:
-                self._log.error(f"{dropped_posts} posts of telemetry were dropped after that")
             for item in items:
-                _release(item)
-            if is_over:
-                return
-            items = self.inbox.take(None)
-
-
-def _release(item: "Item") -> None:
-    match item:
-        case InvokeEvent():
-            item.released.set()
-        case ShutdownEvent():
-            item.done.set()
-        case _:
-            pass  # No thread waits for the others.
+                if isinstance(item, InvokeEvent):
+                    item.released.set()
+                elif isinstance(item, ShutdownEvent):
+                    if dropped_posts:
+                        self._log.error(f"{dropped_posts} posts of telemetry were dropped after that")
+                    item.done.set()
+                    return
+            items = [*self.inbox.take(None)]

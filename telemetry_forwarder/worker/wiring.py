@@ -3,9 +3,6 @@
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any
-
-import orjson
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
@@ -30,6 +27,7 @@ from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.settings import names as settings_names
+from telemetry_forwarder.telemetry.json_values import read_json
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.grpc_client import has_grpc
 from telemetry_forwarder.worker.accounting import Accounting
@@ -44,23 +42,21 @@ _SIGNALS = dict(zip(("logs", "spans", "metrics"), SIGNALS, strict=True))
 
 
 def build_forwarder(
-    settings: Settings,
-    environ: Mapping[str, str],
-    registration: bytes,
-    *,
-    inbox: Inbox,
-    clock: Clock,
-    log: Diagnostics,
+    settings: Settings, environ: Mapping[str, str], registration: bytes, *, inbox: Inbox, clock: Clock, log: Diagnostics
 ) -> Forwarder:
     """Build the forwarder and log what is wrong with the settings. Does not use the network."""
     # Without our prefix, the lines of libraries would be forwarded as telemetry of an extension.
     logging.lastResort = _LibraryLogHandler(log)
-    builder = _Builder(settings, environ, clock, log)
-    ledger = builder.ledger
-    exporters, converter = builder.exporters(), builder.converter(registration)
-    for problem in builder.problems:
-        log.warn(problem)
-    outbox, spool = builder.outbox(), builder.spool()
+    ledger = Ledger()
+    exporters = _exporters(settings, environ, clock=clock, log=log)
+    converter = _converter(settings, environ, registration, ledger=ledger, log=log)
+    outbox = Outbox(
+        ledger,
+        limit_bytes=settings.outbox_bytes,
+        request_bytes=settings.batch_bytes,
+        request_items=settings.batch_items,
+    )
+    spool = _spool(settings, environ, ledger=ledger, clock=clock, log=log)
     store = Store(outbox, spool, ledger, clock)
     intake = Intake(
         converter,
@@ -77,100 +73,68 @@ def build_forwarder(
         intake,
         store,
         flusher=Flusher(inbox, outbox, spool, exporters=exporters, ledger=ledger),
-        policy=builder.policy(),
+        policy=_policy(settings, clock, is_managed=is_managed_instance(environ)),
         accounting=Accounting(ledger, clock, log),
         clock=clock,
     )
 
 
-class _Builder:
-    """Builds single parts, and collects what is wrong with their settings in *problems*."""
-
-    def __init__(
-        self, settings: Settings, environ: Mapping[str, str], clock: Clock, log: Diagnostics
-    ) -> None:
-        self._settings = settings
-        self._environ = environ
-        self._clock = clock
-        self._log = log
-        self._is_managed = is_managed_instance(environ)
-        self.ledger = Ledger()
-        self.problems: list[str] = []
-
-    def exporters(self) -> Exporters:
-        signals = [_SIGNALS[name] for name in self._settings.signals]
-        endpoints = read_endpoints(self._environ, self.problems, signals=signals, has_grpc=has_grpc())
-        # Most often such a variable is misspelt.
-        self.problems += [
-            f"{name}: there is no such setting"
-            for name in sorted(self._environ.keys() - settings_names() - options.names())
-            if name.startswith(PREFIX)
-        ]
-        return Exporters(endpoints, Transport(self._log), clock=self._clock, log=self._log)
-
-    def converter(self, registration: bytes) -> Converter:
-        return Converter(
-            self._settings,
-            describe_function(self._environ, _parse_registration(registration)),
-            self.ledger,
-            version=VERSION,
-            temporality=self._temporality(),
-            is_managed=self._is_managed,
-            # Not `random`: every environment restored from one snapshot would have the same state.
-            new_id=lambda size_bytes: os.urandom(size_bytes).hex(),
-        )
-
-    def outbox(self) -> Outbox:
-        return Outbox(
-            self.ledger,
-            limit_bytes=self._settings.outbox_bytes,
-            request_bytes=self._settings.batch_bytes,
-            request_items=self._settings.batch_items,
-        )
-
-    def spool(self) -> Spool:
-        file_format = SpoolFormat(
-            function=self._environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
-            version=self._environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
-            process=os.urandom(4),
-        )
-        return Spool(
-            _own_folder(self._settings.spool_dir),
-            file_format,
-            ledger=self.ledger,
-            clock=self._clock,
-            log=self._log,
-            limit_bytes=self._settings.spool_bytes,
-        )
-
-    def policy(self) -> FlushPolicy:
-        settings = self._settings
-        flush_settings = FlushSettings(
-            mode=Mode(settings.flush),
-            interval_s=settings.flush_every_s or _INTERVAL_S,
-            budget_s=settings.flush_budget_ms / 1_000,
-            spool_reserve_s=SPOOL_RESERVE_S,
-        )
-        has_runtime_done = "platform" in settings.types
-        return FlushPolicy(
-            flush_settings, self._clock, has_runtime_done=has_runtime_done, is_managed=self._is_managed
-        )
-
-    def _temporality(self) -> str:
-        """Return the temporality of metrics: delta by default, because environments are short-lived."""
-        wanted = self._environ.get(_TEMPORALITY, "").strip().lower()
-        if wanted and wanted not in TEMPORALITIES:
-            allowed = ", ".join(TEMPORALITIES)
-            self.problems.append(f"{_TEMPORALITY}: {wanted[:60]!r} is none of {allowed}; using delta instead")
-        return wanted if wanted in TEMPORALITIES else "delta"
+def _exporters(settings: Settings, environ: Mapping[str, str], *, clock: Clock, log: Diagnostics) -> Exporters:
+    problems: list[str] = []
+    signals = [_SIGNALS[name] for name in settings.signals]
+    endpoints = read_endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
+    # Most often such a variable is misspelt.
+    unknown = sorted(environ.keys() - settings_names() - options.names())
+    problems += [f"{name}: there is no such setting" for name in unknown if name.startswith(PREFIX)]
+    for problem in problems:
+        log.warn(problem)
+    return Exporters(endpoints, Transport(log), clock=clock, log=log)
 
 
-def _parse_registration(registration: bytes) -> Mapping[str, Any]:
-    try:
-        parsed = orjson.loads(registration)
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
+def _converter(
+    settings: Settings, environ: Mapping[str, str], registration: bytes, *, ledger: Ledger, log: Diagnostics
+) -> Converter:
+    registered = read_json(registration)
+    return Converter(
+        settings,
+        describe_function(environ, registered if isinstance(registered, dict) else {}),
+        ledger,
+        version=VERSION,
+        temporality=_temporality(environ, log),
+        is_managed=is_managed_instance(environ),
+        # Not `random`: every environment restored from one snapshot would have the same state.
+        new_id=lambda size_bytes: os.urandom(size_bytes).hex(),
+    )
+
+
+def _temporality(environ: Mapping[str, str], log: Diagnostics) -> str:
+    """Return the temporality of metrics: delta by default, because environments are short-lived."""
+    wanted = environ.get(_TEMPORALITY, "").strip().lower() or "delta"
+    if wanted in TEMPORALITIES:
+        return wanted
+    log.warn(f"{_TEMPORALITY}: {wanted[:60]!r} is none of {', '.join(TEMPORALITIES)}; using delta instead")
+    return "delta"
+
+
+def _spool(settings: Settings, environ: Mapping[str, str], *, ledger: Ledger, clock: Clock, log: Diagnostics) -> Spool:
+    file_format = SpoolFormat(
+        function=environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
+        version=environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
+        process=os.urandom(4),
+    )
+    folder = _own_folder(settings.spool_dir)
+    return Spool(folder, file_format, ledger=ledger, clock=clock, log=log, limit_bytes=settings.spool_bytes)
+
+
+def _policy(settings: Settings, clock: Clock, *, is_managed: bool) -> FlushPolicy:
+    flush_settings = FlushSettings(
+        mode=Mode(settings.flush),
+        interval_s=settings.flush_every_s or _INTERVAL_S,
+        budget_s=settings.flush_budget_ms / 1_000,
+        spool_reserve_s=SPOOL_RESERVE_S,
+    )
+    has_runtime_done = "platform" in settings.types
+    return FlushPolicy(flush_settings, clock, has_runtime_done=has_runtime_done, is_managed=is_managed)
 
 
 def _own_folder(path: str) -> str:

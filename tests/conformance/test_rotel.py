@@ -160,7 +160,9 @@ def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
         is_managed=False,
         new_id=lambda size_bytes: f"{next(ids):0{size_bytes * 2}x}",
     )
-    batches = [*converter.convert(lambda_post, NOW_NS).batches, *converter.finish("spindown", NOW_NS)]
+    batches = [*converter.convert(lambda_post, NOW_NS).batches]
+    converter.finish("spindown", NOW_NS)
+    batches += converter.collect(NOW_NS)
     return [(f"/v1/{batch.signal}", batch.body) for batch in batches]
 
 

@@ -10,7 +10,7 @@ from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.settings import PREFIX, Settings
 from tests.support import otlp_messages as otlp
-from tests.support.posts import MOMENT_NS, OBSERVED_NS, event, post, raw_event, raw_post
+from tests.support.posts import MOMENT, MOMENT_NS, OBSERVED_NS, event, post, raw_event, raw_post
 
 ID = "8286a188-ba32-4475-8077-530cd35c09a9"
 INSTANCE = "2026/09/22/orders[$LATEST]0123456789abcdef0123456789abcdef"
@@ -44,12 +44,7 @@ class Bench:
 
     def flat(self, signal: str, of: Callable[[Any], list[otlp.Flat]]) -> list[otlp.Flat]:
         request = otlp.REQUESTS[f"/v1/{signal}"]
-        return [
-            item
-            for each in self.batches
-            if each.signal == signal
-            for item in of(request.FromString(each.body))
-        ]
+        return [item for each in self.batches if each.signal == signal for item in of(request.FromString(each.body))]
 
     @property
     def logs(self) -> list[str]:
@@ -111,6 +106,32 @@ def test_spooled_post_becomes_nothing_if_logs_are_disabled() -> None:
     batches = bench.converter.convert_spooled(post(START, event("function", "a line")), OBSERVED_NS)
 
     assert batches == []
+
+
+def test_lines_after_a_retry_belong_to_the_retry() -> None:
+    """Although lines of the same request took the fast path before."""
+    bench = Bench()
+    line = event("function", f"[INFO]\t{MOMENT}\t{ID}\ta line\n")
+    header = f"Root=1-{'1' * 8}-{'2' * 24}"
+
+    bench.converter.invoked(ID, "", "", OBSERVED_NS)
+    bench.convert(line, line)
+    bench.converter.invoked(ID, "", header, MOMENT_NS - SECOND_NS)
+    bench.convert(line)
+
+    trace_ids = [log.trace_id.hex() for _, _, log in bench.flat(LOGS, otlp.log_records)]
+    assert trace_ids == ["", "", "1" * 8 + "2" * 24]
+
+
+def test_lines_after_an_event_take_its_fields() -> None:
+    bench = Bench()
+    line = event("function", f"[INFO]\t{MOMENT}\t{ID}\ta line\n")
+    tenant = event("platform.runtimeDone", {"requestId": ID, "status": "success", "tenantId": "a tenant"})
+
+    bench.convert(START, line, line, tenant, line)
+
+    logs = [log for _, _, log in bench.flat(LOGS, otlp.log_records) if log.body.string_value]
+    assert ["a tenant" in str(log.attributes) for log in logs] == [False, False, True]
 
 
 def test_logs_are_returned_at_once_spans_and_metrics_when_collected() -> None:
@@ -236,8 +257,7 @@ def test_malformed_record_becomes_a_log_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("instance_id", "names"),
-    [(INSTANCE, {INSTANCE}), ("1b4e28ba-2fa1-11d2-883f-0016d3cca427", {None}), ("", {None})],
+    ("instance_id", "names"), [(INSTANCE, {INSTANCE}), ("1b4e28ba-2fa1-11d2-883f-0016d3cca427", {None}), ("", {None})]
 )
 def test_instance_is_named_if_its_id_is_the_log_stream(instance_id: str, names: set[str | None]) -> None:
     bench = Bench()
@@ -272,16 +292,11 @@ def test_lines_belong_to_the_open_invocation_and_on_managed_instances_to_none() 
 @pytest.mark.parametrize(
     ("message", "error_type"),
     [
-        (
-            '[ERROR] ValueError: no\nTraceback (most recent call last):\n  File "/var/task/app.py"',
-            "ValueError",
-        ),
+        ('[ERROR] ValueError: no\nTraceback (most recent call last):\n  File "/var/task/app.py"', "ValueError"),
         ("an ordinary line", None),
     ],
 )
-def test_exception_that_the_runtime_logs_is_the_error_of_its_invocation(
-    message: str, error_type: str | None
-) -> None:
+def test_exception_that_the_runtime_logs_is_the_error_of_its_invocation(message: str, error_type: str | None) -> None:
     bench = Bench()
 
     bench.converter.invoked(ID, "arn:aws:lambda:eu-west-1:111122223333:function:orders", "", MOMENT_NS)
@@ -296,10 +311,7 @@ def test_exception_that_the_runtime_logs_is_the_error_of_its_invocation(
     ("line", "is_seen"),
     [
         ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", True),
-        (
-            {"level": "ERROR", "errorType": "java.lang.OutOfMemoryError", "errorMessage": "Java heap space"},
-            True,
-        ),
+        ({"level": "ERROR", "errorType": "java.lang.OutOfMemoryError", "errorMessage": "Java heap space"}, True),
         ({"level": "INFO", "message": {"an": "object"}}, False),
     ],
 )
@@ -350,9 +362,7 @@ FORMATTED = {"message": "x", "timestamp": LINE_ISO, "level": "INFO", "requestId"
         (f"[INFO]\t{LINE_ISO}\t{OTHER}\thello", {"requestId": OTHER}),
     ],
 )
-def test_request_id_of_the_user_does_not_change_the_invocation_of_a_line(
-    line: object, kept: dict[str, str]
-) -> None:
+def test_request_id_of_the_user_does_not_change_the_invocation_of_a_line(line: object, kept: dict[str, str]) -> None:
     bench = Bench()
 
     bench.convert(START, event("function", line, LINE_ISO))
@@ -371,9 +381,7 @@ def test_request_id_of_the_user_does_not_change_the_invocation_of_a_line(
         (f"[INFO]\t{LINE_ISO}\t{OTHER}\thello", {"faas.invocation_id": OTHER}),
     ],
 )
-@pytest.mark.parametrize(
-    ("is_managed", "events"), [(True, [START]), (False, []), (False, [START, DONE])], ids=str
-)
+@pytest.mark.parametrize(("is_managed", "events"), [(True, [START]), (False, []), (False, [START, DONE])], ids=str)
 def test_unknown_request_id_is_accepted_in_a_runtime_s_format(
     is_managed: bool, events: list[Any], line: object, attributes: dict[str, str]
 ) -> None:
@@ -438,7 +446,8 @@ def test_finish_returns_incomplete_records_and_ends_open_invocations() -> None:
     bench.convert(START)
     bench.batches += bench.converter.convert(fragment(), OBSERVED_NS).batches
 
-    bench.batches += bench.converter.finish("timeout", OBSERVED_NS)
+    bench.converter.finish("timeout", OBSERVED_NS)
+    bench.collect()
 
     assert len(bench.logs) == 1
     assert "faas.timeouts" in bench.metrics
@@ -474,11 +483,7 @@ def test_platform_event_without_invocation_is_a_log_record(type_: str, record: o
 def test_lines_of_two_attempts_are_assigned_by_time(of_first: str) -> None:
     bench = Bench()
     again = "2026-09-22T06:30:05.123Z"
-    tracing = {
-        "spanId": "54565fb41ac79632",
-        "type": "X-Amzn-Trace-Id",
-        "value": f"Root=1-{'1' * 8}-{'2' * 24}",
-    }
+    tracing = {"spanId": "54565fb41ac79632", "type": "X-Amzn-Trace-Id", "value": f"Root=1-{'1' * 8}-{'2' * 24}"}
 
     def line(time: str) -> dict[str, Any]:
         return event("function", f"[INFO]\t{time}\t{ID}\tat {time}\n", time)

@@ -27,9 +27,7 @@ class Logs:
     """Encodes lines of one invocation."""
 
     def __init__(self, *, uses_fast_path: bool) -> None:
-        self._encoder = LogEncoder(
-            CurrentResource(Resource({})), "1", batch_bytes=1 << 20, batch_items=1 << 20
-        )
+        self._encoder = LogEncoder(CurrentResource(Resource({})), "1", batch_bytes=1 << 20, batch_items=1 << 20)
         self._fast_path = FastPath(self._encoder) if uses_fast_path else None
         self.invocation = Invocation(ID, trace_id="ab" * 16, span_id="cd" * 8, tracing=Tracing(), start_ns=1)
         self.invocation.has_start = True
@@ -51,9 +49,7 @@ class Logs:
             self._fast_path.learn(record, line, fixed=fixed, invocation=self.invocation)
 
     def convert_fast(self, event: Any) -> bool:
-        return self._fast_path is not None and self._fast_path.convert(
-            event, encode_observed_time(OBSERVED_NS)
-        )
+        return self._fast_path is not None and self._fast_path.convert(event, encode_observed_time(OBSERVED_NS))
 
     def forget(self) -> None:
         if self._fast_path:
@@ -76,13 +72,7 @@ MOMENTS = [
     "2026-09-22T06:30:00Z",
     "2026-09-22 06:30:00,123",
 ]
-ODD_MOMENTS = [
-    "2026-09-21T06:30:00.123Z",
-    "2026-09-22T09:30:00.123Z",
-    " 2026-09-22T06:30:00.123Z",
-    "soon",
-    "",
-]
+ODD_MOMENTS = ["2026-09-21T06:30:00.123Z", "2026-09-22T09:30:00.123Z", " 2026-09-22T06:30:00.123Z", "soon", ""]
 LEVELS = [*["INFO"] * 12, "[INFO]", "WARN", "ERROR", "info", "DEBUG", "nobody's", "", "Information"]
 IDS = [*[ID] * 12, OTHER_ID, "undefined", "", "an id"]
 ENDS = ["\n", "\n", "", "\r\n", "\n\n", "\r", "\t\n"]

@@ -4,6 +4,7 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.buffer.ledger import Ledger
+from telemetry_forwarder.conversion.fast_path import FastPath
 from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED, LogLineConverter
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.invocations.invocation import Invocation
@@ -29,7 +30,10 @@ class Bench:
         self.invocations.observe(start(ID, 0))
         self._logs = LogEncoder(CurrentResource(Resource({})), "1", batch_bytes=1 << 20, batch_items=1 << 20)
         names = {PREFIX + name: value for name, value in settings.items()}
-        self.converter = LogLineConverter(Settings(names), self._logs, self.invocations, self.ledger)
+        self._fast_path = FastPath(self._logs)
+        self.converter = LogLineConverter(
+            Settings(names), self._logs, fast_path=self._fast_path, invocations=self.invocations, ledger=self.ledger
+        )
 
     @property
     def invocation(self) -> Invocation:
@@ -41,7 +45,7 @@ class Bench:
         self.converter.convert(LogLine(origin, record, time_ns=at(ms), observed_ns=OBSERVED_NS))
 
     def convert_fast(self, record: Any) -> bool:
-        return self.converter.convert_fast(event("function", record), encode_observed_time(OBSERVED_NS))
+        return self._fast_path.convert(event("function", record), encode_observed_time(OBSERVED_NS))
 
     def take(self) -> list[tuple[str, str | None]]:
         """The lines, each with the id of its invocation."""
@@ -84,9 +88,7 @@ def test_unknown_id_may_be_that_of_the_next_invocation(has_ended: bool, request_
 def test_line_without_invocation_is_converted() -> None:
     bench = Bench()
 
-    bench.converter.convert_without_invocation(
-        LogLine("function", "printed", time_ns=at(0), observed_ns=OBSERVED_NS)
-    )
+    bench.converter.convert_without_invocation(LogLine("function", "printed", time_ns=at(0), observed_ns=OBSERVED_NS))
 
     assert bench.take() == [("printed", None)]
 
@@ -119,15 +121,6 @@ def test_line_like_one_before_takes_the_fast_path(settings: dict[str, str], is_f
     bench.convert(ordinary())
 
     assert bench.convert_fast(ordinary()) is is_fast
-
-
-def test_after_a_change_of_the_invocations_lines_take_the_general_path() -> None:
-    bench = Bench()
-
-    bench.convert(ordinary())
-    bench.converter.invocations_changed()
-
-    assert not bench.convert_fast(ordinary())
 
 
 def test_lines_of_a_retried_request_take_the_general_path() -> None:

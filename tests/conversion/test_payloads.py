@@ -42,10 +42,7 @@ REQUESTS: dict[str, Any] = {
 }
 
 # Factors by which numbers are converted to the units of the output.
-UNITS = {
-    r"metrics\.(\w+D|d)urationMs": 1 / 1_000,
-    r"metrics\.\w+MB|instanceMaxMemory": 1_048_576,
-}
+UNITS = {r"metrics\.(\w+D|d)urationMs": 1 / 1_000, r"metrics\.\w+MB|instanceMaxMemory": 1_048_576}
 
 
 def conversion(*, is_managed: bool = False) -> Converter:
@@ -67,7 +64,8 @@ def converted(bodies: Iterable[bytes], *, is_managed: bool = False) -> list[Batc
     for body in bodies:
         batches += one.convert(body, OBSERVED_NS).batches
         batches += one.collect(OBSERVED_NS)
-    batches += one.finish("spindown", OBSERVED_NS)
+    one.finish("spindown", OBSERVED_NS)
+    batches += one.collect(OBSERVED_NS)
     for batch in batches:
         REQUESTS[batch.signal].FromString(batch.body)
     return batches
@@ -121,9 +119,7 @@ class Values:
                 is_there = any(type(leaf) is type(value) and leaf == value for leaf in self.leaves)
                 # OTLP has no integers beyond 64 bits: it is the nearest float, or text.
                 is_large = abs(value) >= 2**63 and (self._has_number(value) or str(value) in self.leaves)
-                return (
-                    is_there or is_large or any(self._has_number(value * factor) for factor in factors(path))
-                )
+                return is_there or is_large or any(self._has_number(value * factor) for factor in factors(path))
             case _:
                 return value in self.leaves
 
@@ -147,9 +143,7 @@ class Values:
         )
 
     def _has_number(self, number: float) -> bool:
-        numbers = [
-            leaf for leaf in self.leaves if isinstance(leaf, int | float) and not isinstance(leaf, bool)
-        ]
+        numbers = [leaf for leaf in self.leaves if isinstance(leaf, int | float) and not isinstance(leaf, bool)]
         return any(math.isclose(leaf, number, abs_tol=1e-12) for leaf in numbers)
 
 
@@ -161,11 +155,7 @@ def lost(event: Any) -> list[tuple[str, Any]]:
     """Return the values of *event* that its log record does not contain."""
     ((scope, record),) = scoped(converted([json.dumps([event]).encode()]))
     values = Values(scope, record)
-    return [
-        (path, value)
-        for path, value in leaves(event)
-        if not values.has(path, value) and not excused(path, event)
-    ]
+    return [(path, value) for path, value in leaves(event) if not values.has(path, value) and not excused(path, event)]
 
 
 def excused(path: str, event: Any) -> bool:
@@ -296,9 +286,7 @@ def test_any_value_in_a_post_may_be_any_other(path: Path, data: st.DataObject) -
         places = [(event, key) for key in event]
         if isinstance(event.get("record"), dict):
             places += [(event["record"], key) for key in event["record"]]
-            places += [
-                (inner, key) for inner in event["record"].values() if isinstance(inner, dict) for key in inner
-            ]
+            places += [(inner, key) for inner in event["record"].values() if isinstance(inner, dict) for key in inner]
         holder, key = data.draw(st.sampled_from(places))
         holder[key] = data.draw(MUTATIONS)
 

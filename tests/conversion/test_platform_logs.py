@@ -1,6 +1,6 @@
 import pytest
 
-from telemetry_forwarder.conversion.platform_logs import PlatformLogs
+from telemetry_forwarder.conversion.platform_logs import is_log_record
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event
@@ -25,9 +25,10 @@ FAULT = platform_event("platform.fault")
         ({"PLATFORM_LOGS": "report"}, [True, True, False]),
     ],
 )
-def test_event_is_included_unless_spans_and_metrics_contain_all_of_it(
+def test_event_is_a_log_record_unless_spans_and_metrics_contain_all_of_it(
     settings: dict[str, str], wanted: list[bool]
 ) -> None:
-    logs = PlatformLogs(Settings({PREFIX + name: value for name, value in settings.items()}))
+    read = Settings({PREFIX + name: value for name, value in settings.items()})
+    events = (REPORT, platform_event("platform.report"), FAULT)
 
-    assert [logs.include(each) for each in (REPORT, platform_event("platform.report"), FAULT)] == wanted
+    assert [is_log_record(each, read) for each in events] == wanted

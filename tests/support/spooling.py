@@ -18,7 +18,6 @@ from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.messages import Body, ShutdownEvent
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.worker.intake import Intake
-from telemetry_forwarder.worker.replay import Replay
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
 from tests.support.otlp_messages import REQUESTS, log_records
@@ -36,13 +35,7 @@ def outbox_of(
 
 
 def spool_in(
-    folder: Path,
-    captured: CapturedLog,
-    ledger: Ledger,
-    clock: FakeClock,
-    limit_bytes: int,
-    *,
-    left_free_bytes: int = 0,
+    folder: Path, captured: CapturedLog, ledger: Ledger, clock: FakeClock, limit_bytes: int, *, left_free_bytes: int = 0
 ) -> Spool:
     return Spool(
         str(folder),
@@ -66,9 +59,11 @@ class Process:
         spool_bytes: int = MB,
         left_free_bytes: int = 0,
         kind: type[Converter] = Converter,
+        cpu_share: float = 0.25,
+        clock: FakeClock | None = None,
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.ledger = Ledger()
         self.converter = kind(
             Settings({PREFIX + name: value for name, value in settings.items()}),
@@ -80,20 +75,17 @@ class Process:
             new_id=lambda size: "ab" * size,
         )
         self.outbox = outbox_of(self.ledger)
-        self.spool = spool_in(
-            folder, captured, self.ledger, self.clock, spool_bytes, left_free_bytes=left_free_bytes
-        )
-        store = Store(self.outbox, self.spool, self.ledger, self.clock)
-        self.replay = Replay(self.converter, self.spool, store, ledger=self.ledger, clock=self.clock)
+        self.spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes, left_free_bytes=left_free_bytes)
+        self.store = Store(self.outbox, self.spool, self.ledger, self.clock)
         self.intake = Intake(
             self.converter,
-            store,
+            self.store,
             self.spool,
             duplicates=DuplicatePosts(),
             ledger=self.ledger,
             clock=self.clock,
             log=captured.diagnostics(self.clock),
-            cpu_share=0.25,
+            cpu_share=cpu_share,
         )
 
     def shut_down(self, seconds: float, reason: str = "timeout") -> None:

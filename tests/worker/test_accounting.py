@@ -40,8 +40,7 @@ def test_accounts_that_do_not_balance_are_reported_once_a_minute(captured: Captu
     accounting.close(refused_posts=0)
 
     assert [line for line in captured.lines if line.startswith("WARN")] == [
-        f"WARN the accounts do not balance ({signal}: 0 unaccounted for, -2 held, 0 spooled): "
-        "please report this defect"
+        f"WARN the accounts do not balance ({signal}: 0 unaccounted for, -2 held, 0 spooled): please report this defect"
     ]
 
 

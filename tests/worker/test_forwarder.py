@@ -6,16 +6,29 @@ from pathlib import Path
 
 import pytest
 
+from telemetry_forwarder.buffer.ledger import Tally
+from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.core.batch import POSTS, Batch
+from telemetry_forwarder.export.exporter import Exporters
+from telemetry_forwarder.export.flusher import Flusher
+from telemetry_forwarder.flushing.decisions import FlushSettings, Mode
+from telemetry_forwarder.flushing.policy import FlushPolicy
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from telemetry_forwarder.settings import PREFIX, Settings
+from telemetry_forwarder.transport.client import Transport
+from telemetry_forwarder.worker.accounting import Accounting
 from telemetry_forwarder.worker.forwarder import Forwarder
 from telemetry_forwarder.worker.wiring import build_forwarder
 from tests.support import collector as c
 from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
+from tests.support.fake_clock import FakeClock
 from tests.support.posts import OBSERVED_NS, event, post
+from tests.support.spooling import MB
+from tests.support.spooling import Process as SpoolingProcess
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
@@ -31,12 +44,7 @@ class Process:
         self.captured = captured
         self.inbox = Inbox(INBOX_BYTES)
         self.forwarder: Forwarder = build_forwarder(
-            Settings(environ),
-            environ,
-            b"{}",
-            inbox=self.inbox,
-            clock=self.clock,
-            log=captured.diagnostics(self.clock),
+            Settings(environ), environ, b"{}", inbox=self.inbox, clock=self.clock, log=captured.diagnostics(self.clock)
         )
         self.failure: Exception | None = None
         self.is_warm = threading.Event()
@@ -69,12 +77,16 @@ class Process:
     def reports(self, request_id: str = ID) -> None:
         self.posts(event("platform.report", {"requestId": request_id, "status": "success", "metrics": {}}))
 
-    def shut_down(self, reason: str = "spindown", seconds: float = LONG_S) -> None:
-        """Send SHUTDOWN and block until it is processed."""
+    def announce(self, reason: str, seconds: float = LONG_S) -> ShutdownEvent:
+        """Send SHUTDOWN."""
         end = ShutdownEvent(reason, Deadline.after(seconds, self.clock))
         self.forwarder.expedite_shutdown(end)
         self.inbox.put_event(end)
-        assert end.done.wait(LONG_S)
+        return end
+
+    def shut_down(self, reason: str = "spindown", seconds: float = LONG_S) -> None:
+        """Send SHUTDOWN and block until it is processed."""
+        assert self.announce(reason, seconds).done.wait(LONG_S)
         self.join()
 
     def expedite(self, seconds: float) -> None:
@@ -93,7 +105,28 @@ class Process:
         return "; ".join(line.removeprefix("INFO ").split("; ")[:2])
 
 
+class Interrupted(Body):
+    """A body during whose conversion *action* is called."""
+
+    __slots__ = ("_action",)
+
+    def __init__(self, content: bytes, action: Callable[[], object]) -> None:
+        self.content = content
+        self._action = action
+
+    @property
+    def observed_ns(self) -> int:  # type: ignore[override]  # read when the conversion begins
+        self._action()
+        return OBSERVED_NS
+
+
 Make = Callable[..., Process]
+
+
+@pytest.fixture
+def captured() -> Iterator[CapturedLog]:
+    with CapturedLog() as captured:
+        yield captured
 
 
 @pytest.fixture
@@ -130,9 +163,7 @@ def files(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
-def test_end_of_an_invocation_is_delivered_before_it_is_released(
-    make: Make, collector: FakeCollector
-) -> None:
+def test_end_of_an_invocation_is_delivered_before_it_is_released(make: Make, collector: FakeCollector) -> None:
     process = make()
     process.start()
 
@@ -184,10 +215,8 @@ def test_invocation_is_released_while_the_endpoint_hangs_and_the_flush_continues
     process.shut_down()
 
     assert lines(collector) == ["a line"]
-    assert (
-        process.accounts
-        == "records received 3; logs received 1 delivered 1 dropped 0 held 0 spooled 0"
-        + (" filtered 2 (in spans and metrics 2)")
+    assert process.accounts == "records received 3; logs received 1 delivered 1 dropped 0 held 0 spooled 0" + (
+        " filtered 2 (in spans and metrics 2)"
     )
 
 
@@ -232,7 +261,7 @@ def test_post_that_the_conversion_fails_on_costs_itself(make: Make, collector: F
     process = make(LISTENER="tcp")
     process.start()
 
-    process.inbox.put_body(Unreadable())
+    process.inbox.put_body(Interrupted(b"[]", fail))
     process.log("after it")
     process.shut_down()
 
@@ -243,17 +272,8 @@ def test_post_that_the_conversion_fails_on_costs_itself(make: Make, collector: F
     ]
 
 
-class Unreadable(Body):
-    """A body that the conversion fails on."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.content = b"[]"
-
-    @property
-    def observed_ns(self) -> int:  # type: ignore[override]
-        raise RuntimeError("broken on purpose")
+def fail() -> None:
+    raise RuntimeError("broken on purpose")
 
 
 def test_undelivered_telemetry_is_delivered_by_the_next_process(make: Make, collector: FakeCollector) -> None:
@@ -272,9 +292,7 @@ def test_undelivered_telemetry_is_delivered_by_the_next_process(make: Make, coll
     assert second.accounts.endswith("logs received 1 restored 1 delivered 2 dropped 0 held 0 spooled 0")
 
 
-def test_telemetry_that_neither_endpoint_nor_disk_accepts_is_counted(
-    make: Make, collector: FakeCollector
-) -> None:
+def test_telemetry_that_neither_endpoint_nor_disk_accepts_is_counted(make: Make, collector: FakeCollector) -> None:
     process = make(SPOOL_BYTES="0")
     with collector.refusing():
         process.start()
@@ -284,9 +302,7 @@ def test_telemetry_that_neither_endpoint_nor_disk_accepts_is_counted(
     assert process.accounts.endswith("logs received 1 delivered 0 dropped 1 (not spooled 1) held 0 spooled 0")
 
 
-@pytest.mark.parametrize(
-    ("reason", "is_delivered"), [("Spindown", True), ("timeout", False), ("failure", False)]
-)
+@pytest.mark.parametrize(("reason", "is_delivered"), [("Spindown", True), ("timeout", False), ("failure", False)])
 def test_failing_endpoint_is_tried_once_more_if_the_disk_is_about_to_be_deleted(
     make: Make, collector: FakeCollector, tmp_path: Path, reason: str, is_delivered: bool
 ) -> None:
@@ -320,10 +336,7 @@ def test_full_outbox_is_spooled(make: Make, collector: FakeCollector, tmp_path: 
 
 @pytest.mark.parametrize(
     ("spool_bytes", "fate"),
-    [
-        ("67108864", "dropped 0 held 0 spooled 10"),
-        ("0", "dropped 10 (larger than the outbox 10) held 0 spooled 0"),
-    ],
+    [("67108864", "dropped 0 held 0 spooled 10"), ("0", "dropped 10 (larger than the outbox 10) held 0 spooled 0")],
 )
 def test_batch_larger_than_the_outbox_is_spooled_or_counted(
     make: Make, collector: FakeCollector, spool_bytes: str, fate: str
@@ -367,8 +380,7 @@ def test_interrupted_invocation_has_a_span_even_if_posts_are_pending_at_shutdown
     process.posts(event("platform.start", {"requestId": ID, "version": "7"}))
     for begin in range(0, 6_000, 2_000):
         process.log(*[f"a line {number}" for number in range(begin, begin + 2_000)])
-    end = ShutdownEvent("spindown", Deadline.after(LONG_S, process.clock))
-    process.inbox.put_event(end)
+    process.announce("spindown")
 
     process.start()
     process.join()
@@ -377,39 +389,24 @@ def test_interrupted_invocation_has_a_span_even_if_posts_are_pending_at_shutdown
     assert [span.kind == span.SPAN_KIND_SERVER for _, _, span in collector.spans()] == [True]
 
 
-class Overtaken(Body):
-    """A body during whose conversion SHUTDOWN comes, without any time left."""
-
-    __slots__ = ("_process", "is_overtaken")
-
-    def __init__(self, content: bytes, process: Process) -> None:
-        self.content = content
-        self.is_overtaken = threading.Event()
-        self._process = process
-
-    @property
-    def observed_ns(self) -> int:  # type: ignore[override]
-        self._process.expedite(0.0)
-        self.is_overtaken.set()
-        return OBSERVED_NS
-
-
 def test_post_that_is_being_converted_when_shutdown_comes_is_converted_whole(
     make: Make, collector: FakeCollector
 ) -> None:
     messages = [f"line {number}" for number in range(2_000)]
     process = make()
-    body = Overtaken(post(*[event("function", line) for line in messages]), process)
-    process.inbox.put_body(body)
+    is_overtaken = threading.Event()
+
+    def overtake() -> None:
+        process.expedite(0.0)
+        is_overtaken.set()
+
+    process.inbox.put_body(Interrupted(post(*[event("function", line) for line in messages]), overtake))
     process.start()
-    assert body.is_overtaken.wait(LONG_S)
+    assert is_overtaken.wait(LONG_S)
     process.shut_down("timeout", 5.0)
 
     assert lines(collector) == messages
-    assert (
-        process.accounts
-        == "records received 2000; logs received 2000 delivered 2000 dropped 0 held 0 spooled 0"
-    )
+    assert process.accounts == "records received 2000; logs received 2000 delivered 2000 dropped 0 held 0 spooled 0"
 
 
 def test_spooled_posts_are_delivered_before_the_environment_ends(
@@ -424,7 +421,7 @@ def test_spooled_posts_are_delivered_before_the_environment_ends(
     first.start()
     first.join()
     second = make()
-    second.inbox.put_event(ShutdownEvent("spindown", Deadline.after(LONG_S, second.clock)))
+    second.announce("spindown")
 
     second.start()
     second.join()
@@ -448,33 +445,20 @@ def test_post_without_time_and_disk_is_counted(make: Make) -> None:
     assert process.accounts.startswith("records received 0 posts dropped 1 (not spooled 1); ")
 
 
-class Late(Body):
-    """A body whose conversion waits until the collector has received something."""
-
-    __slots__ = ("_collector",)
-
-    def __init__(self, content: bytes, collector: FakeCollector) -> None:
-        self.content = content
-        self._collector = collector
-
-    @property
-    def observed_ns(self) -> int:  # type: ignore[override]
-        assert self._collector.wait_for(lambda: lines(self._collector), LONG_S)
-        return OBSERVED_NS
-
-
 def test_converted_posts_are_sent_while_the_rest_of_the_backlog_is_converted(
     make: Make, collector: FakeCollector
 ) -> None:
     process = make(FLUSH="shutdown")
+
+    def until_first_arrives() -> None:
+        assert collector.wait_for(lambda: lines(collector), LONG_S)
+
     process.invoke()
     process.log("first")
-    process.inbox.put_body(Late(post(event("function", "second")), collector))
+    process.inbox.put_body(Interrupted(post(event("function", "second")), until_first_arrives))
     process.ends()
     process.reports()
-    end = ShutdownEvent("timeout", Deadline.after(LONG_S, process.clock))
-    process.forwarder.expedite_shutdown(end)
-    process.inbox.put_event(end)
+    process.announce("timeout")
 
     process.start()
     process.join()
@@ -485,27 +469,14 @@ def test_converted_posts_are_sent_while_the_rest_of_the_backlog_is_converted(
     assert "faas.timeouts" not in {metric.name for _, _, metric in collector.metrics()}
 
 
-class Followed(Body):
-    """A body during whose conversion another one arrives."""
-
-    __slots__ = ("_inbox",)
-
-    def __init__(self, content: bytes, inbox: Inbox) -> None:
-        self.content = content
-        self._inbox = inbox
-
-    @property
-    def observed_ns(self) -> int:  # type: ignore[override]
-        self._inbox.put_body(Body(post(event("function", "the last")), OBSERVED_NS))
-        return OBSERVED_NS
-
-
 def test_post_that_arrives_during_the_drain_is_kept(make: Make, collector: FakeCollector) -> None:
     process = make(LISTENER="tcp")
-    end = ShutdownEvent("spindown", Deadline.after(2.0, process.clock))
+    last = Body(post(event("function", "the last")), OBSERVED_NS)
     with collector.refusing():
-        process.inbox.put_body(Followed(post(event("function", "the last but one")), process.inbox))
-        process.inbox.put_event(end)
+        process.inbox.put_body(
+            Interrupted(post(event("function", "the last but one")), lambda: process.inbox.put_body(last))
+        )
+        process.announce("spindown", 2.0)
         process.start()
         process.join()
 
@@ -523,9 +494,7 @@ def test_short_deadline_is_enough_to_spool(make: Make, collector: FakeCollector)
     assert "logs received 1 delivered 0 dropped 0 held 0 spooled 1" in process.accounts
 
 
-def test_outbox_is_spooled_while_the_circuit_is_open(
-    make: Make, collector: FakeCollector, tmp_path: Path
-) -> None:
+def test_outbox_is_spooled_while_the_circuit_is_open(make: Make, collector: FakeCollector, tmp_path: Path) -> None:
     process = make(OUTBOX_BYTES="65536", FLUSH_BUDGET_MS="100")
     collector.script(then=c.Response(status=503, headers={"Retry-After": "60"}))
     process.start()
@@ -551,9 +520,7 @@ def test_spans_of_many_invocations_do_not_wait_for_a_flush(make: Make, collector
     process.start()
 
     done = {"status": "success"}
-    process.posts(
-        *[event("platform.runtimeDone", done | {"requestId": f"{number}"}) for number in range(2_100)]
-    )
+    process.posts(*[event("platform.runtimeDone", done | {"requestId": f"{number}"}) for number in range(2_100)])
     process.shut_down()
 
     # In two batches at least: those collected when there were very many, and the rest.
@@ -575,9 +542,7 @@ def test_metrics_of_the_extension_itself_are_exported(make: Make, collector: Fak
     assert "otel.sdk.exporter.log.exported" in names
 
 
-def test_after_a_defect_telemetry_in_memory_is_spooled(
-    make: Make, collector: FakeCollector, tmp_path: Path
-) -> None:
+def test_after_a_defect_telemetry_in_memory_is_spooled(make: Make, collector: FakeCollector, tmp_path: Path) -> None:
     process = make(FLUSH="shutdown")
     with collector.refusing():
         process.start()
@@ -602,3 +567,110 @@ def test_after_a_defect_at_shutdown_pending_posts_are_spooled(make: Make, tmp_pa
 
     assert isinstance(process.failure, AttributeError)
     assert process.accounts.startswith("records received 0 posts spooled 1; ")
+
+
+class Timed:
+    """A forwarder without endpoints whose time passes only when the test lets it."""
+
+    def __init__(self, process: SpoolingProcess, captured: CapturedLog) -> None:
+        self.process = process
+        self.inbox = Inbox(INBOX_BYTES)
+        clock, ledger, log = process.clock, process.ledger, captured.diagnostics(process.clock)
+        exporters = Exporters({}, Transport(log), clock=clock, log=log)
+        settings = FlushSettings(mode=Mode.SHUTDOWN, interval_s=5.0, budget_s=0.0, spool_reserve_s=SPOOL_RESERVE_S)
+        self.forwarder = Forwarder(
+            self.inbox,
+            process.intake,
+            process.store,
+            flusher=Flusher(self.inbox, process.outbox, process.spool, exporters=exporters, ledger=ledger),
+            policy=FlushPolicy(settings, clock, has_runtime_done=False, is_managed=False),
+            accounting=Accounting(ledger, clock, log),
+            clock=clock,
+        )
+        self.posts_when_warm: list[Tally] = []
+        self.end = ShutdownEvent("timeout", Deadline.after(LONG_S, clock))
+
+    def run(self) -> None:
+        """Run until SHUTDOWN."""
+        self.forwarder.run(on_warm=lambda: self.posts_when_warm.append(self.process.posts))
+        assert self.end.done.is_set()
+
+    def shut_down(self, seconds: float) -> None:
+        self.end = ShutdownEvent("timeout", Deadline.after(seconds, self.process.clock))
+        self.forwarder.expedite_shutdown(self.end)
+        self.inbox.put_event(self.end)
+
+
+class Hooked(Converter):
+    """A converter that calls *action* whenever it converts a spooled post."""
+
+    action: Callable[[], object]
+
+    def convert_spooled(self, body: bytes, observed_ns: int) -> list[Batch]:
+        self.action()
+        return super().convert_spooled(body, observed_ns)
+
+
+@pytest.fixture
+def replaying(tmp_path: Path, captured: CapturedLog) -> tuple[Timed, Hooked]:
+    """A forwarder that finds five spooled posts."""
+    SpoolingProcess(tmp_path, captured).spool_raw(*[post(event("function", f"{number}")) for number in range(5)])
+    process = SpoolingProcess(tmp_path, captured, kind=Hooked)
+    assert isinstance(process.converter, Hooked)
+    return Timed(process, captured), process.converter
+
+
+def test_init_waits_two_seconds_for_the_replay(replaying: tuple[Timed, Hooked]) -> None:
+    timed, converter = replaying
+
+    def take_long() -> None:
+        timed.process.clock.advance(0.9)
+        if timed.posts_when_warm:
+            timed.shut_down(2.0)
+
+    converter.action = take_long
+    timed.run()
+
+    assert timed.posts_when_warm == [Tally(POSTS, restored=5, delivered=3, spooled=2)]
+    assert timed.process.posts == Tally(POSTS, restored=5, delivered=4, spooled=1)
+
+
+def test_init_does_not_wait_for_the_replay_after_shutdown(replaying: tuple[Timed, Hooked]) -> None:
+    timed, converter = replaying
+    converter.action = lambda: timed.shut_down(2.0)
+
+    timed.run()
+
+    assert timed.posts_when_warm == [Tally(POSTS, restored=5, delivered=1, spooled=4)]
+
+
+class SlowDisk(FakeClock):
+    """A clock by which each file takes 10 ms to write: the spool reads the wall time for its name."""
+
+    def unix_ns(self) -> int:
+        self.advance(0.01)
+        return super().unix_ns()
+
+
+@pytest.mark.parametrize(("clock", "lost"), [(FakeClock(), range(1)), (SlowDisk(), range(8, 20))])
+def test_shutdown_during_the_longest_conversion_ends_before_its_deadline(
+    tmp_path: Path, captured: CapturedLog, clock: FakeClock, lost: range
+) -> None:
+    process = SpoolingProcess(tmp_path, captured, spool_bytes=20 * MB, clock=clock, cpu_share=128 / 1_769)
+    timed = Timed(process, captured)
+
+    def take_long() -> None:
+        timed.shut_down(2.0)
+        # 1 MiB of the lines that take longest, with 128 MB of memory.
+        process.clock.advance(1.74)
+
+    timed.inbox.put_body(Interrupted(post(event("function", "a line")), take_long))
+    for number in range(30):
+        timed.inbox.put_body(Body(b"%d" % number + b" " * 300_000, OBSERVED_NS))
+    timed.run()
+
+    dropped = process.posts.all_dropped
+    assert dropped in lost
+    assert process.posts.spooled == 30 - dropped
+    assert process.on_disk == ["a line"]
+    assert not timed.end.deadline.is_over()

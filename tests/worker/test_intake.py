@@ -4,18 +4,22 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.buffer.ledger import Tally
+from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED
 from telemetry_forwarder.buffer.store import NOT_SPOOLED
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import ConversionResult, Converter
-from telemetry_forwarder.core.batch import METRICS, POSTS, SPANS
+from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SPANS, Batch
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent
 from tests.support.captured_log import CapturedLog
+from tests.support.fake_clock import FakeClock
 from tests.support.posts import OBSERVED_NS, event, post, raw_event, raw_post
 from tests.support.spooling import LONG, LONG_POST, MB, Process
 
 Processes = Callable[..., Process]
 
+# Of one vCPU, with 128 MB of memory.
+SMALL_CPU_SHARE = 128 / 1_769
 SHORT_POST = post(event("function", "a line"))
 ID = "8286a188-ba32-4475-8077-530cd35c09a9"
 START = event("platform.start", {"requestId": ID, "version": "7"})
@@ -108,6 +112,7 @@ def test_open_invocation_ends_with_the_shutdown(processes: Processes) -> None:
     before = process.outbox.held_items(SPANS)
 
     process.intake.finish("timeout")
+    process.intake.collect()
 
     assert (before, process.outbox.held_items(SPANS)) == (0, 1)
 
@@ -123,28 +128,61 @@ def test_end_may_arrive_before_the_invocation(processes: Processes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "left_s", "passed_s", "is_enough"),
+    ("content", "reason", "left_s", "passed_s", "is_enough"),
     [
         # Converting takes 0.12 s per MB of a whole CPU, here a quarter; the last 0.7 s are for sending and spooling.
-        (LONG_POST, 2.0, 1.21, True),
-        (LONG_POST, 2.0, 1.24, False),
-        (SHORT_POST, 2.0, 1.29, True),
-        (SHORT_POST, 2.0, 1.3, False),
+        (LONG_POST, "timeout", 2.0, 1.21, True),
+        (LONG_POST, "timeout", 2.0, 1.24, False),
+        (SHORT_POST, "timeout", 2.0, 1.29, True),
+        (SHORT_POST, "timeout", 2.0, 1.3, False),
         # Or half of the time there is.
-        (SHORT_POST, 0.1, 0.04, True),
-        (SHORT_POST, 0.1, 0.05, False),
+        (SHORT_POST, "timeout", 0.1, 0.04, True),
+        (SHORT_POST, "timeout", 0.1, 0.05, False),
+        # At the last chance, a quarter of that time is enough.
+        (LONG_POST, "spindown", 2.0, 1.27, True),
+        (LONG_POST, "spindown", 2.0, 1.29, False),
     ],
 )
 def test_post_is_converted_if_there_is_time_for_all_of_it(
-    processes: Processes, content: bytes, left_s: float, passed_s: float, is_enough: bool
+    processes: Processes, content: bytes, reason: str, left_s: float, passed_s: float, is_enough: bool
 ) -> None:
     process = processes()
 
-    process.shut_down(left_s)
+    process.shut_down(left_s, reason)
     process.clock.advance(passed_s)
     process.intake.convert(body(content))
 
     assert (process.posts.spooled == 0) is is_enough
+
+
+class TakingTime(Converter):
+    """A converter that takes as long as typical lines do with 128 MB of memory."""
+
+    clock: FakeClock
+
+    def convert(self, body: bytes, observed_ns: int) -> ConversionResult:
+        self.clock.advance(len(body) * 0.03 / MB / SMALL_CPU_SHARE)
+        return super().convert(body, observed_ns)
+
+
+@pytest.mark.parametrize(("reason", "converted"), [("spindown", 3), ("timeout", 0)])
+def test_large_posts_are_converted_oldest_first_if_no_process_follows(
+    processes: Processes, reason: str, converted: int
+) -> None:
+    process = processes(kind=TakingTime, cpu_share=SMALL_CPU_SHARE, spool_bytes=8 * MB)
+    assert isinstance(process.converter, TakingTime)
+    process.converter.clock = process.clock
+    end = Deadline.after(2.0, process.clock)
+
+    process.shut_down(2.0, reason)
+    for number in range(5):
+        process.intake.postpone(body(post(event("function", str(number) * MB))))
+    while process.intake.has_backlog:
+        process.intake.convert(process.intake.take_postponed())
+
+    assert [line[0] for line in process.in_memory] == ["0", "1", "2"][:converted]
+    assert process.posts == Tally(POSTS, received=5 - converted, spooled=5 - converted)
+    assert end.left_s() >= 0.7
 
 
 def test_time_to_spool_the_backlog_is_reserved(processes: Processes) -> None:
@@ -189,9 +227,7 @@ def test_backlog_is_bounded(processes: Processes) -> None:
 
 def test_spooled_backlog_is_converted_by_the_next_process(processes: Processes) -> None:
     first = processes()
-    first.spool_raw(
-        post(event("function", "one"), event("function", "two")), post(event("function", "three"))
-    )
+    first.spool_raw(post(event("function", "one"), event("function", "two")), post(event("function", "three")))
     second = processes()
 
     replay_all(second)
@@ -255,3 +291,136 @@ def test_backlog_without_room_on_disk_is_counted_as_dropped(processes: Processes
     process.spool_raw(b"[]")
 
     assert process.posts == Tally(POSTS, received=1, dropped={NOT_SPOOLED: 1})
+
+
+def test_batches_of_a_post_take_its_place_on_disk(processes: Processes) -> None:
+    processes().spool_raw(LONG_POST, post(event("function", "the end")))
+    process = processes()
+
+    replay_all(process)
+
+    assert (process.in_memory, process.on_disk) == ([], [*LONG, "the end"])
+    assert process.posts == Tally(POSTS, restored=2, delivered=2)
+    assert process.spool.used_bytes == 0
+
+
+def test_batches_keep_within_the_limits_of_a_request(processes: Processes) -> None:
+    processes().spool_raw(LONG_POST)
+    process = processes(settings={"BATCH_ITEMS": "700"})
+
+    replay_all(process)
+
+    items = []
+    while entry := process.spool.take(LOGS):
+        items.append(entry.batch.items)
+        process.spool.remove(entry)
+    assert items == [700, 700, 600]
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+class KilledAfterConversion(Converter):
+    def convert_spooled(self, body: bytes, observed_ns: int) -> list[Batch]:
+        super().convert_spooled(body, observed_ns)
+        raise Killed
+
+
+def test_process_that_is_killed_while_replaying_loses_nothing(processes: Processes) -> None:
+    processes().spool_raw(LONG_POST)
+    with pytest.raises(Killed):
+        replay_all(processes(kind=KilledAfterConversion))
+    process = processes()
+
+    replay_all(process)
+
+    assert process.on_disk == LONG
+
+
+def test_post_that_there_is_no_time_for_stays_on_disk_whole(processes: Processes) -> None:
+    processes().spool_raw(LONG_POST)
+    process = processes()
+    process.intake.restore()
+
+    process.shut_down(0.0, "spindown")
+    process.intake.replay_next()
+
+    assert not process.intake.has_replay
+    assert process.posts == Tally(POSTS, restored=1, spooled=1)
+    assert (process.in_memory, process.on_disk) == ([], [])
+
+
+def test_batches_that_the_disk_has_no_room_for_stay_in_memory(processes: Processes) -> None:
+    other = post(event("function", "other"))
+    first = processes()
+    first.spool_raw(LONG_POST, other)
+    process = processes(spool_bytes=first.spool.used_bytes)
+
+    replay_all(process)
+
+    assert (process.in_memory, process.on_disk) == (LONG, ["other"])
+    assert process.posts == Tally(POSTS, restored=2, delivered=2)
+    assert process.ledger.snapshot().of(LOGS).received == len(LONG) + 1
+
+
+def test_batches_that_the_disk_refuses_stay_in_memory(processes: Processes) -> None:
+    processes().spool_raw(post(event("function", "a line")))
+    process = processes(left_free_bytes=1 << 60)
+
+    replay_all(process)
+
+    assert process.in_memory == ["a line"]
+    assert process.posts == Tally(POSTS, restored=1, delivered=1)
+
+
+def test_at_the_last_chance_batches_stay_in_memory(processes: Processes) -> None:
+    processes().spool_raw(LONG_POST)
+    process = processes()
+
+    process.shut_down(2.0, "spindown")
+    process.intake.replay_next()
+
+    assert (process.in_memory, process.on_disk) == (LONG, [])
+    assert process.posts == Tally(POSTS, restored=1, delivered=1)
+
+
+def test_damaged_file_costs_itself(processes: Processes, tmp_path: Path) -> None:
+    processes().spool_raw(post(event("function", "lost")), post(event("function", "kept")))
+    with open(sorted(tmp_path.iterdir())[0], "r+b") as file:
+        file.seek(-5, 2)
+        file.write(b"?????")
+    process = processes()
+
+    replay_all(process)
+
+    assert process.on_disk == ["kept"]
+    assert process.posts == Tally(POSTS, restored=2, delivered=1, dropped={SPOOL_DAMAGED: 1})
+
+
+def test_missing_files_end_the_replay(processes: Processes, tmp_path: Path) -> None:
+    processes().spool_raw(b"[]")
+    process = processes()
+    process.intake.restore()
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+    had_replay = process.intake.has_replay
+    process.intake.replay_next()
+
+    assert (had_replay, process.intake.has_replay) == (True, False)
+
+
+class FailingAtReplay(Converter):
+    def convert_spooled(self, *_: object) -> list[Batch]:
+        raise RuntimeError("broken on purpose")
+
+
+def test_post_that_the_conversion_fails_on_is_not_replayed_again(processes: Processes) -> None:
+    processes().spool_raw(post(event("function", "a line")))
+    process = processes(kind=FailingAtReplay)
+
+    replay_all(process)
+
+    assert process.posts == Tally(POSTS, restored=1, dropped={"failed with RuntimeError": 1})
+    assert processes().posts == Tally(POSTS)

@@ -34,8 +34,7 @@ def trimmed_bytes(used_bytes: int, *, is_freed: bool) -> int:
 
 
 @pytest.mark.parametrize(
-    ("used_bytes", "is_freed", "is_trimmed"),
-    [(5 * MB, True, True), (1 * MB, True, False), (5 * MB, False, False)],
+    ("used_bytes", "is_freed", "is_trimmed"), [(5 * MB, True, True), (1 * MB, True, False), (5 * MB, False, False)]
 )
 def test_memory_is_trimmed_once_much_was_freed(used_bytes: int, is_freed: bool, is_trimmed: bool) -> None:
     assert (trimmed_bytes(used_bytes, is_freed=is_freed) > 40 * MB) is is_trimmed

@@ -13,6 +13,7 @@ from tests.support.captured_log import CapturedLog
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
+ENDPOINT = {PREFIX + "ENDPOINT": "http://127.0.0.1:1"}
 STOPPED = "ERROR forwarding stopped: RuntimeError: broken on purpose; invocations go on without it"
 
 Make = Callable[..., Worker]
@@ -27,13 +28,11 @@ def captured() -> Iterator[CapturedLog]:
 @pytest.fixture
 def make(captured: CapturedLog, tmp_path: Path) -> Make:
     def make(environ: Mapping[str, str] | None = None, clock: Clock | None = None) -> Worker:
-        ours = {PREFIX + "ENDPOINT": "http://127.0.0.1:1", PREFIX + "SPOOL_DIR": str(tmp_path)}
+        ours = {**ENDPOINT, PREFIX + "SPOOL_DIR": str(tmp_path)}
         clock = clock or Clock()
         settings = Settings(ours)
         environ = ours if environ is None else environ
-        return Worker(
-            settings, environ, b"{}", clock=clock, log=captured.diagnostics(clock), warm_up=WarmUp()
-        )
+        return Worker(settings, environ, b"{}", clock=clock, log=captured.diagnostics(clock), warm_up=WarmUp())
 
     return make
 
@@ -82,9 +81,7 @@ class DamagedBundle(WarmUp):
 
 def test_bundle_that_cannot_be_used_is_logged(captured: CapturedLog) -> None:
     clock = Clock()
-    worker = Worker(
-        Settings({}), {}, b"{}", clock=clock, log=captured.diagnostics(clock), warm_up=DamagedBundle()
-    )
+    worker = Worker(Settings({}), {}, b"{}", clock=clock, log=captured.diagnostics(clock), warm_up=DamagedBundle())
 
     worker.start()
     assert worker.is_warm.wait(LONG_S)
@@ -106,10 +103,8 @@ def test_inbox_is_closed_after_the_end(make: Make) -> None:
         pass  # The worker's thread closes it shortly after SHUTDOWN is done.
 
 
-def test_worker_that_cannot_be_built_releases_every_event_and_counts_posts(
-    make: Make, captured: CapturedLog
-) -> None:
-    worker, clock = make(broken.Environ("AWS_LAMBDA_FUNCTION_NAME")), Clock()
+def test_worker_that_cannot_be_built_releases_every_event_and_counts_posts(make: Make, captured: CapturedLog) -> None:
+    worker, clock = make(broken.Environ("AWS_LAMBDA_FUNCTION_NAME", **ENDPOINT)), Clock()
 
     worker.start()
     assert worker.is_warm.wait(LONG_S)
@@ -124,7 +119,7 @@ def test_worker_that_cannot_be_built_releases_every_event_and_counts_posts(
 
 
 def test_without_dropped_posts_no_count_is_logged(make: Make, captured: CapturedLog) -> None:
-    worker = make(broken.Environ("AWS_LAMBDA_FUNCTION_NAME"))
+    worker = make(broken.Environ("AWS_LAMBDA_FUNCTION_NAME", **ENDPOINT))
 
     worker.start()
     worker.put_event(end := shut_down(Clock()))

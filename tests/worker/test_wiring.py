@@ -46,11 +46,7 @@ def build(captured: CapturedLog, inbox: Inbox) -> Iterator[Build]:
     ("name", "value", "warning"),
     [
         (PREFIX + "ENPDOINT", "http://localhost", f"{PREFIX}ENPDOINT: there is no such setting"),
-        (
-            TEMPORALITY,
-            "sum",
-            f"{TEMPORALITY}: 'sum' is none of delta, lowmemory, cumulative; using delta instead",
-        ),
+        (TEMPORALITY, "sum", f"{TEMPORALITY}: 'sum' is none of delta, lowmemory, cumulative; using delta instead"),
     ],
 )
 def test_problem_of_a_setting_is_logged(

@@ -8,45 +8,29 @@ https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from telemetry_forwarder.telemetry.records import (
-    Event,
-    ExtensionState,
-    InitReport,
-    InitRuntimeDone,
-    InitStart,
-    LogsDropped,
-    PhaseSpan,
-    Report,
-    RestoreReport,
-    RestoreRuntimeDone,
-    RestoreStart,
-    RuntimeDone,
-    Start,
-    Tracing,
-)
+from telemetry_forwarder.telemetry import records
+from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 from telemetry_forwarder.telemetry.trace_context import parse_tracing
 
 # Lambda's MB are MiB: 128 MB in the console are 134,217,728 bytes.
 _MB = 1_048_576
-# `instanceMaxMemory` is in bytes in every capture and in MB in the documentation's sample.
-_MAX_INSTANCE_MB = 65_536
 # Thirty years, a petabyte: larger numbers are invalid, and sums of them could exceed OTLP's 64 bits.
 _MAX_SECONDS = 1e9
 _MAX_COUNT = 1 << 50
 
 _CLASSES: dict[str, type[Event]] = {
-    "platform.initStart": InitStart,
-    "platform.initRuntimeDone": InitRuntimeDone,
-    "platform.initReport": InitReport,
-    "platform.start": Start,
-    "platform.runtimeDone": RuntimeDone,
-    "platform.report": Report,
-    "platform.restoreStart": RestoreStart,
-    "platform.restoreRuntimeDone": RestoreRuntimeDone,
-    "platform.restoreReport": RestoreReport,
-    "platform.extension": ExtensionState,
-    "platform.logsDropped": LogsDropped,
+    "platform.initStart": records.InitStart,
+    "platform.initRuntimeDone": records.InitRuntimeDone,
+    "platform.initReport": records.InitReport,
+    "platform.start": records.Start,
+    "platform.runtimeDone": records.RuntimeDone,
+    "platform.report": records.Report,
+    "platform.restoreStart": records.RestoreStart,
+    "platform.restoreRuntimeDone": records.RestoreRuntimeDone,
+    "platform.restoreReport": records.RestoreReport,
+    "platform.extension": records.ExtensionState,
+    "platform.logsDropped": records.LogsDropped,
 }
 
 
@@ -55,31 +39,26 @@ def read_event(
 ) -> Event:
     """Return the record of a platform event; a plain `Event` if its type is unknown."""
     class_ = _CLASSES.get(type_, Event)
-    object_ = _Object(fields if isinstance(fields, dict) else {})
-    own_fields = {name: _READERS[name](object_) for name in _own_names(class_)}
+    object_ = _Object(fields)
+    own_names = class_.__match_args__[len(Event.__match_args__) :]
+    own_fields = {name: _READERS[name](object_) for name in own_names}
     return class_(type=type_, time_ns=time_ns, observed_ns=observed_ns, fields=fields, extra=extra, **own_fields)
 
 
-def _own_names(class_: type[Event]) -> tuple[str, ...]:
-    """Return the names of the fields that *class_* adds to those of every event."""
-    return class_.__match_args__[len(Event.__match_args__) :]
-
-
 class _Object:
-    """A JSON object whose values of the wrong type count as absent."""
+    """A JSON object whose values of the wrong type count as absent; without members if it is not an object."""
 
     __slots__ = ("_members",)
 
-    def __init__(self, members: dict[str, Any]) -> None:
-        self._members = members
+    def __init__(self, value: Any) -> None:
+        self._members: dict[str, Any] = value if isinstance(value, dict) else {}
 
     def text(self, name: str) -> str:
         value = self._members.get(name)
         return value if isinstance(value, str) else ""
 
     def inner(self, name: str) -> "_Object":
-        value = self._members.get(name)
-        return _Object(value if isinstance(value, dict) else {})
+        return _Object(self._members.get(name))
 
     def seconds(self, name: str) -> float | None:
         """Return a number of milliseconds as seconds."""
@@ -91,18 +70,19 @@ class _Object:
         number = self._number(name, maximum=_MAX_COUNT / unit)
         return None if number is None else round(number * unit)
 
-    def instance_memory_bytes(self) -> int:
-        memory = self.count("instanceMaxMemory") or 0
-        return memory * _MB if memory < _MAX_INSTANCE_MB else memory
-
     def tracing(self) -> Tracing:
         tracing = self.inner("tracing")
         return parse_tracing(tracing.text("value"), own_span_id=tracing.text("spanId"))
 
     def spans(self) -> tuple[PhaseSpan, ...]:
         spans = self._members.get("spans")
-        found = [_phase_span(span) for span in spans] if isinstance(spans, list) else []
+        found = [_Object(span).phase_span() for span in spans] if isinstance(spans, list) else []
         return tuple(span for span in found if span is not None)
+
+    def phase_span(self) -> PhaseSpan | None:
+        start_ns = parse_time_ns(self._members.get("start"))
+        duration_s, name = self.seconds("durationMs"), self.text("name")
+        return PhaseSpan(name, start_ns, duration_s) if name and start_ns and duration_s is not None else None
 
     def _number(self, name: str, *, maximum: float) -> float | None:
         value = self._members.get(name)
@@ -112,62 +92,26 @@ class _Object:
         return value if 0 <= value <= maximum else None
 
 
-def _phase_span(span: Any) -> PhaseSpan | None:
-    if not isinstance(span, dict):
-        return None
-    object_ = _Object(span)
-    start_ns = parse_time_ns(span.get("start"))
-    duration_s, name = object_.seconds("durationMs"), object_.text("name")
-    if not start_ns or duration_s is None or not name:
-        return None
-    return PhaseSpan(name=name, start_ns=start_ns, duration_s=duration_s)
-
-
-_Reader = Callable[[_Object], Any]
-
-
-def _text(name: str) -> _Reader:
-    return lambda fields: fields.text(name)
-
-
-def _seconds(name: str) -> _Reader:
-    return lambda fields: fields.inner("metrics").seconds(name)
-
-
-def _metric(name: str, *, unit: int = 1) -> _Reader:
-    return lambda fields: fields.inner("metrics").count(name, unit=unit)
-
-
-def _count(name: str) -> _Reader:
-    return lambda fields: fields.count(name) or 0
-
-
 # A field has the same source in every event that has it.
-_READERS: dict[str, _Reader] = {
-    "billed_duration_s": _seconds("billedDurationMs"),
-    "billed_restore_duration_s": _seconds("billedRestoreDurationMs"),
-    "dropped_bytes": _count("droppedBytes"),
-    "dropped_records": _count("droppedRecords"),
-    "duration_s": _seconds("durationMs"),
-    "error_type": _text("errorType"),
-    "function_arn": _text("functionArn"),
-    "init_duration_s": _seconds("initDurationMs"),
-    "initialization_type": _text("initializationType"),
-    "instance_id": _text("instanceId"),
-    "instance_max_memory_bytes": _Object.instance_memory_bytes,
-    "max_memory_used_bytes": _metric("maxMemoryUsedMB", unit=_MB),
-    "memory_size_bytes": _metric("memorySizeMB", unit=_MB),
-    "name": _text("name"),
-    "phase": _text("phase"),
-    "produced_bytes": _metric("producedBytes"),
-    "reason": _text("reason"),
-    "request_id": _text("requestId"),
-    "restore_duration_s": _seconds("restoreDurationMs"),
-    "runtime_version": _text("runtimeVersion"),
+_READERS: dict[str, Callable[[_Object], Any]] = {
+    "billed_duration_s": lambda event: event.inner("metrics").seconds("billedDurationMs"),
+    "dropped_bytes": lambda event: event.count("droppedBytes") or 0,
+    "dropped_records": lambda event: event.count("droppedRecords") or 0,
+    "duration_s": lambda event: event.inner("metrics").seconds("durationMs"),
+    "error_type": lambda event: event.text("errorType"),
+    "function_arn": lambda event: event.text("functionArn"),
+    "initialization_type": lambda event: event.text("initializationType"),
+    "instance_id": lambda event: event.text("instanceId"),
+    "max_memory_used_bytes": lambda event: event.inner("metrics").count("maxMemoryUsedMB", unit=_MB),
+    "memory_size_bytes": lambda event: event.inner("metrics").count("memorySizeMB", unit=_MB),
+    "phase": lambda event: event.text("phase"),
+    "produced_bytes": lambda event: event.inner("metrics").count("producedBytes"),
+    "request_id": lambda event: event.text("requestId"),
+    "restore_duration_s": lambda event: event.inner("metrics").seconds("restoreDurationMs"),
+    "runtime_version": lambda event: event.text("runtimeVersion"),
     "spans": _Object.spans,
-    "state": _text("state"),
-    "status": _text("status"),
-    "tenant_id": _text("tenantId"),
+    "state": lambda event: event.text("state"),
+    "status": lambda event: event.text("status"),
+    "tenant_id": lambda event: event.text("tenantId"),
     "tracing": _Object.tracing,
-    "version": _text("version"),
 }

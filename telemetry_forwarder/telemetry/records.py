@@ -1,4 +1,4 @@
-"""Telemetry records: one class for each record type of the Telemetry API.
+"""Telemetry records: one class for each record type of the Telemetry API, with the fields that are used.
 
 Times are int nanoseconds since the epoch, 0 if Lambda sent no valid time; durations are float seconds and sizes are
 bytes. Lambda's milliseconds and MB are converted where a record is read.
@@ -49,7 +49,6 @@ class Tracing:
     span_id: str = ""
     """16 hex digits, Lambda's own `spanId` for this invocation."""
     is_sampled: bool | None = None
-    lineage: str = ""
 
 
 @frozen
@@ -83,94 +82,76 @@ class Event:
 class InitStart(Event):
     initialization_type: str = ""
     phase: str = ""
-    function_arn: str = ""
     instance_id: str = ""
-    instance_max_memory_bytes: int = 0
     runtime_version: str = ""
 
 
 @frozen
-class InitRuntimeDone(Event):
-    initialization_type: str = ""
-    phase: str = ""
-    status: str = ""
-    error_type: str = ""
-    spans: tuple[PhaseSpan, ...] = ()
-
-
-@frozen
-class InitReport(Event):
-    initialization_type: str = ""
-    phase: str = ""
-    status: str = ""
-    error_type: str = ""
-    duration_s: float | None = None
-    spans: tuple[PhaseSpan, ...] = ()
+class RestoreStart(Event):
+    """A snapshot is about to be restored."""
 
 
 @frozen
 class Start(Event):
     request_id: str = ""
-    version: str = ""
     function_arn: str = ""
     tenant_id: str = ""
     tracing: Tracing = Tracing()
 
 
 @frozen
-class RuntimeDone(Event):
-    request_id: str = ""
+class End(Event):
+    """The fields of all events that report how an init, a restore or an invocation has ended."""
+
     status: str = ""
     error_type: str = ""
-    tenant_id: str = ""
     duration_s: float | None = None
-    produced_bytes: int | None = None
     spans: tuple[PhaseSpan, ...] = ()
+
+
+@frozen
+class InitRuntimeDone(End):
+    initialization_type: str = ""
+    phase: str = ""
+
+
+@frozen
+class InitReport(End):
+    initialization_type: str = ""
+    phase: str = ""
+
+
+@frozen
+class RestoreRuntimeDone(End):
+    """The runtime has finished its part of a restore."""
+
+
+@frozen
+class RestoreReport(End):
+    """A restore has ended."""
+
+
+@frozen
+class RuntimeDone(End):
+    request_id: str = ""
+    tenant_id: str = ""
+    produced_bytes: int | None = None
     tracing: Tracing = Tracing()
 
 
 @frozen
-class Report(Event):
+class Report(End):
     request_id: str = ""
-    status: str = ""
-    error_type: str = ""
     tenant_id: str = ""
-    duration_s: float | None = None
     billed_duration_s: float | None = None
     memory_size_bytes: int | None = None
     max_memory_used_bytes: int | None = None
-    init_duration_s: float | None = None
     restore_duration_s: float | None = None
-    billed_restore_duration_s: float | None = None
-    spans: tuple[PhaseSpan, ...] = ()
     tracing: Tracing = Tracing()
-
-
-@frozen
-class RestoreStart(Event):
-    instance_id: str = ""
-    instance_max_memory_bytes: int = 0
-    runtime_version: str = ""
-
-
-@frozen
-class RestoreRuntimeDone(Event):
-    status: str = ""
-    error_type: str = ""
-    spans: tuple[PhaseSpan, ...] = ()
-
-
-@frozen
-class RestoreReport(Event):
-    status: str = ""
-    error_type: str = ""
-    duration_s: float | None = None
-    spans: tuple[PhaseSpan, ...] = ()
 
 
 @frozen
 class ExtensionState(Event):
-    name: str = ""
     state: str = ""
     error_type: str = ""
 
@@ -179,7 +160,6 @@ class ExtensionState(Event):
 class LogsDropped(Event):
     dropped_records: int = 0
     dropped_bytes: int = 0
-    reason: str = ""
 
 
 Record = LogLine | Event | Malformed

@@ -53,7 +53,6 @@ def _tracing(header: str, own_span_id: str) -> Tracing:
         parent_id=parse_span_id(parts.get("parent")),
         span_id=parse_span_id(own_span_id),
         is_sampled={"1": True, "0": False}.get(parts.get("sampled", "")),
-        lineage=parts.get("lineage", ""),
     )
 
 

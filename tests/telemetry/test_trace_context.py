@@ -17,7 +17,7 @@ TRACE_ID = "5759e988bd862e3fe1be46a994272793"
     [
         (f"Root={ROOT};Parent={PARENT};Sampled=1", OWN, Tracing(TRACE_ID, PARENT, OWN, True)),
         (f"Sampled=0; parent={PARENT.upper()} ;ROOT={ROOT}", "", Tracing(TRACE_ID, PARENT, "", False)),
-        (f"Root={ROOT};Sampled=?;Lineage=a:1;Self=1-2", None, Tracing(TRACE_ID, lineage="a:1")),
+        (f"Root={ROOT};Sampled=?;Lineage=a:1;Self=1-2", None, Tracing(TRACE_ID)),
         (f"Root={ROOT}", 5, Tracing(TRACE_ID)),
         (f"Root=1-00000000-{'0' * 24};Parent={'0' * 16}", "0" * 16, Tracing()),
         ("Root=2-5759e988-bd862e3fe1be46a994272793;Parent=xyz;Sampled", "xyz", Tracing()),

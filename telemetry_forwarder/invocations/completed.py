@@ -29,6 +29,10 @@ class CompletedInvocation:
     produced_bytes: int | None
     spans: tuple[PhaseSpan, ...]
 
+    @property
+    def is_sampled(self) -> bool | None:
+        return self.tracing.is_sampled
+
 
 @frozen
 class CompletedPhase:

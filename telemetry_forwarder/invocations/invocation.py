@@ -17,12 +17,6 @@ class PresumedEnd:
 class Invocation:
     """The known state of one invocation: of one attempt, if attempts share a request id."""
 
-    __slots__ = (
-        "arn", "done", "exception_type", "former", "has_run_out_of_memory", "has_start", "is_cold",
-        "is_taken", "last_line_ns", "presumed_end", "report", "request_id", "span_id", "start_ns",
-        "tenant_id", "trace_id", "tracing", "was_invoked",
-    )  # fmt: skip
-
     def __init__(
         self,
         request_id: str,

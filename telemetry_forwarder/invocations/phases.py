@@ -4,17 +4,8 @@ from collections.abc import Callable
 
 from telemetry_forwarder.invocations.completed import CompletedPhase
 from telemetry_forwarder.invocations.invocation import Invocation
-from telemetry_forwarder.telemetry.records import (
-    Event,
-    InitReport,
-    InitRuntimeDone,
-    InitStart,
-    PhaseSpan,
-    RestoreReport,
-    RestoreRuntimeDone,
-    RestoreStart,
-    Tracing,
-)
+from telemetry_forwarder.telemetry import records
+from telemetry_forwarder.telemetry.records import End, Event, PhaseSpan, Tracing
 
 # Only these delay an invocation: provisioned and managed environments are initialised in advance.
 _COLD_STARTS = frozenset({"", "on-demand"})
@@ -26,13 +17,8 @@ _MAX_PHASES = 16
 class Phase:
     """An init or a restore that has begun."""
 
-    __slots__ = (
-        "duration_s", "end_ns", "error_type", "has_start", "initialization_type", "kind", "name", "parent",
-        "runtime_done_ns", "spans", "start_ns", "status",
-    )  # fmt: skip
-
     def __init__(self, event: Event, *, has_start: bool) -> None:
-        is_restore = isinstance(event, RestoreStart | RestoreRuntimeDone | RestoreReport)
+        is_restore = isinstance(event, records.RestoreStart | records.RestoreRuntimeDone | records.RestoreReport)
         self.kind = _RESTORE if is_restore else _INIT
         self.name: str = getattr(event, "phase", "")
         """Of an init: `init`, `invoke`, `snap-start`."""
@@ -86,11 +72,11 @@ class Phases:
     def observe(self, event: Event) -> None:
         """Apply an event; one that belongs to no phase is ignored."""
         match event:
-            case InitStart() | RestoreStart():
+            case records.InitStart() | records.RestoreStart():
                 self._begin(Phase(event, has_start=True))
-            case InitRuntimeDone() | RestoreRuntimeDone():
+            case records.InitRuntimeDone() | records.RestoreRuntimeDone():
                 self._runtime_done(event, self._find(event))
-            case InitReport() | RestoreReport():
+            case records.InitReport() | records.RestoreReport():
                 self._end(event, self._find(event))
             case _:
                 pass
@@ -125,12 +111,12 @@ class Phases:
         phase.name = new.name or phase.name
         return phase
 
-    def _runtime_done(self, event: InitRuntimeDone | RestoreRuntimeDone, phase: Phase) -> None:
+    def _runtime_done(self, event: End, phase: Phase) -> None:
         self.runtime_done_ns = phase.runtime_done_ns = event.moment_ns
         phase.status, phase.error_type = event.status, event.error_type
         phase.spans += event.spans
 
-    def _end(self, event: InitReport | RestoreReport, phase: Phase) -> None:
+    def _end(self, event: End, phase: Phase) -> None:
         if not phase.has_start:
             duration_ns = round((event.duration_s or 0.0) * 1_000_000_000)
             phase.start_ns = max(0, min(phase.start_ns, event.moment_ns - duration_ns))

@@ -109,7 +109,7 @@ class InvocationTracker:
         taken += [self._take(invocation) for invocation in reversed(ended)]
         taken += self._completed
         self._completed = []
-        self._forget()
+        self._drop([invocation for invocation in self._attempts if invocation.is_taken][:-_MAX_TAKEN])
         return taken
 
     def _open(self, request_id: str, tracing: Tracing, at_ns: int) -> Invocation:
@@ -201,10 +201,6 @@ class InvocationTracker:
     def _take(self, invocation: Invocation) -> Completed:
         invocation.is_taken = True
         return complete(invocation)
-
-    def _forget(self) -> None:
-        taken = [invocation for invocation in self._attempts if invocation.is_taken]
-        self._drop(taken[:-_MAX_TAKEN])
 
     def _drop(self, dropped: list[Invocation]) -> None:
         dropped_ids = set(map(id, dropped))

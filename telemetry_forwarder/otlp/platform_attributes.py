@@ -21,7 +21,8 @@ _LARGEST_IN_MB = 65_536
 
 _NAMESPACE = "lambda."
 
-# Lambda's name, with the objects around it -> our name, and the factor to our unit.
+# Lambda's name, with the objects around it -> our name, and the factor to our unit. Every other field is `lambda.` and
+# Lambda's name.
 ATTRIBUTES: dict[str, tuple[str, float]] = {
     "requestId": ("faas.invocation_id", 1),
     "version": ("faas.version", 1),
@@ -31,15 +32,11 @@ ATTRIBUTES: dict[str, tuple[str, float]] = {
     "instanceId": ("faas.instance", 1),
     "instanceMaxMemory": ("faas.max_memory", 1),
     "errorType": ("error.type", 1),
-    "status": ("lambda.status", 1),
     "tenantId": ("lambda.tenant_id", 1),
     "initializationType": ("lambda.initialization_type", 1),
-    "phase": ("lambda.phase", 1),
     "runtimeVersion": ("lambda.runtime_version", 1),
     "runtimeVersionArn": ("lambda.runtime_version_arn", 1),
     "tracing.spanId": ("lambda.tracing.span_id", 1),
-    "tracing.type": ("lambda.tracing.type", 1),
-    "tracing.value": ("lambda.tracing.value", 1),
     "metrics.durationMs": ("lambda.duration", _MS),
     "metrics.billedDurationMs": ("lambda.billed_duration", _MS),
     "metrics.initDurationMs": ("lambda.init_duration", _MS),
@@ -54,8 +51,6 @@ ATTRIBUTES: dict[str, tuple[str, float]] = {
     "types": ("lambda.subscription.types", 1),
     "droppedRecords": ("lambda.dropped_records", 1),
     "droppedBytes": ("lambda.dropped_bytes", 1),
-    "reason": ("lambda.reason", 1),
-    "spans": ("lambda.spans", 1),
 }
 _NESTED = ("metrics", "tracing")
 

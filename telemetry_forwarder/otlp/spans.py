@@ -5,7 +5,6 @@ child as well, so that a trace is one tree. https://opentelemetry.io/docs/specs/
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
@@ -47,7 +46,7 @@ class SpanEncoder:
 
     def encode(self, completed: Iterable[Completed]) -> Batch | None:
         """Return one batch with all the spans; None if there are none."""
-        spans = [span for outcome in completed for span in self._spans(outcome)]
+        spans = [span for outcome in completed if self._is_exported(outcome) for span in self._spans(outcome)]
         if not spans:
             return None
         [resource_spans] = encode_spans(spans).resource_spans
@@ -55,21 +54,17 @@ class SpanEncoder:
         body = field(_RESOURCE_SPANS, self._resource.field + resource_spans.SerializeToString())
         return Batch(SPANS, body, len(spans))
 
+    def _is_exported(self, outcome: Completed) -> bool:
+        return self._sampling == "all" or outcome.is_sampled is not False
+
     def _spans(self, outcome: Completed) -> Iterator[ReadableSpan]:
         match outcome:
             case CompletedInvocation():
-                if self._is_exported(outcome.tracing.is_sampled):
-                    yield from self._invocation(outcome)
+                return self._invocation(outcome)
             case CompletedPhase():
-                if self._is_exported(outcome.is_sampled):
-                    yield from self._phase(outcome)
-            case LateSpans():  # pragma: no branch  # there is no other case
-                if self._is_exported(outcome.is_sampled):
-                    context = _context(outcome.trace_id, span_id=outcome.parent_span_id)
-                    yield from self._children(context, outcome.spans)
-
-    def _is_exported(self, is_sampled: bool | None) -> bool:
-        return self._sampling == "all" or is_sampled is not False
+                return self._phase(outcome)
+            case LateSpans():
+                return self._children(_context(outcome.trace_id, span_id=outcome.parent_span_id), outcome.spans)
 
     def _invocation(self, outcome: CompletedInvocation) -> Iterator[ReadableSpan]:
         context = _context(outcome.trace_id, span_id=outcome.span_id)
@@ -84,12 +79,12 @@ class SpanEncoder:
             links=[Link(upstream)] if upstream and self._trace_parent == "link" else [],
             error_type=outcome.error_type,
             attributes={
-                "faas.invocation_id": escape_surrogates(outcome.request_id),
+                "faas.invocation_id": outcome.request_id,
                 "faas.coldstart": outcome.is_cold,
-                "aws.lambda.invoked_arn": escape_surrogates(outcome.arn),
-                "cloud.resource_id": escape_surrogates(self._resource_id(outcome.arn)),
-                "lambda.status": escape_surrogates(outcome.status),
-                "lambda.tenant_id": escape_surrogates(outcome.tenant_id),
+                "aws.lambda.invoked_arn": outcome.arn,
+                "cloud.resource_id": self._resource_id(outcome.arn),
+                "lambda.status": outcome.status,
+                "lambda.tenant_id": outcome.tenant_id,
             },
         )
         yield from self._children(context, outcome.spans)
@@ -106,9 +101,9 @@ class SpanEncoder:
             parent=_context(outcome.trace_id, span_id=parent_id) if parent_id else None,
             error_type=outcome.error_type or _error_type(outcome.status),
             attributes={
-                "lambda.initialization_type": escape_surrogates(outcome.initialization_type),
-                "lambda.phase": escape_surrogates(outcome.phase),
-                "lambda.status": escape_surrogates(outcome.status),
+                "lambda.initialization_type": outcome.initialization_type,
+                "lambda.phase": outcome.phase,
+                "lambda.status": outcome.status,
             },
         )
         yield from self._children(context, _runtime_phase(outcome))
@@ -117,7 +112,7 @@ class SpanEncoder:
     def _children(self, parent: SpanContext, phases: Iterable[PhaseSpan]) -> Iterator[ReadableSpan]:
         for phase in phases:
             yield self._span(
-                escape_surrogates(phase.name),
+                phase.name,
                 SpanContext(parent.trace_id, int(self._new_id(8), 16), is_remote=False, trace_flags=_SAMPLED),
                 start_ns=phase.start_ns,
                 end_ns=phase.start_ns + round(phase.duration_s * 1_000_000_000),
@@ -135,17 +130,20 @@ class SpanEncoder:
         parent: SpanContext | None = None,
         links: Sequence[Link] = (),
         error_type: str = "",
-        attributes: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, str | bool] | None = None,
     ) -> ReadableSpan:
-        known = {key: value for key, value in (attributes or {}).items() if value != ""}
-        if error_type:
-            known["error.type"] = error_type = escape_surrogates(error_type)
+        error_type = escape_surrogates(error_type)
+        known = {
+            key: escape_surrogates(value) if isinstance(value, str) else value
+            for key, value in (attributes or {}).items()
+            if value != ""
+        }
         return ReadableSpan(
-            name,
+            escape_surrogates(name),
             context=context,
             parent=parent,
             resource=_NO_RESOURCE,
-            attributes=known,
+            attributes=known | {"error.type": error_type} if error_type else known,
             links=links,
             kind=kind,
             status=Status(StatusCode.ERROR, error_type) if error_type else _UNSET,

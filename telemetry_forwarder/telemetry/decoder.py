@@ -10,17 +10,7 @@ from typing import Any
 
 import orjson
 
-from telemetry_forwarder.telemetry.envelopes import (
-    Envelope,
-    find_end_of_garbage,
-    find_next_envelope,
-    is_boundary,
-    match_envelope,
-    may_contain_cut_record,
-    skip_separators,
-    split_cut_record,
-    strip_frame,
-)
+from telemetry_forwarder.telemetry import envelopes
 from telemetry_forwarder.telemetry.json_scanner import Status, scan
 from telemetry_forwarder.telemetry.json_values import decode_text, read_json, write_json
 from telemetry_forwarder.telemetry.platform_events import read_event
@@ -61,25 +51,25 @@ class Decoder:
         except ValueError:
             return None
         events = events if isinstance(events, list) else [events]
-        return None if self._reassembler.count or may_contain_cut_record(body, len(events)) else events
+        return None if self._reassembler.count or envelopes.may_contain_cut_record(body, len(events)) else events
 
     def decode_stepwise(self, body: bytes, observed_ns: int) -> Iterator[Record]:
         """Decode any post event by event, many times slower: read JSON, join fragments, keep the rest as text."""
         at = 0
-        while (at := skip_separators(body, at)) < len(body):
+        while (at := envelopes.skip_separators(body, at)) < len(body):
             status, end = scan(body, at)
             is_json = status is Status.COMPLETE
-            envelope = match_envelope(body, at)
+            envelope = envelopes.match_envelope(body, at)
             if envelope is not None and (not is_json or self._may_be_fragment(body, envelope, end)):
                 fragment, end_of_fragment = _fragment(body, envelope, observed_ns)
-                if not is_json or self._is_fragment(fragment, is_event=is_boundary(body, end)):
+                if not is_json or self._is_fragment(fragment, is_event=envelopes.is_boundary(body, end)):
                     yield from map(_read_fragment, self._reassembler.add(fragment))
                     at = end_of_fragment
                     continue
             if is_json and body[at : at + 1] == b"{":
                 yield _read_event_text(body[at:end], observed_ns)
             else:
-                end = min(find_end_of_garbage(body, at), end if is_json else len(body))
+                end = min(envelopes.find_end_of_garbage(body, at), end if is_json else len(body))
                 yield Malformed(observed_ns, decode_text(body[at:end]))
             at = end
 
@@ -92,9 +82,9 @@ class Decoder:
         """Return the held fragments as text: all, or those first observed before a time."""
         return list(map(_read_fragment, self._reassembler.release(observed_before_ns=observed_before_ns)))
 
-    def _may_be_fragment(self, body: bytes, envelope: Envelope, end: int) -> bool:
+    def _may_be_fragment(self, body: bytes, envelope: envelopes.Envelope, end: int) -> bool:
         """Return whether JSON that ends at *end* needs a second look: a fragment may happen to be valid JSON."""
-        return self._reassembler.holds(decode_text(envelope[2])) or not is_boundary(body, end)
+        return self._reassembler.holds(decode_text(envelope[2])) or not envelopes.is_boundary(body, end)
 
     def _is_fragment(self, fragment: Fragment, *, is_event: bool) -> bool:
         if not self._reassembler.accepts(fragment):
@@ -130,11 +120,11 @@ def _read_unusual(event: Any, observed_ns: int) -> Record:
     return read(type_, event.get("record"), time_ns=time_ns, observed_ns=observed_ns, extra=extra or None)
 
 
-def _fragment(body: bytes, envelope: Envelope, observed_ns: int) -> tuple[Fragment, int]:
+def _fragment(body: bytes, envelope: envelopes.Envelope, observed_ns: int) -> tuple[Fragment, int]:
     """Return what is between *envelope* and the next one, and where that begins."""
     begin = envelope.end()
-    end_and_next = find_next_envelope(body, begin)
-    raw = body[begin : end_and_next[0]] if end_and_next else strip_frame(body[begin:])
+    end_and_next = envelopes.find_next_envelope(body, begin)
+    raw = body[begin : end_and_next[0]] if end_and_next else envelopes.strip_frame(body[begin:])
     time, type_ = decode_text(envelope[1]), decode_text(envelope[2])
     if type_.startswith("platform."):
         raw = _MISSING_VALUE.sub(rb"\1null\2", raw)
@@ -152,6 +142,6 @@ def _read_event_text(text: bytes, observed_ns: int) -> Record:
     event = read_json(text)
     if isinstance(event, str):
         return Malformed(observed_ns, decode_text(text))
-    if fragments := split_cut_record(text):
+    if fragments := envelopes.split_cut_record(text):
         event["record"] = read_json(b"".join(fragments))
     return read_record(event, observed_ns)

@@ -14,20 +14,17 @@ Envelope = re.Match[bytes]
 """Its groups are the time and the type; its end is where the record begins."""
 
 
-def match_envelope(body: bytes, at: int) -> Envelope | None:
-    return _ENVELOPE.match(body, at)
+match_envelope = _ENVELOPE.match
 
 
 def find_next_envelope(body: bytes, start: int) -> tuple[int, int] | None:
     """Return where the record before the next envelope ends, and where that envelope begins."""
-    match = _NEXT.search(body, start)
-    return match.span() if match else None
+    return match.span() if (match := _NEXT.search(body, start)) else None
 
 
 def find_end_of_garbage(body: bytes, at: int) -> int:
     """Return where the next envelope after *at* begins; the end of *body* if there is none."""
-    match = _ENVELOPE.search(body, at + 1)
-    return match.start() if match else len(body)
+    return match.start() if (match := _ENVELOPE.search(body, at + 1)) else len(body)
 
 
 def skip_separators(body: bytes, at: int) -> int:

@@ -46,7 +46,7 @@ def parse_time_ns(value: Any) -> int:
                 return second_ns + fraction_ns
         return _parse_date(value) or _parse_digits(value)
     if isinstance(value, int):
-        return _from_int(value)
+        return _within_range(value * _unit_ns(value))
     if isinstance(value, float):
         return _from_float(value)
     return 0
@@ -95,24 +95,21 @@ def _parse_digits(text: str) -> int:
     if match is None:
         return 0
     whole = int(match[1])
-    for unit_ns in _UNITS_NS:
-        if _FIRST_S <= whole * unit_ns // _S <= _LAST_S:
-            return _within_range(whole * unit_ns + _fraction(match[2] or "", len(str(unit_ns)) - 1))
-    return 0
-
-
-def _from_int(number: int) -> int:
-    for unit_ns in _UNITS_NS:
-        if _FIRST_S <= number * unit_ns // _S <= _LAST_S:
-            return _within_range(number * unit_ns)
-    return 0
+    unit_ns = _unit_ns(whole)
+    return _within_range(whole * unit_ns + _fraction(match[2] or "", len(str(unit_ns)) - 1))
 
 
 def _from_float(number: float) -> int:
+    # A float of this size is exact to about a microsecond: further digits are noise.
+    unit_ns = _unit_ns(number)
+    return _within_range(round(number * (unit_ns / 1_000)) * 1_000) if unit_ns else 0
+
+
+def _unit_ns(number: float) -> int:
+    """Return the unit of a time since the epoch; 0 if it is outside of the range in every unit."""
     for unit_ns in _UNITS_NS:
-        if _FIRST_S <= number / (_S / unit_ns) <= _LAST_S:
-            # A float of this size is exact to about a microsecond: further digits are noise.
-            return _within_range(round(number * (unit_ns / 1_000)) * 1_000)
+        if _FIRST_S <= number * unit_ns // _S <= _LAST_S:
+            return unit_ns
     return 0
 
 

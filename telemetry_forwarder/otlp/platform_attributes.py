@@ -7,7 +7,7 @@ bytes, as in OpenTelemetry; a value that is not the expected number is kept unch
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from telemetry_forwarder.telemetry.records import Event, InitReport, InitStart
+from telemetry_forwarder.telemetry import records
 
 DEBUG, INFO, WARN = 5, 9, 13
 _FAILED_STATES = frozenset({"LaunchError", "InitError", "ExitError", "Crashed"})
@@ -93,27 +93,23 @@ def _in_our_unit(key: str, value: Any, factor: float) -> Any:
     return round(value / 1_000, 12) if factor == _MS else value
 
 
-def find_severity(event: Event) -> int:
+def find_severity(event: records.Event) -> int:
     """Return the level that Lambda's own system log gives this event; it depends on the outcome.
 
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
     """
-    status: Any = getattr(event, "status", "")
-    failed = status not in ("", "success")
-    match event.type.removeprefix("platform."):
-        case "initRuntimeDone" | "runtimeDone" | "restoreRuntimeDone":
-            return WARN if failed else DEBUG
-        case "initReport":
-            on_demand = isinstance(event, InitReport) and event.initialization_type in ("", "on-demand")
-            return WARN if failed else DEBUG if on_demand else INFO
-        case "initStart":
-            return INFO if isinstance(event, InitStart) and event.runtime_version else DEBUG
-        case "report" | "restoreReport":
-            return WARN if failed else INFO
-        case "extension":
-            failed = bool(getattr(event, "error_type", "")) or getattr(event, "state", "") in _FAILED_STATES
-            return WARN if failed else INFO
-        case "logsDropped" | "fault":
+    match event:
+        case records.ExtensionState():
+            return WARN if event.error_type or event.state in _FAILED_STATES else INFO
+        case records.End() if event.status not in ("", "success"):
+            return WARN
+        case records.InitRuntimeDone() | records.RuntimeDone() | records.RestoreRuntimeDone():
+            return DEBUG
+        case records.InitReport():
+            return DEBUG if event.initialization_type in ("", "on-demand") else INFO
+        case records.InitStart():
+            return INFO if event.runtime_version else DEBUG
+        case records.LogsDropped() | records.Event(type="platform.fault"):
             return WARN
         case _:
             return INFO

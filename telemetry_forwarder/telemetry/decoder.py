@@ -99,7 +99,7 @@ def read_record(event: Any, observed_ns: int) -> Record:
     try:
         type_ = event["type"]
         if type_ in _LOG_TYPES and len(event) == _MEMBERS and (time_ns := parse_time_ns(event["time"])):
-            return LogLine(type_, event["record"], time_ns=time_ns, observed_ns=observed_ns)
+            return LogLine(type_, time_ns, event["record"], observed_ns)
     except (KeyError, TypeError):
         pass  # A member is missing, or it is not an object: read below.
     return _read_unusual(event, observed_ns)
@@ -116,8 +116,10 @@ def _read_unusual(event: Any, observed_ns: int) -> Record:
     extra = {key: value for key, value in event.items() if key not in _KNOWN_MEMBERS}
     if time and not time_ns:
         extra["time"] = time
-    read = LogLine if type_ in _LOG_TYPES else read_event
-    return read(type_, event.get("record"), time_ns=time_ns, observed_ns=observed_ns, extra=extra or None)
+    record = event.get("record")
+    if type_ in _LOG_TYPES:
+        return LogLine(type_, time_ns, record, observed_ns, extra or None)
+    return read_event(type_, record, time_ns=time_ns, observed_ns=observed_ns, extra=extra or None)
 
 
 def _fragment(body: bytes, envelope: envelopes.Envelope, observed_ns: int) -> tuple[Fragment, int]:

@@ -18,8 +18,9 @@ class LogLine:
     __slots__ = ("extra", "observed_ns", "origin", "record", "time_ns")
 
     def __init__(
-        self, origin: str, record: Any, *, time_ns: int, observed_ns: int, extra: Mapping[str, Any] | None = None
+        self, origin: str, time_ns: int, record: Any, observed_ns: int, extra: Mapping[str, Any] | None = None
     ) -> None:
+        # By position, because one is made for each line and keyword arguments take as long as all the rest.
         self.origin: Final = origin
         """`function` or `extension`."""
         self.record: Final = record

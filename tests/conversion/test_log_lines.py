@@ -42,7 +42,7 @@ class Bench:
         return invocation
 
     def convert(self, record: Any, *, ms: float = 100, origin: str = "function") -> None:
-        self.converter.convert(LogLine(origin, record, time_ns=at(ms), observed_ns=OBSERVED_NS))
+        self.converter.convert(LogLine(origin, record=record, time_ns=at(ms), observed_ns=OBSERVED_NS))
 
     def convert_fast(self, record: Any) -> bool:
         return self._fast_path.convert(event("function", record), encode_observed_time(OBSERVED_NS))
@@ -88,7 +88,9 @@ def test_unknown_id_may_be_that_of_the_next_invocation(has_ended: bool, request_
 def test_line_without_invocation_is_converted() -> None:
     bench = Bench()
 
-    bench.converter.convert_without_invocation(LogLine("function", "printed", time_ns=at(0), observed_ns=OBSERVED_NS))
+    bench.converter.convert_without_invocation(
+        LogLine("function", record="printed", time_ns=at(0), observed_ns=OBSERVED_NS)
+    )
 
     assert bench.take() == [("printed", None)]
 

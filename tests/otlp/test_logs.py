@@ -33,7 +33,7 @@ def encoder(*, batch_bytes: int = 1_000_000, batch_items: int = 10_000) -> LogEn
 
 
 def function_line(record: Any = "hello", time_ns: int = MOMENT_NS, **envelope: Any) -> LogLine:
-    return LogLine("function", record, time_ns=time_ns, observed_ns=OBSERVED_NS, extra=envelope or None)
+    return LogLine("function", record=record, time_ns=time_ns, observed_ns=OBSERVED_NS, extra=envelope or None)
 
 
 def invocation(*, is_certain: bool = True, **known: Any) -> Invocation:
@@ -103,7 +103,7 @@ def test_null_is_a_body_without_a_value() -> None:
 
 
 def test_a_line_of_an_extension_has_its_own_scope() -> None:
-    logged = LogLine("extension", "x", time_ns=MOMENT_NS, observed_ns=OBSERVED_NS)
+    logged = LogLine("extension", record="x", time_ns=MOMENT_NS, observed_ns=OBSERVED_NS)
 
     assert encoded_line(logged, line("x")) == record("x")
 
@@ -289,7 +289,7 @@ def test_records_are_grouped_by_scope_under_one_resource() -> None:
     logs = encoder()
     logs.add_malformed(Malformed(1, "m"))
     logs.add_line(function_line(), line("f"), None)
-    logs.add_line(LogLine("extension", "e", time_ns=0, observed_ns=0), line("e"), None)
+    logs.add_line(LogLine("extension", record="e", time_ns=0, observed_ns=0), line("e"), None)
 
     (batch,) = logs.take()
 

@@ -28,7 +28,7 @@ STRING = '[INFO]\t12 }],{ é\n{"x": "34,5\\"}"}, "y"'
 
 
 def line(record: Any, origin: str = "function", time_ns: int = MOMENT_NS, **extra: Any) -> LogLine:
-    return LogLine(origin, record, time_ns=time_ns, observed_ns=OBSERVED_NS, extra=extra or None)
+    return LogLine(origin, record=record, time_ns=time_ns, observed_ns=OBSERVED_NS, extra=extra or None)
 
 
 def platform_event(type_: str, record: Any, time_ns: int = MOMENT_NS, **extra: Any) -> Event:

@@ -12,10 +12,10 @@ def test_an_event_without_a_time_happened_when_it_was_observed(time_ns: int, mom
 
 
 def test_records_are_compared_by_content() -> None:
-    line = LogLine("function", "a", time_ns=1, observed_ns=2)
+    line = LogLine("function", record="a", time_ns=1, observed_ns=2)
 
-    assert line == LogLine("function", "a", time_ns=1, observed_ns=2, extra=None)
-    assert line != LogLine("extension", "a", time_ns=1, observed_ns=2)
+    assert line == LogLine("function", record="a", time_ns=1, observed_ns=2, extra=None)
+    assert line != LogLine("extension", record="a", time_ns=1, observed_ns=2)
 
 
 def test_a_field_that_lambda_did_not_send_has_a_neutral_value() -> None:

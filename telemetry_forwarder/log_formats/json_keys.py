@@ -3,6 +3,7 @@
 Keys are matched in any case. A reader returns None for a value that is not what its key promises.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -10,10 +11,6 @@ from telemetry_forwarder.log_formats import exceptions, severity
 from telemetry_forwarder.log_formats.parsed_line import UUID
 from telemetry_forwarder.telemetry import trace_context
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # Objects with more keys, or with more characters in them, are not written again and again by a logger.
 _MAX_KEYS = 32
@@ -81,7 +78,7 @@ BODY, SEVERITY, TIME, REQUEST_ID, TRACE_ID, SPAN_ID, ERROR_TYPE, ERROR_MESSAGE, 
 KINDS = 9
 
 # In order of precedence: of several keys of one kind, the first that can be read is used, the others stay attributes.
-_FIELDS: "tuple[tuple[int, Callable[[Any], Any], str], ...]" = (
+_FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (BODY, _any, "message msg @m renderedmessage"),
     (BODY, _text, "@mt messagetemplate short_message event"),
     (SEVERITY, _level, "level log_level severity @l levelname loglevel log.level lvl"),
@@ -105,7 +102,7 @@ FIELD_OF = {key: (rank, kind, read) for rank, (key, kind, read) in enumerate(_KE
 class Shape(NamedTuple):
     """The meaning of every object with certain keys, if no two of them are of one kind."""
 
-    fields: "tuple[tuple[str, int, Callable[[Any], Any]], ...]"
+    fields: tuple[tuple[str, int, Callable[[Any], Any]], ...]
     """Of each known key: itself, its kind, its reader."""
     others: tuple[str, ...]
 

@@ -5,16 +5,13 @@ timestamp are read and the body stays complete. Any other line is the body, unch
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from telemetry_forwarder.log_formats import exceptions, severity
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine, parsed_line
 from telemetry_forwarder.telemetry import trace_context
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _TIME = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
@@ -46,11 +43,8 @@ _XRAY = re.compile(r"\tXRAY TraceId: (\S+)\tSegmentId: (\S+)")
 def read_text(text: str) -> ParsedLine:
     """Parse a line of text without its line end."""
     reader = _READERS.get(text[:1])
-    line = reader(text) if reader else None
-    return line or _plain(text)
-
-
-def _plain(text: str) -> ParsedLine:
+    if reader and (line := reader(text)):
+        return line
     if exception := exceptions.parse_java(text):
         return parsed_line(text, severity_number=severity.ERROR, attributes={**exception}, is_exception=True)
     return parsed_line(text)
@@ -202,7 +196,7 @@ def _logfmt(text: str) -> ParsedLine | None:
     return _leveled_line(text, level=level[1], time_ns=parse_time_ns(timestamp[1]) if timestamp else 0)
 
 
-_READERS: "dict[str, Callable[[str], ParsedLine | None]]" = {
+_READERS: dict[str, Callable[[str], ParsedLine | None]] = {
     "[": _bracketed,
     **dict.fromkeys("0123456789", _node_or_dotnet),
     # Ruby writes A and U for levels other than its five.

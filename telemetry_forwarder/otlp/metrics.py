@@ -33,10 +33,7 @@ _PHASE_HISTOGRAMS = {
 # Tags (field number and wire type).
 _RESOURCE_METRICS, _SCOPE_METRICS, _METRIC = b"\x0a", b"\x12", b"\x12"
 
-_DELTAS: dict[type, AggregationTemporality] = {
-    SdkCounter: AggregationTemporality.DELTA,
-    SdkHistogram: AggregationTemporality.DELTA,
-}
+_DELTAS: dict[type, AggregationTemporality] = dict.fromkeys((SdkCounter, SdkHistogram), AggregationTemporality.DELTA)
 # What a temporality does not name is cumulative.
 # https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/#additional-environment-variable-configuration
 TEMPORALITIES: dict[str, dict[type, AggregationTemporality]] = {

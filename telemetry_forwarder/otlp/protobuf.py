@@ -55,9 +55,9 @@ def encode_text(text: str) -> bytes:
         return text.encode("utf-8", "backslashreplace")
 
 
-def escape_surrogates(text: str) -> str:
-    """Return *text* with its lone surrogates escaped as in `encode_text`: the SDK raises on them."""
-    return text if text.isascii() else encode_text(text).decode()
+def escape_surrogates(value: Any) -> Any:
+    """Return a text with its lone surrogates escaped as in `encode_text`: the SDK raises on them. Keep other values."""
+    return value if not isinstance(value, str) or value.isascii() else encode_text(value).decode()
 
 
 def field(tag: bytes, payload: bytes) -> bytes:

@@ -39,7 +39,8 @@ def describe_function(environ: Mapping[str, str], registration: Mapping[str, Any
     known = {key: value for key, value in attributes.items() if value}
     # The detector reads os.environ itself, which is also the source of *environ*.
     resource = Resource(known).merge(OTELResourceDetector().detect())
-    return Resource({escape_surrogates(key): _valid(value) for key, value in resource.attributes.items()})
+    # An environment variable may hold any bytes, and one invalid attribute would cost every span and metric.
+    return Resource({escape_surrogates(key): escape_surrogates(value) for key, value in resource.attributes.items()})
 
 
 class CurrentResource:
@@ -70,11 +71,6 @@ def encode_resource(resource: Resource) -> bytes:
 def encode_scope(name: str, version: str) -> bytes:
     """Return the scope field of a ScopeLogs, ScopeSpans or ScopeMetrics."""
     return field(_SCOPE, text_field(_NAME, name) + text_field(_VERSION, version))
-
-
-def _valid(value: Any) -> Any:
-    # An environment variable may hold any bytes, and one invalid attribute would cost every span and metric.
-    return escape_surrogates(value) if isinstance(value, str) else value
 
 
 def _text(value: Any) -> str:

@@ -21,7 +21,6 @@ from telemetry_forwarder.telemetry.records import PhaseSpan
 
 _SCOPE = "aws.lambda"
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_RUNTIME_PHASES = {"init": "initRuntime", "restore": "restoreRuntime"}
 # Of an unqualified function ARN; an eighth part is a version or an alias.
 _ARN_PARTS = 7
 _RESOURCE_SPANS = b"\x0a"
@@ -99,7 +98,7 @@ class SpanEncoder:
             start_ns=outcome.start_ns,
             end_ns=outcome.end_ns,
             parent=_context(outcome.trace_id, span_id=parent_id) if parent_id else None,
-            error_type=outcome.error_type or _error_type(outcome.status),
+            error_type=outcome.error_type or (outcome.status if outcome.status != "success" else ""),
             attributes={
                 "lambda.initialization_type": outcome.initialization_type,
                 "lambda.phase": outcome.phase,
@@ -133,11 +132,7 @@ class SpanEncoder:
         attributes: Mapping[str, str | bool] | None = None,
     ) -> ReadableSpan:
         error_type = escape_surrogates(error_type)
-        known = {
-            key: escape_surrogates(value) if isinstance(value, str) else value
-            for key, value in (attributes or {}).items()
-            if value != ""
-        }
+        known = {key: escape_surrogates(value) for key, value in (attributes or {}).items() if value != ""}
         return ReadableSpan(
             escape_surrogates(name),
             context=context,
@@ -176,11 +171,7 @@ def _runtime_phase(outcome: CompletedPhase) -> tuple[PhaseSpan, ...]:
     if not outcome.runtime_done_ns:
         return ()
     duration_s = (outcome.runtime_done_ns - outcome.start_ns) / 1_000_000_000
-    return (PhaseSpan(_RUNTIME_PHASES[outcome.kind], outcome.start_ns, max(0.0, duration_s)),)
-
-
-def _error_type(status: str) -> str:
-    return "" if status in ("", "success") else status
+    return (PhaseSpan(f"{outcome.kind}Runtime", outcome.start_ns, max(0.0, duration_s)),)
 
 
 # Workaround for a cost of the SDK.

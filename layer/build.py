@@ -64,7 +64,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 def _build(arch: str, options: argparse.Namespace) -> None:
-    order = tree.Order(
+    build_options = tree.BuildOptions(
         arch=arch,
         native=options.native,
         with_grpc=options.with_grpc,
@@ -74,7 +74,9 @@ def _build(arch: str, options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "opt"
-        builder = tree.TreeBuilder(order, pins=pins.read(tree.LAYER / "lock.toml"), cache=options.cache, target=target)
+        builder = tree.TreeBuilder(
+            build_options, pins=pins.read(tree.LAYER / "lock.toml"), cache=options.cache, target=target
+        )
         facts = builder.build()
         zipped = options.out / f"{name}.zip"
         size = archive.write(target, zipped)

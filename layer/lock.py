@@ -37,10 +37,10 @@ _DEBS = (
     # Only for the licence of the two above.
     ("grpc", "bullseye", "gcc-10-base"),
     # Not shipped: the old glibc and the shell that the layer is tested with.
-    ("proof", "bullseye", "libc6"),
-    ("proof", "bullseye", "dash"),
-    ("proof", "bullseye", "bash"),
-    ("proof", "bullseye", "libtinfo6"),
+    ("test", "bullseye", "libc6"),
+    ("test", "bullseye", "dash"),
+    ("test", "bullseye", "bash"),
+    ("test", "bullseye", "libtinfo6"),
 )
 _HEADER = """\
 # Every third-party file of the layer. Written by layer/lock.py; do not edit by hand.

@@ -21,8 +21,8 @@ _PYC_HEADER_BYTES = 16
 # A version without references between objects: these depend on reference counts, and builds must be reproducible.
 _MARSHAL = 2
 
-# Libraries import these without using them in our process: `telemetry_forwarder/startup/lazy_modules.py` loads them on
-# first use.
+# Libraries import these, and our process often does not need them: `telemetry_forwarder/startup/lazy_modules.py` loads
+# them on first use.
 LAZY_MODULES = frozenset(
     {
         "calendar",

@@ -28,7 +28,7 @@ class TreeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BuildOptions:
     """What to build. *native* is this machine's architecture, whose interpreter compiles for both."""
 
     arch: str
@@ -50,8 +50,8 @@ class Order:
 class TreeBuilder:
     """Builds one tree in the empty folder *target*; downloads are kept in *cache*."""
 
-    def __init__(self, order: Order, *, pins: Pins, cache: Path, target: Path) -> None:
-        self._order = order
+    def __init__(self, options: BuildOptions, *, pins: Pins, cache: Path, target: Path) -> None:
+        self._options = options
         self._pins = pins
         self._cache = cache
         self._target = target
@@ -59,7 +59,7 @@ class TreeBuilder:
         self._lib = self._root / "lib"
         self._trim = trim.read(LAYER / "trim.toml")
         self._components: list[documents.Component] = []
-        self._facts = {"architecture": order.arch, "flavour": order.flavour}
+        self._facts = {"architecture": options.arch, "flavour": options.flavour}
         self.recorded: bundling.Record = (0, [], b"")
         """What a warm-up of this tree uses; set by `build` if the tree is for this machine."""
 
@@ -68,12 +68,12 @@ class TreeBuilder:
         self._lib.mkdir(parents=True)
         self._place_extension()
         self._place_packages()
-        if self._order.python is None:
+        if self._options.python is None:
             self._place_frozen_interpreter()
         else:
-            self._place_relocatable_interpreter(self._order.python)
+            self._place_relocatable_interpreter(self._options.python)
         self._write_documents()
-        problems = portability.find_problems(self._target, arch=self._order.arch)
+        problems = portability.find_problems(self._target, arch=self._options.arch)
         if problems:
             raise TreeError("not portable:\n  " + "\n  ".join(problems))
         return self._facts
@@ -86,16 +86,16 @@ class TreeBuilder:
 
     def _place_packages(self) -> None:
         pinned = [
-            wheel for wheel in self._pins.with_role(*self._order.roles) if wheel.name not in self._trim.distributions
+            wheel for wheel in self._pins.with_role(*self._options.roles) if wheel.name not in self._trim.distributions
         ]
-        for wheel in fetch.wheels(pinned, arch=self._order.arch, python=self._pins.python, cache=self._cache):
+        for wheel in fetch.wheels(pinned, arch=self._options.arch, python=self._pins.python, cache=self._cache):
             packages.place_wheel(wheel, self._lib, self._trim)
             self._components.append(documents.of_wheel(wheel))
         packages.remove_unused_cxx(self._lib)
         packages.place_own(PROJECT / "telemetry_forwarder", self._lib)
 
     def _place_frozen_interpreter(self) -> None:
-        interpreter = self._frozen(self._order.arch)
+        interpreter = self._frozen(self._options.arch)
         interpreter.place(self._root, self._trim)
         own = self._place_shared_libraries()
         self._components += documents.of_bundled(
@@ -104,7 +104,7 @@ class TreeBuilder:
         self._components += [_cpython(interpreter.version), documents.of_wheel(interpreter.wheel)]
         stdlib = self._place_stdlib(interpreter)
         (self._lib / f"__init__{frozen.EXECUTABLE}.py").write_text(frozen.START)
-        compiled_by = compiling.compile_tree(self._lib, self._frozen(self._order.native))
+        compiled_by = compiling.compile_tree(self._lib, self._frozen(self._options.native))
         self._facts |= {"python": interpreter.version, "stdlib": stdlib.version}
         if not interpreter.version == compiled_by or not stdlib.version.startswith(f"{self._pins.python}."):
             raise TreeError(
@@ -122,16 +122,16 @@ class TreeBuilder:
 
     def _recorded(self) -> bundling.Record:
         """Return what the warm-up uses; for the other architecture, of the same tree built for this machine."""
-        order = self._order
-        if order.arch == order.native:
-            self.recorded = bundling.record(self._lib, self._frozen(order.native))
+        options = self._options
+        if options.arch == options.native:
+            self.recorded = bundling.record(self._lib, self._frozen(options.native))
             return self.recorded
         with tempfile.TemporaryDirectory() as folder:
-            twin = TreeBuilder(
-                replace(order, arch=order.native), pins=self._pins, cache=self._cache, target=Path(folder)
+            native_build = TreeBuilder(
+                replace(options, arch=options.native), pins=self._pins, cache=self._cache, target=Path(folder)
             )
-            twin.build()
-            return twin.recorded
+            native_build.build()
+            return native_build.recorded
 
     def _place_relocatable_interpreter(self, python: RelocatablePython) -> None:
         if python.minor != self._pins.python:
@@ -139,15 +139,15 @@ class TreeBuilder:
                 f"the pinned packages are for Python {self._pins.python}, not {python.minor}:"
                 " change PYTHON in layer/lock.py and run it"
             )
-        if self._order.with_grpc:
+        if self._options.with_grpc:
             raise TreeError("--with-grpc includes a libstdc++ that only the default interpreter finds")
         python.place(self._root, self._trim)
         for folder in (self._lib, self._root / "python" / "lib" / f"python{python.minor}"):
-            if self._order.arch == self._order.native:
+            if self._options.arch == self._options.native:
                 version = compiling.compile_tree_with(self._root / "python" / "bin" / "python3", folder)
             else:
-                version = compiling.compile_tree(folder, self._frozen(self._order.native))
-        if self._order.arch == self._order.native:
+                version = compiling.compile_tree(folder, self._frozen(self._options.native))
+        if self._options.arch == self._options.native:
             # No interpreter of that release for the other architecture runs here. Without a bundle the start is slower.
             recorded = bundling.record_with(self._root / "python" / "bin" / "python3", self._lib)
             self._write_bundle(recorded)
@@ -162,8 +162,8 @@ class TreeBuilder:
     def _place_shared_libraries(self) -> set[str]:
         """Write zlib, and for gRPC the C++ run time, to lib/ under their sonames; return these."""
         placed: set[str] = set()
-        for role in self._order.roles:
-            for pinned in self._pins.debs.get(role, {}).get(self._order.arch, ()):
+        for role in self._options.roles:
+            for pinned in self._pins.debs.get(role, {}).get(self._options.arch, ()):
                 deb = fetch.deb(pinned, cache=self._cache)
                 for soname, content in debian.shared_libraries(deb):
                     (self._lib / soname).write_bytes(content)

@@ -27,7 +27,7 @@ exec {qemu} -L {root} {opt}/telemetry-forwarder/interpreter telemetry-forwarder
 def foreign_root(tmp_path: Path) -> Path:
     """Unpack the other architecture's glibc 2.31 and nothing else."""
     root = tmp_path / "root"
-    for pinned in pins.read(PROJECT / "layer" / "lock.toml").debs["proof"][_FOREIGN]:
+    for pinned in pins.read(PROJECT / "layer" / "lock.toml").debs["test"][_FOREIGN]:
         if pinned.name == "libc6":
             with debian.open_contents(fetch.deb(pinned, cache=CACHE)) as archive:
                 archive.extractall(root, filter="tar")

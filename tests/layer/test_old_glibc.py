@@ -139,7 +139,7 @@ def bare_root(tmp_path: Path) -> Path:
         pytest.skip(f"NOT TESTED on an old glibc: {reason}")
     root = tmp_path / "root"
     root.mkdir()
-    for pinned in pins.read(PROJECT / "layer" / "lock.toml").debs["proof"][_NATIVE]:
+    for pinned in pins.read(PROJECT / "layer" / "lock.toml").debs["test"][_NATIVE]:
         with debian.open_contents(fetch.deb(pinned, cache=CACHE)) as archive:
             archive.extractall(root, filter="tar")
     if not (root / "bin/sh").exists():

@@ -1,4 +1,4 @@
-"""Reads the clocks and computes deadlines. No other module reads a clock.
+"""Reads the clocks and computes deadlines and elapsed times. No other module reads a clock.
 
 Imported before `register`: only C modules of the standard library.
 """
@@ -62,3 +62,22 @@ class Deadline:
     def within(self, seconds: float) -> "Deadline":
         """Return the earlier of this deadline and *seconds* from now."""
         return Deadline(min(self._at_s, self._clock.monotonic_s() + seconds), self._clock)
+
+
+class Moment:
+    """The current moment on the monotonic and the wall clock.
+
+    Lambda does not document which of them runs while the sandbox is frozen, so the longer elapsed time counts.
+    A wall clock that is set back does no harm; one that is set forward makes one flush early.
+    """
+
+    __slots__ = ("monotonic_s", "unix_ns")
+
+    def __init__(self, clock: Clock) -> None:
+        self.monotonic_s = clock.monotonic_s()
+        self.unix_ns = clock.unix_ns()
+
+    def since_s(self, earlier: "Moment") -> float:
+        """Return the seconds from *earlier* to this moment; never negative."""
+        wall_s = (self.unix_ns - earlier.unix_ns) / 1_000_000_000
+        return max(0.0, self.monotonic_s - earlier.monotonic_s, wall_s)

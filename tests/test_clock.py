@@ -1,6 +1,6 @@
 import time
 
-from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.clock import Clock, Deadline, Moment
 from tests.support.fake_clock import FakeClock
 
 
@@ -71,3 +71,31 @@ def test_time_that_was_just_read_is_not_read_again() -> None:
 
 def test_deadline_of_nan_is_over() -> None:
     assert Deadline.after(float("nan"), FakeClock()).is_over()
+
+
+def test_elapsed_time_ignores_a_wall_clock_that_is_set_back() -> None:
+    clock = FakeClock()
+    earlier = Moment(clock)
+
+    clock.advance(5)
+    clock.jump_wall(-3_600)
+
+    assert Moment(clock).since_s(earlier) == 5
+
+
+def test_elapsed_time_is_the_longer_one_of_both_clocks() -> None:
+    clock = FakeClock()
+    earlier = Moment(clock)
+
+    clock.advance(5)
+    clock.jump_wall(3_600)
+
+    assert Moment(clock).since_s(earlier) == 3_605
+
+
+def test_elapsed_time_is_never_negative() -> None:
+    clock = FakeClock()
+    later = Moment(clock)
+    clock.advance(5)
+
+    assert later.since_s(Moment(clock)) == 0.0

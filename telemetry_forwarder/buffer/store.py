@@ -9,7 +9,7 @@ from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import Batch
 
 NOT_SPOOLED = "not spooled"
-# Time left of the shutdown for spooling what no endpoint has accepted. A single write takes no longer, either.
+# Time reserved at the end of SHUTDOWN for spooling what no endpoint has accepted. It also limits a single write.
 SPOOL_RESERVE_S = 0.3
 
 

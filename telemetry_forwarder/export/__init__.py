@@ -1,1 +1,1 @@
-"""Delivers batches: retries, splitting, circuit breaking, one request in flight per signal."""
+"""Delivers batches: retries, splitting, circuit breaking, one request at a time per signal."""

@@ -3,12 +3,11 @@
 import threading
 from collections.abc import Callable
 
-from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.clock import Clock, Moment
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.flushing.invocation_rate import Moment
 
-_FIRST_HOLD_S = 1.0
-_LONGEST_HOLD_S = 60.0
+_FIRST_OPEN_S = 1.0
+_MAX_OPEN_S = 60.0
 _MAX_DOUBLINGS = 30
 
 
@@ -19,55 +18,55 @@ def backoff_s(first_s: float, *, longest_s: float, doublings: int, random: Calla
 
 
 class CircuitBreaker:
-    """Closed while requests succeed; open after a failure, for a hold time that doubles. For any thread.
+    """Closed while requests succeed; open after a failure, for a time that doubles. For any thread.
 
-    After the hold time it stays open, but a probe may be sent; its result closes it or starts the next hold.
+    After that time it stays open, but a probe may be sent; its result closes it or starts the next time.
     """
 
     def __init__(self, name: str, *, clock: Clock, log: Diagnostics, random: Callable[[], float]) -> None:
-        """*name* says in the log what is failing."""
+        """*name* identifies in the log what is failing."""
         self._name = name
         self._clock = clock
         self._log = log
         self._random = random
         # Several senders report the results of one server at the same time.
         self._lock = threading.Lock()
-        self._holds = 0
-        """Hold times since the last success."""
-        self._hold_s = 0.0
-        self._held_since = Moment(clock)
+        self._openings = 0
+        """How often it has opened since the last success."""
+        self._open_s = 0.0
+        self._opened_at = Moment(clock)
 
     @property
     def is_open(self) -> bool:
-        return self._holds > 0
+        return self._openings > 0
 
-    def hold_s(self) -> float:
+    def open_for_s(self) -> float:
         """Return how long from now nothing should be sent; 0 if a request may be sent."""
-        if not self._holds:
+        if not self._openings:
             return 0.0
-        return max(0.0, self._hold_s - Moment(self._clock).since_s(self._held_since))
+        return max(0.0, self._open_s - Moment(self._clock).since_s(self._opened_at))
 
     def failed(self, reason: str, at_least_s: float = 0.0) -> None:
-        """Note a failure, and hold for *at_least_s*."""
+        """Note a failure, and open for *at_least_s* or longer."""
         with self._lock:
             was_open = self.is_open
-            hold_s = self.hold_s()
-            # Otherwise a concurrent request has failed before: the same failure does not double the hold time.
-            if hold_s == 0.0:
-                hold_s = backoff_s(_FIRST_HOLD_S, longest_s=_LONGEST_HOLD_S, doublings=self._holds, random=self._random)
-                self._holds += 1
-            self._hold_s = max(hold_s, at_least_s)
-            self._held_since = Moment(self._clock)
+            open_s = self.open_for_s()
+            # Otherwise a concurrent request has failed before: the same failure does not double the time.
+            if open_s == 0.0:
+                open_s = backoff_s(_FIRST_OPEN_S, longest_s=_MAX_OPEN_S, doublings=self._openings, random=self._random)
+                self._openings += 1
+            self._open_s = max(open_s, at_least_s)
+            self._opened_at = Moment(self._clock)
         if not was_open:
             self._log.warn(
                 f"{self._name} does not accept telemetry: {reason}; "
-                f"telemetry is held, next attempt in {self._hold_s:.1f} s"
+                f"telemetry is held, next attempt in {self._open_s:.1f} s"
             )
 
     def succeeded(self) -> None:
         """Note a success."""
         with self._lock:
             was_open = self.is_open
-            self._holds = 0
+            self._openings = 0
         if was_open:
             self._log.info(f"{self._name} responds again")

@@ -24,8 +24,8 @@ TOO_LARGE = "too large"
 _NONE: Mapping[str, int] = MappingProxyType({})
 _CONTENT_TOO_LARGE = 413
 # A smaller limit is not remembered: one odd response would have all later batches cut into single items.
-_LEAST_LIMIT_BYTES = 65_536
-_MOST_TOO_LARGE = 16
+_MIN_LIMIT_BYTES = 65_536
+_MAX_TOO_LARGE = 16
 
 
 @frozen
@@ -47,7 +47,7 @@ class _Refused(NamedTuple):
     reason: str
 
 
-class _Unsent(Enum):
+class _NotAccepted(Enum):
     TOO_LARGE = auto()
     UNAVAILABLE = auto()
 
@@ -96,9 +96,9 @@ class Exporters:
             return ExportResult(batch, dropped={NO_ENDPOINT: batch.items})
         return exporter.send(batch, deadline, is_last_chance=is_last_chance)
 
-    def hurry(self, deadline: Deadline) -> None:
+    def limit_time(self, deadline: Deadline) -> None:
         """End everything by *deadline* from now on, running requests included. For any thread."""
-        self._transport.hurry(deadline)
+        self._transport.limit_time(deadline)
 
     def close(self) -> None:
         """Close the idle connections. No request may be running."""
@@ -131,7 +131,7 @@ class Exporter:
         self._log = log
         self._name = f"{endpoint.origin} ({endpoint.signal})"
         self._too_large_bytes = sys.maxsize
-        """The size of the smallest body that was too large: no larger one is tried."""
+        """The size of the smallest body that was too large: others of that size are split without a request."""
         self._server = server
         self._signal = CircuitBreaker(self._name, clock=clock, log=log, random=retry.random)
 
@@ -141,7 +141,7 @@ class Exporter:
 
     def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool) -> ExportResult:
         """As `Exporters.send`."""
-        if (self._server.hold_s() or self._signal.hold_s()) and not is_last_chance:
+        if (self._server.open_for_s() or self._signal.open_for_s()) and not is_last_chance:
             return ExportResult(batch, held=batch)
         is_probe = self.is_failing and not is_last_chance
         attempts = 1 if is_probe else self._retry.max_attempts
@@ -159,9 +159,9 @@ class Exporter:
                     rejected += count
                 case _Refused(reason):
                     dropped[reason] = dropped.get(reason, 0) + part.items
-                case _Unsent.TOO_LARGE:
+                case _NotAccepted.TOO_LARGE:
                     # An endpoint that accepts not even single items will accept none of a thousand either.
-                    is_hopeless = dropped.get(TOO_LARGE, 0) >= _MOST_TOO_LARGE and not delivered
+                    is_hopeless = dropped.get(TOO_LARGE, 0) >= _MAX_TOO_LARGE and not delivered
                     if parts := None if is_hopeless else halves(part):
                         waiting += reversed(parts)
                     else:
@@ -170,12 +170,14 @@ class Exporter:
                     held = joined([part, *reversed(waiting)])
         return ExportResult(batch, delivered, rejected, dropped, held)
 
-    def _send_request(self, batch: Batch, deadline: Deadline, max_attempts: int) -> PartialSuccess | _Refused | _Unsent:
+    def _send_request(
+        self, batch: Batch, deadline: Deadline, max_attempts: int
+    ) -> PartialSuccess | _Refused | _NotAccepted:
         """Send one request, repeated while that may help and time is left."""
         if len(batch.body) >= self._too_large_bytes and batch.items > 1:
-            return _Unsent.TOO_LARGE
+            return _NotAccepted.TOO_LARGE
         if self._transport.left_s(deadline) == 0.0:
-            return _Unsent.UNAVAILABLE
+            return _NotAccepted.UNAVAILABLE
         attempts = 0
         while True:
             attempts += 1
@@ -187,7 +189,7 @@ class Exporter:
             pause_s = self._retry.pause_s(outcome, attempts, self._clock)
             if attempts == max_attempts or pause_s >= self._transport.left_s(deadline):
                 self._note_failure(outcome)
-                return _Unsent.UNAVAILABLE
+                return _NotAccepted.UNAVAILABLE
             self._pause(pause_s, deadline)
 
     def _note_failure(self, outcome: Response | Failure) -> None:
@@ -201,20 +203,20 @@ class Exporter:
 
     def _pause(self, seconds: float, deadline: Deadline) -> None:
         end = Deadline.after(seconds, self._clock)
-        # In slices: `hurry` may shorten the time from another thread.
+        # In slices: `limit_time` may shorten the time from another thread.
         while left_s := min(end.left_s(), self._transport.left_s(deadline)):
             self._clock.sleep(min(left_s, SLICE_S))
 
-    def _judge(self, batch: Batch, response: Response) -> PartialSuccess | _Refused | _Unsent:
+    def _judge(self, batch: Batch, response: Response) -> PartialSuccess | _Refused | _NotAccepted:
         if 200 <= response.status < 300:
             success = partial_success(batch, response, self._secrets)
             self._log_success(batch, success, response.status)
             return success
         is_too_large = response.status == _CONTENT_TOO_LARGE
         if is_too_large:
-            self._too_large_bytes = max(_LEAST_LIMIT_BYTES, min(self._too_large_bytes, len(batch.body)))
+            self._too_large_bytes = max(_MIN_LIMIT_BYTES, min(self._too_large_bytes, len(batch.body)))
             if batch.items > 1:
-                return _Unsent.TOO_LARGE
+                return _NotAccepted.TOO_LARGE
         self._log.warn(
             f"{self._name} refused {batch.items} items: {describe(response, self._secrets)}",
             once_a_minute=f"refused {self._endpoint.url} {response.status}",

@@ -46,9 +46,9 @@ class Flusher:
         self._deadline = deadline
         self._is_last_chance = is_last_chance
         self._failed.clear()
-        self.go_on()
+        self.send_more()
 
-    def go_on(self) -> None:
+    def send_more(self) -> None:
         """Send what was added since, of each signal that is not being sent and has not failed."""
         for signal in SIGNALS:
             if signal not in self._running and signal not in self._failed:

@@ -21,10 +21,10 @@ _RESPONSES: dict[str, tuple[Any, str]] = {
     SPANS: (ExportTraceServiceResponse, "rejected_spans"),
     METRICS: (ExportMetricsServiceResponse, "rejected_data_points"),
 }
-_LONGEST_MESSAGE = 300
-_LONGEST_WAIT_S = 3_600.0
+_MAX_MESSAGE_CHARS = 300
+_MAX_WAIT_S = 3_600.0
 # A shorter one would redact parts of ordinary words.
-_LEAST_SECRET_CHARS = 4
+_MIN_SECRET_CHARS = 4
 _OTLP_TYPES = frozenset({"", "application/x-protobuf", "application/protobuf", "application/json"})
 
 
@@ -48,7 +48,7 @@ def secret_values(endpoint: Endpoint) -> tuple[str, ...]:
     for pair in urlsplit(endpoint.url).query.split("&"):
         name, equals, value = pair.partition("=")
         found |= {value, unquote(value)} if equals else {name, unquote(name)}
-    long_enough = (text for text in found if len(text) >= _LEAST_SECRET_CHARS)
+    long_enough = (text for text in found if len(text) >= _MIN_SECRET_CHARS)
     return tuple(sorted(long_enough, key=lambda text: (-len(text), text)))
 
 
@@ -64,7 +64,7 @@ def partial_success(batch: Batch, response: Response, secrets: tuple[str, ...] =
         return PartialSuccess(is_readable=False, foreign_type=foreign_type)
     rejected = min(max(0, getattr(success, rejected_name)), batch.items)
     return PartialSuccess(
-        rejected, _redacted(success.error_message, secrets)[:_LONGEST_MESSAGE], foreign_type=foreign_type
+        rejected, _redacted(success.error_message, secrets)[:_MAX_MESSAGE_CHARS], foreign_type=foreign_type
     )
 
 
@@ -83,7 +83,7 @@ def retry_after_s(response: Response, now_unix_ns: int) -> float | None:
     """Return how long the endpoint asks not to be sent to, an hour at most; None if it does not ask."""
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
-        return min(float(value), _LONGEST_WAIT_S)
+        return min(float(value), _MAX_WAIT_S)
     if not value:
         return None
     # Imported here: it takes long, and hardly any endpoint sends a date.
@@ -95,7 +95,7 @@ def retry_after_s(response: Response, now_unix_ns: int) -> float | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return min(max(0.0, moment.timestamp() - now_unix_ns / 1_000_000_000), _LONGEST_WAIT_S)
+    return min(max(0.0, moment.timestamp() - now_unix_ns / 1_000_000_000), _MAX_WAIT_S)
 
 
 def _parts_of_header(value: str) -> Iterator[str]:
@@ -124,10 +124,10 @@ def _message(response: Response, secrets: tuple[str, ...]) -> str:
             # A google.rpc.Status: on the wire it is a number and a text, like a partial success. This avoids
             # a dependency. https://opentelemetry.io/docs/specs/otlp/#failures
             message = ExportLogsPartialSuccess.FromString(body).error_message
-            return _redacted(message, secrets)[:_LONGEST_MESSAGE]
+            return _redacted(message, secrets)[:_MAX_MESSAGE_CHARS]
         except DecodeError:
             pass
     # Redacted before it is cut: half a secret would not be recognised.
-    text = _redacted(body.decode("utf-8", "replace"), secrets)[: 4 * _LONGEST_MESSAGE]
+    text = _redacted(body.decode("utf-8", "replace"), secrets)[: 4 * _MAX_MESSAGE_CHARS]
     printable = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(printable.split())[:_LONGEST_MESSAGE]
+    return " ".join(printable.split())[:_MAX_MESSAGE_CHARS]

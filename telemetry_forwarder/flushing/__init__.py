@@ -1,1 +1,1 @@
-"""Decides when to flush, and how long `next` is withheld. Pure."""
+"""Decides when to flush and how long `next` is withheld. No I/O."""

@@ -21,7 +21,7 @@ class FlushSettings:
     budget_s: float
     """How long an invocation waits for a slow endpoint at most; zero turns waiting off."""
     spool_reserve_s: float
-    """Time left of the shutdown for writing to disk, at the CPU share of 128 MB."""
+    """Time reserved at the end of SHUTDOWN for writing to disk, at the CPU share of 128 MB."""
 
 
 @frozen

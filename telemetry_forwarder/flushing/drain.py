@@ -1,4 +1,4 @@
-"""Decides the steps after SHUTDOWN: flush, wait for the last report, flush again. Pure."""
+"""Decides the steps after SHUTDOWN: flush, wait for the last report, flush again. No I/O."""
 
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.flushing.decisions import Step

@@ -1,10 +1,9 @@
-"""Tracks the running flush, the result of the last one, and whether the endpoint is slow. Pure."""
+"""Tracks the running flush, the result of the last one, and whether the endpoint is slow. No I/O."""
 
-from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.flushing.invocation_rate import Moment
+from telemetry_forwarder.clock import Deadline, Moment
 
 _RETRY_S = 1.0
-# After a flush overran the budget, no invocation waits for one for this long: each would wait in vain.
+# After a flush overran the budget, no invocation waits for one for this long: each would wait without a result.
 _SLOW_S = 30.0
 
 

@@ -1,21 +1,20 @@
-"""Withholds `next` during one invocation: until its end, then for a flush. Pure."""
+"""Withholds `next` during one invocation: until its end, then for a flush. No I/O."""
 
-from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.flushing.invocation_rate import Moment
+from telemetry_forwarder.clock import Deadline, Moment
 
 
 class Hold:
     """The state of one invocation, from INVOKE until `next` is released, and the limits of the wait."""
 
-    __slots__ = ("budget", "has_flushed_end", "invoked_at", "limit", "waits_for_end")
+    __slots__ = ("budget", "flushes_at_end", "has_flushed_end", "invoked_at", "limit")
 
     def __init__(
-        self, invoked_at: Moment, limit: Deadline | None, *, waits_for_end: bool, budget: Deadline | None
+        self, invoked_at: Moment, limit: Deadline | None, *, flushes_at_end: bool, budget: Deadline | None
     ) -> None:
         self.invoked_at = invoked_at
         self.limit = limit
         """The invocation's deadline less the margin; set to None when `next` is released."""
-        self.waits_for_end = waits_for_end
+        self.flushes_at_end = flushes_at_end
         self.budget = budget
         """How long `next` waits for a flush; None while it waits for the end of the invocation."""
         self.has_flushed_end = False

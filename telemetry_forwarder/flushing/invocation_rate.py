@@ -1,31 +1,12 @@
-"""Judges whether invocations come close together. Pure."""
+"""Judges whether invocations come close together. No I/O."""
 
 from math import inf
 
-from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.clock import Moment
 
 _CLOSE_GAP_S = 10.0
 _CLOSE_GAPS = 4
 _RARE_GAP_S = 30.0
-
-
-class Moment:
-    """The current moment on the monotonic and the wall clock.
-
-    Lambda does not document which of them runs while the sandbox is frozen, so the longer elapsed time counts.
-    A wall clock that is set back does no harm; one that is set forward makes one flush early.
-    """
-
-    __slots__ = ("monotonic_s", "unix_ns")
-
-    def __init__(self, clock: Clock) -> None:
-        self.monotonic_s = clock.monotonic_s()
-        self.unix_ns = clock.unix_ns()
-
-    def since_s(self, earlier: "Moment") -> float:
-        """Return the seconds from *earlier* to this moment; never negative."""
-        wall_s = (self.unix_ns - earlier.unix_ns) / 1_000_000_000
-        return max(0.0, self.monotonic_s - earlier.monotonic_s, wall_s)
 
 
 class InvocationRate:

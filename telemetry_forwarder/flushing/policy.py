@@ -1,4 +1,4 @@
-"""Decides when to flush and how long `next` is withheld. Pure: events and observations in, a `Step` out.
+"""Decides when to flush and how long `next` is withheld. No I/O: events and observations in, a `Step` out.
 
 Only withholding `next` keeps the sandbox from freezing, and the user pays for that time. So it is withheld for
 the telemetry of one invocation at its end, or for a running flush, and never longer than the budget.
@@ -6,20 +6,20 @@ the telemetry of one invocation at its end, or for a running flush, and never lo
 
 from math import inf
 
-from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.clock import Clock, Deadline, Moment
 from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Step
 from telemetry_forwarder.flushing.drain import Drain
 from telemetry_forwarder.flushing.flush_tracker import FlushTracker
 from telemetry_forwarder.flushing.hold import Hold
-from telemetry_forwarder.flushing.invocation_rate import InvocationRate, Moment
+from telemetry_forwarder.flushing.invocation_rate import InvocationRate
 from telemetry_forwarder.flushing.running_requests import RunningRequests
 
 # The time limit of a flush. It outlasts the budget: a flush that is cut short is sent twice.
 _FLUSH_LIMIT_S = 10.0
-# Time left of an invocation for Lambda to receive our request for `next`.
+# Time reserved at the end of an invocation for Lambda to receive our request for `next`.
 _RELEASE_MARGIN_S = 0.2
 # If less than this share of the budget is left, no flush is begun for an invocation to wait for.
-_LEAST_BUDGET_SHARE = 0.1
+_MIN_BUDGET_SHARE = 0.1
 
 
 class FlushPolicy:
@@ -37,10 +37,10 @@ class FlushPolicy:
         self._rate = InvocationRate()
         self._requests = RunningRequests()
         self._flushes = FlushTracker()
-        self._hold = Hold(Moment(clock), None, waits_for_end=False, budget=None)
+        self._hold = Hold(Moment(clock), None, flushes_at_end=False, budget=None)
         """The hold of the latest invocation."""
         self._has_missed_end = False
-        """Whether the end of the last invocation that was waited for never came."""
+        """Whether no end event arrived for the last invocation that waited for one."""
         self._unsent_since: Moment | None = None
         self._drain: Drain | None = None
 
@@ -53,12 +53,12 @@ class FlushPolicy:
         now = Moment(self._clock)
         self._rate.invoked(now)
         self._requests.invoked(request_id)
-        waits_for_end = self._waits_for_end()
+        flushes_at_end = self._flushes_at_end()
         self._hold = Hold(
             now,
             deadline.less(_RELEASE_MARGIN_S),
-            waits_for_end=waits_for_end,
-            budget=None if waits_for_end and self._requests.is_running else self._budget(),
+            flushes_at_end=flushes_at_end,
+            budget=None if flushes_at_end and self._requests.is_running else self._budget(),
         )
 
     def runtime_done(self, request_id: str, observed_ns: int) -> None:
@@ -91,15 +91,15 @@ class FlushPolicy:
         if self._drain:
             return self._drain.step(self._flushes, has_unsent=has_unsent, awaits_report=self._awaits_report())
         self._check_limits(now)
-        may_wait = not is_circuit_open and self._may_wait(now)
+        may_withhold = not is_circuit_open and self._may_withhold(now)
         can_flush = self._unsent_since is not None and not self._flushes.deadline
         makes_room = is_nearly_full and not is_circuit_open
-        due_in_s = self._flush_due_in_s(now, may_wait=may_wait, makes_room=makes_room) if can_flush else inf
+        due_in_s = self._flush_due_in_s(now, may_withhold=may_withhold, makes_room=makes_room) if can_flush else inf
         flush = None
-        if can_flush and ((may_wait and self._takes_end_flush(now)) or due_in_s <= 0):
+        if can_flush and ((may_withhold and self._claim_end_flush(now)) or due_in_s <= 0):
             flush = Deadline.after(_FLUSH_LIMIT_S, self._clock)
             self._flushes.deadline = flush
-        self._release_unless_needed(now, may_wait=may_wait)
+        self._release_unless_needed(now, may_withhold=may_withhold)
         return Step(
             may_call_next=not self._hold.limit,
             flush=flush,
@@ -114,7 +114,7 @@ class FlushPolicy:
     def _budget(self) -> Deadline:
         return Deadline.after(self._settings.budget_s, self._clock)
 
-    def _waits_for_end(self) -> bool:
+    def _flushes_at_end(self) -> bool:
         is_rare = self._settings.mode is Mode.AUTO and not self._rate.is_busy
         return not self._has_missed_end and (is_rare or self._settings.mode is Mode.END)
 
@@ -132,43 +132,43 @@ class FlushPolicy:
         elif hold.is_past_budget(now) and self._flushes.is_within_deadline(now):
             self._flushes.overran_at = now
 
-    def _may_wait(self, now: Moment) -> bool:
-        """Return whether an invocation may wait for telemetry or a flush at all."""
+    def _may_withhold(self, now: Moment) -> bool:
+        """Return whether `next` may be withheld for telemetry or a flush at all."""
         can_know_end = self._has_runtime_done and not self._is_managed
         return can_know_end and self._has_budget and not self._flushes.is_slow(now)
 
-    def _release_unless_needed(self, now: Moment, *, may_wait: bool) -> None:
+    def _release_unless_needed(self, now: Moment, *, may_withhold: bool) -> None:
         """Release `next` unless it waits for the end of the invocation or for a flush within the budget."""
         hold = self._hold
         if not hold.limit:
             return
         awaits_flush = self._flushes.is_within_deadline(now) and not hold.is_past_budget(now)
-        if not may_wait or (hold.budget and not awaits_flush):
+        if not may_withhold or (hold.budget and not awaits_flush):
             hold.limit = None
 
-    def _takes_end_flush(self, now: Moment) -> bool:
+    def _claim_end_flush(self, now: Moment) -> bool:
         """Return whether to flush for an invocation that ended, once, if enough time is left to wait for it."""
         hold = self._hold
-        if not hold.waits_for_end or hold.has_flushed_end:
+        if not hold.flushes_at_end or hold.has_flushed_end:
             return False
-        hold.has_flushed_end = hold.flush_wait_s(now) >= self._settings.budget_s * _LEAST_BUDGET_SHARE
+        hold.has_flushed_end = hold.flush_wait_s(now) >= self._settings.budget_s * _MIN_BUDGET_SHARE
         return hold.has_flushed_end
 
-    def _flush_due_in_s(self, now: Moment, *, may_wait: bool, makes_room: bool) -> float:
+    def _flush_due_in_s(self, now: Moment, *, may_withhold: bool, makes_room: bool) -> float:
         """Return the seconds until a flush that no invocation waits for is due; infinity if none is."""
         if not (self._is_managed or self._requests.is_running):
             # The sandbox is about to freeze.
             return inf
         due_in_s = inf
         if self._settings.mode is not Mode.SHUTDOWN:
-            due_in_s = self._interval_left_s(now, may_wait=may_wait)
+            due_in_s = self._interval_left_s(now, may_withhold=may_withhold)
         if makes_room:
             due_in_s = min(due_in_s, self._flushes.retry_in_s(now))
         return due_in_s
 
-    def _interval_left_s(self, now: Moment, *, may_wait: bool) -> float:
+    def _interval_left_s(self, now: Moment, *, may_withhold: bool) -> float:
         starts = [self._unsent_since, self._flushes.finished_at]
-        if may_wait and self._hold.waits_for_end:
+        if may_withhold and self._hold.flushes_at_end:
             # What an earlier invocation left is flushed at the end of this one.
             starts.append(self._hold.invoked_at)
         return self._settings.interval_s - min([now.since_s(start) for start in starts if start])

@@ -1,1 +1,1 @@
-"""Sends one request to an endpoint and returns its response."""
+"""Sends one request and returns the response."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.transport.outcome import FailureKind, RequestError
 
-# How long a wait lasts before the remaining time is checked again: `Transport.hurry` may have shortened it.
+# How long a wait lasts before the remaining time is checked again: `Transport.limit_time` may have shortened it.
 SLICE_S = 0.25
 # A wait that overran by this much means that the sandbox was frozen.
 _FROZEN_S = 1.0
@@ -16,16 +16,17 @@ _AFTER_FREEZE_S = 2.0
 class Attempt:
     """The time left for one request, and the state of its connection."""
 
-    __slots__ = ("_deadline", "_left_s", "_was_left_s", "has_connected", "is_pooled")
+    __slots__ = ("_deadline", "_left_s", "_was_left_s", "has_new_connection", "is_connecting")
 
     def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float]) -> None:
         """*left_s* returns the seconds left until a deadline; its result may shrink at any time."""
         self._deadline = deadline
         self._left_s = left_s
         self._was_left_s = 0.0
-        self.is_pooled = True
-        """Whether it uses the connection of an earlier request."""
-        self.has_connected = True
+        self.has_new_connection = False
+        """Whether a connection was opened for this request; otherwise it uses that of an earlier one."""
+        self.is_connecting = False
+        """Whether a connection is being opened: if the time is up then, the server cannot be reached."""
 
     def slice_s(self) -> float:
         """Return how many seconds to wait before calling this again. Raises as `left_s`."""
@@ -42,14 +43,14 @@ class Attempt:
             left_s = self._left_s(self._deadline)
         self._was_left_s = left_s
         if left_s == 0.0:
-            if self.has_connected:
-                raise RequestError(FailureKind.TIMED_OUT, "no response in time")
-            raise RequestError(FailureKind.UNREACHABLE, "no connection in time")
+            if self.is_connecting:
+                raise RequestError(FailureKind.UNREACHABLE, "no connection in time")
+            raise RequestError(FailureKind.TIMED_OUT, "no response in time")
         return left_s
 
     def share(self, parts: int) -> "Attempt":
         """Return an attempt to connect that has one of *parts* equal parts of the time left."""
         deadline = self._deadline.within(self._left_s(self._deadline) / parts)
         attempt = Attempt(deadline, self._left_s)
-        attempt.has_connected = False
+        attempt.is_connecting = True
         return attempt

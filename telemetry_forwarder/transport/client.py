@@ -52,16 +52,16 @@ class Transport:
                 return sender(body, attempt)
             except RequestError as exc:
                 failure = Failure(exc.kind, str(exc))
-            if not attempt.is_pooled or failure.kind is not FailureKind.BROKEN:
+            if attempt.has_new_connection or failure.kind is not FailureKind.BROKEN:
                 break
         return failure
 
-    def hurry(self, deadline: Deadline) -> None:
+    def limit_time(self, deadline: Deadline) -> None:
         """End every request by *deadline* from now on, running ones included. For any thread."""
         self._latest = deadline
 
     def left_s(self, deadline: Deadline) -> float:
-        """Return the seconds left until *deadline*, or until that of `hurry` if it is earlier."""
+        """Return the seconds left until *deadline*, or until that of `limit_time` if it is earlier."""
         left_s = deadline.left_s()
         return left_s if self._latest is None else min(left_s, self._latest.left_s())
 

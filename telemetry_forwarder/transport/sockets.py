@@ -29,7 +29,7 @@ def connect(server: tuple[str, int], attempt: Attempt, resolver: Resolver) -> "S
 
     Of several addresses, the first that accepts is used; the time left is shared equally among them.
     """
-    attempt.is_pooled = attempt.has_connected = False
+    attempt.has_new_connection = attempt.is_connecting = True
     failure = RequestError(FailureKind.UNREACHABLE, "the name has no address")
     addresses = resolver.addresses(*server, attempt)
     for index, address in enumerate(addresses):
@@ -38,7 +38,7 @@ def connect(server: tuple[str, int], attempt: Attempt, resolver: Resolver) -> "S
         except (OSError, RequestError) as exc:
             failure = RequestError(FailureKind.UNREACHABLE, _reason(exc))
         else:
-            attempt.has_connected = True
+            attempt.is_connecting = False
             return Stream(connection)
     raise failure
 
@@ -80,7 +80,7 @@ class Stream:
 
     def start_tls(self, context: "ssl.SSLContext", host: str, attempt: Attempt) -> "Stream":
         """Return the same connection with TLS; this one is closed. Raises `RequestError`."""
-        attempt.has_connected = False
+        attempt.is_connecting = True
         try:
             # The name as bytes: for a str, the codec `idna` would be imported.
             encrypted = context.wrap_socket(self._socket, server_hostname=host.encode(), do_handshake_on_connect=False)
@@ -103,13 +103,13 @@ class Stream:
     def _shake_hands(self, do_handshake: Callable[[], None], attempt: Attempt) -> None:
         try:
             self._wait_for(attempt, do_handshake)
-            attempt.has_connected = True
+            attempt.is_connecting = False
         except (ssl.SSLEOFError, ConnectionError) as exc:
             raise RequestError(FailureKind.UNREACHABLE, "closed during the TLS handshake") from exc
         except OSError as exc:
             raise _read_failure(exc) from exc
         finally:
-            if not attempt.has_connected:
+            if attempt.is_connecting:
                 self.close()
 
     def _send_unsent(self, attempt: Attempt) -> None:

@@ -1,1 +1,1 @@
-"""The worker thread: wires all parts together and runs the loop."""
+"""Runs the worker thread: connects all parts and runs the loop."""

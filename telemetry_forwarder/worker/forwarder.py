@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from telemetry_forwarder.receiver.messages import Item
 
 # Init waits for the replay this long. Posts that are left are replayed whenever the inbox is empty.
-_LONGEST_REPLAY_S = 2.0
+_MAX_REPLAY_S = 2.0
 
 
 class State(Enum):
@@ -38,7 +38,7 @@ class State(Enum):
 
 
 class Forwarder:
-    """Moves telemetry from the inbox to the endpoints. For the worker's thread, except `expedite_shutdown`."""
+    """Moves telemetry from the inbox to the endpoints. For the worker's thread, except `limit_work_to_shutdown`."""
 
     def __init__(
         self,
@@ -73,26 +73,26 @@ class Forwarder:
         """
         try:
             self._intake.restore()
-            replay_until = Deadline.after(_LONGEST_REPLAY_S, self._clock)
+            replay_until = Deadline.after(_MAX_REPLAY_S, self._clock)
             while self._state is State.SERVING and self._intake.has_replay and not replay_until.is_over():
                 self._take_step()
             on_warm()
             while self._state is not State.CLOSED:
                 self._take_step()
         except Exception:
-            self._rescue()
+            self._spool_after_error()
             raise
 
-    def expedite_shutdown(self, event: ShutdownEvent) -> None:
+    def limit_work_to_shutdown(self, event: ShutdownEvent) -> None:
         """Make requests and conversions end in time to spool the rest before the deadline of *event*.
 
         To be called before the inbox receives *event*, from any thread.
         """
-        self._flusher.exporters.hurry(event.deadline.less(SPOOL_RESERVE_S))
+        self._flusher.exporters.limit_time(event.deadline.less(SPOOL_RESERVE_S))
         self._intake.shut_down(event)
 
     def close_connections(self) -> None:
-        """Close the idle connections, if the process goes on after `run`."""
+        """Close the idle connections, if the process continues after `run`."""
         self._flusher.exporters.close()
 
     def _take_step(self) -> None:
@@ -189,7 +189,7 @@ class Forwarder:
         """Send what was converted since the drain began."""
         if not self._intake.has_work:
             self._collect()
-        self._flusher.go_on()
+        self._flusher.send_more()
         self._check_flush()
 
     def _check_flush(self) -> None:
@@ -222,7 +222,7 @@ class Forwarder:
         self._release_invocations()
         shutdown.done.set()
 
-    def _rescue(self) -> None:
+    def _spool_after_error(self) -> None:
         """Spool everything, because a defect has ended the loop."""
         deadline = Deadline.after(SPOOL_RESERVE_S, self._clock)
         self._store.put_back(self._flusher.abandon(), deadline)

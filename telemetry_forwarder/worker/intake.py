@@ -20,13 +20,13 @@ from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEve
 from telemetry_forwarder.worker.memory import MemoryTrimmer
 
 # As much as the inbox holds by default: at SHUTDOWN it is emptied into the backlog.
-_MOST_PENDING_BYTES = 16_777_216
-# Of lines of one character, the most expensive ones per byte; typical lines take a quarter.
+_MAX_BACKLOG_BYTES = 16_777_216
+# Measured with one-character lines, the slowest case per byte; typical lines take a quarter.
 _CONVERSION_CPU_S_PER_BYTE = 0.12 / 1_000_000
 _TYPICAL_SHARE = 0.25
 # Twice what was measured.
 _SPOOLING_CPU_S_PER_BYTE = 0.002 / 1_000_000
-# Time left of the shutdown for sending what was converted, and for steps that cannot be interrupted.
+# Time reserved at the end of SHUTDOWN for sending what was converted, and for steps that cannot be interrupted.
 _SENDING_S = 0.4
 _NOTHING = ConversionResult()
 
@@ -120,7 +120,7 @@ class Intake:
 
     def postpone(self, body: Body) -> None:
         """Append *body* to the backlog; spool it at once if the backlog is full."""
-        if self._backlog_bytes + len(body.content) > _MOST_PENDING_BYTES:
+        if self._backlog_bytes + len(body.content) > _MAX_BACKLOG_BYTES:
             self._spool_raw(body, self._write_deadline())
         else:
             self._backlog.append(body)

@@ -53,14 +53,14 @@ class Worker:
     def put_event(self, event: InvokeEvent | ShutdownEvent) -> None:
         """Pass on Lambda's event. SHUTDOWN also limits the time of running requests."""
         self._last_event = event
-        self._expedite_shutdown()
+        self._limit_work_to_shutdown()
         self.inbox.put_event(event)
 
-    def _expedite_shutdown(self) -> None:
+    def _limit_work_to_shutdown(self) -> None:
         # Called by both threads: SHUTDOWN may arrive before or after the forwarder is built.
         forwarder, event = self._forwarder, self._last_event
         if forwarder is not None and isinstance(event, ShutdownEvent):
-            forwarder.expedite_shutdown(event)
+            forwarder.limit_work_to_shutdown(event)
 
     def _run(self) -> None:
         try:
@@ -81,7 +81,7 @@ class Worker:
         self._forwarder = forwarder = build_forwarder(
             self._settings, self._environ, self._registration, inbox=self.inbox, clock=self._clock, log=self._log
         )
-        self._expedite_shutdown()
+        self._limit_work_to_shutdown()
         forwarder.run(on_warm=self.is_warm.set)
 
     def _release_events(self) -> None:

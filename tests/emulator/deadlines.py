@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 # Threads that wait at the same time are counted one by one, so a part of the time always counts.
-_MOST_EXCLUDED = 0.9
+_MAX_EXCLUDED = 0.9
 _SHORTEST_WAIT_S = 0.001
 
 
@@ -64,5 +64,5 @@ class Deadline:
         if elapsed_s < self._limit_s or self._run_delay is None:
             return self._limit_s - elapsed_s
         delayed_s = self._run_delay.total_s() - self._delay_before_s
-        left_s = self._limit_s - elapsed_s + min(delayed_s, elapsed_s * _MOST_EXCLUDED)
+        left_s = self._limit_s - elapsed_s + min(delayed_s, elapsed_s * _MAX_EXCLUDED)
         return max(left_s, _SHORTEST_WAIT_S) if left_s > 0 else left_s

@@ -29,7 +29,7 @@ def breaker(clock: FakeClock, captured: CapturedLog) -> CircuitBreaker:
 
 
 def test_new_circuit_breaker_is_closed(breaker: CircuitBreaker) -> None:
-    assert (breaker.is_open, breaker.hold_s()) == (False, 0.0)
+    assert (breaker.is_open, breaker.open_for_s()) == (False, 0.0)
 
 
 def test_success_of_a_closed_one_changes_nothing(breaker: CircuitBreaker, captured: CapturedLog) -> None:
@@ -42,19 +42,19 @@ def test_success_of_a_closed_one_changes_nothing(breaker: CircuitBreaker, captur
 def test_failure_opens_it(breaker: CircuitBreaker, captured: CapturedLog) -> None:
     breaker.failed("refused")
 
-    assert (breaker.is_open, breaker.hold_s()) == (True, 1.0)
+    assert (breaker.is_open, breaker.open_for_s()) == (True, 1.0)
     assert captured.lines == [OPENED]
 
 
-def test_each_failed_probe_doubles_the_hold_time_up_to_a_minute(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    holds = []
+def test_each_failed_probe_doubles_the_open_time_up_to_a_minute(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    open_times_s = []
     for _ in range(9):
         breaker.failed("refused")
-        holds.append(breaker.hold_s())
-        clock.advance(breaker.hold_s())
+        open_times_s.append(breaker.open_for_s())
+        clock.advance(breaker.open_for_s())
 
-    assert holds == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 60])
-    assert breaker.hold_s() == 0.0
+    assert open_times_s == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 60])
+    assert breaker.open_for_s() == 0.0
 
 
 def test_only_the_failure_that_opens_it_is_logged(
@@ -71,11 +71,11 @@ def test_concurrent_failures_count_once(breaker: CircuitBreaker, captured: Captu
     for _ in range(3):
         breaker.failed("refused")
 
-    assert breaker.hold_s() == 1.0
+    assert breaker.open_for_s() == 1.0
     assert captured.lines == [OPENED]
 
 
-def test_success_closes_it_and_resets_the_hold_time(
+def test_success_closes_it_and_resets_the_open_time(
     breaker: CircuitBreaker, clock: FakeClock, captured: CapturedLog
 ) -> None:
     breaker.failed("refused")
@@ -85,37 +85,39 @@ def test_success_closes_it_and_resets_the_hold_time(
     breaker.succeeded()
     breaker.succeeded()
 
-    assert (breaker.is_open, breaker.hold_s()) == (False, 0.0)
+    assert (breaker.is_open, breaker.open_for_s()) == (False, 0.0)
     assert captured.lines == [OPENED, CLOSED]
 
     breaker.failed("refused")
-    assert breaker.hold_s() == 1.0
+    assert breaker.open_for_s() == 1.0
 
 
-def test_it_holds_as_long_as_the_endpoint_requests(breaker: CircuitBreaker, captured: CapturedLog) -> None:
+def test_it_is_open_as_long_as_the_endpoint_requests(breaker: CircuitBreaker, captured: CapturedLog) -> None:
     breaker.failed("refused", 90.0)
-    assert breaker.hold_s() == 90.0
+    assert breaker.open_for_s() == 90.0
     assert captured.lines == [OPENED.replace("1.0", "90.0")]
 
     breaker.failed("refused", 120.0)
-    assert breaker.hold_s() == 120.0
+    assert breaker.open_for_s() == 120.0
 
 
-def test_freeze_that_only_the_wall_clock_counts_shortens_the_hold(breaker: CircuitBreaker, clock: FakeClock) -> None:
+def test_freeze_that_only_the_wall_clock_counts_shortens_the_open_time(
+    breaker: CircuitBreaker, clock: FakeClock
+) -> None:
     breaker.failed("refused")
 
     clock.jump_wall(10)
 
-    assert breaker.hold_s() == 0.0
+    assert breaker.open_for_s() == 0.0
 
 
-def test_wall_clock_that_jumps_back_does_not_prolong_the_hold(breaker: CircuitBreaker, clock: FakeClock) -> None:
+def test_wall_clock_that_jumps_back_does_not_prolong_the_open_time(breaker: CircuitBreaker, clock: FakeClock) -> None:
     breaker.failed("refused")
 
     clock.jump_wall(-1_000)
     clock.advance(1)
 
-    assert breaker.hold_s() == 0.0
+    assert breaker.open_for_s() == 0.0
 
 
 @pytest.mark.parametrize(("random", "seconds"), [(0.0, 2.0), (0.5, 3.0), (1.0, 4.0)])

@@ -478,7 +478,7 @@ class TestTime:
         sending.start()
         assert bench.collector.wait_for(lambda: bench.collector.requests, 30)
 
-        exporters.hurry(Deadline.after(0, clock))
+        exporters.limit_time(Deadline.after(0, clock))
         sending.join()
 
         assert results == [ExportResult(LOG, held=LOG)]

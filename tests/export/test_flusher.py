@@ -139,7 +139,7 @@ def test_batches_added_later_are_sent_unless_their_signal_has_failed(bench: Benc
     bench.run()
 
     bench.held(batch(SPANS, 3), batch(LOGS, 4))
-    bench.flush.go_on()
+    bench.flush.send_more()
     bench.take_until({LOGS})
 
     assert {signal: bench.sizes(signal) for signal in (SPANS, LOGS)} == {SPANS: [1], LOGS: [2, 4]}

@@ -1,8 +1,7 @@
 import pytest
 
-from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.clock import Deadline, Moment
 from telemetry_forwarder.flushing.flush_tracker import FlushTracker
-from telemetry_forwarder.flushing.invocation_rate import Moment
 from tests.support.fake_clock import FakeClock
 
 

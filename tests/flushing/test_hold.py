@@ -1,14 +1,13 @@
 import pytest
 
-from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.clock import Deadline, Moment
 from telemetry_forwarder.flushing.hold import Hold
-from telemetry_forwarder.flushing.invocation_rate import Moment
 from tests.support.fake_clock import FakeClock
 
 
 def hold(clock: FakeClock, *, limit_s: float = 10.0, budget_s: float | None = None) -> Hold:
     budget = None if budget_s is None else Deadline.after(budget_s, clock)
-    return Hold(Moment(clock), Deadline.after(limit_s, clock), waits_for_end=True, budget=budget)
+    return Hold(Moment(clock), Deadline.after(limit_s, clock), flushes_at_end=True, budget=budget)
 
 
 def test_released_hold_waits_for_no_flush() -> None:

@@ -1,6 +1,7 @@
 import pytest
 
-from telemetry_forwarder.flushing.invocation_rate import InvocationRate, Moment
+from telemetry_forwarder.clock import Moment
+from telemetry_forwarder.flushing.invocation_rate import InvocationRate
 from tests.support.fake_clock import FakeClock
 
 
@@ -48,13 +49,3 @@ def test_time_in_a_frozen_sandbox_counts_if_only_the_wall_clock_ran() -> None:
     rate.invoked(Moment(clock))
 
     assert not rate.is_busy
-
-
-def test_wall_clock_that_is_set_back_does_not_count() -> None:
-    clock = FakeClock()
-    earlier = Moment(clock)
-
-    clock.advance(5)
-    clock.jump_wall(-3_600)
-
-    assert Moment(clock).since_s(earlier) == 5

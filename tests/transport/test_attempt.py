@@ -26,7 +26,7 @@ def test_slices_end_at_the_deadline() -> None:
 
 def test_error_before_the_connection_names_the_connection() -> None:
     trying = attempt(FakeClock(), 0)
-    trying.has_connected = False
+    trying.is_connecting = True
 
     with raises(FailureKind.UNREACHABLE, match="no connection in time"):
         trying.slice_s()
@@ -38,7 +38,7 @@ def test_share_has_a_part_of_the_time_left() -> None:
 
     assert trying.share(3).slice_s() == pytest.approx(0.1)
     assert trying.share(1).slice_s() == pytest.approx(0.25)
-    assert not trying.share(1).has_connected
+    assert trying.share(1).is_connecting
 
 
 def test_time_left_may_shrink_during_the_attempt() -> None:

@@ -105,7 +105,7 @@ class TestResponse:
             sending = threading.Thread(target=lambda: outcomes.append(send(transport, Endpoint(LOGS, url), 3_600)))
             sending.start()
             assert has_begun.wait(30)
-            transport.hurry(deadline(0.1))
+            transport.limit_time(deadline(0.1))
             sending.join()
             ends.set()
 
@@ -238,7 +238,7 @@ class TestDeadline:
         sending.start()
         assert collector.wait_for(lambda: collector.requests, 30)
 
-        transport.hurry(deadline(0.1))
+        transport.limit_time(deadline(0.1))
         sending.join()
         outcomes.append(send(transport, logs_endpoint(collector), 3_600))
 

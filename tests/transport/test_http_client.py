@@ -38,7 +38,7 @@ def test_endpoints_on_the_same_host_share_a_connection(client: HttpClient, colle
     sender(client, f"{collector.endpoint}/v1/logs")(b"", first)
     sender(client, f"{collector.endpoint}/v1/traces?a=b")(b"", second)
 
-    assert (first.is_pooled, second.is_pooled) == (False, True)
+    assert (first.has_new_connection, second.has_new_connection) == (True, False)
     assert collector.connections == 1
     assert [request.path for request in collector.requests] == ["/v1/logs", "/v1/traces?a=b"]
 
@@ -51,7 +51,7 @@ def test_connection_that_the_server_has_closed_is_not_used(client: HttpClient, c
 
     to_logs(b"", attempt)
 
-    assert not attempt.is_pooled
+    assert attempt.has_new_connection
 
 
 def test_connection_to_another_port_is_not_used(client: HttpClient, collector: FakeCollector) -> None:
@@ -60,7 +60,7 @@ def test_connection_to_another_port_is_not_used(client: HttpClient, collector: F
         sender(client, f"{collector.endpoint}/v1/logs")(b"", new_attempt())
         sender(client, f"{other.endpoint}/v1/logs")(b"", attempt)
 
-    assert not attempt.is_pooled
+    assert attempt.has_new_connection
 
 
 def test_connection_that_was_idle_for_too_long_is_not_used(collector: FakeCollector) -> None:

@@ -52,7 +52,7 @@ def test_connection_is_noted_in_the_attempt(collector: FakeCollector) -> None:
 
     connect(("h", 80), attempt, resolver(collector.port)).close()
 
-    assert (attempt.is_pooled, attempt.has_connected) == (False, True)
+    assert (attempt.has_new_connection, attempt.is_connecting) == (True, False)
 
 
 def test_next_address_is_tried_if_one_refuses(collector: FakeCollector, refusing_port: int) -> None:
@@ -74,7 +74,7 @@ def test_connecting_ends_at_the_deadline(silent_port: int) -> None:
     with raises(FailureKind.UNREACHABLE, match="no connection in time"):
         connect(("h", 80), attempt, resolver(silent_port))
 
-    assert not attempt.has_connected
+    assert attempt.is_connecting
 
 
 def test_last_failure_is_raised(refusing_port: int) -> None:

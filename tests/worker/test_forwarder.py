@@ -80,7 +80,7 @@ class Process:
     def announce(self, reason: str, seconds: float = LONG_S) -> ShutdownEvent:
         """Send SHUTDOWN."""
         end = ShutdownEvent(reason, Deadline.after(seconds, self.clock))
-        self.forwarder.expedite_shutdown(end)
+        self.forwarder.limit_work_to_shutdown(end)
         self.inbox.put_event(end)
         return end
 
@@ -92,7 +92,7 @@ class Process:
     def expedite(self, seconds: float) -> None:
         """Announce a SHUTDOWN that leaves *seconds*, as the main thread does before the inbox holds the event."""
         deadline = Deadline.after(seconds, self.clock)
-        self.forwarder.expedite_shutdown(ShutdownEvent("timeout", deadline))
+        self.forwarder.limit_work_to_shutdown(ShutdownEvent("timeout", deadline))
 
     def join(self) -> None:
         self._thread.join(LONG_S)
@@ -597,7 +597,7 @@ class Timed:
 
     def shut_down(self, seconds: float) -> None:
         self.end = ShutdownEvent("timeout", Deadline.after(seconds, self.process.clock))
-        self.forwarder.expedite_shutdown(self.end)
+        self.forwarder.limit_work_to_shutdown(self.end)
         self.inbox.put_event(self.end)
 
 

@@ -100,7 +100,7 @@ def test_spool_is_in_a_folder_of_its_own(build: Build, inbox: Inbox, tmp_path: P
 
     inbox.put_body(Body(b"[]", 1))
     inbox.put_event(event)
-    forwarder.expedite_shutdown(no_time)
+    forwarder.limit_work_to_shutdown(no_time)
     forwarder.run(on_warm=lambda: None)
 
     assert event.done.is_set()

@@ -34,22 +34,22 @@ class Latch:
         return self._is_set
 
 
-class Bell:
-    """Wakes one thread. Rings before the thread waits count as one."""
+class WakeUp:
+    """Wakes one thread. Calls of `notify` before the thread waits count as one."""
 
     __slots__ = ("_lock",)
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        """Free after a ring, held after the wait that it ended."""
+        """Unlocked by `notify`, locked again by `wait`."""
         self._lock.acquire()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake the thread. May be called from any thread; does not block."""
         _release(self._lock)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Block until the bell rings or has rung since the last wait, at most *timeout_s*; return whether it did."""
+        """Block until `notify` is or was called since the last wait, at most *timeout_s*; return whether it was."""
         return self._lock.acquire(timeout=_lock_timeout(timeout_s))
 
 

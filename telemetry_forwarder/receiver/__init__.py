@@ -1,1 +1,1 @@
-"""Receives the requests that Lambda sends and queues them for the worker."""
+"""Accepts the requests that Lambda sends and queues them for the worker."""

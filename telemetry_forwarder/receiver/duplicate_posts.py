@@ -9,16 +9,18 @@ class DuplicatePosts:
     posts, so equal bytes may be received twice.
     """
 
-    def __init__(self, most: int = 64) -> None:
-        self._most = most
+    def __init__(self, limit: int = 64) -> None:
+        self._limit = limit
         self._remembered: dict[tuple[int, int], None] = {}
 
     def is_new(self, content: bytes) -> bool:
         """Return whether *content* is not among the last posts, and remember it."""
         # `hash` of bytes is a 64-bit SipHash with a random key: collisions cannot be constructed.
         key = (hash(content), len(content))
-        is_new = self._remembered.pop(key, key) is not None
+        is_new = key not in self._remembered
+        # Removed first, so that the key becomes the newest.
+        self._remembered.pop(key, None)
         self._remembered[key] = None
-        if len(self._remembered) > self._most:
+        if len(self._remembered) > self._limit:
             del self._remembered[next(iter(self._remembered))]
         return is_new

@@ -6,8 +6,8 @@ Every method may be called from any thread, except `take`, which belongs to the 
 import threading
 from collections import deque
 
-from telemetry_forwarder.core.sync import Bell
-from telemetry_forwarder.receiver.messages import Body, Event, Item
+from telemetry_forwarder.core.sync import WakeUp
+from telemetry_forwarder.receiver.messages import Body, Item, WorkerEvent
 
 # The overhead of a body in memory. Without it, the number of empty bodies would have no bound.
 _OVERHEAD_BYTES = 256
@@ -22,8 +22,8 @@ class Inbox:
         self._items: deque[Item] = deque()
         self._lock = threading.Lock()
         """Guards the items, their size, the refusals and the closed state: several threads put, one takes."""
-        self._item_arrived = Bell()
-        self._room_freed = Bell()
+        self._item_arrived = WakeUp()
+        self._room_freed = WakeUp()
         self._is_closed = False
         self._refusals = 0
 
@@ -45,8 +45,8 @@ class Inbox:
                 if self._is_closed or self._add_if_room(body):
                     break
             self._room_freed.wait()
-        # The bell wakes one thread: others may be waiting, and there may be room for them, too.
-        self._room_freed.ring()
+        # Only one thread was woken: others may be waiting, and there may be room for them, too.
+        self._room_freed.notify()
 
     def note_refusal(self) -> None:
         """Count a body that was refused before it was complete."""
@@ -63,22 +63,22 @@ class Inbox:
         """Refuse bodies from now on, and release the threads that wait for room."""
         with self._lock:
             self._is_closed = True
-        self._room_freed.ring()
+        self._room_freed.notify()
 
-    def put_event(self, event: Event) -> None:
+    def put_event(self, event: WorkerEvent) -> None:
         with self._lock:
             self._add(event)
 
     def take(self, timeout_s: float | None) -> list[Item]:
         """Take all items in order. Blocks until there is one, at most *timeout_s*. For one thread only."""
-        # The bell may have rung for an item that was taken without waiting.
+        # `notify` may have been called for an item that was taken without waiting.
         while not self._items and self._item_arrived.wait(timeout_s):
             pass
         with self._lock:
             taken = list(self._items)
             self._items.clear()
             self._held_bytes = 0
-        self._room_freed.ring()
+        self._room_freed.notify()
         return taken
 
     def _add_if_room(self, body: Body) -> bool:
@@ -92,4 +92,4 @@ class Inbox:
     def _add(self, item: Item) -> None:
         self._items.append(item)
         # While the lock is held: after that, the item may be taken already.
-        self._item_arrived.ring()
+        self._item_arrived.notify()

@@ -1,8 +1,8 @@
 """Receives Lambda's requests over HTTP or TCP and puts their bodies into the inbox without looking at them.
 
 One thread serves all connections and waits in `poll` without a timeout, so an idle listener uses no CPU. It
-responds with 200 once a body is in the inbox, 503 if there is no room (Lambda sends it again) and 4xx to anything
-that is not a post. Content is never refused, because Lambda would send it again forever.
+responds with 200 once a body is in the inbox, 503 if there is no room (Lambda sends it again) and 4xx to invalid
+or too large requests. The content is never validated, because Lambda would send a refused post again forever.
 """
 
 import _socket

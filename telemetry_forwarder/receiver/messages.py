@@ -58,5 +58,5 @@ class SendFinished:
     signal: str
 
 
-Event = InvokeEvent | ShutdownEvent | SubscriptionResult | SendFinished
-Item = Body | Event
+WorkerEvent = InvokeEvent | ShutdownEvent | SubscriptionResult | SendFinished
+Item = Body | WorkerEvent

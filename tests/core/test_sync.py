@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from telemetry_forwarder.core.sync import Bell, Latch
+from telemetry_forwarder.core.sync import Latch, WakeUp
 from tests.support.threads import LONG_S, in_threads, join
 
 
@@ -46,40 +46,40 @@ class TestLatch:
         join(threads)
 
 
-class TestBell:
-    def test_rings_before_a_wait_count_as_one(self) -> None:
-        bell = Bell()
-        bell.ring()
-        bell.ring()
+class TestWakeUp:
+    def test_notifications_before_a_wait_count_as_one(self) -> None:
+        wake_up = WakeUp()
+        wake_up.notify()
+        wake_up.notify()
 
-        assert [bell.wait(0.0), bell.wait(0.0)] == [True, False]
+        assert [wake_up.wait(0.0), wake_up.wait(0.0)] == [True, False]
 
     @pytest.mark.parametrize("timeout_s", [0.0, 0.001, -1, math.nan])
-    def test_wait_without_a_ring_times_out(self, timeout_s: float) -> None:
-        assert not Bell().wait(timeout_s)
+    def test_wait_without_a_notification_times_out(self, timeout_s: float) -> None:
+        assert not WakeUp().wait(timeout_s)
 
-    def test_ring_wakes_the_waiting_thread(self) -> None:
-        bell = Bell()
-        threads = in_threads(1, bell.wait)
+    def test_notification_wakes_the_waiting_thread(self) -> None:
+        wake_up = WakeUp()
+        threads = in_threads(1, wake_up.wait)
 
-        bell.ring()
+        wake_up.notify()
 
         join(threads)
 
-    def test_no_ring_is_lost_between_checking_and_waiting(self) -> None:
-        bell = Bell()
+    def test_no_notification_is_lost_between_checking_and_waiting(self) -> None:
+        wake_up = WakeUp()
         queue: list[int] = []
         taken: list[int] = []
 
         def put_all() -> None:
             for number in range(2_000):
                 queue.append(number)
-                bell.ring()
+                wake_up.notify()
 
         threads = in_threads(1, put_all)
 
         while len(taken) < 2_000:
-            assert queue or bell.wait(LONG_S)
+            assert queue or wake_up.wait(LONG_S)
             while queue:
                 taken.append(queue.pop(0))
 

@@ -16,7 +16,7 @@ _SHARED_VARIABLES = frozenset({b"OTEL_RESOURCE_ATTRIBUTES", b"OTEL_SERVICE_NAME"
 def main(name: str) -> None:
     """Run as the extension *name*, the base name of the file that Lambda started. Ends the process, never returns.
 
-    The exit code is 0 after SHUTDOWN, 1 if Lambda refused the extension.
+    The exit code is 0 after SHUTDOWN, 1 if Lambda refused the extension or could not be reached.
     """
     environ = {_text(variable): _text(value) for variable, value in posix.environ.items()}
     _remove_function_variables()

@@ -2,7 +2,7 @@
 
 
 class ForwarderError(Exception):
-    """The root of our errors. Its message names the culprit and never shows a secret."""
+    """The root of our errors. Its message names the cause and never shows a secret."""
 
 
 class LambdaUnreachableError(ForwarderError):
@@ -13,7 +13,7 @@ class LambdaRefusedError(ForwarderError):
     """The Runtime API responded with a status that prevents us from continuing."""
 
     def __init__(self, call: str, status: int, body: bytes) -> None:
-        super().__init__(f"Lambda answered {status} to {call}: {body[:300].decode('utf-8', 'replace')}")
+        super().__init__(f"Lambda responded with {status} to {call}: {body[:300].decode('utf-8', 'replace')}")
         self.status = status
 
 

@@ -1,6 +1,7 @@
 """Reads HTTP/1.1 messages from the bytes of a connection, however they were divided. Pure; no I/O.
 
-For Lambda's responses (`lambda_api`) and its posts (`listener`). Imported before `register`: imports next to nothing.
+For Lambda's responses (`lambda_api`) and posts (`listener`), and responses of endpoints (`transport.response_reader`).
+Imported before `register`: imports next to nothing.
 A body has a Content-Length or comes in chunks, or there is none. https://www.rfc-editor.org/rfc/rfc9112
 """
 

@@ -1,7 +1,8 @@
 """Runs the extension: register, subscribe, process events until SHUTDOWN.
 
-Our errors never harm the function: once registered, the process exits only at SHUTDOWN. If forwarding fails, one line
-is logged and `next` is still called. Modules that `register` does not need are imported afterwards, in functions.
+Our errors never harm the function: once registered, the process exits only at SHUTDOWN, or if Lambda refuses `next` or
+cannot be reached for 60 s. If forwarding fails, one line is logged and `next` is still called. Modules that `register`
+does not need are imported afterwards, in functions.
 """
 
 from telemetry_forwarder.clock import Clock, Deadline
@@ -57,7 +58,7 @@ class Lifecycle:
             step()
         except Exception as exc:  # noqa: BLE001  # the function must not be harmed by any of our errors
             session, self._session = self._session, None
-            self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
+            self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations continue without it")
             if session is not None:
                 session.close()
 
@@ -79,18 +80,19 @@ class Lifecycle:
         if status == _NOT_SUPPORTED:
             self._log.info("there is no Telemetry API here (a local emulator?); nothing will be forwarded")
         elif status != _SUBSCRIBED:
-            self._log.error(f"the Telemetry API answered {status} to the subscription; nothing will be forwarded")
+            self._log.error(f"the Telemetry API responded with {status} to the subscription; nothing will be forwarded")
         return status == _SUBSCRIBED
 
     def _next_event(self) -> bytes:
-        """Return Lambda's next event; retry while the Runtime API is unreachable, for a while."""
+        """Return Lambda's next event; retry while the Runtime API cannot be reached."""
         give_up = Deadline.after(_GIVE_UP_AFTER_S, self._clock)
         pause_s = 0.01
         while True:
             try:
                 return self._api.next_event(when_sent=self._start_threads)
             except LambdaUnreachableError as exc:
-                # A single `next` may have waited for hours, so also require that calls fail immediately.
+                # The limit counts from the start of `next`, which may have waited for hours. Give up only after several
+                # failed retries as well: then the pause has grown above 1 s.
                 if pause_s > 1.0 and give_up.is_over():
                     raise
                 self._log.warn(str(exc), once_a_minute="next")

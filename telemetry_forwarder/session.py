@@ -1,7 +1,7 @@
 """Runs the forwarding half of the process: settings, listening port, listener and worker. Any step may raise.
 
-`lifecycle` catches those errors, because answering Lambda must outlive forwarding. Modules that only the threads need
-are imported by `start`, after the first `next` has been sent.
+`lifecycle` catches those errors, because `next` must be called even if forwarding fails. Modules that only the threads
+need are imported by `start`: below one vCPU before the first `next` (`warm_up`), otherwise after it was sent.
 """
 
 import _socket
@@ -82,6 +82,8 @@ class Session:
 
         warm_up = WarmUp()
         warm_up.wait_for_threads()
+        if warm_up.problem:
+            self.log.warn(f"the warm-up bundle cannot be used: {warm_up.problem}")
         from telemetry_forwarder.receiver.listener import Listener
         from telemetry_forwarder.receiver.messages import SubscriptionResult
         from telemetry_forwarder.worker.thread import Worker
@@ -99,8 +101,8 @@ class Session:
         """Pass Lambda's *event* to the worker and block until the worker is done with it.
 
         For INVOKE, until the worker no longer needs the invocation; for SHUTDOWN, until it has drained. Always returns
-        shortly before the event's deadline. Does not wait if there is no telemetry, nor for a SHUTDOWN if the worker is
-        not warm either: on a busy CPU its imports take seconds.
+        shortly before the event's deadline. INVOKE waits only if there is telemetry. SHUTDOWN waits if there
+        is telemetry or the worker is warm: on a busy CPU its imports take seconds.
         """
         from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
 

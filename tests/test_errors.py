@@ -7,8 +7,8 @@ from telemetry_forwarder.errors import ForwarderError, LambdaRefusedError, Lambd
     ("error", "message"),
     [
         (LambdaUnreachableError("POST / at h: refused"), "POST / at h: refused"),
-        (LambdaRefusedError("next", 403, b"\xff no"), "Lambda answered 403 to next: \ufffd no"),
-        (LambdaRefusedError("next", 403, b"x" * 1_000), f"Lambda answered 403 to next: {'x' * 300}"),
+        (LambdaRefusedError("next", 403, b"\xff no"), "Lambda responded with 403 to next: \ufffd no"),
+        (LambdaRefusedError("next", 403, b"x" * 1_000), f"Lambda responded with 403 to next: {'x' * 300}"),
         (MessageError(431, "the head is too large"), "the head is too large"),
     ],
 )

@@ -72,7 +72,7 @@ def test_refused_register_raises_with_lambda_s_response(runtime: FakeLambda, api
     with pytest.raises(LambdaRefusedError) as caught:
         api.register(("INVOKE",))
 
-    expected = f'Lambda answered {status} to register: {{"errorType":"Extension.TooManyExtensions"}}'
+    expected = f'Lambda responded with {status} to register: {{"errorType":"Extension.TooManyExtensions"}}'
     assert (str(caught.value), caught.value.status) == (expected, status)
 
 
@@ -113,7 +113,7 @@ def test_callback_runs_after_the_request_has_been_sent(runtime: FakeLambda, regi
 def test_refused_next_raises(runtime: FakeLambda, registered: LambdaApi, status: int) -> None:
     runtime.respond(NEXT, Response(status, b"no"))
 
-    with pytest.raises(LambdaRefusedError, match=f"^Lambda answered {status} to next: no$"):
+    with pytest.raises(LambdaRefusedError, match=f"^Lambda responded with {status} to next: no$"):
         registered.next_event()
 
 

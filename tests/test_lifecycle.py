@@ -16,7 +16,7 @@ from tests.support.fake_lambda import IDENTIFIER, NEXT, REGISTER, SUBSCRIBE, Fak
 from tests.support.paths import PROJECT
 from tests.support.subprocess_coverage import isolated_python
 
-STOPPED = "ERROR forwarding stopped: {}; invocations go on without it"
+STOPPED = "ERROR forwarding stopped: {}; invocations continue without it"
 UNREACHABLE = Response(raw=b"", closes=True)
 
 
@@ -109,17 +109,17 @@ def schemas(runtime: FakeLambda) -> list[str]:
         (
             [400, 400],
             ["2025-01-29", "2022-12-13"],
-            ["ERROR the Telemetry API answered 400 to the subscription; nothing will be forwarded"],
+            ["ERROR the Telemetry API responded with 400 to the subscription; nothing will be forwarded"],
         ),
         (
             [403],
             ["2025-01-29"],
-            ["ERROR the Telemetry API answered 403 to the subscription; nothing will be forwarded"],
+            ["ERROR the Telemetry API responded with 403 to the subscription; nothing will be forwarded"],
         ),
         (
             [500],
             ["2025-01-29"],
-            ["ERROR the Telemetry API answered 500 to the subscription; nothing will be forwarded"],
+            ["ERROR the Telemetry API responded with 500 to the subscription; nothing will be forwarded"],
         ),
     ],
 )
@@ -180,7 +180,7 @@ def test_refused_register_is_one_line_and_exit_code_1(runtime: FakeLambda, run: 
 
     assert run() == 1
 
-    assert lines() == [f"ERROR Lambda answered {status} to register: no"]
+    assert lines() == [f"ERROR Lambda responded with {status} to register: no"]
     assert runtime.endpoints == [REGISTER]
 
 
@@ -193,7 +193,7 @@ def test_refused_next_is_one_line_and_exit_code_1(
 
     assert run() == 1
 
-    assert lines() == [f"ERROR Lambda answered {status} to next: no"]
+    assert lines() == [f"ERROR Lambda responded with {status} to next: no"]
     assert runtime.endpoints.count(NEXT) == len(events) + 1
 
 
@@ -278,7 +278,7 @@ def test_failed_import_of_the_worker_is_one_line_and_invocations_go_on(
         timeout=60,
     )
 
-    reason = "ModuleNotFoundError: No module named 'orjson'"
+    reason = "ModuleNotFoundError: No module named 'opentelemetry'"
     assert (process.returncode, process.stdout) == (0, "")
     assert process.stderr.splitlines() == [f"{MARK} {STOPPED.format(reason)}"]
     assert runtime.endpoints == [REGISTER, SUBSCRIBE, NEXT, NEXT, NEXT]

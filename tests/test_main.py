@@ -64,7 +64,7 @@ def test_process_ends_with_1_if_lambda_refuses_it(runtime: FakeLambda) -> None:
 
     assert (process.returncode, process.stderr) == (
         1,
-        "[telemetry-forwarder] ERROR Lambda answered 403 to register: no\n",
+        "[telemetry-forwarder] ERROR Lambda responded with 403 to register: no\n",
     )
 
 

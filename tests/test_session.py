@@ -1,5 +1,7 @@
 import json
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,14 +13,25 @@ import pytest
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.session import Session, open_port
 from telemetry_forwarder.settings import PREFIX, Settings
+from telemetry_forwarder.startup.bundle import FILE_NAME
 from telemetry_forwarder.startup.warm_up import WarmUp
 from telemetry_forwarder.worker.thread import Worker
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
+from tests.support.paths import PRODUCT
+from tests.support.subprocess_coverage import isolated_python
 
 NOW_MS = 1_790_000_000_000
 FAR_MS = 4_000_000_000_000
 SHUTDOWN = {"eventType": "SHUTDOWN", "deadlineMs": FAR_MS, "shutdownReason": "spindown"}
+
+START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.session import Session
+Session({}, b"{}", Clock()).start().is_warm.wait()
+"""
 
 Make = Callable[..., Session]
 
@@ -269,6 +282,21 @@ def test_open_port_accepts_connections_before_they_are_served(captured: Captured
     server.close()
 
     assert captured.lines == []
+
+
+def test_bundle_that_cannot_be_used_is_logged_if_libraries_are_missing(tmp_path: Path) -> None:
+    shutil.copytree(PRODUCT, tmp_path / "telemetry_forwarder", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / FILE_NAME).write_bytes(b"damaged")
+
+    command = isolated_python(START, str(tmp_path))
+    output = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=True, timeout=60).stderr
+
+    assert output.splitlines() == [
+        "[telemetry-forwarder] WARN the warm-up bundle cannot be used:"
+        " IncompatibleBundleError: written for another Python, or damaged",
+        "[telemetry-forwarder] ERROR forwarding stopped: ModuleNotFoundError: No module named 'opentelemetry';"
+        " invocations continue without it",
+    ]
 
 
 def test_requested_port_is_opened(captured: CapturedLog) -> None:

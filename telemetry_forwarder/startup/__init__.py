@@ -1,1 +1,1 @@
-"""Imports the heavy modules at low cost, while Lambda boots the runtime."""
+"""Imports the modules that take long to import, at low cost, while Lambda starts the runtime."""

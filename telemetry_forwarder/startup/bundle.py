@@ -1,6 +1,7 @@
 """Reads one archive of the byte code, generated code and compiled patterns that the warm-up needs.
 
-`layer/recipe/bundling.py` writes it; what it does not contain is found and compiled as usual. It patches Python itself:
+`layer/recipe/bundling.py` writes it; what it does not contain is found and compiled as usual. In the layer, all modules
+but our own exist only in it. It patches Python itself:
 
 - `sys.meta_path`, until the process ends: the bundle is the first finder.
 - `re._compiler.compile`, until `restore` at the end of the warm-up: returns patterns compiled at build time.
@@ -32,7 +33,7 @@ _HEADER_BYTES = len(SIGNATURE) + 2 * _SIZE_BYTES
 
 
 class IncompatibleBundleError(ForwarderError):
-    """The archive was written for another Python. Imports work without it."""
+    """The archive was written for another Python, or its header is damaged."""
 
 
 class Bundle:
@@ -41,7 +42,8 @@ class Bundle:
     def __init__(self, lib: str = _OUR_LIB) -> None:
         """Open the archive of the folder *lib*, in which its modules would be files.
 
-        Raises `OSError` if there is none, `IncompatibleBundleError`, or `ValueError` or `EOFError` if it is damaged.
+        Raises `OSError` if there is none, `IncompatibleBundleError`, and `ValueError`, `EOFError` or `TypeError` if its
+        index is damaged.
         """
         self._lib = lib
         self._modules: dict[str, tuple[str, bool, int, int]] = {}
@@ -110,7 +112,7 @@ class Bundle:
     def _read_index(self) -> None:
         header = posix.pread(self._file, _HEADER_BYTES, 0)
         if not header.startswith(SIGNATURE):
-            raise IncompatibleBundleError("written for another Python")
+            raise IncompatibleBundleError("written for another Python, or damaged")
         sizes = header[len(SIGNATURE) :]
         modules_bytes = int.from_bytes(sizes[:_SIZE_BYTES], "little")
         tables_bytes = int.from_bytes(sizes[_SIZE_BYTES:], "little")

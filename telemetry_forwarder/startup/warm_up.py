@@ -1,4 +1,4 @@
-"""Imports the heavy half of the program in a thread of low priority, while Lambda boots the runtime.
+"""Imports the modules that take long to import, in a thread of low priority, while Lambda starts the runtime.
 
 `threading` is one of these imports. Never raises: an import that fails here fails again, and is logged, where it is
 needed.
@@ -7,6 +7,7 @@ needed.
 import _thread
 import gc
 import posix
+import sys
 
 from telemetry_forwarder.startup.bundle import Bundle, IncompatibleBundleError
 
@@ -34,7 +35,7 @@ class WarmUp:
         self._has_threads = _locked()
         self._has_everything = _locked()
         self.problem = ""
-        """Why an existing bundle cannot be used; set when `wait` returns."""
+        """Why an existing bundle cannot be used although it is needed; set when `wait_for_threads` returns."""
         _thread.start_new_thread(self._run, ())
 
     def wait_for_threads(self) -> None:
@@ -76,16 +77,23 @@ class WarmUp:
             gc.enable()
 
     def _install_bundle(self) -> Bundle | None:
-        """Return the installed bundle of our own folder, or None: then all modules are loaded from files."""
+        """Return the installed bundle of our own folder, or None: then modules are loaded from files."""
         try:
             bundle = Bundle()
             bundle.install()
-        except (FileNotFoundError, IncompatibleBundleError):
+        except FileNotFoundError:
             return None
-        except Exception as exc:  # noqa: BLE001  # a damaged bundle costs time, nothing else
-            self.problem = f"{type(exc).__name__}: {exc}"
+        except Exception as exc:  # noqa: BLE001  # logged by the session: the layer has no libraries without its bundle
+            # A bundle for another Python is no problem in a checkout, which has the libraries as files.
+            if not (isinstance(exc, IncompatibleBundleError) and _has_libraries()):
+                self.problem = f"{type(exc).__name__}: {exc}"
             return None
         return bundle
+
+
+def _has_libraries() -> bool:
+    _import(("orjson",))
+    return "orjson" in sys.modules
 
 
 def _may_have_proxy() -> bool:

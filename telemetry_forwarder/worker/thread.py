@@ -1,4 +1,4 @@
-"""The worker's thread: imports the heavy half of the program and runs the forwarder.
+"""The worker's thread: waits for the imports of the warm-up and runs the forwarder.
 
 No exception leaves it, and whatever happens, the main thread is never left waiting.
 """
@@ -66,7 +66,7 @@ class Worker:
         try:
             self._run_forwarder()
         except BaseException as exc:  # noqa: BLE001  # the function must not wait for a thread that has ended
-            self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations go on without it")
+            self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations continue without it")
             self.is_warm.set()
             self._forwarder = None
             self._release_events()
@@ -74,8 +74,6 @@ class Worker:
 
     def _run_forwarder(self) -> None:
         self._warm_up.wait()
-        if self._warm_up.problem:
-            self._log.warn(f"the warm-up bundle cannot be used: {self._warm_up.problem}")
         from telemetry_forwarder.worker.wiring import build_forwarder
 
         self._forwarder = forwarder = build_forwarder(

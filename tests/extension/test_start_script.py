@@ -227,8 +227,8 @@ def test_environment_and_working_directory_of_the_function_have_no_effect(opt: O
 
     # The libraries are not installed here, so this is the only error.
     assert process.stderr == (
-        "[telemetry-forwarder] ERROR forwarding stopped: ModuleNotFoundError: No module named 'orjson';"
-        " invocations go on without it\n"
+        "[telemetry-forwarder] ERROR forwarding stopped: ModuleNotFoundError: No module named 'opentelemetry';"
+        " invocations continue without it\n"
     )
     assert (process.returncode, process.stdout) == (0, "")
     assert runtime.endpoints == [REGISTER, SUBSCRIBE, NEXT, NEXT]

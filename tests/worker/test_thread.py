@@ -14,7 +14,7 @@ from tests.support.captured_log import CapturedLog
 # So long that only a hang exceeds it.
 LONG_S = 30.0
 ENDPOINT = {PREFIX + "ENDPOINT": "http://127.0.0.1:1"}
-STOPPED = "ERROR forwarding stopped: RuntimeError: broken on purpose; invocations go on without it"
+STOPPED = "ERROR forwarding stopped: RuntimeError: broken on purpose; invocations continue without it"
 
 Make = Callable[..., Worker]
 
@@ -69,26 +69,6 @@ def test_events_before_the_worker_is_warm_wait_for_it(make: Make) -> None:
 
     assert invocation.released.wait(LONG_S)
     assert end.done.wait(LONG_S)
-
-
-class DamagedBundle(WarmUp):
-    """A warm-up that could not use its bundle."""
-
-    def wait(self) -> None:
-        super().wait()
-        self.problem = "it is damaged"
-
-
-def test_bundle_that_cannot_be_used_is_logged(captured: CapturedLog) -> None:
-    clock = Clock()
-    worker = Worker(Settings({}), {}, b"{}", clock=clock, log=captured.diagnostics(clock), warm_up=DamagedBundle())
-
-    worker.start()
-    assert worker.is_warm.wait(LONG_S)
-    worker.put_event(end := shut_down(clock))
-
-    assert end.done.wait(LONG_S)
-    assert captured.lines[0] == "WARN the warm-up bundle cannot be used: it is damaged"
 
 
 def test_inbox_is_closed_after_the_end(make: Make) -> None:

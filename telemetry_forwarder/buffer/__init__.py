@@ -1,1 +1,1 @@
-"""Keeps batches until they are delivered, in memory and on disk, and counts every item."""
+"""Holds batches in memory and on disk until they are delivered, and counts every item."""

@@ -33,7 +33,7 @@ class Tally:
     dropped: Mapping[str, int] = _NONE
     """By reason."""
     filtered: Mapping[str, int] = _NONE
-    """By reason: records that a setting keeps out of this signal. They do not count as received."""
+    """By reason: not exported by a setting, as duplicates or as own log lines. They do not count as received."""
 
     @property
     def all_dropped(self) -> int:

@@ -1,7 +1,8 @@
 """Spools undelivered batches to disk, where the next process in this environment finds them.
 
-Bounded: the oldest files go first. A file is removed only after its batch was acknowledged. A disk error costs
-the spool and is counted; nothing here raises. Used by the worker's thread alone.
+If space is short, the oldest files are dropped and counted. Other files are removed after their batch was delivered,
+dropped or stored elsewhere. A disk error is logged once; batches then stay in memory, and the next call tries again.
+Nothing here raises. Used by the worker's thread alone.
 """
 
 import errno
@@ -145,7 +146,7 @@ class Spool:
         except OSError as error:
             if not self._has_warned:
                 self._has_warned = True
-                self._log.warn(f"spool: cannot {verb} {self._path}: {error.strerror}; continuing without the spool")
+                self._log.warn(f"spool: cannot {verb} {self._path}: {error.strerror}; batches stay in memory")
 
     @contextmanager
     def _folder(self) -> Iterator[int]:

@@ -410,7 +410,7 @@ def test_file_in_place_of_the_folder_is_logged_once_and_batches_stay_in_memory(p
     assert process.write(*BATCHES) == BATCHES
     assert process.take() is None
     assert process.of(LOGS) == Tally(LOGS, received=2, held=2)
-    assert process.log.lines == [f"WARN spool: cannot write to {path}: File exists; continuing without the spool"]
+    assert process.log.lines == [f"WARN spool: cannot write to {path}: File exists; batches stay in memory"]
 
 
 def test_link_in_place_of_the_folder_is_not_followed(path: Path, tmp_path: Path, start: Start) -> None:
@@ -425,7 +425,7 @@ def test_free_space_on_the_disk_is_left_for_the_function(path: Path, start: Star
     process = start(path, left_free_bytes=1 << 60)
 
     assert process.write(*BATCHES) == BATCHES
-    assert process.log.lines[0].endswith("No space left on device; continuing without the spool")
+    assert process.log.lines[0].endswith("No space left on device; batches stay in memory")
 
 
 _WRITES_UNTIL_IT_IS_KILLED = """
@@ -504,7 +504,7 @@ def test_read_only_disk_is_logged_once_and_its_batches_delivered(tiny_disk: Path
     assert process.deliver_all() == BATCHES
     assert process.set_aside() == ["foreign"]
     assert [line for line in process.log.lines if "Read-only" in line] == [
-        f"WARN spool: cannot write to {tiny_disk}: Read-only file system; continuing without the spool"
+        f"WARN spool: cannot write to {tiny_disk}: Read-only file system; batches stay in memory"
     ]
 
 
@@ -521,7 +521,7 @@ def test_process_without_free_descriptors_loses_no_file(path: Path, start: Start
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert spooled is None
-    assert process.log.lines[0].endswith("Too many open files; continuing without the spool")
+    assert process.log.lines[0].endswith("Too many open files; batches stay in memory")
     assert process.deliver_all() == [BATCHES[0]]
 
 

@@ -8,7 +8,7 @@ from opentelemetry.sdk.resources import Resource
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.fast_path import FastPath
 from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED, LogLineConverter
-from telemetry_forwarder.conversion.platform_logs import is_log_record
+from telemetry_forwarder.conversion.platform_logs import filter_reason
 from telemetry_forwarder.core.batch import LOGS, Batch
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.invocations.tracker import InvocationTracker
@@ -32,9 +32,9 @@ from telemetry_forwarder.telemetry.records import (
 )
 
 # Events wait for `collect` in memory, less than 1 KB each.
-_MOST_PENDING_EVENTS = 2_000
-# Lambda sends the rest of a cut record in the same post or in the next one.
-_LONGEST_WAIT_FOR_REST_NS = 10_000_000_000
+_MAX_PENDING_EVENTS = 2_000
+# Lambda sends the rest of a cut record in the same post or the next. After this, the next flush exports the part alone.
+_MIN_WAIT_FOR_REST_NS = 10_000_000_000
 
 
 @frozen
@@ -99,7 +99,7 @@ class Converter:
             self._convert_events(events, observed_ns)
         else:
             self._convert_records(self._decoder.decode_stepwise(body, observed_ns))
-        is_full = self._pending_events >= _MOST_PENDING_EVENTS
+        is_full = self._pending_events >= _MAX_PENDING_EVENTS
         batches = self.collect(observed_ns) if is_full else self._logs.take()
         ended, self._ended = self._ended, []
         reported, self._reported = self._reported, []
@@ -134,7 +134,7 @@ class Converter:
 
         A call without anything pending returns no batches.
         """
-        self._convert_records(self._decoder.release(observed_before_ns=now_ns - _LONGEST_WAIT_FOR_REST_NS))
+        self._convert_records(self._decoder.release(observed_before_ns=now_ns - _MIN_WAIT_FOR_REST_NS))
         self._fast_path.forget()
         completed = self._invocations.take_completed()
         batches = self._logs.take()
@@ -190,12 +190,12 @@ class Converter:
         self._observe(event)
         if "metrics" in self._settings.signals:
             self._metrics.observe(event)
-        if is_log_record(event, self._settings):
+        if reason := filter_reason(event, self._settings):
+            self._ledger.filtered(LOGS, 1, reason)
+        else:
             request_id = getattr(event, "request_id", "")
             invocation = self._invocations.find(request_id, event.time_ns) if request_id else None
             self._logs.add_event(event, invocation)
-        else:
-            self._ledger.filtered(LOGS, 1, "in spans and metrics")
 
     def _observe(self, event: Event) -> None:
         match event:

@@ -1,7 +1,7 @@
 """Fast path for ordinary log lines: in a runtime's own format, below ERROR, of a known invocation.
 
-All of such a line but its time, text and attributes is equal for thousands of lines, so the general path (`log_lines`)
-parses and encodes it once. Both paths produce the same bytes: a test compares them. Pure; never raises.
+Such lines differ only in time, text and attributes, so the general path (`log_lines`) parses and encodes the rest once.
+Both paths produce the same bytes: a test compares them. Pure; never raises.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from telemetry_forwarder.telemetry.records import LogLine
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
 # Pairs of level and request id in one format; and JSON loggers, each with as many pairs.
-_MOST_PAIRS = 256
-_MOST_LOGGERS = 16
+_MAX_PAIRS = 256
+_MAX_LOGGERS = 16
 # Of a Telemetry API event: time, type, record.
 _MEMBERS = 3
 
@@ -28,7 +28,7 @@ _Common = tuple[bytes, Invocation]
 """What lines of one level and invocation have in common: the encoded fields, and the invocation."""
 _CommonByPair = dict[tuple[str, str], _Common]
 """By level and request id, as the line spells them."""
-_ParsedLine = tuple[_Common, str, str, bytes]
+_FastLine = tuple[_Common, str, str, bytes]
 """The common part, the line's own timestamp, its text and its encoded attributes."""
 
 
@@ -37,7 +37,7 @@ class _Logger(NamedTuple):
 
     message: str
     level: str
-    moment: str
+    time: str
     request_id: str
     others: tuple[tuple[str, Callable[[Any], bytes]], ...]
     """The unknown keys, each with the encoder of its value."""
@@ -88,14 +88,14 @@ class FastPath:
         parsed = self._parse_text(record) if type(record) is str else self._parse_object(record)
         if parsed is None:
             return False
-        (fixed, invocation), moment, text, attributes = parsed
+        (fixed, invocation), timestamp, text, attributes = parsed
         event_ns = parse_time_ns(time)
-        moment_ns = event_ns if moment == time else reconcile_time(parse_time_ns(moment), event_ns=event_ns)
-        if not event_ns or not moment_ns:
+        time_ns = event_ns if timestamp == time else reconcile_time(parse_time_ns(timestamp), event_ns=event_ns)
+        if not event_ns or not time_ns:
             return False
         if event_ns > invocation.last_line_ns:  # noqa: PLR1730  # runs for every line: `max` is a call
             invocation.last_line_ns = event_ns
-        self._add_record(moment_ns, observed=observed, common=fixed, body=text, attributes=attributes)
+        self._add_record(time_ns, observed=observed, common=fixed, body=text, attributes=attributes)
         return True
 
     def _learn_text(self, record: str, parsed: ParsedLine, common: _Common) -> None:
@@ -105,25 +105,25 @@ class FastPath:
         first, second, third, _ = columns
         level, request_id = parsed.severity_text, parsed.request_id
         if (first, third) == (f"[{level}]", request_id):
-            _remember(self._bracketed, (first, third), common, limit=_MOST_PAIRS)
+            _remember(self._bracketed, (first, third), common, limit=_MAX_PAIRS)
         elif (third, second) == (level, request_id):
-            _remember(self._dated, (third, second), common, limit=_MOST_PAIRS)
+            _remember(self._dated, (third, second), common, limit=_MAX_PAIRS)
 
-    def _parse_text(self, record: str) -> _ParsedLine | None:
+    def _parse_text(self, record: str) -> _FastLine | None:
         columns = record.split("\t", 3)
         # No `except ValueError` around the unpacking: prints are frequent, and an exception costs as much as the rest.
         if len(columns) != 4:
             return None
         first, second, third, text = columns
         # Python writes `[INFO]⇥time⇥id⇥text`, Node.js and .NET write `time⇥id⇥INFO⇥text`.
-        common, moment = self._bracketed.get((first, third)), second
+        common, timestamp = self._bracketed.get((first, third)), second
         if common is None:
-            common, moment = self._dated.get((third, second)), first
+            common, timestamp = self._dated.get((third, second)), first
             # The general path requires a digit at the start; a timestamp alone may also begin with spaces.
             if common is None or first < "0":
                 return None
         text = text.removesuffix("\n") if "\r" not in text else _without_line_end(text)
-        return common, moment, text, b""
+        return common, timestamp, text, b""
 
     def _learn_object(self, record: dict[str, Any], parsed: ParsedLine, common: _Common) -> None:
         keys = tuple(record)
@@ -131,20 +131,20 @@ class FastPath:
         pair = (parsed.severity_text, parsed.request_id)
         if logger is None or (record[logger.level], record[logger.request_id]) != pair:
             return
-        _remember(logger.common, pair, common, limit=_MOST_PAIRS)
-        _remember(self._loggers, keys, logger, limit=_MOST_LOGGERS)
+        _remember(logger.common, pair, common, limit=_MAX_PAIRS)
+        _remember(self._loggers, keys, logger, limit=_MAX_LOGGERS)
 
-    def _parse_object(self, record: Any) -> _ParsedLine | None:
+    def _parse_object(self, record: Any) -> _FastLine | None:
         logger = self._loggers.get(tuple(record)) if type(record) is dict else None
         if logger is None:
             return None
-        message, level, moment, request_id, others, common_by_pair = logger
-        text, timestamp = record[message], record[moment]
+        message, level, time, request_id, others, common_by_pair = logger
+        text, timestamp = record[message], record[time]
         try:
             common = common_by_pair.get((record[level], record[request_id]))
         except TypeError:
             return None  # A list or an object cannot be a key.
-        # A number that equals the event's time need not be the same moment: a float is not exact.
+        # A number that equals the event's time need not be the same time: a float is not exact.
         if common is None or type(text) is not str or type(timestamp) is not str:
             return None
         return common, timestamp, text, b"".join([encode(record[key]) for key, encode in others])
@@ -158,7 +158,7 @@ def _logger_of(keys: tuple[str, ...]) -> _Logger | None:
         return None
     if shape is None or {kind for _, kind, _ in shape.fields} != {BODY, SEVERITY, TIME, REQUEST_ID}:
         return None
-    # The other readers of a moment do not accept text.
+    # The other readers of a time do not accept text.
     if any(kind == TIME and read is not read_time for _, kind, read in shape.fields):
         return None
     key_of = {kind: key for key, kind, _ in shape.fields}

@@ -69,6 +69,25 @@ REPORT = event("platform.report", {"requestId": ID, "status": "success", "metric
 EXTENSION = event("platform.extension", {"name": "x", "state": "Ready", "events": []})
 
 
+@pytest.mark.parametrize(
+    ("settings", "filtered"),
+    [
+        ({}, {"in spans and metrics": 2}),
+        ({"SIGNALS": "spans"}, {"logs disabled": 2}),
+        ({"PLATFORM_LOGS": "start"}, {"excluded by PLATFORM_LOGS": 1}),
+        ({"PLATFORM_LOGS": "all"}, {}),
+    ],
+)
+def test_filtered_platform_events_are_counted_with_the_reason(
+    settings: dict[str, str], filtered: dict[str, int]
+) -> None:
+    bench = Bench(is_managed=False, **settings)
+
+    bench.convert(START, DONE)
+
+    assert bench.filtered() == filtered
+
+
 def test_spooled_post_becomes_logs_alone() -> None:
     bench = Bench()
     own = event("extension", "[telemetry-forwarder] INFO an own line")

@@ -1,6 +1,7 @@
 import pytest
 
-from telemetry_forwarder.conversion.platform_logs import is_log_record
+from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED
+from telemetry_forwarder.conversion.platform_logs import IN_SPANS_AND_METRICS, NOT_SELECTED, filter_reason
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event
@@ -15,20 +16,20 @@ FAULT = platform_event("platform.fault")
 
 
 @pytest.mark.parametrize(
-    ("settings", "wanted"),
+    ("settings", "reasons"),
     [
-        ({}, [False, True, True]),
-        ({"SIGNALS": "logs,spans"}, [True, True, True]),
-        ({"SIGNALS": "spans,metrics"}, [False, False, False]),
-        ({"PLATFORM_LOGS": "all"}, [True, True, True]),
-        ({"PLATFORM_LOGS": "none"}, [False, False, False]),
-        ({"PLATFORM_LOGS": "report"}, [True, True, False]),
+        ({}, [IN_SPANS_AND_METRICS, "", ""]),
+        ({"SIGNALS": "logs,spans"}, ["", "", ""]),
+        ({"SIGNALS": "spans,metrics"}, [LOGS_DISABLED] * 3),
+        ({"PLATFORM_LOGS": "all"}, ["", "", ""]),
+        ({"PLATFORM_LOGS": "none"}, [NOT_SELECTED] * 3),
+        ({"PLATFORM_LOGS": "report"}, ["", "", NOT_SELECTED]),
     ],
 )
-def test_event_is_a_log_record_unless_spans_and_metrics_contain_all_of_it(
-    settings: dict[str, str], wanted: list[bool]
+def test_event_is_a_log_record_unless_there_is_a_reason_to_filter_it(
+    settings: dict[str, str], reasons: list[str]
 ) -> None:
     read = Settings({PREFIX + name: value for name, value in settings.items()})
     events = (REPORT, platform_event("platform.report"), FAULT)
 
-    assert [is_log_record(each, read) for each in events] == wanted
+    assert [filter_reason(each, read) for each in events] == reasons

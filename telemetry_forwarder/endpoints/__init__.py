@@ -1,1 +1,1 @@
-"""Reads where telemetry is sent: endpoints, their options and proxies."""
+"""Reads from the environment where and how each signal is exported."""

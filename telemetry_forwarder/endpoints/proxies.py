@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from telemetry_forwarder.endpoints.options import find_first
-from telemetry_forwarder.endpoints.urls import has_late_at
+from telemetry_forwarder.endpoints.urls import has_at_after_host
 from telemetry_forwarder.settings import reject
 
 _PORTS = {"http": 80, "https": 443}
@@ -35,7 +35,7 @@ def _is_supported(proxy: str) -> bool:
     except ValueError:
         return False
     # TLS to the proxy, with TLS to the endpoint inside, is not supported.
-    return parts.scheme == "http" and is_complete and proxy.isascii() and not has_late_at(parts)
+    return parts.scheme == "http" and is_complete and proxy.isascii() and not has_at_after_host(parts)
 
 
 def _is_loopback(host: str) -> bool:

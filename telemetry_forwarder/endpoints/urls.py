@@ -50,7 +50,7 @@ def add_scheme(text: str) -> str:
     return f"{'http' if is_plain else 'https'}://{text}"
 
 
-def has_late_at(url: SplitResult) -> bool:
+def has_at_after_host(url: SplitResult) -> bool:
     """Return whether an @ follows the host, which may then be the start of a password that contains `/`, `?` or `#`."""
     return "@" in f"{url.path}{url.query}{url.fragment}"
 
@@ -81,7 +81,7 @@ def redact_url(text: str) -> str:
 
 
 def _may_split_password(url: SplitResult) -> bool:
-    return has_late_at(url) and not (url.path and _PLAIN_HOST.fullmatch(url.netloc))
+    return has_at_after_host(url) and not (url.path and _PLAIN_HOST.fullmatch(url.netloc))
 
 
 def _is_private(host: str) -> bool:

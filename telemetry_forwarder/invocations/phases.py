@@ -9,7 +9,9 @@ from telemetry_forwarder.telemetry.records import End, Event, PhaseSpan, Tracing
 
 # Only these delay an invocation: provisioned and managed environments are initialised in advance.
 _COLD_STARTS = frozenset({"", "on-demand"})
-_INIT, _RESTORE, _SNAP_START, _SUPPRESSED = "init", "restore", "snap-start", "invoke"
+_INIT, _RESTORE, _SNAP_START = "init", "restore", "snap-start"
+# Lambda's name for an init that is repeated inside an invocation.
+_SUPPRESSED_INIT_PHASE = "invoke"
 # An environment has one init, or two if the first one failed, and a restore. The oldest is dropped first.
 _MAX_PHASES = 16
 
@@ -38,7 +40,7 @@ class Phase:
     @property
     def is_suppressed(self) -> bool:
         """Whether it is an init repeated inside an invocation."""
-        return self.kind == _INIT and self.name == _SUPPRESSED
+        return self.kind == _INIT and self.name == _SUPPRESSED_INIT_PHASE
 
     @property
     def is_cold_start(self) -> bool:

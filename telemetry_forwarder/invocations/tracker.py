@@ -63,9 +63,9 @@ class InvocationTracker:
         return True
 
     def find(self, request_id: str, time_ns: int) -> Invocation | None:
-        """Return the invocation of a log line: by the request id in it, else the one that ran at that time.
+        """Return the invocation of a log line: by its request id, else the latest one that had begun by that time.
 
-        None if that would be a guess: on managed instances, during an init, for an unknown id.
+        None for an id that is not known here, and without an id on managed instances and during an init.
         """
         if request_id:
             # An event's id may be any JSON value.

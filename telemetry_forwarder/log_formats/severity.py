@@ -39,7 +39,7 @@ def from_name(level: str) -> int:
 
 
 def from_pino(level: int) -> int:
-    """Return the severity of a pino or bunyan number: 10 is trace, 60 is fatal."""
+    """Return the severity of a numeric `level`: pino's and bunyan's scale, 10 is trace. Python's is `levelno`."""
     return _scale(level, _PINO)
 
 

@@ -1,1 +1,1 @@
-"""Records in, encoded OTLP requests out."""
+"""Encodes records as OTLP logs, spans and metrics."""

@@ -27,7 +27,7 @@ HISTOGRAMS = {
 """Name -> unit, bounds of the buckets, description."""
 
 COUNTERS = {
-    "faas.invocations": ("{invocation}", "Invocations that went well"),
+    "faas.invocations": ("{invocation}", "Invocations that succeeded"),
     "faas.errors": ("{error}", "Invocations that failed, a handler's exceptions included"),
     "faas.timeouts": ("{timeout}", "Invocations that timed out"),
     "faas.coldstarts": ("{coldstart}", "Invocations that waited for an init or a restore"),

@@ -116,12 +116,12 @@ def encode_body(payload: bytes) -> bytes:
 
 
 def _record_head(size: int) -> bytes:
-    """Return all that precedes the time of a record whose other fields, but the observed time, take *size* bytes."""
+    """Return tag and length of a record and the tag of its time; *size* is the size of all fields but both times."""
     return _RECORD + encode_varint(_TIMES_BYTES + size) + _TIME
 
 
 def _text_body_head(size: int) -> bytes:
-    """Return all of the body field that precedes a text of *size* bytes."""
+    """Return tag and length of a body and of its text, which has *size* bytes."""
     head = _STRING + encode_varint(size)
     return _BODY + encode_varint(len(head) + size) + head
 

@@ -1,4 +1,4 @@
-"""Maps platform events to attributes and severities. Pure; never raises.
+"""Maps platform events to attributes and severities of log records. Pure; never raises.
 
 Fields with a semantic convention get its name, all others are named `lambda.*`; none is left out. Units are seconds and
 bytes, as in OpenTelemetry; a value that is not the expected number is kept unchanged.

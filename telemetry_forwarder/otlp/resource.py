@@ -1,4 +1,4 @@
-"""Describes the function as an OTLP resource, and encodes resources and instrumentation scopes. Pure."""
+"""Describes the function as an OTLP resource; encodes resources and instrumentation scopes. Reads `os.environ`."""
 
 import re
 from collections.abc import Mapping

@@ -46,7 +46,7 @@ class SelfMetrics:
 def measure_changes(*, before: Snapshot, after: Snapshot) -> list[Measurement]:
     """Return what has changed between two snapshots, by the conventions for an exporter's metrics.
 
-    An item is exported once, when its fate is known: without `error.type` if the endpoint accepted it, otherwise with
+    An item is exported once, when its result is known: without `error.type` if the endpoint accepted it, otherwise with
     the reason why it was rejected or dropped. Until then, in memory or on disk, it is in flight.
     https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/
     """
@@ -64,7 +64,7 @@ def measure_changes(*, before: Snapshot, after: Snapshot) -> list[Measurement]:
 
 
 def _exported(tally: Tally) -> dict[str, int]:
-    """Return the number of items whose fate is known, by `error.type`; delivered ones are under the empty string."""
+    """Return the number of items whose result is known, by `error.type`; delivered ones are under the empty string."""
     totals = {"": tally.delivered, "rejected": tally.rejected}
     for reason, count in tally.dropped.items():
         error_type = reason.replace(" ", "_")

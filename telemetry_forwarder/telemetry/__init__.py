@@ -1,1 +1,1 @@
-"""Telemetry API bytes in, typed records out."""
+"""Decodes Telemetry API bytes into typed records."""

@@ -1,7 +1,8 @@
 """Platform events of Lambda -> records. Pure; never raises.
 
 Every field is optional, whatever the documentation promises, and a field of the wrong type counts as absent: it is
-still in `Event.fields`, and so in the log record. Milliseconds become seconds here, and MB become bytes.
+still in `Event.fields`, and so in the log record. The typed fields are in seconds and bytes;
+`Event.fields` stays unconverted: `otlp.platform_attributes` converts it for log records.
 https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 """
 

@@ -1,7 +1,7 @@
 """Telemetry records: one class for each record type of the Telemetry API, with the fields that are used.
 
 Times are int nanoseconds since the epoch, 0 if Lambda sent no valid time; durations are float seconds and sizes are
-bytes. Lambda's milliseconds and MB are converted where a record is read.
+bytes. `Event.fields` stays unconverted: `otlp.platform_attributes` converts it.
 https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
 """
 

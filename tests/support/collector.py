@@ -16,19 +16,7 @@ from tests.support.collector_connection import Connection
 from tests.support.collector_script import DOWN, OK, Endless, Hang, HangUp, Raw, Received, Response, Step, When
 from tests.support.otlp_messages import LOGS, METRICS, SPANS, Flat, count, log_records, metrics, spans, without_last
 
-__all__ = [
-    "DOWN",
-    "OK",
-    "Endless",
-    "FakeCollector",
-    "Hang",
-    "HangUp",
-    "Raw",
-    "Received",
-    "Response",
-    "Step",
-    "When",
-]
+__all__ = ["DOWN", "OK", "Endless", "FakeCollector", "Hang", "HangUp", "Raw", "Received", "Response", "Step", "When"]
 
 # What the specification requires of a receiver: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request
 _LIMIT_BYTES = 64 * 1024 * 1024

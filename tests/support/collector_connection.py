@@ -39,9 +39,7 @@ class _HungUpError(Exception):
 class Connection:
     """One connection and the thread that serves it."""
 
-    def __init__(
-        self, raw: socket.socket, number: int, *, tls: ssl.SSLContext | None, collector: "Collector"
-    ) -> None:
+    def __init__(self, raw: socket.socket, number: int, *, tls: ssl.SSLContext | None, collector: "Collector") -> None:
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self._raw = raw
         self._stream = raw
@@ -172,9 +170,7 @@ class Connection:
 class _Request:
     """One request, as far as it was read."""
 
-    def __init__(
-        self, method: str, path: str, headers: dict[str, str], *, reader: BinaryIO, limit_bytes: int
-    ) -> None:
+    def __init__(self, method: str, path: str, headers: dict[str, str], *, reader: BinaryIO, limit_bytes: int) -> None:
         self.method = method
         self.path = path
         self.headers = headers

@@ -47,16 +47,9 @@ class Call:
 
 
 NO_MORE = Response(closes=True, raw=b"")
-_REGISTERED = {
-    "functionName": "orders",
-    "functionVersion": "7",
-    "handler": "app.handler",
-    "accountId": "111122223333",
-}
+_REGISTERED = {"functionName": "orders", "functionVersion": "7", "handler": "app.handler", "accountId": "111122223333"}
 _DEFAULTS = {
-    REGISTER: Response(
-        body=json.dumps(_REGISTERED).encode(), headers={"Lambda-Extension-Identifier": IDENTIFIER}
-    ),
+    REGISTER: Response(body=json.dumps(_REGISTERED).encode(), headers={"Lambda-Extension-Identifier": IDENTIFIER}),
     SUBSCRIBE: Response(body=b'"OK"'),
 }
 
@@ -66,9 +59,7 @@ def invoke(request_id: str = "id", **fields: Any) -> Response:
     event = {"eventType": "INVOKE", "deadlineMs": 4_000_000_000_000, "requestId": request_id}
     tracing = {"type": "X-Amzn-Trace-Id", "value": "Root=1-68e00000-000000000000000000000001"}
     arn = "arn:aws:lambda:eu-west-1:111122223333:function:orders"
-    return Response(
-        body=json.dumps(event | {"invokedFunctionArn": arn, "tracing": tracing} | fields).encode()
-    )
+    return Response(body=json.dumps(event | {"invokedFunctionArn": arn, "tracing": tracing} | fields).encode())
 
 
 def shutdown(**fields: Any) -> Response:
@@ -81,9 +72,7 @@ class FakeLambda:
     """Responds from its script. Without an entry, `next` waits for one, and the other calls succeed."""
 
     def __init__(self) -> None:
-        self.script: dict[str, queue.Queue[Response]] = {
-            endpoint: queue.Queue() for endpoint in (*_DEFAULTS, NEXT)
-        }
+        self.script: dict[str, queue.Queue[Response]] = {endpoint: queue.Queue() for endpoint in (*_DEFAULTS, NEXT)}
         self._calls: list[Call] = []
         self._has_called = threading.Condition()
         self._server = _Server(self)

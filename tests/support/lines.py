@@ -45,6 +45,4 @@ def exception(name: str, message: str, trace: str = "") -> dict[str, str]:
 
 def read(record: Any, *, keep_raw: bool = False) -> ParsedLine:
     """Parse *record*, without the sources of its request id and time."""
-    return read_line(record, keep_raw=keep_raw).replace(
-        request_id_key="", has_runtime_format=False, own_time=None
-    )
+    return read_line(record, keep_raw=keep_raw).replace(request_id_key="", has_runtime_format=False, own_time=None)

@@ -32,9 +32,7 @@ def counted_ids() -> Callable[[int], str]:
 
 def platform_event(type_: str, ms: float | None, **fields: Any) -> Event:
     """Build an event; without *ms* its time is invalid."""
-    return read_event(
-        f"platform.{type_}", fields, time_ns=0 if ms is None else at(ms), observed_ns=OBSERVED_NS
-    )
+    return read_event(f"platform.{type_}", fields, time_ns=0 if ms is None else at(ms), observed_ns=OBSERVED_NS)
 
 
 def span(name: str, ms: int, duration_ms: float) -> dict[str, Any]:
@@ -55,12 +53,7 @@ def init_done(ms: float, *, phase: str = "init", kind: str = "on-demand", **fiel
 
 
 def init_report(
-    ms: float,
-    *,
-    phase: str = "init",
-    kind: str = "on-demand",
-    duration_ms: float | None = None,
-    **fields: Any,
+    ms: float, *, phase: str = "init", kind: str = "on-demand", duration_ms: float | None = None, **fields: Any
 ) -> Event:
     metrics = {} if duration_ms is None else {"durationMs": duration_ms}
     fields = {"status": "success", **fields}
@@ -84,6 +77,4 @@ def report(
     metrics: dict[str, float] = {"memorySizeMB": 128, "maxMemoryUsedMB": used_mb}
     if duration_ms is not None:
         metrics |= {"durationMs": duration_ms, "billedDurationMs": int(duration_ms) + 1}
-    return platform_event(
-        "report", ms, requestId=request_id, metrics=metrics, **{"status": "success", **fields}
-    )
+    return platform_event("report", ms, requestId=request_id, metrics=metrics, **{"status": "success", **fields})

@@ -43,9 +43,7 @@ def some_logs(*bodies: str) -> bytes:
     return bytes(request.SerializeToString())
 
 
-def post(
-    client: httpx.Client, collector: FakeCollector, content: bytes = b"", path: str = LOGS
-) -> httpx.Response:
+def post(client: httpx.Client, collector: FakeCollector, content: bytes = b"", path: str = LOGS) -> httpx.Response:
     return client.post(collector.endpoint + path, content=content, headers=PROTOBUF)
 
 
@@ -216,9 +214,7 @@ def _post_and_fail(collector: FakeCollector) -> None:
         post(client, collector, some_logs("one"))
 
 
-def test_slow_response_is_sent_after_the_request_is_accepted(
-    collector: FakeCollector, client: httpx.Client
-) -> None:
+def test_slow_response_is_sent_after_the_request_is_accepted(collector: FakeCollector, client: httpx.Client) -> None:
     collector.script(Response(after_s=0.05))
 
     response = post(client, collector, some_logs("one"))
@@ -228,9 +224,7 @@ def test_slow_response_is_sent_after_the_request_is_accepted(
     assert responded - collector.requests[0].at_monotonic >= 0.05
 
 
-def test_refused_connections_come_back_on_the_same_port(
-    collector: FakeCollector, client: httpx.Client
-) -> None:
+def test_refused_connections_come_back_on_the_same_port(collector: FakeCollector, client: httpx.Client) -> None:
     endpoint = collector.endpoint
     post(client, collector)
 
@@ -352,9 +346,7 @@ def test_values_keep_their_types() -> None:
 
     read = plain(AnyValue(kvlist_value=values))
 
-    assert repr(read) == repr(
-        {"int": 1, "float": 1.0, "bool": True, "bytes": b"1", "nothing": None, "list": ["1"]}
-    )
+    assert repr(read) == repr({"int": 1, "float": 1.0, "bool": True, "bytes": b"1", "nothing": None, "list": ["1"]})
 
 
 def test_ok_is_the_response_of_a_real_receiver() -> None:

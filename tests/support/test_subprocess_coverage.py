@@ -56,9 +56,7 @@ def test_arcs_are_those_of_coverage_py(tmp_path: Path, records: Path) -> None:
     # `timid` selects the tracer that is written in Python and defines the format.
     options = ["--timid", "--branch", f"--data-file={expected}", f"--source={PRODUCT}", "--rcfile=/dev/null"]
     subprocess.run(
-        [sys.executable, "-m", "coverage", "run", *options, str(program), str(PROJECT)],
-        check=True,
-        timeout=60,
+        [sys.executable, "-m", "coverage", "run", *options, str(program), str(PROJECT)], check=True, timeout=60
     )
 
     subprocess.run(isolated_python(IN_MAIN_THREAD, str(PROJECT)), check=True, timeout=60)

@@ -1,8 +1,8 @@
 """Decides the steps after SHUTDOWN: flush, wait for the last report, flush again. No I/O."""
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.flushing.decisions import Step
 from telemetry_forwarder.flushing.flush_tracker import FlushTracker
+from telemetry_forwarder.flushing.step import Step
 
 # How long to wait for the last platform.report after SHUTDOWN; later ones never come.
 _REPORT_WAIT_S = 0.15

@@ -4,15 +4,17 @@ Only withholding `next` keeps the sandbox from freezing, and the user pays for t
 the telemetry of one invocation at its end, or for a running flush, and never longer than the budget.
 """
 
+from enum import Enum
 from math import inf
 
 from telemetry_forwarder.clock import Clock, Deadline, Moment
-from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Step
+from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.flushing.drain import Drain
 from telemetry_forwarder.flushing.flush_tracker import FlushTracker
 from telemetry_forwarder.flushing.hold import Hold
 from telemetry_forwarder.flushing.invocation_rate import InvocationRate
 from telemetry_forwarder.flushing.running_requests import RunningRequests
+from telemetry_forwarder.flushing.step import Step
 
 # The time limit of a flush. It outlasts the budget: a flush that is cut short is sent twice.
 _FLUSH_LIMIT_S = 10.0
@@ -20,6 +22,24 @@ _FLUSH_LIMIT_S = 10.0
 _RELEASE_MARGIN_S = 0.2
 # If less than this share of the budget is left, no flush is begun for an invocation to wait for.
 _MIN_BUDGET_SHARE = 0.1
+
+
+class Mode(Enum):
+    AUTO = "auto"
+    END = "end"
+    EVERY = "every"
+    SHUTDOWN = "shutdown"
+
+
+@frozen
+class FlushSettings:
+    mode: Mode
+    interval_s: float
+    """How long telemetry is held at most while an invocation runs."""
+    budget_s: float
+    """How long an invocation waits for a slow endpoint at most; zero turns waiting off."""
+    spool_reserve_s: float
+    """Time reserved at the end of SHUTDOWN for writing to disk, at the CPU share of 128 MB."""
 
 
 class FlushPolicy:

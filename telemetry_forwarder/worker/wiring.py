@@ -18,8 +18,7 @@ from telemetry_forwarder.endpoints import options
 from telemetry_forwarder.endpoints.endpoint import read_endpoints
 from telemetry_forwarder.export.exporter import Exporters
 from telemetry_forwarder.export.flusher import Flusher
-from telemetry_forwarder.flushing.decisions import FlushSettings, Mode
-from telemetry_forwarder.flushing.policy import FlushPolicy
+from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
 from telemetry_forwarder.lambda_api import is_managed_instance
 from telemetry_forwarder.otlp.metrics import TEMPORALITIES
 from telemetry_forwarder.otlp.resource import describe_function

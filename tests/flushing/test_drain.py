@@ -1,9 +1,9 @@
 import pytest
 
 from telemetry_forwarder.clock import Deadline, Moment
-from telemetry_forwarder.flushing.decisions import Step
 from telemetry_forwarder.flushing.drain import Drain
 from telemetry_forwarder.flushing.flush_tracker import FlushTracker
+from telemetry_forwarder.flushing.step import Step
 from tests.support.fake_clock import FakeClock
 
 UNTIL_S = 2.0

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.flushing.decisions import FlushSettings, Mode, Step
-from telemetry_forwarder.flushing.policy import FlushPolicy
+from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
+from telemetry_forwarder.flushing.step import Step
 from tests.support.fake_clock import FakeClock
 
 BUDGET_S = 0.5
@@ -697,3 +697,7 @@ def test_drain_ends_in_time_after_any_events(story: list[tuple[str, float]], was
 
     assert bench.step().is_over
     assert until.left_s() >= SPOOL_RESERVE_S - 1e-5
+
+
+def test_modes_are_named_as_in_the_setting() -> None:
+    assert [mode.value for mode in Mode] == ["auto", "end", "every", "shutdown"]

@@ -13,8 +13,7 @@ from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import POSTS, Batch
 from telemetry_forwarder.export.exporter import Exporters
 from telemetry_forwarder.export.flusher import Flusher
-from telemetry_forwarder.flushing.decisions import FlushSettings, Mode
-from telemetry_forwarder.flushing.policy import FlushPolicy
+from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from telemetry_forwarder.settings import PREFIX, Settings

@@ -1,27 +1,7 @@
-"""The settings of the flush policy, and the step that it decides."""
-
-from enum import Enum
+"""The step that the flush policy decides."""
 
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.frozen import frozen
-
-
-class Mode(Enum):
-    AUTO = "auto"
-    END = "end"
-    EVERY = "every"
-    SHUTDOWN = "shutdown"
-
-
-@frozen
-class FlushSettings:
-    mode: Mode
-    interval_s: float
-    """How long telemetry is held at most while an invocation runs."""
-    budget_s: float
-    """How long an invocation waits for a slow endpoint at most; zero turns waiting off."""
-    spool_reserve_s: float
-    """Time reserved at the end of SHUTDOWN for writing to disk, at the CPU share of 128 MB."""
 
 
 @frozen

@@ -88,7 +88,9 @@ class _Reader:
         protocol = self._supported_protocol(wanted, has_grpc=has_grpc)
         url = self._url(wanted)
         if wanted == GRPC != protocol:
-            url = _over_http(url, self._signal)
+            # A collector accepts HTTP at another port than gRPC, and at a path.
+            netloc = re.sub(f":{_GRPC_PORT}$", f":{_HTTP_PORT}", url.netloc)
+            url = url._replace(netloc=netloc, path=f"/v1/{self._signal}" if url.path == "/" else url.path)
         return Endpoint(
             signal=self._signal,
             url=urlunsplit(url._replace(netloc=urls.host_and_port(url))),
@@ -175,11 +177,3 @@ class _Reader:
 def _server(text: str) -> tuple[str, str] | None:
     url = urls.parse_url(urls.add_scheme(text))
     return url and (url.scheme, urls.host_and_port(url))
-
-
-def _over_http(url: SplitResult, signal: str) -> SplitResult:
-    """Return the URL at which a collector with the gRPC endpoint *url* accepts HTTP."""
-    port = _HTTP_PORT if url.port == _GRPC_PORT else url.port
-    host = url.netloc if url.port is None else url.netloc.rpartition(":")[0]
-    path = url.path if url.path != "/" else f"/v1/{signal}"
-    return url._replace(netloc=host if port is None else f"{host}:{port}", path=path)

@@ -44,13 +44,10 @@ def find(environ: Mapping[str, str], signal: str, option: str, prefixes: tuple[s
 def find_first(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
     """Return the first of *names* that is set and not empty, and its value; ("", "") if none is."""
     for name in names:
-        if value := _strip_quotes(environ.get(name, "").strip()):
+        value = environ.get(name, "").strip()
+        # A file or a shell may have left quotes around it.
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1].strip()
+        if value:
             return name, value
     return "", ""
-
-
-def _strip_quotes(value: str) -> str:
-    """Remove the quotes that a file or a shell has left around *value*."""
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        return value[1:-1].strip()
-    return value

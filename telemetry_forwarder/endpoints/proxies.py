@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from telemetry_forwarder.endpoints.options import find_first
-from telemetry_forwarder.endpoints.urls import has_at_after_host
+from telemetry_forwarder.endpoints.urls import DEFAULT_PORTS, has_at_after_host
 from telemetry_forwarder.settings import reject
-
-_PORTS = {"http": 80, "https": 443}
 
 
 def find_proxy(url: SplitResult, environ: Mapping[str, str], problems: list[str]) -> str:
@@ -19,7 +17,7 @@ def find_proxy(url: SplitResult, environ: Mapping[str, str], problems: list[str]
     host = url.hostname or ""
     name_for_scheme = f"{url.scheme}_proxy"
     name, value = find_first(environ, name_for_scheme, name_for_scheme.upper(), "all_proxy", "ALL_PROXY")
-    if not value or _is_loopback(host) or _is_exempt(host, url.port or _PORTS[url.scheme], environ):
+    if not value or _is_loopback(host) or _is_exempt(host, url.port or DEFAULT_PORTS[url.scheme], environ):
         return ""
     proxy = value if "://" in value else f"http://{value}"
     if _is_supported(proxy):
@@ -53,7 +51,10 @@ def _is_exempt(host: str, port: int, environ: Mapping[str, str]) -> bool:
 
 def _matches(entry: str, host: str, port: int) -> bool:
     if "/" in entry:
-        return _is_in_network(host, entry)
+        try:
+            return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            return False
     name, colon, entry_port = entry.rpartition(":")
     if colon and entry_port.isdigit() and ":" not in name:
         if int(entry_port) != port:
@@ -61,10 +62,3 @@ def _matches(entry: str, host: str, port: int) -> bool:
         entry = name
     domain = entry.removeprefix("*").removeprefix(".").strip("[]")
     return entry == "*" or (bool(domain) and (host == domain or host.endswith(f".{domain}")))
-
-
-def _is_in_network(host: str, network: str) -> bool:
-    try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        return False

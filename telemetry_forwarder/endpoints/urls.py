@@ -5,6 +5,7 @@ import re
 from binascii import b2a_base64
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*")
 # Certainly a host and not half of a password, so an @ may follow in the path.
 _PLAIN_HOST = re.compile(r"localhost|[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE)
@@ -28,7 +29,8 @@ def parse_url(text: str) -> SplitResult | None:
         port = url.port
     except ValueError:
         return None
-    if url.scheme not in ("http", "https") or not _HOST.fullmatch(host) or _may_split_password(url):
+    may_split_password = has_at_after_host(url) and not (url.path and _PLAIN_HOST.fullmatch(url.netloc))
+    if url.scheme not in DEFAULT_PORTS or not _HOST.fullmatch(host) or may_split_password:
         return None
     userinfo, at, _ = url.netloc.rpartition("@")
     host = f"[{host}]" if ":" in host else host
@@ -78,10 +80,6 @@ def redact_url(text: str) -> str:
         return f"{scheme}***"
     path = rest.partition("?")[0].partition("#")[0]
     return f"{scheme}{netloc.rpartition('@')[2]}{path}"[:200]
-
-
-def _may_split_password(url: SplitResult) -> bool:
-    return has_at_after_host(url) and not (url.path and _PLAIN_HOST.fullmatch(url.netloc))
 
 
 def _is_private(host: str) -> bool:

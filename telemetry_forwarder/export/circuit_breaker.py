@@ -42,9 +42,7 @@ class CircuitBreaker:
 
     def open_for_s(self) -> float:
         """Return how long from now nothing should be sent; 0 if a request may be sent."""
-        if not self._openings:
-            return 0.0
-        return max(0.0, self._open_s - Moment(self._clock).since_s(self._opened_at))
+        return max(0.0, self._open_s - Moment(self._clock).since_s(self._opened_at)) if self.is_open else 0.0
 
     def failed(self, reason: str, at_least_s: float = 0.0) -> None:
         """Note a failure, and open for *at_least_s* or longer."""
@@ -64,7 +62,6 @@ class CircuitBreaker:
             )
 
     def succeeded(self) -> None:
-        """Note a success."""
         with self._lock:
             was_open = self.is_open
             self._openings = 0

@@ -91,10 +91,9 @@ class Exporters:
 
         With *is_last_chance* the endpoint is tried even if it is to be left alone.
         """
-        exporter = self._exporters.get(batch.signal)
-        if exporter is None:
+        if batch.signal not in self._exporters:
             return ExportResult(batch, dropped={NO_ENDPOINT: batch.items})
-        return exporter.send(batch, deadline, is_last_chance=is_last_chance)
+        return self._exporters[batch.signal].send(batch, deadline, is_last_chance=is_last_chance)
 
     def limit_time(self, deadline: Deadline) -> None:
         """End everything by *deadline* from now on, running requests included. For any thread."""

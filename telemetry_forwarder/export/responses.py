@@ -2,6 +2,7 @@
 
 from binascii import a2b_base64
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -63,9 +64,8 @@ def partial_success(batch: Batch, response: Response, secrets: tuple[str, ...] =
     except DecodeError:
         return PartialSuccess(is_readable=False, foreign_type=foreign_type)
     rejected = min(max(0, getattr(success, rejected_name)), batch.items)
-    return PartialSuccess(
-        rejected, _redacted(success.error_message, secrets)[:_MAX_MESSAGE_CHARS], foreign_type=foreign_type
-    )
+    message = _redacted(success.error_message, secrets)[:_MAX_MESSAGE_CHARS]
+    return PartialSuccess(rejected, message, foreign_type=foreign_type)
 
 
 def describe(outcome: Response | Failure, secrets: tuple[str, ...] = ()) -> str:
@@ -93,8 +93,7 @@ def retry_after_s(response: Response, now_unix_ns: int) -> float | None:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError, IndexError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return min(max(0.0, moment.timestamp() - now_unix_ns / 1_000_000_000), _MAX_WAIT_S)
 
 
@@ -120,13 +119,10 @@ def _redacted(text: str, secrets: tuple[str, ...]) -> str:
 def _message(response: Response, secrets: tuple[str, ...]) -> str:
     body = response.body
     if "protobuf" in response.headers.get("content-type", ""):
-        try:
+        with suppress(DecodeError):
             # A google.rpc.Status: on the wire it is a number and a text, like a partial success. This avoids
             # a dependency. https://opentelemetry.io/docs/specs/otlp/#failures
-            message = ExportLogsPartialSuccess.FromString(body).error_message
-            return _redacted(message, secrets)[:_MAX_MESSAGE_CHARS]
-        except DecodeError:
-            pass
+            return _redacted(ExportLogsPartialSuccess.FromString(body).error_message, secrets)[:_MAX_MESSAGE_CHARS]
     # Redacted before it is cut: half a secret would not be recognised.
     text = _redacted(body.decode("utf-8", "replace"), secrets)[: 4 * _MAX_MESSAGE_CHARS]
     printable = "".join(char if char.isprintable() else " " for char in text)

@@ -32,8 +32,7 @@ class RetryPolicy:
                 return requested_s
         elif outcome.kind is FailureKind.UNTRUSTED:
             return math.inf
-        longest_s = self.longest_pause_s
-        return backoff_s(self.first_pause_s, longest_s=longest_s, doublings=attempts - 1, random=self.random)
+        return backoff_s(self.first_pause_s, longest_s=self.longest_pause_s, doublings=attempts - 1, random=self.random)
 
 
 def is_retryable(outcome: Response | Failure) -> bool:

@@ -4,17 +4,15 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-Task = Callable[[], object]
-
 
 class SenderThread:
     """Runs tasks in the order in which they were added. The thread starts with the first task."""
 
     def __init__(self, name: str) -> None:
-        self._tasks: SimpleQueue[Task] = SimpleQueue()
+        self._tasks: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def add(self, task: Task) -> None:
+    def add(self, task: Callable[[], object]) -> None:
         """Queue *task*, which must not raise. Does not block. For one thread."""
         if self._thread.ident is None:
             self._thread.start()

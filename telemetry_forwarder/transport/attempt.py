@@ -18,14 +18,14 @@ class Attempt:
 
     __slots__ = ("_deadline", "_left_s", "_was_left_s", "has_new_connection", "is_connecting")
 
-    def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float]) -> None:
+    def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float], *, is_connecting: bool = False) -> None:
         """*left_s* returns the seconds left until a deadline; its result may shrink at any time."""
         self._deadline = deadline
         self._left_s = left_s
         self._was_left_s = 0.0
         self.has_new_connection = False
         """Whether a connection was opened for this request; otherwise it uses that of an earlier one."""
-        self.is_connecting = False
+        self.is_connecting = is_connecting
         """Whether a connection is being opened: if the time is up then, the server cannot be reached."""
 
     def slice_s(self) -> float:
@@ -51,6 +51,4 @@ class Attempt:
     def share(self, parts: int) -> "Attempt":
         """Return an attempt to connect that has one of *parts* equal parts of the time left."""
         deadline = self._deadline.within(self._left_s(self._deadline) / parts)
-        attempt = Attempt(deadline, self._left_s)
-        attempt.is_connecting = True
-        return attempt
+        return Attempt(deadline, self._left_s, is_connecting=True)

@@ -26,16 +26,11 @@ _METHODS = {
 }
 # All others are 500, which is not retryable. https://opentelemetry.io/docs/specs/otlp/#failures-1
 _STATUSES = {
-    "CANCELLED": 503,
-    "DEADLINE_EXCEEDED": 503,
-    "ABORTED": 503,
-    "OUT_OF_RANGE": 503,
-    "DATA_LOSS": 503,
+    **dict.fromkeys(("CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "DATA_LOSS"), 503),
     "INVALID_ARGUMENT": 400,
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
-    "NOT_FOUND": 404,
-    "UNIMPLEMENTED": 404,
+    **dict.fromkeys(("NOT_FOUND", "UNIMPLEMENTED"), 404),
 }
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 _KEY = re.compile(r"(?!grpc-)[0-9a-z_.-]+")
@@ -125,8 +120,7 @@ def _retry_delay_s(trailers: Mapping[str, Any]) -> int | None:
     with suppress(DecodeError):
         for detail in Status.FromString(trailers.get("grpc-status-details-bin", b"")).details:
             if detail.Unpack(info):
-                delay_s: float = info.retry_delay.seconds + info.retry_delay.nanos / 1_000_000_000
-                return math.ceil(delay_s)
+                return int(info.retry_delay.seconds + math.ceil(info.retry_delay.nanos / 1_000_000_000))
     return None
 
 

@@ -16,8 +16,8 @@ from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.endpoints.urls import host_and_port
-from telemetry_forwarder.errors import ForwarderError, MessageError
+from telemetry_forwarder.endpoints.urls import DEFAULT_PORTS, host_and_port
+from telemetry_forwarder.errors import ForwarderError
 from telemetry_forwarder.http1 import Message
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError, Response, response_of
@@ -27,7 +27,6 @@ from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Stream
 
 USER_AGENT = f"telemetry-forwarder/{VERSION} OTel-OTLP-Exporter-Python/{VERSION}"
 """https://opentelemetry.io/docs/specs/otel/protocol/exporter/#user-agent"""
-_PORTS = {"http": 80, "https": 443}
 _READ_BYTES = 65_536
 # In a name or a value these would begin another header.
 _HEADER_ENDS = re.compile(rb"[\0\r\n]")
@@ -73,11 +72,10 @@ class HttpClient:
         url = urlsplit(endpoint.url)
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         lines = (b"POST %b HTTP/1.1" % target.encode(), *(b"%b: %b" % header for header in headers))
-        server = (url.hostname or "", url.port or _PORTS[url.scheme])
+        server = (url.hostname or "", url.port or DEFAULT_PORTS[url.scheme])
         return partial(self._send, _Destination(endpoint, server, b"\r\n".join(lines)))
 
     def close(self) -> None:
-        """Close the idle connections."""
         with self._lock:
             idle, self._idle = self._idle, []
         for each in idle:
@@ -158,8 +156,7 @@ def _read(stream: Stream, attempt: Attempt) -> tuple[Message, bool]:
             message = reader.feed(received)
     except ForwarderError as exc:
         message = reader.received_part()
-        if message is None and isinstance(exc, MessageError):
-            raise RequestError(FailureKind.BROKEN, str(exc)) from exc
         if message is None:
-            raise
+            kind = exc.kind if isinstance(exc, RequestError) else FailureKind.BROKEN
+            raise RequestError(kind, str(exc)) from exc
     return message, reader.is_last

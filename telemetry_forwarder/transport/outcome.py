@@ -12,8 +12,6 @@ KEPT_HEADERS = ("content-type", "retry-after", "location")
 
 
 class FailureKind(Enum):
-    """Why there is no response."""
-
     UNREACHABLE = "unreachable"
     TIMED_OUT = "timed out"
     BROKEN = "broken"
@@ -41,8 +39,6 @@ class Failure:
 
 @frozen
 class Response:
-    """The response of an endpoint."""
-
     status: int
     headers: Mapping[str, str]
     """Those of `KEPT_HEADERS` that were sent."""

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from telemetry_forwarder.core.sync import Latch
@@ -21,10 +22,8 @@ class Resolver:
 
     def addresses(self, host: str, port: int, attempt: Attempt) -> list[Any]:
         """Return what `socket.getaddrinfo` returns. Blocks; raises `RequestError`."""
-        try:
+        with suppress(OSError):
             return self._resolve(host, port, socket.AI_NUMERICHOST)
-        except OSError:
-            pass
         with self._lock:
             # At most one thread per name.
             lookup = self._pending.get((host, port)) or self._start(host, port)

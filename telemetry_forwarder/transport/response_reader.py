@@ -43,8 +43,7 @@ class ResponseReader:
 
     def received_part(self) -> Message | None:
         """Return the response with as much of it as was received; None if its status was not."""
-        head = self._head
-        return head and Message(head.start_line, head.headers, bytes(self._body))
+        return self._head and Message(self._head.start_line, self._head.headers, bytes(self._body))
 
     def _read(self) -> Generator[Message | None]:
         head = yield from self._read_head()

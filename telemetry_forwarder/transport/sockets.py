@@ -145,7 +145,6 @@ def _read_failure(exc: OSError) -> Exception:
 
 
 def _reason(exc: Exception) -> str:
-    """Return the readable part of an exception's message."""
     return getattr(exc, "verify_message", "") or getattr(exc, "strerror", "") or str(exc)
 
 

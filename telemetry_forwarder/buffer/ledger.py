@@ -168,6 +168,5 @@ def _if_any(name: str, count: int, reasons: Mapping[str, int] = _NONE) -> list[s
 
 
 def _reasons(counts: Mapping[str, int]) -> str:
-    if not counts:
-        return ""
-    return " (" + ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items())) + ")"
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
+    return f" ({reasons})" if reasons else ""

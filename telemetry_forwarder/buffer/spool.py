@@ -90,12 +90,10 @@ class Spool:
         """Find the files of earlier processes. Reads names only and creates nothing."""
         if self._limit_bytes and not self._is_listed:
             with self._disk_errors_logged("read"):
-                try:
-                    with self._folder():
-                        pass
-                except FileNotFoundError:
-                    # Earlier processes have ended, so a folder that is missing now needs no second look.
-                    self._is_listed = True
+                # Earlier processes have ended, so a folder that is missing now needs no second look.
+                with suppress(FileNotFoundError), self._folder():
+                    pass
+                self._is_listed = True
 
     def write(self, batches: Iterable[Batch], deadline: Deadline) -> list[Batch]:
         """Move batches from memory to disk; return those for which there was no room or no time.

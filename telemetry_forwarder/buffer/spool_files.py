@@ -78,7 +78,6 @@ def remove(folder: int, name: str) -> None:
 
 
 def free_bytes(folder: int) -> int:
-    """Return the free space of the disk."""
     disk = os.fstatvfs(folder)
     return disk.f_bavail * disk.f_frsize
 

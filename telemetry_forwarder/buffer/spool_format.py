@@ -60,19 +60,12 @@ class SpoolFormat:
         parts = _NAME.fullmatch(name)
         if parts is None or parts["owner"] != self._owner:
             return None
-        return SpoolFile(
-            name=name,
-            ordinal=int(parts["ordinal"]),
-            signal=parts["signal"],
-            items=int(parts["items"]),
-            size_bytes=int(parts["size"]),
-        )
+        return SpoolFile(name, int(parts["ordinal"]), parts["signal"], int(parts["items"]), int(parts["size"]))
 
     def head(self, batch: Batch) -> bytes:
         """Return what precedes the body of *batch* in its file."""
-        fields = (
-            f" telemetry-forwarder {_VERSION} {self._identity} {batch.signal} {batch.items} {len(batch.body)}\n"
-        ).encode("utf-8", "replace")
+        line = f" telemetry-forwarder {_VERSION} {self._identity} {batch.signal} {batch.items} {len(batch.body)}\n"
+        fields = line.encode("utf-8", "replace")
         checksum = zlib.crc32(batch.body, zlib.crc32(fields))
         return f"{checksum:08x}".encode() + fields
 

@@ -36,9 +36,11 @@ class Store:
         """Store new batches. If memory is full, everything in it is spooled first."""
         for batch in batches:
             if not self._outbox.has_room_for(batch):
-                self.spool_all(self._write_deadline())
+                self.spool_all(self.write_deadline())
             if not self._outbox.put(batch):
-                self._spool_large(batch)
+                # It is larger than the whole outbox.
+                for left in self._spool.write([batch], self.write_deadline()):
+                    self._ledger.dropped(left.signal, left.items, LARGER_THAN_OUTBOX)
 
     def put_back(self, batches: Iterable[Batch], deadline: Deadline) -> None:
         """Spool batches that were taken; what the disk has no room or time for goes back to memory."""
@@ -53,10 +55,6 @@ class Store:
         for batch in self._outbox.take_all():
             self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
 
-    def _spool_large(self, batch: Batch) -> None:
-        """Spool *batch*, which is larger than the whole outbox, or drop it."""
-        for left in self._spool.write([batch], self._write_deadline()):
-            self._ledger.dropped(left.signal, left.items, LARGER_THAN_OUTBOX)
-
-    def _write_deadline(self) -> Deadline:
+    def write_deadline(self) -> Deadline:
+        """Return the deadline of a write that begins now."""
         return Deadline.after(SPOOL_RESERVE_S, self._clock)

@@ -73,7 +73,8 @@ class FlushPolicy:
         now = Moment(self._clock)
         self._rate.invoked(now)
         self._requests.invoked(request_id)
-        flushes_at_end = self._flushes_at_end()
+        is_rare = self._settings.mode is Mode.AUTO and not self._rate.is_busy
+        flushes_at_end = not self._has_missed_end and (is_rare or self._settings.mode is Mode.END)
         self._hold = Hold(
             now,
             deadline.less(_RELEASE_MARGIN_S),
@@ -134,10 +135,6 @@ class FlushPolicy:
     def _budget(self) -> Deadline:
         return Deadline.after(self._settings.budget_s, self._clock)
 
-    def _flushes_at_end(self) -> bool:
-        is_rare = self._settings.mode is Mode.AUTO and not self._rate.is_busy
-        return not self._has_missed_end and (is_rare or self._settings.mode is Mode.END)
-
     def _check_limits(self, now: Moment) -> None:
         """Release `next` at the invocation's limit, and remember a flush that overran the budget.
 
@@ -179,12 +176,9 @@ class FlushPolicy:
         if not (self._is_managed or self._requests.is_running):
             # The sandbox is about to freeze.
             return inf
-        due_in_s = inf
-        if self._settings.mode is not Mode.SHUTDOWN:
-            due_in_s = self._interval_left_s(now, may_withhold=may_withhold)
-        if makes_room:
-            due_in_s = min(due_in_s, self._flushes.retry_in_s(now))
-        return due_in_s
+        is_timed = self._settings.mode is not Mode.SHUTDOWN
+        due_in_s = self._interval_left_s(now, may_withhold=may_withhold) if is_timed else inf
+        return min(due_in_s, self._flushes.retry_in_s(now)) if makes_room else due_in_s
 
     def _interval_left_s(self, now: Moment, *, may_withhold: bool) -> float:
         starts = [self._unsent_since, self._flushes.finished_at]

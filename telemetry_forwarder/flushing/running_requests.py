@@ -32,7 +32,6 @@ class RunningRequests:
             self._remember(request_id, was_invoked=False)
 
     def reported(self, request_id: str) -> None:
-        """platform.report arrived. It also ends an invocation whose platform.runtimeDone was lost."""
         if request_id == self._latest:
             self.is_running = False
             self.has_report = True

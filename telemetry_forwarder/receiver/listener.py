@@ -188,9 +188,8 @@ class _HttpConnection:
     def _respond(self, status: int, fields: str = "") -> None:
         # Short enough for the socket's buffer, unless the client does not read at all: then this raises OSError,
         # and the connection is closed.
-        self.socket.sendall(
-            f"HTTP/1.1 {status} {_REASONS[status]}\r\n{fields}Content-Length: 0\r\n\r\n".encode("ascii")
-        )
+        response = f"HTTP/1.1 {status} {_REASONS[status]}\r\n{fields}Content-Length: 0\r\n\r\n"
+        self.socket.sendall(response.encode("ascii"))
 
 
 class _TcpConnection:
@@ -212,10 +211,7 @@ class _TcpConnection:
         self._partial = bytearray()
 
     def receive(self, received: bytes) -> bool:
-        """Process received bytes, none at the end of the stream; return whether more can follow.
-
-        Blocks while the inbox is full.
-        """
+        """Process received bytes, none at the end; return whether more can follow. Blocks while the inbox is full."""
         end_of_line = received.rfind(b"\n") + 1
         if end_of_line:
             self._put(bytes(self._partial) + received[:end_of_line])

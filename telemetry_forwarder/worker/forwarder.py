@@ -105,7 +105,7 @@ class Forwarder:
             self._release_invocations()
         self._intake.memory.trim()
         if step.should_spool:
-            self._store.spool_all(Deadline.after(SPOOL_RESERVE_S, self._clock))
+            self._store.spool_all(self._store.write_deadline())
         if step.flush is not None:
             # To begin it takes time, so the next step decides how long to wait.
             self._begin_flush(step.flush)
@@ -135,7 +135,11 @@ class Forwarder:
         else:
             return
         if self._state is State.DRAINING:
-            self._extend_drain()
+            # Send what was converted since the drain began.
+            if not self._intake.has_work:
+                self._collect()
+            self._flusher.send_more()
+            self._check_flush()
 
     def _process(self, item: "Item") -> None:
         match item:
@@ -172,8 +176,7 @@ class Forwarder:
         if shutdown is not None:
             self._state = State.DRAINING
         self._collect(self._accounting.measurements(is_last=shutdown is not None))
-        is_last_chance = shutdown is not None and shutdown.ends_environment
-        self._flusher.begin(deadline, is_last_chance=is_last_chance)
+        self._flusher.begin(deadline, is_last_chance=shutdown is not None and shutdown.ends_environment)
         self._check_flush()
 
     def _collect(self, measurements: "Sequence[Measurement]" = ()) -> None:
@@ -184,13 +187,6 @@ class Forwarder:
         if self._shutdown is not None and self._has_telemetry and not self._intake.has_backlog:
             self._intake.finish(self._shutdown.reason)
         self._intake.collect(measurements)
-
-    def _extend_drain(self) -> None:
-        """Send what was converted since the drain began."""
-        if not self._intake.has_work:
-            self._collect()
-        self._flusher.send_more()
-        self._check_flush()
 
     def _check_flush(self) -> None:
         """Report the end of the flush to the policy, if it has ended."""
@@ -224,7 +220,7 @@ class Forwarder:
 
     def _spool_after_error(self) -> None:
         """Spool everything, because a defect has ended the loop."""
-        deadline = Deadline.after(SPOOL_RESERVE_S, self._clock)
+        deadline = self._store.write_deadline()
         self._store.put_back(self._flusher.abandon(), deadline)
         for item in self._items:
             if isinstance(item, Body):

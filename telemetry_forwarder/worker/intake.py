@@ -101,12 +101,14 @@ class Intake:
 
     def convert(self, body: Body) -> ConversionResult:
         """Convert *body*, or spool it raw if too little time is left."""
-        if self._is_duplicate(body):
+        # The parts of a cut record have the same time, and may have the same bytes: "xxxx" and "xxxx".
+        may_be_part = self._converter.awaits_rest
+        if self._duplicates is not None and not self._duplicates.is_new(body.content) and not may_be_part:
             self._ledger.duplicate_posts += 1
             return _NOTHING
         size_bytes = len(body.content)
         if not self._has_time_for(size_bytes):
-            self._spool_raw(body, self._write_deadline())
+            self._spool_raw(body, self._store.write_deadline())
             return _NOTHING
         try:
             result = self._converter.convert(body.content, body.observed_ns)
@@ -121,7 +123,7 @@ class Intake:
     def postpone(self, body: Body) -> None:
         """Append *body* to the backlog; spool it at once if the backlog is full."""
         if self._backlog_bytes + len(body.content) > _MAX_BACKLOG_BYTES:
-            self._spool_raw(body, self._write_deadline())
+            self._spool_raw(body, self._store.write_deadline())
         else:
             self._backlog.append(body)
             self._backlog_bytes += len(body.content)
@@ -154,7 +156,7 @@ class Intake:
         else:
             for batch in batches:
                 self._ledger.received(batch.signal, batch.items)
-            self._store.put_back(batches, self._write_deadline())
+            self._store.put_back(batches, self._store.write_deadline())
         self._spool.remove(entry)
         self.memory.used(len(entry.batch.body))
 
@@ -169,11 +171,6 @@ class Intake:
     def finish(self, reason: str) -> None:
         """End what is still open because of a SHUTDOWN for *reason*."""
         self._converter.finish(reason, self._clock.unix_ns())
-
-    def _is_duplicate(self, body: Body) -> bool:
-        # The parts of a cut record have the same time, and may have the same bytes: "xxxx" and "xxxx".
-        may_be_part = self._converter.awaits_rest
-        return self._duplicates is not None and not self._duplicates.is_new(body.content) and not may_be_part
 
     def _has_time_for(self, size_bytes: int) -> bool:
         """Return whether that much can be converted before the end; at the last chance, whether typical lines can.
@@ -200,6 +197,3 @@ class Intake:
         self._ledger.received(POSTS, 1)
         for batch in self._spool.write([Batch(POSTS, body.content, 1)], deadline):
             self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
-
-    def _write_deadline(self) -> Deadline:
-        return Deadline.after(SPOOL_RESERVE_S, self._clock)

@@ -44,8 +44,7 @@ def _malloc_trim() -> "Callable[[int], int] | None":
     try:
         import ctypes
 
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+        return ctypes.CDLL(None).malloc_trim
     except (ImportError, OSError, AttributeError):
         # A Python without ctypes, or another C library: the process keeps its memory, and nothing else differs.
         return None
-    return trim

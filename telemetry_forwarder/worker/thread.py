@@ -47,7 +47,6 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
         self._thread.start()
 
     def put_event(self, event: InvokeEvent | ShutdownEvent) -> None:
@@ -64,23 +63,20 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            self._run_forwarder()
+            self._warm_up.wait()
+            from telemetry_forwarder.worker.wiring import build_forwarder
+
+            self._forwarder = forwarder = build_forwarder(
+                self._settings, self._environ, self._registration, inbox=self.inbox, clock=self._clock, log=self._log
+            )
+            self._limit_work_to_shutdown()
+            forwarder.run(on_warm=self.is_warm.set)
         except BaseException as exc:  # noqa: BLE001  # the function must not wait for a thread that has ended
             self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations continue without it")
             self.is_warm.set()
             self._forwarder = None
             self._release_events()
         self.inbox.close()
-
-    def _run_forwarder(self) -> None:
-        self._warm_up.wait()
-        from telemetry_forwarder.worker.wiring import build_forwarder
-
-        self._forwarder = forwarder = build_forwarder(
-            self._settings, self._environ, self._registration, inbox=self.inbox, clock=self._clock, log=self._log
-        )
-        self._limit_work_to_shutdown()
-        forwarder.run(on_warm=self.is_warm.set)
 
     def _release_events(self) -> None:
         """Release every event, and count the posts that are dropped, until SHUTDOWN."""

@@ -48,7 +48,6 @@ def build_forwarder(
     logging.lastResort = _LibraryLogHandler(log)
     ledger = Ledger()
     exporters = _exporters(settings, environ, clock=clock, log=log)
-    converter = _converter(settings, environ, registration, ledger=ledger, log=log)
     outbox = Outbox(
         ledger,
         limit_bytes=settings.outbox_bytes,
@@ -58,7 +57,7 @@ def build_forwarder(
     spool = _spool(settings, environ, ledger=ledger, clock=clock, log=log)
     store = Store(outbox, spool, ledger, clock)
     intake = Intake(
-        converter,
+        _converter(settings, environ, registration, ledger=ledger, log=log),
         store,
         spool,
         duplicates=DuplicatePosts() if settings.listener == "http" else None,
@@ -121,7 +120,9 @@ def _spool(settings: Settings, environ: Mapping[str, str], *, ledger: Ledger, cl
         version=environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
         process=os.urandom(4),
     )
-    folder = _own_folder(settings.spool_dir)
+    # A folder of our own: other files in it would be set aside and removed.
+    is_own = os.path.basename(os.path.normpath(settings.spool_dir)) == _OWN_NAME
+    folder = settings.spool_dir if is_own else os.path.join(settings.spool_dir, _OWN_NAME)
     return Spool(folder, file_format, ledger=ledger, clock=clock, log=log, limit_bytes=settings.spool_bytes)
 
 
@@ -132,14 +133,7 @@ def _policy(settings: Settings, clock: Clock, *, is_managed: bool) -> FlushPolic
         budget_s=settings.flush_budget_ms / 1_000,
         spool_reserve_s=SPOOL_RESERVE_S,
     )
-    has_runtime_done = "platform" in settings.types
-    return FlushPolicy(flush_settings, clock, has_runtime_done=has_runtime_done, is_managed=is_managed)
-
-
-def _own_folder(path: str) -> str:
-    """Return *path* or a folder in it, of our own: other files in it would be set aside and removed."""
-    is_own = os.path.basename(os.path.normpath(path)) == _OWN_NAME
-    return path if is_own else os.path.join(path, _OWN_NAME)
+    return FlushPolicy(flush_settings, clock, has_runtime_done="platform" in settings.types, is_managed=is_managed)
 
 
 class _LibraryLogHandler(logging.Handler):

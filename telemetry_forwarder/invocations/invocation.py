@@ -79,7 +79,6 @@ class Invocation:
         return (self.trace_id, self.span_id) if is_certain else (self.tracing.trace_id, "")
 
     def observe_start(self, event: Start) -> None:
-        """Apply platform.start."""
         if not self.is_taken:
             self.start_ns = event.time_ns or self.start_ns
             self.adopt_tracing(event.tracing)
@@ -101,7 +100,6 @@ def complete(invocation: Invocation) -> CompletedInvocation:
     done, report, presumed = invocation.done, invocation.report, invocation.presumed_end
     ends = [event for event in (done, report) if event is not None]
     ends_ns = [event.moment_ns for event in ends] or [presumed.at_ns if presumed else invocation.last_line_ns]
-    durations_s = [event.duration_s for event in ends if event.duration_s is not None]
     status = next((end.status for end in (*ends, presumed) if end and end.status), "")
     return CompletedInvocation(
         request_id=invocation.request_id,
@@ -116,7 +114,7 @@ def complete(invocation: Invocation) -> CompletedInvocation:
         status=status,
         error_type=_error_type(invocation, status),
         has_run_out_of_memory=_has_run_out_of_memory(invocation, status),
-        duration_s=durations_s[0] if durations_s else None,
+        duration_s=next((event.duration_s for event in ends if event.duration_s is not None), None),
         produced_bytes=done.produced_bytes if done else None,
         spans=(done.spans if done else ()) + select_report_spans(invocation),
     )
@@ -145,18 +143,10 @@ def _has_run_out_of_memory(invocation: Invocation, status: str) -> bool:
     if status in ("", SUCCESS):
         # In the log of a successful invocation, a mention of memory alone proves nothing.
         return invocation.has_run_out_of_memory and invocation.exception_type != ""
-    return (
-        OUT_OF_MEMORY in _reported_errors(invocation)
-        or invocation.has_run_out_of_memory
-        or _has_used_all_memory(invocation.report)
-    )
+    report = invocation.report
+    has_used_all = report is not None and 0 < (report.memory_size_bytes or 0) <= (report.max_memory_used_bytes or 0)
+    return has_used_all or invocation.has_run_out_of_memory or OUT_OF_MEMORY in _reported_errors(invocation)
 
 
 def _reported_errors(invocation: Invocation) -> list[str]:
     return [event.error_type for event in (invocation.done, invocation.report) if event and event.error_type]
-
-
-def _has_used_all_memory(report: Report | None) -> bool:
-    if report is None or not report.memory_size_bytes:
-        return False
-    return (report.max_memory_used_bytes or 0) >= report.memory_size_bytes

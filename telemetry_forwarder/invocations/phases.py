@@ -10,8 +10,6 @@ from telemetry_forwarder.telemetry.records import End, Event, PhaseSpan, Tracing
 # Only these delay an invocation: provisioned and managed environments are initialised in advance.
 _COLD_STARTS = frozenset({"", "on-demand"})
 _INIT, _RESTORE, _SNAP_START = "init", "restore", "snap-start"
-# Lambda's name for an init that is repeated inside an invocation.
-_SUPPRESSED_INIT_PHASE = "invoke"
 # An environment has one init, or two if the first one failed, and a restore. The oldest is dropped first.
 _MAX_PHASES = 16
 
@@ -39,8 +37,8 @@ class Phase:
 
     @property
     def is_suppressed(self) -> bool:
-        """Whether it is an init repeated inside an invocation."""
-        return self.kind == _INIT and self.name == _SUPPRESSED_INIT_PHASE
+        """Whether it is an init repeated inside an invocation, whose phase Lambda names `invoke`."""
+        return self.kind == _INIT and self.name == "invoke"
 
     @property
     def is_cold_start(self) -> bool:
@@ -80,8 +78,6 @@ class Phases:
                 self._runtime_done(event, self._find(event))
             case records.InitReport() | records.RestoreReport():
                 self._end(event, self._find(event))
-            case _:
-                pass
 
     def take_completed(
         self, find_parent: Callable[[Phase], Invocation | None], *, everything: bool = False

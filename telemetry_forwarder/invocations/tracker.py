@@ -148,7 +148,9 @@ class InvocationTracker:
 
     def _start(self, event: Start) -> None:
         invocation = self._latest.get(event.request_id)
-        if invocation is None or invocation.has_start or _has_ended_before(invocation, event):
+        end = (invocation.done or invocation.report) if invocation else None
+        if invocation is None or invocation.has_start or (end and end.moment_ns < event.moment_ns):
+            # The first event of a request, or of another attempt.
             invocation = self._open(event.request_id, event.tracing, event.moment_ns)
         invocation.observe_start(event)
 
@@ -182,9 +184,8 @@ class InvocationTracker:
         if invocation.is_certain:
             return not time_ns or time_ns >= invocation.start_ns
         # INVOKE arrives here and at the function at the same time. It has begun when everything before it has ended.
-        if self._phases.is_running:
-            return False
-        return not time_ns or time_ns >= max(self._phases.runtime_done_ns, self._last_end_ns)
+        begin_ns = max(self._phases.runtime_done_ns, self._last_end_ns)
+        return not self._phases.is_running and (not time_ns or time_ns >= begin_ns)
 
     def _parent(self, phase: Phase) -> Invocation | None:
         """Return the invocation that waited for *phase*, or the first one after it; None while it is uncertain."""
@@ -208,9 +209,3 @@ class InvocationTracker:
         for invocation in dropped:
             if self._latest.get(invocation.request_id) is invocation:
                 del self._latest[invocation.request_id]
-
-
-def _has_ended_before(invocation: Invocation, start: Start) -> bool:
-    """Return whether *start* must belong to another attempt."""
-    end = invocation.done or invocation.report
-    return end is not None and end.moment_ns < start.moment_ns

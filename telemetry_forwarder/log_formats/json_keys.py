@@ -17,10 +17,6 @@ _MAX_KEYS = 32
 _MAX_KEYS_LENGTH = 512
 
 
-def _any(value: Any) -> Any:
-    return value
-
-
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
@@ -65,12 +61,8 @@ def _trace_id(value: Any) -> str | None:
     return trace_context.parse_trace_id(value) or trace_context.parse_root(value) or None
 
 
-def _span_id(value: Any) -> str | None:
-    return trace_context.parse_span_id(value) or None
-
-
-def _stack_trace(value: Any) -> str | None:
-    return exceptions.join_stack_trace(value) or None
+def _unless_empty(parse: Callable[[Any], str]) -> Callable[[Any], str | None]:
+    return lambda value: parse(value) or None
 
 
 # The kinds of value that a key can hold.
@@ -79,7 +71,7 @@ KINDS = 9
 
 # In order of precedence: of several keys of one kind, the first that can be read is used, the others stay attributes.
 _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
-    (BODY, _any, "message msg @m renderedmessage"),
+    (BODY, lambda value: value, "message msg @m renderedmessage"),
     (BODY, _text, "@mt messagetemplate short_message event"),
     (SEVERITY, _level, "level log_level severity @l levelname loglevel log.level lvl"),
     (SEVERITY, _python_level, "levelno"),
@@ -89,10 +81,10 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (REQUEST_ID, _request_id, "faas.invocation_id"),
     (REQUEST_ID, _likely_request_id, "request_id"),
     (TRACE_ID, _trace_id, "trace_id traceid trace.id oteltraceid xray_trace_id xraytraceid x-amzn-trace-id"),
-    (SPAN_ID, _span_id, "span_id spanid span.id otelspanid"),
+    (SPAN_ID, _unless_empty(trace_context.parse_span_id), "span_id spanid span.id otelspanid"),
     (ERROR_TYPE, _text, "errortype exception_name"),
     (ERROR_MESSAGE, _text, "errormessage"),
-    (STACK_TRACE, _stack_trace, "stacktrace stack_trace @x exception exc_info stack"),
+    (STACK_TRACE, _unless_empty(exceptions.join_stack_trace), "stacktrace stack_trace @x exception exc_info stack"),
 )
 _KEYS = [(key, kind, read) for kind, read, keys in _FIELDS for key in keys.split()]
 FIELD_OF = {key: (rank, kind, read) for rank, (key, kind, read) in enumerate(_KEYS)}

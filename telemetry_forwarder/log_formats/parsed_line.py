@@ -47,7 +47,6 @@ class ParsedLine:
     """Key and value of the timestamp, kept if it is not believed; None if the body contains it anyway."""
 
     def replace(self, **changes: Any) -> "ParsedLine":
-        """Return a copy with *changes*."""
         return parsed_line(**{name: getattr(self, name) for name in self.__slots__} | changes)
 
     @property

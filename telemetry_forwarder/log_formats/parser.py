@@ -61,9 +61,7 @@ def reports_out_of_memory(line: ParsedLine) -> bool:
 def is_out_of_memory(text: str) -> bool:
     """Return whether a line or an exception type is a runtime's report that it ran out of memory."""
     # Two plain searches are much cheaper than the pattern.
-    if "emory" in text or "signal: killed" in text:
-        return _OUT_OF_MEMORY.search(text) is not None
-    return False
+    return ("emory" in text or "signal: killed" in text) and _OUT_OF_MEMORY.search(text) is not None
 
 
 def _read_json(text: str) -> ParsedLine | None:

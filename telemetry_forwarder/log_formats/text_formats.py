@@ -35,8 +35,6 @@ _LOGFMT_TIME = re.compile(r'(?:^|\s)(?:time|ts)="?([\w.:+-]{10,40})')
 _PLATFORM = re.compile(rf"(START |END |REPORT |)RequestId: ({_UUID})\b(?: Error: ([^\r\n]*)(?:\s+([\w.]+)$)?)?")
 # How Lambda reports a crashed runtime; a user's line may contain an id and an error, too.
 _CRASHES = ("Runtime exited", "Runtime.", "Task timed out", "signal: killed")
-# The attribute for an id from a prefix that is not the id of a known invocation.
-_REQUEST_ID_KEY = "requestId"
 _XRAY = re.compile(r"\tXRAY TraceId: (\S+)\tSegmentId: (\S+)")
 
 
@@ -64,7 +62,7 @@ def _runtime_line(
         time_ns=time_ns,
         request_id=request_id,
         attributes=attributes,
-        request_id_key=_REQUEST_ID_KEY,
+        request_id_key="requestId",
         has_runtime_format=True,
         own_time=("timestamp", timestamp) if time_ns else None,
     )
@@ -80,8 +78,7 @@ def _bracketed(text: str) -> ParsedLine | None:
     parts = text.split("\t", 3)
     if len(parts) == 4:
         level, timestamp, request_id, body = parts
-        is_level = level[-1] == "]"
-        if is_level and (line := _tabbed(body, level=level[1:-1], timestamp=timestamp, request_id=request_id)):
+        if level[-1] == "]" and (line := _tabbed(body, level=level[1:-1], timestamp=timestamp, request_id=request_id)):
             return line
     match = _BRACKETED.match(text)
     if match is None:
@@ -119,9 +116,7 @@ def _with_exception(line: ParsedLine) -> ParsedLine:
         return line
     parse = exceptions.parse_dotnet if line.severity_text == "fail" else exceptions.parse_node
     exception = parse(line.body)
-    if exception is None:
-        return line
-    return line.replace(attributes={**line.attributes, **exception}, is_exception=True)
+    return line if exception is None else line.replace(attributes={**line.attributes, **exception}, is_exception=True)
 
 
 def _java(text: str) -> ParsedLine | None:
@@ -130,8 +125,7 @@ def _java(text: str) -> ParsedLine | None:
         return None
     timestamp, request_id, timed_out, level, logger = match.groups()
     if timed_out:
-        message = text[match.start(3) :]
-        line = _runtime_line(message, level="ERROR", timestamp=timestamp, request_id=request_id)
+        line = _runtime_line(text[match.start(3) :], level="ERROR", timestamp=timestamp, request_id=request_id)
         return line.replace(severity_text="")
     attributes = {"logger": logger} if logger else None
     return _runtime_line(
@@ -170,9 +164,7 @@ def _capitalised(text: str) -> ParsedLine | None:
 def _platform(text: str, match: re.Match[str]) -> ParsedLine:
     record, request_id, error, error_type = match.groups()
     if not record and error:
-        attributes = {exceptions.MESSAGE: error}
-        if error_type:
-            attributes[exceptions.TYPE] = error_type
+        attributes = {exceptions.MESSAGE: error, **({exceptions.TYPE: error_type} if error_type else {})}
         is_crash = error.startswith(_CRASHES) or (error_type or "").startswith("Runtime.")
         return parsed_line(
             text,

@@ -22,8 +22,11 @@ def read_json(text: bytes) -> Any:
         return orjson.loads(text)
     except ValueError:
         pass
+    characters = text.lstrip(b" \t\r\n").decode("utf-8", "surrogateescape")
+    # An invalid byte as in `decode_text`, with the backslash of \xNN escaped as JSON strings require.
+    escaped = _INVALID_BYTE.sub(lambda match: rf"\\x{ord(match[0]) - 0xDC00:02x}", characters)
     try:
-        value, _ = _TOLERANT.raw_decode(_characters(text.lstrip(b" \t\r\n")))
+        value, _ = _TOLERANT.raw_decode(escaped)
     except (ValueError, RecursionError):
         return decode_text(text)
     return value
@@ -32,12 +35,6 @@ def read_json(text: bytes) -> Any:
 def decode_text(raw: bytes) -> str:
     """Decode UTF-8; an invalid byte is kept as \\xNN."""
     return raw.decode("utf-8", "backslashreplace")
-
-
-def _characters(text: bytes) -> str:
-    """Decode JSON as `decode_text` does, with the backslash of \\xNN escaped as JSON strings require."""
-    characters = text.decode("utf-8", "surrogateescape")
-    return _INVALID_BYTE.sub(lambda match: rf"\\x{ord(match[0]) - 0xDC00:02x}", characters)
 
 
 def _float(digits: str) -> float | str:

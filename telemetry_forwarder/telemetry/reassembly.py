@@ -45,7 +45,8 @@ class Reassembler:
 
         Then the next fragment belongs to it, even though the rest of such a string is valid JSON by itself.
         """
-        return self.holds(type_) and _ends_in_escape(self._held[type_].raw)
+        raw = self._held[type_].raw if self.holds(type_) else b""
+        return (len(raw) - len(raw.rstrip(b"\\"))) % 2 == 1
 
     def accepts(self, fragment: Fragment) -> bool:
         """Return whether *fragment* can continue the held record of its type, or begin one if none is held."""
@@ -91,7 +92,3 @@ def _status(raw: bytes) -> Status:
     if status is Status.COMPLETE and raw[end:].strip(b" \t\r\n}"):
         return Status.INVALID
     return status
-
-
-def _ends_in_escape(raw: bytes) -> bool:
-    return (len(raw) - len(raw.rstrip(b"\\"))) % 2 == 1

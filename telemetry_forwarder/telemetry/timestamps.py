@@ -47,8 +47,9 @@ def parse_time_ns(value: Any) -> int:
         return _parse_date(value) or _parse_digits(value)
     if isinstance(value, int):
         return _within_range(value * _unit_ns(value))
-    if isinstance(value, float):
-        return _from_float(value)
+    if isinstance(value, float) and (unit_ns := _unit_ns(value)):
+        # A float of this size is exact to about a microsecond: further digits are noise.
+        return _within_range(round(value * (unit_ns / 1_000)) * 1_000)
     return 0
 
 
@@ -97,12 +98,6 @@ def _parse_digits(text: str) -> int:
     whole = int(match[1])
     unit_ns = _unit_ns(whole)
     return _within_range(whole * unit_ns + _fraction(match[2] or "", len(str(unit_ns)) - 1))
-
-
-def _from_float(number: float) -> int:
-    # A float of this size is exact to about a microsecond: further digits are noise.
-    unit_ns = _unit_ns(number)
-    return _within_range(round(number * (unit_ns / 1_000)) * 1_000) if unit_ns else 0
 
 
 def _unit_ns(number: float) -> int:

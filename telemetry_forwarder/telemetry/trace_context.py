@@ -6,21 +6,17 @@ from typing import Any
 
 from telemetry_forwarder.telemetry.records import Tracing
 
-_TRACE_ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE | re.ASCII)
+# W3C's notation, or X-Ray's.
+_TRACE_ID = re.compile(r"([0-9a-f]{32})|1-([0-9a-f]{8})-([0-9a-f]{24})", re.IGNORECASE | re.ASCII)
 _SPAN_ID = re.compile(r"[0-9a-f]{16}", re.IGNORECASE | re.ASCII)
-_XRAY_TRACE_ID = re.compile(r"1-([0-9a-f]{8})-([0-9a-f]{24})", re.IGNORECASE | re.ASCII)
 
 
 def parse_trace_id(value: Any) -> str:
     """Return the 32 hex digits of a W3C trace id or of an X-Ray root (`1-…-…`); empty if invalid or all zeros."""
-    if not isinstance(value, str):
+    match = _TRACE_ID.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         return ""
-    if _TRACE_ID.fullmatch(value):
-        digits = value
-    elif match := _XRAY_TRACE_ID.fullmatch(value):
-        digits = match[1] + match[2]
-    else:
-        return ""
+    digits = match[1] or match[2] + match[3]
     return digits.lower() if digits.strip("0") else ""
 
 
@@ -41,7 +37,7 @@ def parse_tracing(header: Any, *, own_span_id: Any = "") -> Tracing:
 
     https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
     """
-    return _tracing(_text(header), _text(own_span_id))
+    return _tracing(header if isinstance(header, str) else "", own_span_id if isinstance(own_span_id, str) else "")
 
 
 # INVOKE, start, runtimeDone and report of one invocation carry the same header.
@@ -60,7 +56,3 @@ def _parts(header: str) -> dict[str, str]:
     """Return the parts by lower-case name; the first one if a name is repeated."""
     pairs = [part.partition("=") for part in reversed(header.split(";"))]
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -54,7 +54,6 @@ class FastPath:
         self._loggers: dict[tuple[str, ...], _Logger] = {}
 
     def forget(self) -> None:
-        """Forget all lines."""
         self._bracketed.clear()
         self._dated.clear()
         self._loggers.clear()
@@ -122,7 +121,8 @@ class FastPath:
             # The general path requires a digit at the start; a timestamp alone may also begin with spaces.
             if common is None or first < "0":
                 return None
-        text = text.removesuffix("\n") if "\r" not in text else _without_line_end(text)
+        # `in` comes first, because it is faster than the call and nearly always decides.
+        text = text[:-2] if "\r" in text and text.endswith("\r\n") else text.removesuffix("\n")
         return common, timestamp, text, b""
 
     def _learn_object(self, record: dict[str, Any], parsed: ParsedLine, common: _Common) -> None:
@@ -170,8 +170,3 @@ def _remember(known: dict[_Key, _Value], key: _Key, value: _Value, *, limit: int
     if key not in known and len(known) >= limit:
         known.clear()
     known[key] = value
-
-
-def _without_line_end(text: str) -> str:
-    line = text.removesuffix("\n")
-    return line.removesuffix("\r") if len(line) < len(text) else text

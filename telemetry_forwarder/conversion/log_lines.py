@@ -47,9 +47,7 @@ class LogLineConverter:
             self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
             return
         fixed = self._encoder.add_line(line, parsed, invocation)
-        if invocation is None or self._keep_raw:
-            return
-        if self._invocations.is_only_attempt(invocation):
+        if invocation is not None and not self._keep_raw and self._invocations.is_only_attempt(invocation):
             self._fast_path.learn(line, parsed, fixed=fixed, invocation=invocation)
 
     def convert_without_invocation(self, line: LogLine) -> None:

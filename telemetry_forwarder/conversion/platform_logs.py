@@ -7,19 +7,9 @@ from telemetry_forwarder.telemetry.records import Event
 IN_SPANS_AND_METRICS = "in spans and metrics"
 NOT_SELECTED = "excluded by PLATFORM_LOGS"
 # Spans and metrics represent these events; as log records they would be exported a third time.
-_REPRESENTED = frozenset(
-    {
-        "platform.initStart",
-        "platform.initRuntimeDone",
-        "platform.initReport",
-        "platform.start",
-        "platform.runtimeDone",
-        "platform.report",
-        "platform.restoreStart",
-        "platform.restoreRuntimeDone",
-        "platform.restoreReport",
-    }
-)
+_REPRESENTED = frozenset({"platform.start", "platform.runtimeDone", "platform.report"}) | {
+    f"platform.{phase}{step}" for phase in ("init", "restore") for step in ("Start", "RuntimeDone", "Report")
+}
 
 
 def filter_reason(event: Event, settings: Settings) -> str:

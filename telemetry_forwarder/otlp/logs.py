@@ -11,7 +11,6 @@ from telemetry_forwarder.core.cache import BoundedCache
 from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine, reconcile
 from telemetry_forwarder.otlp.log_encoding import (
-    AnyCommonFields,
     CommonFields,
     ScopeRecords,
     encode_body,
@@ -67,8 +66,9 @@ class LogEncoder:
         if record.extra:
             attributes = attributes | map_envelope(record.extra)
         # A plain tuple, because one is made for each line.
-        common = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "")
-        return self._add(
+        fields = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "")
+        common = self._common[fields]
+        self._add(
             record.origin,
             common,
             time_ns=time_ns,
@@ -76,6 +76,7 @@ class LogEncoder:
             body=line.body,
             attributes=attributes,
         )
+        return common
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
         """Add a platform event: its fields become attributes; what is not an object becomes the body."""
@@ -85,7 +86,7 @@ class LogEncoder:
         attributes = map_fields(event.fields) if is_object else {}
         self._add(
             "platform",
-            CommonFields(number, _SEVERITY_TEXTS[number], trace_id, span_id, event_name=event.type),
+            self._common[CommonFields(number, _SEVERITY_TEXTS[number], trace_id, span_id, event_name=event.type)],
             time_ns=event.time_ns,
             observed_ns=event.observed_ns,
             body=event.type if is_object else event.fields,
@@ -94,14 +95,9 @@ class LogEncoder:
 
     def add_malformed(self, record: Malformed) -> None:
         """Add bytes that are not a record, as text."""
-        self._add(
-            "platform",
-            CommonFields(WARN, _SEVERITY_TEXTS[WARN]),
-            time_ns=record.observed_ns,
-            observed_ns=record.observed_ns,
-            body=record.text,
-            attributes={"lambda.malformed": True},
-        )
+        common = self._common[CommonFields(WARN, _SEVERITY_TEXTS[WARN])]
+        at_ns, mark = record.observed_ns, {"lambda.malformed": True}
+        self._add("platform", common, time_ns=at_ns, observed_ns=at_ns, body=record.text, attributes=mark)
 
     def take(self) -> list[Batch]:
         """Return the collected records in batches within the limits. A record beyond them is a batch of its own."""
@@ -115,24 +111,15 @@ class LogEncoder:
         return [self._batch({origin: part}) for origin, of_scope in records.items() for part in self._split(of_scope)]
 
     def _add(
-        self,
-        origin: str,
-        common: AnyCommonFields,
-        *,
-        time_ns: int,
-        observed_ns: int,
-        body: Any,
-        attributes: Mapping[str, Any],
-    ) -> bytes:
-        encoded = self._common[common]
+        self, origin: str, common: bytes, *, time_ns: int, observed_ns: int, body: Any, attributes: Mapping[str, Any]
+    ) -> None:
         self._records[origin].add(
             time_ns,
             observed=encode_observed_time(observed_ns),
-            common=encoded,
+            common=common,
             body=body if type(body) is str else encode_body(encode_any_value(body)),
             attributes=record_attributes.encode(attributes),
         )
-        return encoded
 
     def _batch(self, records: Mapping[str, list[bytes]]) -> Batch:
         # Joined once: joining each message by itself would hold the records in memory three times.

@@ -70,11 +70,9 @@ def _encode_histogram_point(point: HistogramDataPoint) -> bytes:
     times = (_START, point.start_time_unix_nano, _TIME, point.time_unix_nano)
     statistics = (_COUNT, point.count, _TOTAL, point.sum, _MIN, point.min, _MAX, point.max)
     measurements = _pack_measurements(*times, *statistics)
-    counts = point.bucket_counts
-    buckets = field(_BUCKETS, struct.pack(f"<{len(counts)}Q", *counts))
-    return (
-        measurements + buckets + _encode_bounds(point.explicit_bounds) + _histogram_attributes.encode(point.attributes)
-    )
+    buckets = field(_BUCKETS, struct.pack(f"<{len(point.bucket_counts)}Q", *point.bucket_counts))
+    attributes = _histogram_attributes.encode(point.attributes)
+    return measurements + buckets + _encode_bounds(point.explicit_bounds) + attributes
 
 
 @lru_cache(maxsize=64)

@@ -36,11 +36,7 @@ _RESOURCE_METRICS, _SCOPE_METRICS, _METRIC = b"\x0a", b"\x12", b"\x12"
 _DELTAS: dict[type, AggregationTemporality] = dict.fromkeys((SdkCounter, SdkHistogram), AggregationTemporality.DELTA)
 # What a temporality does not name is cumulative.
 # https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/#additional-environment-variable-configuration
-TEMPORALITIES: dict[str, dict[type, AggregationTemporality]] = {
-    "delta": _DELTAS,
-    "lowmemory": _DELTAS,
-    "cumulative": {},
-}
+TEMPORALITIES = {"delta": _DELTAS, "lowmemory": _DELTAS, "cumulative": {}}
 
 
 class MetricEncoder:
@@ -54,17 +50,14 @@ class MetricEncoder:
         self._resource_field = self._encode_resource()
         self._scope_field = encode_scope(_SCOPE, version)
         self._reader = InMemoryMetricReader(preferred_temporality=TEMPORALITIES[temporality])
+        buckets = ExplicitBucketHistogramAggregation()
         provider = MeterProvider(
             [self._reader],
             resource,
             exemplar_filter=AlwaysOffExemplarFilter(),
             shutdown_on_exit=False,
             views=[
-                View(
-                    instrument_type=SdkHistogram,
-                    aggregation=ExplicitBucketHistogramAggregation(),
-                    exemplar_reservoir_factory=_without_exemplars,
-                ),
+                View(instrument_type=SdkHistogram, aggregation=buckets, exemplar_reservoir_factory=_without_exemplars),
                 View(instrument_type=SdkCounter, exemplar_reservoir_factory=_without_exemplars),
             ],
         )
@@ -88,8 +81,6 @@ class MetricEncoder:
             case LogsDropped():
                 self._count("lambda.telemetry.dropped_records", event.dropped_records)
                 self._count("lambda.telemetry.dropped_bytes", event.dropped_bytes)
-            case _:
-                pass
 
     def observe_completed(self, completed: Iterable[Completed]) -> None:
         """Record invocations and phases that have completed."""
@@ -108,8 +99,7 @@ class MetricEncoder:
         """Record our own state. Up-down counters are left out unless the temporality is cumulative."""
         for own in measurements:
             if own.is_counter:
-                counter = self._meter.create_counter(own.name, own.unit)
-                counter.add(own.value, dict(own.attributes))
+                self._meter.create_counter(own.name, own.unit).add(own.value, dict(own.attributes))
             elif self._is_cumulative:
                 # They are never deltas, and without an instance id the environments would overwrite each other's.
                 self._meter.create_up_down_counter(own.name, own.unit).add(own.value, dict(own.attributes))

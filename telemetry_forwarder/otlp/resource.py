@@ -51,7 +51,6 @@ class CurrentResource:
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
         self.field = encode_resource(resource)
-        """The result of `encode_resource`."""
 
     def add(self, attributes: Mapping[str, str]) -> None:
         """Add *attributes*, which replace those of the same name."""

@@ -45,16 +45,14 @@ class SpanEncoder:
 
     def encode(self, completed: Iterable[Completed]) -> Batch | None:
         """Return one batch with all the spans; None if there are none."""
-        spans = [span for outcome in completed if self._is_exported(outcome) for span in self._spans(outcome)]
+        exported = [outcome for outcome in completed if self._sampling == "all" or outcome.is_sampled is not False]
+        spans = [span for outcome in exported for span in self._spans(outcome)]
         if not spans:
             return None
         [resource_spans] = encode_spans(spans).resource_spans
         resource_spans.ClearField("resource")
         body = field(_RESOURCE_SPANS, self._resource.field + resource_spans.SerializeToString())
         return Batch(SPANS, body, len(spans))
-
-    def _is_exported(self, outcome: Completed) -> bool:
-        return self._sampling == "all" or outcome.is_sampled is not False
 
     def _spans(self, outcome: Completed) -> Iterator[ReadableSpan]:
         match outcome:
@@ -161,9 +159,8 @@ def _context(trace_id: str, *, span_id: str, is_remote: bool = False) -> SpanCon
 def _upstream(outcome: CompletedInvocation) -> SpanContext | None:
     """Return the caller's span, from the X-Ray header; None if it belongs to another trace."""
     tracing = outcome.tracing
-    if not tracing.parent_id or tracing.trace_id != outcome.trace_id:
-        return None
-    return _context(outcome.trace_id, span_id=tracing.parent_id, is_remote=True)
+    is_parent = tracing.parent_id and tracing.trace_id == outcome.trace_id
+    return _context(outcome.trace_id, span_id=tracing.parent_id, is_remote=True) if is_parent else None
 
 
 def _runtime_phase(outcome: CompletedPhase) -> tuple[PhaseSpan, ...]:

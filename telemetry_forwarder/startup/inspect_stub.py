@@ -22,10 +22,8 @@ _CO_COROUTINE = 128
 def install(signatures: Signatures) -> None:
     """Patch `inspect` until `restore`. *signatures* were recorded for the same code with the same Python."""
     _signatures.update(signatures)
-    lazy_modules.substitute(inspect, "signature", _signature)
-    lazy_modules.substitute(inspect, "get_annotations", _get_annotations)
-    lazy_modules.substitute(inspect, "iscoroutinefunction", _iscoroutinefunction)
-    lazy_modules.substitute(inspect, "unwrap", _unwrap)
+    for stand_in in (_signature, _get_annotations, _iscoroutinefunction, _unwrap):
+        lazy_modules.substitute(inspect, stand_in.__name__.removeprefix("_"), stand_in)
 
 
 def restore() -> None:

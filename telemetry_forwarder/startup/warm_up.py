@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 THREAD_MODULES = ("telemetry_forwarder.receiver.listener", "telemetry_forwarder.worker.thread")
-"""The modules that start the threads."""
 WORKER_MODULES = ("telemetry_forwarder.worker.wiring",)
 """The module that builds the worker, and with it everything that it imports."""
 PROXY_MODULES = ("telemetry_forwarder.transport.proxied",)
@@ -85,15 +84,11 @@ class WarmUp:
             return None
         except Exception as exc:  # noqa: BLE001  # logged by the session: the layer has no libraries without its bundle
             # A bundle for another Python is no problem in a checkout, which has the libraries as files.
-            if not (isinstance(exc, IncompatibleBundleError) and _has_libraries()):
+            _import(("orjson",))
+            if not (isinstance(exc, IncompatibleBundleError) and "orjson" in sys.modules):
                 self.problem = f"{type(exc).__name__}: {exc}"
             return None
         return bundle
-
-
-def _has_libraries() -> bool:
-    _import(("orjson",))
-    return "orjson" in sys.modules
 
 
 def _may_have_proxy() -> bool:

@@ -144,18 +144,27 @@ def open_port(port: int, log: Diagnostics) -> _socket.socket:
 
     Until the listener runs, the kernel holds the connections; so the port can be open before its modules are imported.
     """
+    try:
+        return _listen(port)
+    except OSError as exc:
+        log.warn(
+            f"TELEMETRY_FORWARDER_PORT: port {port} is not available ({exc.strerror}); using any free port instead"
+        )
+        return _listen(0)
+
+
+def _listen(port: int) -> _socket.socket:
     server = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     # A process restarted in the same environment must not wait for the earlier connections to leave TIME_WAIT.
     server.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     try:
         # Every interface: `sandbox.localdomain` (Lambda) and 127.0.0.1 (its emulators) are not the same everywhere.
         server.bind(("0.0.0.0", port))  # noqa: S104
-    except OSError as exc:
-        log.warn(
-            f"TELEMETRY_FORWARDER_PORT: port {port} is not available ({exc.strerror}); using any free port instead"
-        )
-        server.bind(("0.0.0.0", 0))  # noqa: S104
-    server.listen(_LISTEN_BACKLOG)
+        # It fails, too, if another socket began to listen after `bind`.
+        server.listen(_LISTEN_BACKLOG)
+    except OSError:
+        server.close()
+        raise
     return server
 
 

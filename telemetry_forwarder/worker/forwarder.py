@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Init waits for the replay this long. Posts that are left are replayed whenever the inbox is empty.
 _MAX_REPLAY_S = 2.0
+# Reserved at the end of SHUTDOWN for the spans and metrics of what it ends.
+_LAST_BATCH_S = 0.05
 
 
 class State(Enum):
@@ -210,9 +212,14 @@ class Forwarder:
         self._inbox.close()
         for item in self._inbox.take(0.0):
             self._process(item)
-        while self._intake.has_backlog and not deadline.is_over():
+        convert_until = deadline.less(_LAST_BATCH_S)
+        while self._intake.has_backlog and not convert_until.is_over():
             self._convert(self._intake.take_postponed())
-        self._collect()
+        # An invocation that only the rest of the backlog would end is ended by the shutdown.
+        if self._has_telemetry:
+            self._intake.finish(shutdown.reason)
+        self._intake.collect()
+        self._store.spool_all(deadline)
         self._spool_rest(deadline)
         self._state = State.CLOSED
         self._release_invocations()

@@ -70,6 +70,8 @@ def main(socket_fd: int, settings_file: str) -> None:
             preexec_fn=enter_root,  # noqa: PLW1509  # this process has no other thread then
         )
     answers = [_invoke() for _ in range(_INVOCATIONS)]
+    # Until the collector has received something: on a busy machine the extension may still be importing.
+    outside.recv(1)
     emulator.send_signal(signal.SIGTERM)
     print(json.dumps({"answers": answers, "exit_status": emulator.wait(30)}))
 
@@ -175,6 +177,8 @@ def run_instance(
             # A client without TLS 1.3 is refused.
             collector._tls.minimum_version = ssl.TLSVersion.TLSv1_3
         with collector:
+            collector.wait_for(lambda: collector.requests, timeout_s=_START_LIMIT_S)
+            ours.send(b".")
             output, _ = process.communicate(timeout=300)
             assert process.returncode == 0, log.read_text()
             yield json.loads(output), collector
@@ -192,6 +196,7 @@ _ENV = {
     "AWS_LAMBDA_MAX_CONCURRENCY": "1",
     "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances",
     **UNHURRIED_TELEMETRY,
+    "TELEMETRY_FORWARDER_FLUSH": "every 1 s",
     "HOME": "/home/nobody",
 }
 

@@ -673,3 +673,23 @@ def test_shutdown_during_the_longest_conversion_ends_before_its_deadline(
     assert process.posts.spooled == 30 - dropped
     assert process.on_disk == ["a line"]
     assert not timed.end.deadline.is_over()
+
+
+@pytest.mark.parametrize("clock", [FakeClock(), SlowDisk()])
+def test_shutdown_without_time_for_the_backlog_ends_the_open_invocation(
+    tmp_path: Path, captured: CapturedLog, clock: FakeClock
+) -> None:
+    process = SpoolingProcess(tmp_path, captured, spool_bytes=20 * MB, clock=clock, cpu_share=128 / 1_769)
+    timed = Timed(process, captured)
+
+    def take_long() -> None:
+        timed.shut_down(2.0)
+        process.clock.advance(1.74)
+
+    timed.inbox.put_body(Body(post(event("platform.start", {"requestId": "r1"})), OBSERVED_NS))
+    timed.inbox.put_body(Interrupted(post(event("function", "a line")), take_long))
+    for number in range(30):
+        timed.inbox.put_body(Body(b"%d" % number + b" " * 300_000, OBSERVED_NS))
+    timed.run()
+
+    assert process.ledger.snapshot().of("traces") == Tally("traces", received=1, spooled=1)

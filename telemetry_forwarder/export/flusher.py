@@ -1,4 +1,4 @@
-"""Sends what is spooled, then what is held in memory, each signal in its own thread.
+"""Sends the spooled batches, then those in memory, each signal in its own thread.
 
 Neither a flush nor the worker waits for the other: a `SendFinished` in the inbox reports the end of each request.
 So an endpoint may be slow, and no request is broken off only because the function must not wait any longer.

@@ -79,7 +79,7 @@ class LogEncoder:
         return common
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
-        """Add a platform event: its fields become attributes; what is not an object becomes the body."""
+        """Add a platform event: its fields become attributes; a record that is not an object becomes the body."""
         is_object = isinstance(event.fields, dict)
         number = find_severity(event)
         trace_id, span_id = invocation.context if invocation else ("", "")

@@ -34,7 +34,7 @@ class Decoder:
     def decode(self, body: bytes, observed_ns: int) -> list[Record]:
         """Return the records of *body* in the order in which Lambda sent them.
 
-        What is not a record becomes a `Malformed` in its place. A record whose rest has not arrived is held.
+        Anything that is not a record becomes a `Malformed` in its place. A record whose rest has not arrived is held.
         """
         events = self.load_events(body)
         if events is None:

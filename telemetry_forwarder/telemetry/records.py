@@ -69,7 +69,7 @@ class Event:
     time_ns: int
     observed_ns: int
     fields: Any
-    """`record` as received, complete: what is not understood is not lost."""
+    """`record` as received, complete, so that unknown fields are not lost."""
     extra: Mapping[str, Any] | None = None
     """The other members of the envelope, as for `LogLine`."""
 

@@ -203,7 +203,7 @@ class Forwarder:
         self._accounting.flushed()
 
     def _close(self, shutdown: ShutdownEvent) -> None:
-        """Spool what is not sent, then what arrived in the meantime."""
+        """Spool the unsent batches, then the items that arrived in the meantime."""
         deadline = shutdown.deadline.less(min(SPOOL_RESERVE_S / 2, shutdown.deadline.left_s() / 4))
         self._store.put_back(self._flusher.abandon(), deadline)
         self._intake.collect()

@@ -45,7 +45,8 @@ class PlayedInvocation:
 class Run:
     """Runs one scenario once. All random choices follow from the seed."""
 
-    def __init__(self, name: str, seed: int, opt: Path) -> None:
+    def __init__(self, name: str, seed: int, opt: Path, *, user: int | None = None) -> None:
+        """Run the extension of *opt* as *user*, if that is given."""
         self.random = random.Random(f"{name} {seed}")
         self.collector = FakeCollector()
         self.invocations: list[PlayedInvocation] = []
@@ -56,7 +57,9 @@ class Run:
         self._id = f"{name.replace(' ', '-')}/{seed}"
         self._mode = _MODES[seed % len(_MODES)]
         self._opt = opt
+        self._user = user
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+        self._folder.chmod(0o1777)
         self.spool_dir = self._folder / "spool" / "telemetry-forwarder"
 
     def __enter__(self) -> Self:
@@ -80,6 +83,7 @@ class Run:
         function = Lambda(
             opt=self._opt,
             task=FUNCTIONS,
+            extension_user=self._user,
             **{"freeze": True, "timeout_s": 10.0, "env": variables | (env or {}), **settings},
         )
         self.environments.append(function)

@@ -20,8 +20,8 @@ class Scenario:
     is_cut_at_the_end: bool = False
     """Whether the endpoint takes longer for the last request than Lambda leaves time."""
 
-    def run(self, seed: int, opt: Path) -> Verdict:
-        with Run(self.name, seed, opt) as run:
+    def run(self, seed: int, opt: Path, *, user: int | None = None) -> Verdict:
+        with Run(self.name, seed, opt, user=user) as run:
             self.play(run)
             return judge(
                 run, excused_reasons=self.excused_reasons, kills=self.kills, is_cut_at_the_end=self.is_cut_at_the_end

@@ -53,12 +53,13 @@ class SoakResult:
         )
 
 
-def run_soak(opt: Path, lines: int) -> SoakResult:
+def run_soak(opt: Path, lines: int, *, user: int | None = None) -> SoakResult:
     started_s = time.monotonic()
     rss_kb = []
     with FakeCollector(remember=False) as collector, tempfile.TemporaryDirectory() as spool:
+        Path(spool).chmod(0o1777)
         env = {"TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint, "TELEMETRY_FORWARDER_SPOOL_DIR": spool}
-        function = Lambda(opt=opt, task=FUNCTIONS, env=env, remember=False, timeout_s=30.0)
+        function = Lambda(opt=opt, task=FUNCTIONS, env=env, remember=False, timeout_s=30.0, extension_user=user)
         failed = 0
         with function:
             for _ in range(lines // _LINES):

@@ -158,6 +158,8 @@ class Lambda:
     def _begin(self, phase: str, timeout_s: float) -> Fault | None:
         if self._tmp is None:
             self._tmp = Path(tempfile.mkdtemp(prefix="lambda-"))
+            if self.settings.extension_user is not None:
+                self._tmp.chmod(0o1777)
         if self._control is None:
             self._control = ResourceControl(
                 cpu_share=self.settings.cpu_share,

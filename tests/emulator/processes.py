@@ -57,6 +57,7 @@ class Process:
         output: Output,
         sink: Sink,
         is_framed: bool = False,
+        user: int | None = None,
         on_exit: Callable[[Process], None],
     ) -> None:
         self.name = name
@@ -78,6 +79,9 @@ class Process:
                 stderr=streams[1][1],
                 pass_fds=[frames[1]] if frames else [],
                 process_group=0,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
             )
         except OSError:
             for pipe in [*streams, *([frames] if frames else [])]:

@@ -147,7 +147,15 @@ class Sandbox:
     ) -> Process:
         cwd = self.settings.task if name == "runtime" else self.settings.extension_cwd or self.settings.task
         process = Process(
-            name, argv, env=env, cwd=cwd, output=self.output, sink=sink, is_framed=is_framed, on_exit=self._exited
+            name,
+            argv,
+            env=env,
+            cwd=cwd,
+            output=self.output,
+            sink=sink,
+            is_framed=is_framed,
+            user=None if name == "runtime" else self.settings.extension_user,
+            on_exit=self._exited,
         )
         self._reaper.add(process.pid)
         self.control.admit(process.pid)

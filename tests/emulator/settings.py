@@ -38,6 +38,8 @@ class Settings:
     log_format: Literal["Text", "JSON"] | None = None
     log_level: str | None = None
     extension_cwd: Path | None = None
+    extension_user: int | None = None
+    """The user and group id of the extensions, to be set by root only; None for those of this process."""
 
     # Lambda's deadlines. See `deadlines` for machines that are busy.
     init_timeout_s: float = 10.0

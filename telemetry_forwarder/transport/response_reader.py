@@ -1,4 +1,4 @@
-"""Reads the response to one request, as far as it is received. Pure; no I/O.
+"""Reads the response to one request, as far as it is received. No I/O.
 
 As lenient as `http1.MessageReader` is strict: an endpoint that responds 200 has accepted the request, however odd the
 rest of its response is, and would receive it again if that counted as no response. Nothing else reads from the

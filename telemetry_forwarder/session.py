@@ -6,6 +6,9 @@ need are imported by `start`: below one vCPU before the first `next` (`warm_up`)
 
 import _socket
 
+# The C module behind `os`, which is not imported yet.
+import posix
+
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.settings import Settings
@@ -24,7 +27,9 @@ _MARGIN_S = 0.05
 _MAX_INVOCATION_S = 900.0
 # The time that Lambda allows a shutdown, for an event without a valid deadline.
 _SHUTDOWN_S = 2.0
-_LISTEN_BACKLOG = 128
+# More than another process is likely to open before the listener runs: connections beyond it wait for a second or more.
+_LISTEN_BACKLOG = 4_096
+_PATH_BYTES = 16
 
 
 class Session:
@@ -41,6 +46,8 @@ class Session:
             self.log.warn(problem)
         self._server = open_port(self._settings.port, self.log)
         self._port = self._server.getsockname()[1]
+        # Other processes of the environment cannot guess it, so what is posted there comes from Lambda.
+        self._path = "/" + posix.urandom(_PATH_BYTES).hex()
         self._worker: Worker | None = None
         self._listener: Listener | None = None
         self.has_telemetry = False
@@ -53,7 +60,7 @@ class Session:
         if settings.listener == "tcp":
             destination = f'"protocol":"TCP","port":{port}'
         else:
-            destination = f'"protocol":"HTTP","URI":"http://sandbox.localdomain:{port}/"'
+            destination = f'"protocol":"HTTP","URI":"http://sandbox.localdomain:{port}{self._path}"'
         return (
             f'{{"schemaVersion":"{schema}","destination":{{{destination}}},"types":[{types}],'
             f'"buffering":{{"maxItems":{settings.buffer_max_items},"maxBytes":{settings.buffer_max_bytes},'
@@ -92,7 +99,8 @@ class Session:
             self._settings, self._environ, self._registration, clock=self._clock, log=self.log, warm_up=warm_up
         )
         worker.inbox.put_event(SubscriptionResult(self.has_telemetry))
-        self._listener = Listener(self._settings.listener, self._server, worker.inbox, self._clock)
+        protocol, path = self._settings.listener, self._path
+        self._listener = Listener(protocol, self._server, worker.inbox, self._clock, path=path)
         self._listener.start()
         worker.start()
         return worker

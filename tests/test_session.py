@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -71,7 +73,7 @@ def subscription(session: Session) -> Any:
 
 def port_of(session: Session) -> int:
     body = subscription(session)["destination"]
-    return int(body.get("port") or body["URI"].rpartition(":")[2].rstrip("/"))
+    return int(body.get("port") or urlsplit(body["URI"]).port)
 
 
 def thread_names(*, since: list[threading.Thread]) -> set[str]:
@@ -86,14 +88,36 @@ def test_subscription_covers_all_types_with_the_shortest_buffering(make: Make) -
     body = subscription(make())
 
     uri = body["destination"]["URI"]
-    port = int(uri.removeprefix("http://sandbox.localdomain:").removesuffix("/"))
-    assert port > 0
+    assert re.fullmatch(r"http://sandbox\.localdomain:[1-9][0-9]+/[0-9a-f]{32}", uri)
     assert body == {
         "schemaVersion": "2025-01-29",
         "destination": {"protocol": "HTTP", "URI": uri},
         "types": ["platform", "function", "extension"],
         "buffering": {"maxItems": 10_000, "maxBytes": 1_048_576, "timeoutMs": 25},
     }
+
+
+def test_path_of_the_subscription_is_that_of_this_process_for_every_schema(make: Make) -> None:
+    first, second = make(), make()
+
+    uris = [subscription(session)["destination"]["URI"] for session in (first, first, second)]
+
+    paths = [urlsplit(uri).path for uri in uris]
+    assert paths[0] == paths[1] != paths[2]
+
+
+def test_posts_to_other_paths_are_refused_once_lambda_has_posted(make: Make) -> None:
+    session = make()
+    target = urlsplit(subscription(session)["destination"]["URI"])
+    session.start()
+
+    with socket.create_connection(("127.0.0.1", port_of(session)), timeout=10) as client:
+        statuses = []
+        for path in ("/", target.path, "/"):
+            client.sendall(f"POST {path} HTTP/1.1\r\nContent-Length: 2\r\n\r\n[]".encode())
+            statuses.append(client.recv(100).split()[1])
+
+    assert statuses == [b"200", b"200", b"404"]
 
 
 def test_subscription_follows_the_settings(make: Make) -> None:
@@ -284,25 +308,16 @@ def test_open_port_accepts_connections_before_they_are_served(captured: Captured
     assert captured.lines == []
 
 
-@pytest.mark.parametrize(
-    ("bundle", "problem"),
-    [
-        (b"damaged", "IncompatibleBundleError: written for another Python, or damaged"),
-        (None, "FileNotFoundError: [Errno 2] No such file or directory: '{lib}/warm-up.bundle'"),
-    ],
-)
-def test_bundle_that_cannot_be_used_is_logged_if_libraries_are_missing(
-    bundle: bytes | None, problem: str, tmp_path: Path
-) -> None:
+def test_bundle_that_cannot_be_used_is_logged_if_libraries_are_missing(tmp_path: Path) -> None:
     shutil.copytree(PRODUCT, tmp_path / "telemetry_forwarder", ignore=shutil.ignore_patterns("__pycache__"))
-    if bundle is not None:
-        (tmp_path / FILE_NAME).write_bytes(bundle)
+    (tmp_path / FILE_NAME).write_bytes(b"damaged")
 
     command = isolated_python(START, str(tmp_path))
     output = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=True, timeout=60).stderr
 
     assert output.splitlines() == [
-        f"[telemetry-forwarder] WARN the warm-up bundle cannot be used: {problem.format(lib=tmp_path)}",
+        "[telemetry-forwarder] WARN the warm-up bundle cannot be used:"
+        " IncompatibleBundleError: written for another Python, or damaged",
         "[telemetry-forwarder] ERROR forwarding stopped: ModuleNotFoundError: No module named 'opentelemetry';"
         " invocations continue without it",
     ]

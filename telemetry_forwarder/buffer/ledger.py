@@ -77,6 +77,8 @@ class Ledger:
         """Records that Lambda reported as dropped before it sent them."""
         self.posts_refused = 0
         """Posts that found no room. Lambda sends them again, or reports that it dropped them."""
+        self.posts_foreign = 0
+        """Posts of other processes than Lambda, which were refused."""
         self.duplicate_posts = 0
         """Posts that Lambda sent again. Their records are counted once."""
         kinds = (*SIGNALS, POSTS)
@@ -119,10 +121,10 @@ class Ledger:
         self._counts[signal]["held"] -= count
         self._dropped[signal][reason] += count
 
-    def post_conversion_failed(self) -> None:
-        """Count a post whose rest was dropped because of an internal error; how many records that were is unknown."""
+    def post_not_read(self) -> None:
+        """Count a post that was dropped because of an internal error; its records are unknown."""
         self.received(POSTS, 1)
-        self.dropped(POSTS, 1, "conversion failed")
+        self.dropped(POSTS, 1, "could not be read")
 
     def snapshot(self) -> Snapshot:
         return Snapshot(tuple([self._tally(signal) for signal in SIGNALS]), self._tally(POSTS))
@@ -137,6 +139,7 @@ class Ledger:
             *_if_any("posts restored", posts.restored),
             *_if_any("posts spooled", posts.spooled),
             *_if_any("posts refused for now", self.posts_refused),
+            *_if_any("foreign posts refused", self.posts_foreign),
             *_if_any("duplicate posts", self.duplicate_posts),
         ]
         return "; ".join([" ".join(words), *(_tally_summary(self._tally(signal)) for signal in SIGNALS)])

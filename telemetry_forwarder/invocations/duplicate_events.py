@@ -1,4 +1,4 @@
-"""Recognises platform events that Lambda has delivered before: delivery is at least once. No I/O; bounded."""
+"""Recognises platform events that Lambda has delivered before: delivery is at least once. Pure; bounded."""
 
 from typing import Any
 

@@ -26,6 +26,8 @@ class Inbox:
         self._room_freed = WakeUp()
         self._is_closed = False
         self._refusals = 0
+        self.foreign_posts = 0
+        """Posts that were refused because Lambda did not send them. Written by the listener alone."""
 
     def put_body(self, body: Body) -> bool:
         """Add *body* if there is room, and return whether there was. Does not block.

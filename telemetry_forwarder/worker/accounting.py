@@ -23,9 +23,10 @@ class Accounting:
         """Check and log the accounts after a flush, at level debug only: every invocation would pay for it."""
         self._log.debug(self._checked_summary)
 
-    def close(self, *, refused_posts: int) -> None:
+    def close(self, *, refused_posts: int, foreign_posts: int) -> None:
         """Log the final accounts."""
         self._ledger.posts_refused += refused_posts
+        self._ledger.posts_foreign += foreign_posts
         self._log.info(self._checked_summary())
 
     def _checked_summary(self) -> str:

@@ -239,4 +239,4 @@ class Forwarder:
         self._intake.spool_backlog(deadline)
         self._store.spool_all(deadline)
         self._store.drop_all()
-        self._accounting.close(refused_posts=self._inbox.take_refusals())
+        self._accounting.close(refused_posts=self._inbox.take_refusals(), foreign_posts=self._inbox.foreign_posts)

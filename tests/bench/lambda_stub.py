@@ -106,7 +106,7 @@ class LambdaStub:
             case "telemetry":
                 destination = orjson.loads(body)["destination"]
                 uri = destination.get("URI", "")
-                self.telemetry_port = destination.get("port") or int(uri.split(":")[2].rstrip("/"))
+                self.telemetry_port = destination.get("port") or int(uri.split(":")[2].partition("/")[0])
                 return "", b"OK"
             case "next" if "/runtime/" in path:
                 self._record("runtime")

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.chaos import figures
 from tests.chaos.endpoint import ENDPOINT
 from tests.chaos.machine import MACHINE
+from tests.chaos.port import PORT
 from tests.chaos.read_only import read_only_copy
 from tests.chaos.sandbox import LAMBDA
 from tests.chaos.scenario import Scenario
@@ -18,7 +19,7 @@ from tests.chaos.soak import run_soak
 from tests.chaos.verdict import Verdict
 from tests.support.opt_tree import assemble
 
-SCENARIOS = (*ENDPOINT, *LAMBDA, *MACHINE)
+SCENARIOS = (*ENDPOINT, *LAMBDA, *MACHINE, *PORT)
 _ROW = "{:<22} {:>4} {:>7} {:>5} {:>11} {:>9} {:>7} {:>13}"
 
 

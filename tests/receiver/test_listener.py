@@ -8,14 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from telemetry_forwarder.receiver.connections import MAX_BODY_BYTES, MAX_DISCARDED_BYTES
 from telemetry_forwarder.receiver.inbox import Inbox
-from telemetry_forwarder.receiver.listener import (
-    MAX_BODY_BYTES,
-    MAX_CONNECTIONS,
-    MAX_DISCARDED_BYTES,
-    MAX_HELD_BYTES,
-    Listener,
-)
+from telemetry_forwarder.receiver.listener import MAX_CONNECTIONS, MAX_HELD_BYTES, Listener
 from telemetry_forwarder.receiver.messages import Body
 from telemetry_forwarder.session import open_port
 from tests.support.captured_log import CapturedLog
@@ -27,14 +22,14 @@ OBSERVED_NS = 1_790_000_000_000_000_000
 class Running:
     """A listener with an inbox, and clients that are closed at the end."""
 
-    def __init__(self, protocol: str, inbox_bytes: int, send_buffer_bytes: int) -> None:
+    def __init__(self, protocol: str, inbox_bytes: int, send_buffer_bytes: int, path: str) -> None:
         self.inbox = Inbox(inbox_bytes)
         with CapturedLog() as captured:
             server = open_port(0, captured.diagnostics(FakeClock()))
         if send_buffer_bytes:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         self.address = ("127.0.0.1", server.getsockname()[1])
-        self._listener = Listener(protocol, server, self.inbox, FakeClock(unix_ns=OBSERVED_NS))
+        self._listener = Listener(protocol, server, self.inbox, FakeClock(unix_ns=OBSERVED_NS), path=path)
         others = set(threading.enumerate())
         self._listener.start()
         (self.thread,) = set(threading.enumerate()) - others
@@ -73,8 +68,8 @@ Start = Callable[..., Running]
 def start() -> Iterator[Start]:
     running: list[Running] = []
 
-    def start(protocol: str, inbox_bytes: int = 16_777_216, send_buffer_bytes: int = 0) -> Running:
-        running.append(Running(protocol, inbox_bytes, send_buffer_bytes))
+    def start(protocol: str, inbox_bytes: int = 16_777_216, send_buffer_bytes: int = 0, path: str = "") -> Running:
+        running.append(Running(protocol, inbox_bytes, send_buffer_bytes, path))
         return running[-1]
 
     yield start
@@ -407,18 +402,195 @@ def test_many_connections_are_served_concurrently(http: Running) -> None:
     assert sorted(map(int, http.bodies(MAX_CONNECTIONS))) == list(range(MAX_CONNECTIONS))
 
 
-def test_connection_beyond_the_limit_is_closed_until_another_one_ends(http: Running) -> None:
+def idle(client: socket.socket) -> None:
+    """Send nothing."""
+
+
+def send_half_a_post(client: socket.socket) -> None:
+    client.sendall(post(b"half")[:-1])
+
+
+def send_one_byte(client: socket.socket) -> None:
+    client.sendall(b"P")
+
+
+def send_garbage(client: socket.socket) -> None:
+    client.sendall(b"garbage\r\n")
+    assert status(client) == 400
+
+
+def get(client: socket.socket) -> None:
+    client.sendall(post(b"", line="GET / HTTP/1.1"))
+    assert status(client) == 405
+
+
+@pytest.mark.parametrize("act", [idle, send_half_a_post, send_one_byte, send_garbage, get])
+def test_connections_without_telemetry_do_not_lock_lambda_out(
+    http: Running, act: Callable[[socket.socket], None]
+) -> None:
+    of_lambda = http.connect()
+    of_lambda.sendall(post(b"first"))
+    assert status(of_lambda) == 200
+
+    for _ in range(8 * MAX_CONNECTIONS if act is idle else 2 * MAX_CONNECTIONS):
+        act(http.connect())
+
+    # The connection that has delivered is kept, and a new one is served.
+    of_lambda.sendall(post(b"second"))
+    assert status(of_lambda) == 200
+    another = http.connect()
+    another.sendall(post(b"third"))
+    assert status(another) == 200
+    assert http.bodies(3) == [b"first", b"second", b"third"]
+
+
+def test_connection_that_is_idle_for_longest_gives_way_to_a_new_one(http: Running) -> None:
     clients = [http.connect() for _ in range(MAX_CONNECTIONS)]
-    clients[-1].sendall(post(b"1"))
-    assert status(clients[-1]) == 200
+    for client in clients:
+        get(client)
+    get(clients[0])
 
-    assert until_closed(http.connect()) == b""
+    get(http.connect())
 
-    clients[0].sendall(post(b"2", "Connection: close"))
-    until_closed(clients[0])
-    late = http.connect()
-    late.sendall(post(b"3"))
-    assert status(late) == 200
+    assert until_closed(clients[1]) == b""
+    get(clients[0])
+    get(clients[2])
+
+
+def test_senders_of_a_byte_now_and_then_do_not_lock_lambda_out(http: Running) -> None:
+    slow = [http.connect() for _ in range(MAX_CONNECTIONS)]
+    head = post(b"")
+
+    for count in range(3):
+        for client in slow[count:]:
+            client.sendall(head[count : count + 1])
+        other = http.connect()
+        other.sendall(post(b"1"))
+        assert status(other) == 200
+    # Each took the place of the connection that had been silent for longest.
+    assert all(until_reset(client) for client in slow[:3])
+
+
+def until_reset(client: socket.socket) -> bool:
+    """Return whether the other side has closed or reset the connection."""
+    try:
+        return until_closed(client) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_connections_with_forged_telemetry_give_way_before_that_of_lambda(start: Start) -> None:
+    http = start("http", path="/secret")
+    forgers = [http.connect() for _ in range(MAX_CONNECTIONS)]
+    for client in forgers:
+        client.sendall(post(b"forged"))
+        assert status(client) == 200
+    of_lambda = http.connect()
+    of_lambda.sendall(post(b"1", line="POST /secret HTTP/1.1"))
+    assert status(of_lambda) == 200
+
+    for _ in range(MAX_CONNECTIONS):
+        client = http.connect()
+        client.sendall(post(b"forged"))
+        assert status(client) == 404
+
+    of_lambda.sendall(post(b"2", line="POST /secret HTTP/1.1"))
+    assert status(of_lambda) == 200
+
+
+def test_incomplete_post_of_lambda_is_kept_if_others_fill_the_memory(start: Start) -> None:
+    http = start("http", inbox_bytes=2 * MAX_HELD_BYTES)
+    of_lambda = http.connect()
+    of_lambda.sendall(post(b"1"))
+    assert status(of_lambda) == 200
+    of_lambda.sendall(post(b"x" * 300_000)[:-1])
+
+    stuck = [http.connect() for _ in range(MAX_HELD_BYTES // MAX_BODY_BYTES + 1)]
+    for client in stuck:
+        client.sendall(post(b"y" * MAX_BODY_BYTES)[:-1])
+    assert select.select(stuck, [], [], 10)[0]
+    of_lambda.sendall(b"x")
+
+    assert status(of_lambda) == 200
+
+
+TARGETS = ["/secret", "/secret/", "/secret?a=b", "http://sandbox.localdomain:4243/secret", "//secret"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_after_a_post_to_the_subscribed_path_others_are_refused_and_counted(start: Start, target: str) -> None:
+    http = start("http", path="/secret")
+    client = http.connect()
+
+    statuses = []
+    for number, line in enumerate(("/", "/other", target, "/", "/secre", "*", target)):
+        client.sendall(post(b"%d" % number, line=f"POST {line} HTTP/1.1"))
+        statuses.append(status(client))
+
+    assert statuses == [200, 200, 200, 404, 404, 404, 200]
+    assert http.bodies(4) == [b"0", b"1", b"2", b"6"]
+    assert (http.inbox.foreign_posts, http.inbox.take_refusals()) == (3, 0)
+
+
+def test_any_path_is_accepted_if_lambda_drops_that_of_the_subscription(start: Start) -> None:
+    http = start("http", path="/secret")
+    client = http.connect()
+
+    for line in ("/", "/secre", "/other", "*") * 20:
+        client.sendall(post(b"1", line=f"POST {line} HTTP/1.1"))
+        assert status(client) == 200
+
+
+def test_path_counts_as_used_although_the_inbox_had_no_room(start: Start) -> None:
+    http = start("http", inbox_bytes=1_000, path="/secret")
+    client = http.connect()
+
+    client.sendall(post(b"x" * 900))
+    client.sendall(post(b"x" * 900, line="PUT /secret HTTP/1.1"))
+    client.sendall(post(b"x" * 900))
+
+    assert [status(client) for _ in range(3)] == [200, 503, 404]
+
+
+def test_idle_tcp_connections_do_not_lock_lambda_out_and_incomplete_lines_are_kept(tcp: Running) -> None:
+    of_lambda = tcp.connect()
+    of_lambda.sendall(b"first\n")
+    assert tcp.bodies() == [b"first\n"]
+    cut = tcp.connect()
+    cut.sendall(b"cut")
+
+    clients = [tcp.connect() for _ in range(MAX_CONNECTIONS)]
+
+    assert tcp.bodies() == [b"cut"]
+    of_lambda.sendall(b"second\n")
+    assert tcp.bodies() == [b"second\n"]
+    clients[-1].sendall(b"third\n")
+    assert tcp.bodies() == [b"third\n"]
+
+
+def test_idle_connections_give_way_if_no_descriptor_is_free(http: Running) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    of_lambda = http.connect()
+    of_lambda.sendall(post(b"1"))
+    assert status(of_lambda) == 200
+    idle_one = http.connect()
+    get(idle_one)
+    client = socket.socket()
+    free = os.open("/dev/null", os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        client.connect(http.address)
+        client.settimeout(10)
+        client.sendall(post(b"2"))
+        assert status(client) == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        client.close()
+
+    assert until_closed(idle_one) == b""
+    of_lambda.sendall(post(b"3"))
+    assert status(of_lambda) == 200
 
 
 def test_connection_waits_while_no_descriptor_is_free(http: Running) -> None:

@@ -22,11 +22,13 @@ def test_accounts_are_logged_after_each_flush_and_at_the_end(captured: CapturedL
     ledger.received(LOGS, 2)
     accounting.flushed()
     ledger.delivered(LOGS, 2)
-    accounting.close(refused_posts=3)
+    accounting.close(refused_posts=3, foreign_posts=2)
 
     after_flush, at_end = captured.lines
     assert after_flush.startswith("DEBUG records received 0; logs received 2 delivered 0 dropped 0 held 2")
-    assert at_end.startswith("INFO records received 0 posts refused for now 3; logs received 2 delivered 2")
+    assert at_end.startswith(
+        "INFO records received 0 posts refused for now 3 foreign posts refused 2; logs received 2 delivered 2"
+    )
 
 
 @pytest.mark.parametrize("signal", [LOGS, POSTS])
@@ -37,7 +39,7 @@ def test_accounts_that_do_not_balance_are_reported_once_a_minute(captured: Captu
     # More than there is in memory.
     ledger.delivered(signal, 2)
     accounting.flushed()
-    accounting.close(refused_posts=0)
+    accounting.close(refused_posts=0, foreign_posts=0)
 
     assert [line for line in captured.lines if line.startswith("WARN")] == [
         f"WARN the accounts do not balance ({signal}: 0 unaccounted for, -2 held, 0 spooled): please report this defect"

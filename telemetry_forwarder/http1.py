@@ -1,4 +1,4 @@
-"""Reads HTTP/1.1 messages from the bytes of a connection, however they were divided. Pure; no I/O.
+"""Reads HTTP/1.1 messages from the bytes of a connection, however they were divided. No I/O.
 
 For Lambda's responses (`lambda_api`) and posts (`listener`), and responses of endpoints (`transport.response_reader`).
 Imported before `register`: imports next to nothing.

@@ -1,4 +1,4 @@
-"""Reads our own settings from the environment, each checked once. Pure; an invalid value is a problem, never an error.
+"""Reads our own settings from the environment, each checked once. Pure; an invalid value gives a warning and a default.
 
 `endpoints` reads where telemetry is sent. Imported between `register` and the first `next`: no dataclass here, because
 importing `dataclasses` alone costs more than everything else that is done until then.
@@ -72,7 +72,7 @@ def names() -> frozenset[str]:
 
 
 def reject(problems: list[str], name: str, complaint: str, used: str) -> str:
-    """Note once that the value of *name* is not used as it is; return *used*, which is used instead."""
+    """Append the warning that *name* is invalid and *used* is used instead, unless it is there; return *used*."""
     problem = f"{name}: {complaint}; using {used} instead"
     # A value that three signals share is read three times.
     if problem not in problems:

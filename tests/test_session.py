@@ -308,16 +308,25 @@ def test_open_port_accepts_connections_before_they_are_served(captured: Captured
     assert captured.lines == []
 
 
-def test_bundle_that_cannot_be_used_is_logged_if_libraries_are_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("bundle", "problem"),
+    [
+        (b"damaged", "IncompatibleBundleError: written for another Python, or damaged"),
+        (None, "FileNotFoundError: [Errno 2] No such file or directory: '{lib}/warm-up.bundle'"),
+    ],
+)
+def test_bundle_that_cannot_be_used_is_logged_if_libraries_are_missing(
+    bundle: bytes | None, problem: str, tmp_path: Path
+) -> None:
     shutil.copytree(PRODUCT, tmp_path / "telemetry_forwarder", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / FILE_NAME).write_bytes(b"damaged")
+    if bundle is not None:
+        (tmp_path / FILE_NAME).write_bytes(bundle)
 
     command = isolated_python(START, str(tmp_path))
     output = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=True, timeout=60).stderr
 
     assert output.splitlines() == [
-        "[telemetry-forwarder] WARN the warm-up bundle cannot be used:"
-        " IncompatibleBundleError: written for another Python, or damaged",
+        f"[telemetry-forwarder] WARN the warm-up bundle cannot be used: {problem.format(lib=tmp_path)}",
         "[telemetry-forwarder] ERROR forwarding stopped: ModuleNotFoundError: No module named 'opentelemetry';"
         " invocations continue without it",
     ]

@@ -121,10 +121,10 @@ class Ledger:
         self._counts[signal]["held"] -= count
         self._dropped[signal][reason] += count
 
-    def post_not_read(self) -> None:
-        """Count a post that was dropped because of an internal error; its records are unknown."""
+    def post_conversion_failed(self) -> None:
+        """Count a post whose rest was dropped because of an internal error; how many records that were is unknown."""
         self.received(POSTS, 1)
-        self.dropped(POSTS, 1, "could not be read")
+        self.dropped(POSTS, 1, "conversion failed")
 
     def snapshot(self) -> Snapshot:
         return Snapshot(tuple([self._tally(signal) for signal in SIGNALS]), self._tally(POSTS))

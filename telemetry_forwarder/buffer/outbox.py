@@ -1,4 +1,4 @@
-"""Holds encoded batches in memory until they are sent: bounded in bytes, oldest dropped first. Pure.
+"""Holds encoded batches in memory until they are sent: bounded in bytes, oldest dropped first. No I/O.
 
 Every drop is counted. Requests of one signal are joined by concatenation, without decoding, up to the endpoint's
 limits.

@@ -1,4 +1,4 @@
-"""Converts posts of the Telemetry API to encoded batches. Pure; never raises, whatever Lambda sends."""
+"""Converts posts of the Telemetry API to encoded batches. No I/O; never raises, whatever Lambda sends."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reads from the environment where and how each signal is sent. Pure; an invalid value is a problem, never an error.
+"""Reads from the environment where and how each signal is sent. Pure; an invalid value gives a warning and a default.
 
 If our ENDPOINT and OpenTelemetry's name two different servers, the shared HEADERS, PROTOCOL, INSECURE and certificates
 are those of the other server and are not used: a secret is only sent to the server that it was set for.

@@ -1,4 +1,4 @@
-"""Looks up the options of each signal's endpoint in the environment. Pure; an invalid value is a problem, no error.
+"""Looks up the options of each signal's endpoint in the environment. Pure; an invalid value gives a warning.
 
 Names and meanings: https://opentelemetry.io/docs/specs/otel/protocol/exporter/. An option is looked up under these
 names; the first one that is set and not empty wins:

@@ -12,7 +12,14 @@ from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.export.circuit_breaker import CircuitBreaker
-from telemetry_forwarder.export.responses import PartialSuccess, describe, partial_success, retry_after_s, secret_values
+from telemetry_forwarder.export.responses import (
+    NotOtlp,
+    PartialSuccess,
+    describe,
+    read_success,
+    retry_after_s,
+    secret_values,
+)
 from telemetry_forwarder.export.retry import RetryPolicy, is_retryable
 from telemetry_forwarder.export.splitting import halves, joined
 from telemetry_forwarder.transport.attempt import SLICE_S
@@ -182,8 +189,6 @@ class Exporter:
             attempts += 1
             outcome = self._transport.send(self._sender, batch.body, deadline)
             if isinstance(outcome, Response) and not is_retryable(outcome):
-                self._server.succeeded()
-                self._signal.succeeded()
                 return self._judge(batch, outcome)
             pause_s = self._retry.pause_s(outcome, attempts, self._clock)
             if attempts == max_attempts or pause_s >= self._transport.left_s(deadline):
@@ -207,10 +212,10 @@ class Exporter:
             self._clock.sleep(min(left_s, SLICE_S))
 
     def _judge(self, batch: Batch, response: Response) -> PartialSuccess | _Refused | _NotAccepted:
+        self._server.succeeded()
         if 200 <= response.status < 300:
-            success = partial_success(batch, response, self._secrets)
-            self._log_success(batch, success, response.status)
-            return success
+            return self._judge_success(batch, response)
+        self._signal.succeeded()
         is_too_large = response.status == _CONTENT_TOO_LARGE
         if is_too_large:
             self._too_large_bytes = max(_MIN_LIMIT_BYTES, min(self._too_large_bytes, len(batch.body)))
@@ -222,19 +227,22 @@ class Exporter:
         )
         return _Refused(TOO_LARGE if is_too_large else f"status {response.status}")
 
-    def _log_success(self, batch: Batch, success: PartialSuccess, status: int) -> None:
+    def _judge_success(self, batch: Batch, response: Response) -> PartialSuccess | _NotAccepted:
+        success = read_success(batch, response, self._secrets)
+        if foreign := success.description if isinstance(success, NotOtlp) else success.foreign_type:
+            self._log.warn(
+                f"{self._endpoint.origin} responded with {response.status} and {foreign}: "
+                "check that this is an OTLP endpoint",
+                once_a_minute=f"foreign {self._endpoint.origin}",
+            )
+        if isinstance(success, NotOtlp):
+            # A web page or a proxy: what was sent is held, as if nothing responded.
+            self._signal.failed(describe(response, self._secrets))
+            return _NotAccepted.UNAVAILABLE
+        self._signal.succeeded()
         if success.rejected or success.message:
             self._log.warn(
                 f"{self._name} rejected {success.rejected} of {batch.items} items: {success.message}",
                 once_a_minute=f"rejected {self._endpoint.url}",
             )
-        elif success.foreign_type:
-            self._log.warn(
-                f"{self._endpoint.origin} responded with {status} and {success.foreign_type}: "
-                "check that this is an OTLP endpoint",
-                once_a_minute=f"foreign {self._endpoint.origin}",
-            )
-        elif not success.is_readable:
-            self._log.debug(
-                lambda: f"{self._name} accepted {batch.items} items, but its response is not an OTLP message"
-            )
+        return success

@@ -7,6 +7,7 @@ from datetime import UTC
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+import orjson
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
@@ -27,6 +28,9 @@ _MAX_WAIT_S = 3_600.0
 # A shorter one would redact parts of ordinary words.
 _MIN_SECRET_CHARS = 4
 _OTLP_TYPES = frozenset({"", "application/x-protobuf", "application/protobuf", "application/json"})
+_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+# What some back ends respond with instead of an OTLP message, for example Alibaba Cloud and Splunk.
+_ACKNOWLEDGEMENTS = frozenset({b"ok", b"success", b"accepted", b"true"})
 
 
 class PartialSuccess(NamedTuple):
@@ -36,10 +40,14 @@ class PartialSuccess(NamedTuple):
     """Never more than were sent."""
     message: str = ""
     """A warning, if nothing is rejected."""
-    is_readable: bool = True
-    """Whether the body is the expected message. If not, all items count as accepted."""
     foreign_type: str = ""
-    """The content type, if it is none of OTLP's: a web page, for example."""
+    """The content type, if it is none of OTLP's."""
+
+
+class NotOtlp(NamedTuple):
+    """A response with a status of 2xx that no OTLP receiver sends: nothing was accepted."""
+
+    description: str
 
 
 def secret_values(endpoint: Endpoint) -> tuple[str, ...]:
@@ -53,19 +61,56 @@ def secret_values(endpoint: Endpoint) -> tuple[str, ...]:
     return tuple(sorted(long_enough, key=lambda text: (-len(text), text)))
 
 
-def partial_success(batch: Batch, response: Response, secrets: tuple[str, ...] = ()) -> PartialSuccess:
-    """Read a response with a status of 2xx."""
-    message_type, rejected_name = _RESPONSES[batch.signal]
-    content_type = response.headers.get("content-type", "").partition(";")[0].strip()
-    is_foreign = content_type.lower() not in _OTLP_TYPES
-    foreign_type = _redacted(content_type, secrets)[:60] if is_foreign else ""
+def read_success(batch: Batch, response: Response, secrets: tuple[str, ...] = ()) -> PartialSuccess | NotOtlp:
+    """Read a response with a status of 2xx.
+
+    An empty body accepts everything, because many receivers send none; but not if it is declared as a web page.
+    """
+    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    shown = _redacted(content_type, secrets)[:60]
+    foreign_type = "" if content_type in _OTLP_TYPES else shown
+    if content_type in _PAGE_TYPES:
+        return NotOtlp(foreign_type)
+    if not response.is_whole:
+        # It was accepted, whatever happened to the rest of the response.
+        is_page = response.body.lstrip().startswith(b"<")
+        return NotOtlp(f"{shown or 'a body'} that is a web page") if is_page else PartialSuccess(0, "", foreign_type)
+    partial = _from_json if content_type.endswith("json") else _from_protobuf
+    if (read := partial(batch.signal, response.body)) is None:
+        return NotOtlp(foreign_type or f"{shown or 'a body'} that is no OTLP response")
+    rejected, message = read
+    return PartialSuccess(
+        min(max(0, rejected), batch.items), _redacted(message, secrets)[:_MAX_MESSAGE_CHARS], foreign_type
+    )
+
+
+def _from_protobuf(signal: str, body: bytes) -> tuple[int, str] | None:
+    message_type, rejected_name = _RESPONSES[signal]
     try:
-        success = message_type.FromString(response.body).partial_success
+        success = message_type.FromString(body).partial_success
     except DecodeError:
-        return PartialSuccess(is_readable=False, foreign_type=foreign_type)
-    rejected = min(max(0, getattr(success, rejected_name)), batch.items)
-    message = _redacted(success.error_message, secrets)[:_MAX_MESSAGE_CHARS]
-    return PartialSuccess(rejected, message, foreign_type=foreign_type)
+        # JSON without its content type.
+        return _from_json(signal, body)
+    return getattr(success, rejected_name), success.error_message
+
+
+def _from_json(signal: str, body: bytes) -> tuple[int, str] | None:
+    """Read the JSON that many receivers send whatever the request's encoding. Unknown members are ignored."""
+    if not body.strip() or body.strip().strip(b'"').lower() in _ACKNOWLEDGEMENTS:
+        return 0, ""
+    try:
+        response = orjson.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(response, dict) or response.get("error") or response.get("errors"):
+        return None
+    partial = response.get("partialSuccess")
+    if not isinstance(partial, dict):
+        return 0, ""
+    first, *words = _RESPONSES[signal][1].split("_")
+    # A 64-bit number is a string in OTLP's JSON.
+    rejected = str(partial.get(first + "".join(map(str.title, words)), 0))
+    return int(rejected) if rejected.isdecimal() and len(rejected) < 20 else 0, str(partial.get("errorMessage", ""))
 
 
 def describe(outcome: Response | Failure, secrets: tuple[str, ...] = ()) -> str:

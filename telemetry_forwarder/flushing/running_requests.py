@@ -1,4 +1,4 @@
-"""Tracks which invocation is running, by events that may arrive in any order, late, twice or never. Pure.
+"""Tracks which invocation is running, by events that may arrive in any order, late, twice or never. No I/O.
 
 A very short invocation can end before its INVOKE event arrives. A retry of an asynchronous invocation has the
 request id of the first attempt.

@@ -1,4 +1,4 @@
-"""Recognises platform events that Lambda has delivered before: delivery is at least once. Pure; bounded."""
+"""Recognises platform events that Lambda has delivered before: delivery is at least once. No I/O; bounded."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The state of one invocation, and the conclusions from it once it has ended. Pure."""
+"""The state of one invocation, and the conclusions from it once it has ended. No I/O."""
 
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.invocations.completed import OUT_OF_MEMORY, SUCCESS, TIMEOUT, CompletedInvocation
@@ -44,7 +44,7 @@ class Invocation:
         self.tenant_id = ""
         self.is_cold = False
         self.exception_type = ""
-        """Of an uncaught exception in the log: Lambda reports such an invocation as a success."""
+        """Type of the uncaught exception in the log; Lambda reports such an invocation as a success."""
         self.has_run_out_of_memory = False
         """Whether a log line reports it."""
         self.last_line_ns = 0

@@ -1,4 +1,4 @@
-"""Tracks the init and the restore of an environment until they have ended and their invocation is known. Pure."""
+"""Tracks the init and the restore of an environment until they have ended and their invocation is known. No I/O."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Correlates events by invocation, and finds the invocation of a log line. Pure; never raises.
+"""Correlates events by invocation, and finds the invocation of a log line. No I/O; never raises.
 
 The events of an invocation (INVOKE from `next`, then platform.start, log lines, runtimeDone, report) can arrive late,
 twice or never. `take_completed` returns each completed invocation and phase once.
@@ -15,7 +15,7 @@ from telemetry_forwarder.telemetry.trace_context import parse_tracing
 
 # More than run at once in one environment. The oldest is completed with what is known of it.
 _MAX_ATTEMPTS = 1_024
-# Taken invocations that are kept for late events.
+# Number of completed invocations that are kept, so that late events find them.
 _MAX_TAKEN = 256
 # Reason of the shutdown -> status of the running invocation.
 _STATUSES = {"timeout": TIMEOUT, "failure": ERROR}

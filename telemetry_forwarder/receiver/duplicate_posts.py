@@ -1,4 +1,4 @@
-"""Recognises a post that Lambda sends again although it was accepted: the response may have been lost. Pure."""
+"""Recognises a post that Lambda sends again although it was accepted: the response may have been lost. No I/O."""
 
 
 class DuplicatePosts:

@@ -40,7 +40,7 @@ class Bundle:
     """An open archive and its index."""
 
     def __init__(self, lib: str = _OUR_LIB) -> None:
-        """Open the archive of the folder *lib*, in which its modules would be files.
+        """Open `warm-up.bundle` in *lib*; its modules get the paths that they would have as files there.
 
         Raises `OSError` if there is none, `IncompatibleBundleError`, and `ValueError`, `EOFError` or `TypeError` if its
         index is damaged.

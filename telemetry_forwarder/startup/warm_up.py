@@ -80,12 +80,11 @@ class WarmUp:
         try:
             bundle = Bundle()
             bundle.install()
-        except FileNotFoundError:
-            return None
         except Exception as exc:  # noqa: BLE001  # logged by the session: the layer has no libraries without its bundle
-            # A bundle for another Python is no problem in a checkout, which has the libraries as files.
+            # In a checkout, which has the libraries as files, it may be missing or made for another Python.
             _import(("orjson",))
-            if not (isinstance(exc, IncompatibleBundleError) and "orjson" in sys.modules):
+            is_optional = isinstance(exc, IncompatibleBundleError | FileNotFoundError)
+            if not (is_optional and "orjson" in sys.modules):
                 self.problem = f"{type(exc).__name__}: {exc}"
             return None
         return bundle

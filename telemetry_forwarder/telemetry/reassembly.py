@@ -1,4 +1,4 @@
-"""Joins the fragments of a record that Lambda has cut. Pure; never raises; bounded.
+"""Joins the fragments of a record that Lambda has cut. No I/O; never raises; bounded.
 
 Lambda cuts a record longer than about 256 KiB in mid-JSON. Each fragment arrives in its own envelope, whose `record` is
 a raw run of the record's bytes: `"record":{"message":"AAAA}` and then `"record":BBBB"}}`, in one post or in two.

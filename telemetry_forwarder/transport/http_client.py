@@ -18,7 +18,6 @@ from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import DEFAULT_PORTS, host_and_port
 from telemetry_forwarder.errors import ForwarderError
-from telemetry_forwarder.http1 import Message
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError, Response, response_of
 from telemetry_forwarder.transport.resolver import Resolver
@@ -112,13 +111,13 @@ class HttpClient:
             packed = compressed(to.endpoint, body)
             stream.write(b"%b\r\ncontent-length: %d\r\n\r\n" % (to.head, len(packed)), attempt)
             stream.write(packed, attempt)
-            message, is_last = _read(stream, attempt)
+            response, is_last = _read(stream, attempt)
         finally:
             if is_last:
                 stream.close()
         if not is_last:
             self.keep(to.server, stream)
-        return response_of(message.status, message.headers, message.body)
+        return response
 
 
 @frozen
@@ -141,13 +140,13 @@ def _refuse(body: bytes, attempt: Attempt) -> Response:
     raise RequestError(FailureKind.BROKEN, "the request is not HTTP")
 
 
-def _read(stream: Stream, attempt: Attempt) -> tuple[Message, bool]:
+def _read(stream: Stream, attempt: Attempt) -> tuple[Response, bool]:
     """Return the response, and whether the connection cannot be used again.
 
     Once the status is received there is a response, whatever happens to its body.
     """
     reader = ResponseReader(MAX_BODY_BYTES)
-    message = None
+    message, received, has_ended = None, b"", True
     try:
         while message is None:
             received = stream.read(_READ_BYTES, attempt)
@@ -159,4 +158,5 @@ def _read(stream: Stream, attempt: Attempt) -> tuple[Message, bool]:
         if message is None:
             kind = exc.kind if isinstance(exc, RequestError) else FailureKind.BROKEN
             raise RequestError(kind, str(exc)) from exc
-    return message, reader.is_last
+        has_ended = reader.ends_with_connection and not received
+    return response_of(message.status, message.headers, message.body, has_ended=has_ended), reader.is_last

@@ -43,9 +43,12 @@ class Response:
     headers: Mapping[str, str]
     """Those of `KEPT_HEADERS` that were sent."""
     body: bytes
-    """At most `MAX_BODY_BYTES`; less than was sent if it did not end in time."""
+    """At most `MAX_BODY_BYTES`."""
+    is_whole: bool = True
+    """Whether *body* is all of it: it was not longer than that, and ended in time."""
 
 
-def response_of(status: int, headers: Mapping[str, str], body: bytes) -> Response:
-    """Return a response that keeps only those of *headers* that are used."""
-    return Response(status, {name: headers[name] for name in KEPT_HEADERS if name in headers}, body)
+def response_of(status: int, headers: Mapping[str, str], body: bytes, *, has_ended: bool = True) -> Response:
+    """Return a response that keeps only those of *headers* that are used. *has_ended*: whether *body* did."""
+    kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
+    return Response(status, kept, body, has_ended and len(body) < MAX_BODY_BYTES)

@@ -122,10 +122,11 @@ def _request_errors() -> Iterator[None]:
 
 def _read(response: httpx.Response) -> Response:
     """Return the response with as much of its body as is received in time: its status counts already."""
-    body = bytearray()
+    body, has_ended = bytearray(), False
     with closing(response), suppress(RequestError):
         for chunk in response.iter_raw():
             body += chunk
             if len(body) >= MAX_BODY_BYTES:
                 break
-    return response_of(response.status_code, response.headers, bytes(body[:MAX_BODY_BYTES]))
+        has_ended = True
+    return response_of(response.status_code, response.headers, bytes(body[:MAX_BODY_BYTES]), has_ended=has_ended)

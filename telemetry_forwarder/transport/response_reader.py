@@ -1,4 +1,4 @@
-"""Reads the response to one request, as far as it is received. Pure; no I/O.
+"""Reads the response to one request, as far as it is received. No I/O.
 
 As lenient as `http1.MessageReader` is strict: an endpoint that responds 200 has accepted the request, however odd the
 rest of its response is, and would receive it again if that counted as no response. Nothing else reads from the
@@ -25,7 +25,7 @@ class ResponseReader:
     Without a length the body ends with the connection. Of a longer body only *max_body_bytes* are read.
     """
 
-    __slots__ = ("_body", "_buffer", "_head", "_max_body_bytes", "_reading", "is_last")
+    __slots__ = ("_body", "_buffer", "_head", "_max_body_bytes", "_reading", "ends_with_connection", "is_last")
 
     def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
@@ -35,6 +35,8 @@ class ResponseReader:
         self._reading = self._read()
         self.is_last = True
         """Whether the connection cannot be used for another request."""
+        self.ends_with_connection = False
+        """Whether the end of the connection is the end of the body."""
 
     def feed(self, received: bytes) -> Message | None:
         """Add what was received; return the response when it is complete. Raises `MessageError`."""
@@ -94,6 +96,7 @@ class ResponseReader:
             # Both headers at once make request smuggling possible: RFC 9112, 6.3.
             return is_whole and coding == "chunked" and "content-length" not in headers
         if coding or length is None:
+            self.ends_with_connection = True
             yield from self._read_block(self._max_body_bytes)
             return False
         yield from self._read_block(int(length[1]))

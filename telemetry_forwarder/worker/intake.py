@@ -113,8 +113,8 @@ class Intake:
         try:
             result = self._converter.convert(body.content, body.observed_ns)
         except Exception as exc:  # noqa: BLE001  # a defect costs this post, and not all that follow
-            self._ledger.post_not_read()
-            self._log.warn(f"a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
+            self._ledger.post_conversion_failed()
+            self._log.warn(f"the rest of a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
             return _NOTHING
         self._store.put(result.batches)
         self.memory.used(size_bytes)

@@ -108,7 +108,7 @@ def test_summary_is_one_line_without_counts_that_are_zero() -> None:
 def test_summary_contains_every_count_that_is_not_zero() -> None:
     ledger = Ledger()
     ledger.records_lost_by_lambda += 7
-    ledger.post_not_read()
+    ledger.post_conversion_failed()
     ledger.posts_refused += 2
     ledger.duplicate_posts += 3
     ledger.restored(LOGS, 20)
@@ -124,7 +124,7 @@ def test_summary_contains_every_count_that_is_not_zero() -> None:
     ledger.dropped(POSTS, 1, "not spooled")
 
     assert ledger.summary().split("; ")[:2] == [
-        "records received 0 lost by Lambda 7 posts dropped 2 (could not be read 1, not spooled 1)"
+        "records received 0 lost by Lambda 7 posts dropped 2 (conversion failed 1, not spooled 1)"
         " posts restored 6 posts spooled 10"
         " posts refused for now 2 duplicate posts 3",
         "logs received 0 restored 20 delivered 0 rejected 2 dropped 7 (a 3, b 4) held 10 spooled 1"

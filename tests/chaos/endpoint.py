@@ -2,7 +2,7 @@
 
 from tests.chaos.run import Run
 from tests.chaos.scenario import Scenario
-from tests.support.collector import Hang, HangUp, Response, When
+from tests.support.collector import Hang, HangUp, Raw, Response, When
 from tests.support.otlp_messages import LOGS
 
 
@@ -79,6 +79,26 @@ def _too_large(run: Run) -> None:
             run.invoke(lines=run.random.randint(50, 300))
 
 
+# The heads and bodies of pages that a login, a proxy or another service sends, and of responses that are no OTLP.
+_PAGES = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 12\r\n\r\n<html>Log in",
+    b"HTTP/1.1 202 Accepted\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\n\r\n<!doctype html>",
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 6\r\n\r\n<html>",
+    b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n{"error":"log in"}',
+)
+
+
+def _page_then_collector(run: Run) -> None:
+    run.collector.script(then=Raw(data=run.random.choice(_PAGES)))
+    with run.environment():
+        for _ in range(run.random.randint(1, 3)):
+            run.invoke()
+        if run.random.random() < 0.5:
+            run.collector.script()
+            run.invoke(sleep=0.1)
+
+
 def _closed_in_freeze(run: Run) -> None:
     with run.environment():
         for _ in range(6):
@@ -104,5 +124,6 @@ ENDPOINT = (
     ),
     Scenario("partial success", "some log records are rejected", _partial, frozenset({"rejected"})),
     Scenario("413", "the endpoint accepts only small requests", _too_large),
+    Scenario("web page", "a web page or another API responds with 200, throughout or at first", _page_then_collector),
     Scenario("closed in freeze", "every kept connection is closed while the environment is frozen", _closed_in_freeze),
 )

@@ -5,7 +5,7 @@ Pauses between attempts move the fake clock. A deadline takes real time only if 
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,7 @@ def bench(collector: FakeCollector) -> Iterator[Bench]:
 
 
 LOG = batch(LOGS, 3)
+SPAN = batch(SPANS, 2)
 
 
 class TestSuccess:
@@ -92,21 +93,12 @@ class TestSuccess:
 
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
-    def test_unreadable_response_is_success_and_logged_at_debug(self, bench: Bench) -> None:
-        bench.collector.script(c.Response(body=b"<html>"))
-
-        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
-        assert bench.captured.lines == [
-            f"DEBUG {bench.collector.endpoint} (logs) accepted 3 items, but its response is not an OTLP message"
-        ]
-
-    def test_web_page_is_success_and_logged_once_a_minute(self, bench: Bench) -> None:
-        page = {"Content-Type": "text/html; charset=utf-8"}
-        bench.collector.script(then=c.Response(status=200, headers=page, body=b"<html>Log in"))
+    def test_unusual_content_type_is_success_and_logged_once_a_minute(self, bench: Bench) -> None:
+        bench.collector.script(then=c.Response(headers={"Content-Type": "text/plain"}, body=b"OK"))
 
         assert bench.send(LOG, LOG) == [ExportResult(LOG, delivered=3)] * 2
         assert bench.captured.lines == [
-            f"WARN {bench.collector.endpoint} responded with 200 and text/html: check that this is an OTLP endpoint"
+            f"WARN {bench.collector.endpoint} responded with 200 and text/plain: check that this is an OTLP endpoint"
         ]
 
     def test_rejected_items_are_counted_and_not_sent_again(self, bench: Bench) -> None:
@@ -451,6 +443,52 @@ class TestHolding:
         assert bench.statuses() == [503, 503, 200]
 
 
+class TestNotOtlp:
+    """A web page, a captive portal or another API responds with 2xx: nothing was accepted."""
+
+    PAGE = c.Response(headers={"Content-Type": "text/html; charset=utf-8"}, body=b"<html>Log in")
+
+    def test_batch_is_held_without_another_attempt_and_the_reason_logged(self, bench: Bench) -> None:
+        bench.collector.script(then=self.PAGE)
+
+        assert bench.send(LOG, LOG) == [ExportResult(LOG, held=LOG)] * 2
+        assert len(bench.collector.requests) == 1
+        url = bench.collector.endpoint
+        assert bench.captured.lines == [
+            f"WARN {url} responded with 200 and text/html: check that this is an OTLP endpoint",
+            f"WARN {url} (logs) does not accept telemetry: 200: <html>Log in; telemetry is held, next attempt in 1.0 s",
+        ]
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            c.Response(status=202, headers={"Content-Type": "text/html"}, body=b""),
+            c.Response(status=206, body=b"<!doctype html>"),
+            c.Response(headers={"Content-Type": "application/json"}, body=b'{"error": "expired"}'),
+            c.Raw(data=b"HTTP/1.0 200 OK\r\n\r\n{broken"),
+            c.Raw(data=b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n <html>"),
+            c.Endless(piece=b"<p>" * 10_000),
+        ],
+    )
+    def test_everything_is_delivered_once_the_endpoint_is_one(self, bench: Bench, page: c.Step) -> None:
+        bench.collector.script(page)
+
+        assert bench.send(LOG) == [ExportResult(LOG, held=LOG)]
+        bench.clock.advance(1.0)
+        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
+
+    def test_pauses_grow_and_other_signals_are_not_concerned(self, bench: Bench) -> None:
+        bench.collector.script(*[replace(self.PAGE, path=PATHS[LOGS])] * 2)
+
+        bench.send(LOG)
+
+        assert bench.is_left_alone_for(1.0, LOG)
+        assert bench.send(SPAN) == [ExportResult(SPAN, delivered=2)]
+        assert bench.send(LOG) == [ExportResult(LOG, held=LOG)]
+        assert bench.is_left_alone_for(2.0, LOG)
+        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
+
+
 class TestTime:
     """On the machine's clock. Without the deadline neither of these would ever end."""
 
@@ -492,7 +530,7 @@ _STEPS = st.sampled_from(
         c.Response(status=400),
         c.Response(status=301),
         c.Response(rejected=1),
-        c.Response(body=b"\xff"),
+        c.Raw(data=b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n\xff"),
         c.Response(status=429, headers={"Retry-After": "1"}),
         c.HangUp(),
         c.Raw(data=b"garbage\r\n\r\n"),

@@ -10,7 +10,14 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
 
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.export.responses import PartialSuccess, describe, partial_success, retry_after_s, secret_values
+from telemetry_forwarder.export.responses import (
+    NotOtlp,
+    PartialSuccess,
+    describe,
+    read_success,
+    retry_after_s,
+    secret_values,
+)
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -18,8 +25,10 @@ TEXT = {"content-type": "text/html; charset=utf-8"}
 NOW_NS = 1_445_412_480_000_000_000  # Wed, 21 Oct 2015 07:28:00 GMT
 
 
-def read(signal: str, body: bytes) -> PartialSuccess:
-    return partial_success(Batch(signal, b"", 10), Response(200, PROTOBUF, body))
+def read(
+    signal: str, body: bytes, content_type: str = "application/x-protobuf", *, is_whole: bool = True
+) -> PartialSuccess | NotOtlp:
+    return read_success(Batch(signal, b"", 10), Response(200, {"content-type": content_type}, body, is_whole))
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
@@ -67,25 +76,84 @@ def test_rejected_count_is_between_none_and_all(reported: int, rejected: int) ->
         ("application/x-protobuf", ""),
         ("Application/JSON; charset=utf-8", ""),
         (" ", ""),
-        ("text/html; charset=utf-8", "text/html"),
+        ("Text/Plain; charset=utf-8", "text/plain"),
         ("x" * 300, "x" * 60),
-        ("text/SECRET", "text/***"),
+        ("text/secret", "text/***"),
     ],
 )
 def test_foreign_content_type_is_noted(content_type: str, foreign: str) -> None:
     response = Response(200, {"content-type": content_type}, b"")
 
-    assert partial_success(Batch(LOGS, b"", 10), response, ("SECRET",)) == PartialSuccess(foreign_type=foreign)
+    assert read_success(Batch(LOGS, b"", 10), response, ("secret",)) == PartialSuccess(foreign_type=foreign)
 
 
-def test_web_page_is_unreadable_and_its_content_type_noted() -> None:
-    assert partial_success(Batch(LOGS, b"", 10), Response(200, TEXT, b"<html>")) == PartialSuccess(
-        is_readable=False, foreign_type="text/html"
-    )
+@pytest.mark.parametrize("body", [b"", b"<html>Log in", b"OK", b"{}"])
+@pytest.mark.parametrize("content_type", ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_web_page_is_no_otlp_response(content_type: str, body: bytes, is_whole: bool) -> None:
+    shown = content_type.partition(";")[0].lower()
+
+    assert read(LOGS, body, content_type, is_whole=is_whole) == NotOtlp(shown)
 
 
-def test_missing_content_type_is_not_foreign() -> None:
-    assert partial_success(Batch(LOGS, b"", 10), Response(200, {}, b"")) == PartialSuccess()
+@pytest.mark.parametrize(
+    ("content_type", "body", "description"),
+    [
+        ("application/x-protobuf", b"<html>", "application/x-protobuf that is no OTLP response"),
+        ("", b"<!doctype html>", "a body that is no OTLP response"),
+        ("", b"\r\n <html>", "a body that is no OTLP response"),
+        ("text/plain", b"Please log in", "text/plain"),
+        ("text/xml", b"<?xml version='1.0'?>", "text/xml"),
+        ("image/png", b"\x89PNG\r\n\x1a\n", "image/png"),
+        ("application/json", b"<html>", "application/json that is no OTLP response"),
+        ("application/json", b'"<html>"', "application/json that is no OTLP response"),
+        ("application/json", b"[]", "application/json that is no OTLP response"),
+        ("application/json", b'{"error": "log in"}', "application/json that is no OTLP response"),
+        ("", b'{"errors": ["log in"]}', "a body that is no OTLP response"),
+    ],
+)
+def test_body_that_no_receiver_sends_is_no_otlp_response(content_type: str, body: bytes, description: str) -> None:
+    assert read(LOGS, body, content_type) == NotOtlp(description)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("", b""),
+        ("application/json", b""),
+        ("application/json", b"{}"),
+        ("application/json; charset=utf-8", b' {"partialSuccess": {}}\n'),
+        ("application/json", b'{"partialSuccess": null, "errors": false}'),
+        ("application/json", b'{"message": "received"}'),
+        ("application/json", b'"OK"'),
+        ("application/x-protobuf", b"{}"),
+        ("", b"success"),
+    ],
+)
+def test_what_real_receivers_respond_accepts_everything(content_type: str, body: bytes) -> None:
+    assert read(LOGS, body, content_type) == PartialSuccess()
+
+
+@pytest.mark.parametrize(
+    ("signal", "name"), [(LOGS, "rejectedLogRecords"), (SPANS, "rejectedSpans"), (METRICS, "rejectedDataPoints")]
+)
+@pytest.mark.parametrize("count", ["3", '"3"'])
+def test_partial_success_is_read_from_json(signal: str, name: str, count: str) -> None:
+    body = f'{{"partialSuccess": {{"{name}": {count}, "errorMessage": "too old"}}}}'.encode()
+
+    assert read(signal, body, "application/json") == PartialSuccess(3, "too old")
+
+
+def test_rejected_count_that_is_no_number_is_none() -> None:
+    assert read(LOGS, b'{"partialSuccess": {"rejectedLogRecords": "many"}}') == PartialSuccess()
+
+
+@pytest.mark.parametrize("content_type", ["application/x-protobuf", "application/json", ""])
+def test_response_that_was_cut_accepts_everything_unless_it_is_a_web_page(content_type: str) -> None:
+    page = NotOtlp(f"{content_type or 'a body'} that is a web page")
+
+    assert read(LOGS, b"\n\xff", content_type, is_whole=False) == PartialSuccess()
+    assert read(LOGS, b"\r\n<html>", content_type, is_whole=False) == page
 
 
 class TestSecrets:
@@ -137,18 +205,17 @@ class TestSecrets:
         success = logs.ExportLogsPartialSuccess(error_message="x" * 298 + "s3cret")
         body = logs.ExportLogsServiceResponse(partial_success=success).SerializeToString()
 
-        read_back = partial_success(Batch(LOGS, b"", 10), Response(200, PROTOBUF, body), ("s3cret",))
+        read_back = read_success(Batch(LOGS, b"", 10), Response(200, PROTOBUF, body), ("s3cret",))
 
+        assert isinstance(read_back, PartialSuccess)
         assert read_back.message == "x" * 298 + "**"
 
 
-def test_unreadable_response_accepts_everything() -> None:
-    assert read(LOGS, b"<html>") == PartialSuccess(is_readable=False)
+@given(st.sampled_from(SIGNALS), st.binary() | st.text().map(str.encode), st.sampled_from(["", "application/json"]))
+def test_any_body_can_be_read(signal: str, body: bytes, content_type: str) -> None:
+    success = read(signal, body, content_type)
 
-
-@given(st.sampled_from(SIGNALS), st.binary())
-def test_any_body_can_be_read(signal: str, body: bytes) -> None:
-    assert 0 <= read(signal, body).rejected <= 10
+    assert isinstance(success, NotOtlp) or 0 <= success.rejected <= 10
 
 
 @pytest.mark.parametrize(

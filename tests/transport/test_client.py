@@ -125,7 +125,17 @@ class TestResponse:
     ) -> None:
         collector.script(c.Raw(data=data))
 
-        assert send(transport, logs_endpoint(collector)) == Response(200, {}, b"half")
+        assert send(transport, logs_endpoint(collector)) == Response(200, {}, b"half", is_whole=False)
+
+    @pytest.mark.parametrize(
+        "data", [b"HTTP/1.0 200 OK\r\n\r\nbody", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"]
+    )
+    def test_response_is_whole_once_its_body_has_ended(
+        self, transport: Transport, collector: FakeCollector, data: bytes
+    ) -> None:
+        collector.script(c.Raw(data=data))
+
+        assert send(transport, logs_endpoint(collector)) == Response(200, {}, b"body")
 
     def test_next_request_works_after_a_response_that_was_cut(
         self, transport: Transport, collector: FakeCollector

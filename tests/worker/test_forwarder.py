@@ -265,9 +265,9 @@ def test_post_that_the_conversion_fails_on_costs_itself(make: Make, collector: F
     process.shut_down()
 
     assert lines(collector) == ["after it"]
-    assert process.accounts.startswith("records received 1 posts dropped 1 (could not be read 1); ")
+    assert process.accounts.startswith("records received 1 posts dropped 1 (conversion failed 1); ")
     assert [line for line in process.captured.lines if "WARN" in line] == [
-        "WARN a post was dropped: RuntimeError: broken on purpose"
+        "WARN the rest of a post was dropped: RuntimeError: broken on purpose"
     ]
 
 

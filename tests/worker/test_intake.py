@@ -89,7 +89,7 @@ def test_defect_of_the_conversion_costs_one_post(processes: Processes, captured:
     process.intake.convert(body(SHORT_POST))
 
     assert process.in_memory == ["a line"]
-    assert captured.lines == ["WARN a post was dropped: RuntimeError: broken on purpose"]
+    assert captured.lines == ["WARN the rest of a post was dropped: RuntimeError: broken on purpose"]
     assert "posts dropped 1" in process.ledger.summary()
 
 

@@ -5,6 +5,10 @@ class ForwarderError(Exception):
     """The root of our errors. Its message names the cause and never shows a secret."""
 
 
+class ThreadStartError(ForwarderError):
+    """A thread cannot be started now: Lambda limits their number, or memory is short. Later it may succeed."""
+
+
 class LambdaUnreachableError(ForwarderError):
     """The Runtime API did not respond, or not with HTTP."""
 

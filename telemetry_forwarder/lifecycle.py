@@ -7,7 +7,7 @@ does not need are imported afterwards, in functions.
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.errors import ForwarderError, LambdaUnreachableError
+from telemetry_forwarder.errors import ForwarderError, LambdaUnreachableError, ThreadStartError
 from telemetry_forwarder.lambda_api import LambdaApi, is_managed_instance
 
 TYPE_CHECKING = False
@@ -53,9 +53,14 @@ class Lifecycle:
         return 0
 
     def _try(self, step: "Callable[[], object]") -> None:
-        """Take one step of forwarding; if it fails, log that and continue without forwarding."""
+        """Take one step of forwarding; if it fails, log that and continue without forwarding.
+
+        If only a thread cannot be started, a later step tries that again.
+        """
         try:
             step()
+        except ThreadStartError as exc:
+            self._log.warn(f"{exc}; forwarding starts with a later event", once_a_minute="threads")
         except Exception as exc:  # noqa: BLE001  # the function must not be harmed by any of our errors
             session, self._session = self._session, None
             self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations continue without it")

@@ -50,6 +50,7 @@ class Session:
         self._path = "/" + posix.urandom(_PATH_BYTES).hex()
         self._worker: Worker | None = None
         self._listener: Listener | None = None
+        self._has_threads = False
         self.has_telemetry = False
         """Whether Lambda accepted the subscription; if not, nothing waits for telemetry. Set before `start`."""
 
@@ -82,9 +83,19 @@ class Session:
             self.start().is_warm.wait(_MAX_WARM_UP_S)
 
     def start(self) -> "Worker":
-        """Start listener and worker at the first call; return the worker. Blocks while their modules are imported."""
-        if self._worker is not None:
-            return self._worker
+        """Start listener and worker at the first call; return the worker. Blocks while their modules are imported.
+
+        Raises `ThreadStartError` if a thread cannot be started; the next call tries again.
+        """
+        if self._worker is None or self._listener is None:
+            self._worker, self._listener = self._new_threads()
+        if not self._has_threads:
+            self._listener.start()
+            self._worker.start()
+            self._has_threads = True
+        return self._worker
+
+    def _new_threads(self) -> "tuple[Worker, Listener]":
         from telemetry_forwarder.startup.warm_up import WarmUp
 
         warm_up = WarmUp()
@@ -95,15 +106,12 @@ class Session:
         from telemetry_forwarder.receiver.messages import SubscriptionResult
         from telemetry_forwarder.worker.thread import Worker
 
-        self._worker = worker = Worker(
+        worker = Worker(
             self._settings, self._environ, self._registration, clock=self._clock, log=self.log, warm_up=warm_up
         )
         worker.inbox.put_event(SubscriptionResult(self.has_telemetry))
         protocol, path = self._settings.listener, self._path
-        self._listener = Listener(protocol, self._server, worker.inbox, self._clock, path=path)
-        self._listener.start()
-        worker.start()
-        return worker
+        return worker, Listener(protocol, self._server, worker.inbox, self._clock, path=path)
 
     def process(self, event: bytes) -> None:
         """Pass Lambda's *event* to the worker and block until the worker is done with it.

@@ -16,6 +16,7 @@ from tests.support.fake_clock import FakeClock
 from tests.support.fake_lambda import IDENTIFIER, NEXT, REGISTER, SUBSCRIBE, FakeLambda, Response, invoke, shutdown
 from tests.support.paths import PROJECT
 from tests.support.subprocess_coverage import isolated_python
+from tests.support.thread_limit import no_thread_starts
 
 STOPPED = "ERROR forwarding stopped: {}; invocations continue without it"
 UNREACHABLE = Response(raw=b"", closes=True)
@@ -232,6 +233,20 @@ def test_any_failure_is_one_line_and_invocations_go_on(
 
     assert (code, runtime.endpoints.count(NEXT)) == (0, 6)
     assert lines() == [STOPPED.format("RuntimeError: broken on purpose")]
+
+
+@pytest.mark.parametrize("warm_up", ["init", "background"])
+def test_thread_that_cannot_start_costs_one_line_and_forwarding_starts_later(
+    runtime: FakeLambda, run: Run, lines: Lines, warm_up: str
+) -> None:
+    runtime.respond(NEXT, invoke("1"), invoke("2"), shutdown())
+
+    with no_thread_starts("worker", times=1):
+        assert run({PREFIX + "WARM_UP": warm_up, PREFIX + "LOG_LEVEL": "info"}) == 0
+
+    first, *_, last = lines()
+    assert first == "WARN worker: can't start new thread; forwarding starts with a later event"
+    assert last.startswith("INFO records received 0; ")
 
 
 def test_invalid_value_in_every_setting_is_one_line_each_and_invocations_go_on(

@@ -13,15 +13,18 @@ from urllib.parse import urlsplit
 import pytest
 
 from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.errors import ThreadStartError
 from telemetry_forwarder.session import Session, open_port
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.startup.bundle import FILE_NAME
 from telemetry_forwarder.startup.warm_up import WarmUp
 from telemetry_forwarder.worker.thread import Worker
+from tests.support import broken
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
 from tests.support.paths import PRODUCT
 from tests.support.subprocess_coverage import isolated_python
+from tests.support.thread_limit import no_thread_starts
 
 NOW_MS = 1_790_000_000_000
 FAR_MS = 4_000_000_000_000
@@ -236,6 +239,31 @@ def test_start_starts_the_threads_once(make: Make) -> None:
     session = make()
 
     assert session.start() is session.start()
+
+
+@pytest.mark.parametrize("name", ["listener", "worker"])
+def test_thread_that_cannot_start_is_started_with_a_later_event(make: Make, name: str) -> None:
+    session = make()
+    before = threading.enumerate()
+
+    with no_thread_starts(name):
+        for _ in range(2):
+            with pytest.raises(ThreadStartError, match=f"{name}: can't start new thread"):
+                process(session, {"eventType": "INVOKE", "deadlineMs": FAR_MS, "requestId": "id"})
+
+    session.start().is_warm.wait()
+    assert thread_names(since=before) >= {"listener", "worker"}
+
+
+def test_warm_up_that_cannot_start_is_started_with_a_later_event(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = make()
+
+    with monkeypatch.context() as full:
+        full.setattr("_thread.start_new_thread", broken.no_memory)
+        with pytest.raises(ThreadStartError, match="warm-up: no memory for a thread"):
+            session.start()
+
+    assert session.start().is_warm.wait(60)
 
 
 def test_shutdown_closes_the_port(make: Make) -> None:

@@ -10,6 +10,8 @@ from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import SIGNALS, Batch
+from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.errors import ThreadStartError
 from telemetry_forwarder.export.exporter import Exporters, ExportResult
 from telemetry_forwarder.export.sender_thread import SenderThread
 from telemetry_forwarder.receiver.inbox import Inbox
@@ -19,12 +21,15 @@ from telemetry_forwarder.receiver.messages import SendFinished
 class Flusher:
     """Sends at most one batch of each signal at a time. For the worker's thread."""
 
-    def __init__(self, inbox: Inbox, outbox: Outbox, spool: Spool, *, exporters: Exporters, ledger: Ledger) -> None:
+    def __init__(
+        self, inbox: Inbox, outbox: Outbox, spool: Spool, *, exporters: Exporters, ledger: Ledger, log: Diagnostics
+    ) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._spool = spool
         self.exporters = exporters
         self._ledger = ledger
+        self._log = log
         self._threads = {signal: SenderThread(f"export of {signal}") for signal in SIGNALS}
         self._running: dict[str, _Export] = {}
         self._deadline: Deadline | None = None
@@ -97,7 +102,12 @@ class Flusher:
             finally:
                 self._inbox.put_event(SendFinished(signal))
 
-        self._threads[signal].add(task)
+        try:
+            self._threads[signal].add(task)
+        except ThreadStartError as exc:
+            # One failed attempt: the batch is held.
+            self._log.warn(f"{exc}; telemetry is held", once_a_minute="threads")
+            self._inbox.put_event(SendFinished(signal))
 
     def _settle(self, result: ExportResult, spooled: SpooledBatch | None) -> bool:
         """Account for *result*; return whether nothing of its batch is left to be sent."""

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from telemetry_forwarder.startup.threads import start_thread
+
 
 class SenderThread:
     """Runs tasks in the order in which they were added. The thread starts with the first task."""
@@ -13,9 +15,8 @@ class SenderThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def add(self, task: Callable[[], object]) -> None:
-        """Queue *task*, which must not raise. Does not block. For one thread."""
-        if self._thread.ident is None:
-            self._thread.start()
+        """Queue *task*, which must not raise. Does not block. For one thread. Raises `ThreadStartError`."""
+        start_thread(self._thread)
         self._tasks.put(task)
 
     def _run(self) -> None:

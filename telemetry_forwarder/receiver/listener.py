@@ -15,6 +15,7 @@ import threading
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.receiver.connections import MAX_BODY_BYTES, HttpConnection, SubscribedPath, TcpConnection
 from telemetry_forwarder.receiver.inbox import Inbox
+from telemetry_forwarder.startup.threads import start_thread
 
 MAX_CONNECTIONS = 64
 # Incomplete requests of all connections together. Lambda itself uses one or two connections.
@@ -43,7 +44,8 @@ class Listener:
         self._thread = threading.Thread(target=self._serve, name="listener", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Start the thread, if it has not started yet. Raises `ThreadStartError`."""
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Stop receiving, and return when the thread has ended.

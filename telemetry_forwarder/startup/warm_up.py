@@ -9,6 +9,7 @@ import gc
 import posix
 import sys
 
+from telemetry_forwarder.errors import ThreadStartError
 from telemetry_forwarder.startup.bundle import Bundle, IncompatibleBundleError
 
 TYPE_CHECKING = False
@@ -28,14 +29,17 @@ _NICE = 10
 
 
 class WarmUp:
-    """A warm-up that starts when the object is created."""
+    """A warm-up that starts when the object is created, which may raise `ThreadStartError`."""
 
     def __init__(self) -> None:
         self._has_threads = _locked()
         self._has_everything = _locked()
         self.problem = ""
         """Why an existing bundle cannot be used although it is needed; set when `wait_for_threads` returns."""
-        _thread.start_new_thread(self._run, ())
+        try:
+            _thread.start_new_thread(self._run, ())
+        except (RuntimeError, MemoryError) as exc:
+            raise ThreadStartError(f"warm-up: {str(exc) or 'no memory for a thread'}") from exc
 
     def wait_for_threads(self) -> None:
         """Block until the import of `THREAD_MODULES` has succeeded or failed."""

@@ -7,6 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from telemetry_forwarder.core.sync import Latch
+from telemetry_forwarder.errors import ThreadStartError
+from telemetry_forwarder.startup.threads import start_thread
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.outcome import FailureKind, RequestError
 
@@ -36,21 +38,23 @@ class Resolver:
     def _start(self, host: str, port: int) -> "_Lookup":
         lookup = _Lookup()
         try:
-            threading.Thread(target=self._run, args=(host, port, lookup), daemon=True).start()
-        except RuntimeError as exc:
-            # Lambda limits the number of threads: a lookup without one would never be done.
-            raise RequestError(FailureKind.UNREACHABLE, f"{host}: {exc}") from exc
+            start_thread(threading.Thread(target=self._run, args=(host, port, lookup), name=host, daemon=True))
+        except ThreadStartError as exc:
+            # A lookup without a thread would never be done.
+            raise RequestError(FailureKind.UNREACHABLE, str(exc)) from exc
         self._pending[host, port] = lookup
         return lookup
 
     def _run(self, host: str, port: int, lookup: "_Lookup") -> None:
         try:
             lookup.addresses = self._resolve(host, port, 0)
-        except OSError as exc:
-            lookup.error = exc.strerror or "not found"
-        with self._lock:
-            del self._pending[host, port]
-        lookup.is_done.set()
+        except (OSError, ValueError, MemoryError) as exc:
+            lookup.error = getattr(exc, "strerror", "") or str(exc) or "not found"
+        finally:
+            # In any case: as long as it is pending, no other lookup of the name begins.
+            with self._lock:
+                del self._pending[host, port]
+            lookup.is_done.set()
 
 
 class _Lookup:

@@ -8,6 +8,7 @@ import threading
 from telemetry_forwarder.core.sync import Latch
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
+from telemetry_forwarder.startup.threads import start_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Start the thread, if it has not started yet. Raises `ThreadStartError`."""
+        start_thread(self._thread)
 
     def put_event(self, event: InvokeEvent | ShutdownEvent) -> None:
         """Pass on Lambda's event. SHUTDOWN also limits the time of running requests."""

@@ -70,7 +70,7 @@ def build_forwarder(
         inbox,
         intake,
         store,
-        flusher=Flusher(inbox, outbox, spool, exporters=exporters, ledger=ledger),
+        flusher=Flusher(inbox, outbox, spool, exporters=exporters, ledger=ledger, log=log),
         policy=_policy(settings, clock, is_managed=is_managed_instance(environ)),
         accounting=Accounting(ledger, clock, log),
         clock=clock,

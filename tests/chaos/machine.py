@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.chaos.run import Run
+from tests.chaos.sandbox import EXTENSION
 from tests.chaos.scenario import Scenario
+from tests.support.thread_limit import no_room_for_stacks
 
 NO_ROOM = frozenset({"not spooled"})
 
@@ -90,8 +92,22 @@ def _damage(run: Run, path: Path) -> None:
             path.mkdir()
 
 
+def _no_threads(run: Run) -> None:
+    """Let no thread start for a while: not those that send, and with a host name not the one that resolves it."""
+    name = run.random.choice(["127.0.0.1", "localhost"])
+    endpoint = f"http://{name}:{run.collector.port}"
+    with run.environment({"TELEMETRY_FORWARDER_ENDPOINT": endpoint}) as function:
+        if run.random.random() < 0.3:
+            run.invoke()
+        with no_room_for_stacks(function.pids()[EXTENSION]):
+            for _ in range(run.random.randint(1, 3)):
+                run.invoke()
+        run.invoke()
+
+
 MACHINE = (
     Scenario("/tmp full", "the disk is full and the endpoint down, for a while or throughout", _full, NO_ROOM),
     Scenario("/tmp read-only", "nothing can be written", _read_only, NO_ROOM),
+    Scenario("no threads", "for a while no thread can be started", _no_threads),
     Scenario("spool damaged", "a file of the spool is cut, changed, empty or a folder", _damaged, frozenset()),
 )

@@ -11,7 +11,7 @@ from tests.chaos.scenario import Scenario
 from tests.emulator.settings import MANAGED, SNAP_START
 from tests.support.collector import Hang, Response
 
-_EXTENSION = "telemetry-forwarder"
+EXTENSION = "telemetry-forwarder"
 
 
 def _frozen_during_export(run: Run) -> None:
@@ -75,7 +75,7 @@ def _killed(run: Run) -> None:
         for _ in range(3):
             run.invoke(lines=400)
         before, on_disk = run.delivered_by_lambda(), run.on_disk()
-        os.kill(function.pids()[_EXTENSION], signal.SIGKILL)
+        os.kill(function.pids()[EXTENSION], signal.SIGKILL)
         run.excused = before - on_disk
         run.collector.listen()
         run.invoke(expect="error")

@@ -20,6 +20,7 @@ from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
 from tests.support.otlp_messages import count
 from tests.support.spooling import outbox_of, spool_in
+from tests.support.thread_limit import no_thread_starts
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
@@ -32,11 +33,12 @@ class Bench:
 
     def __init__(self, collector: FakeCollector, captured: CapturedLog, folder: Path) -> None:
         self.clock = FakeClock()
+        self.captured = captured
         self.collector = collector
         self.inbox = Inbox(1_000)
         self.ledger = Ledger()
         self.outbox = outbox_of(self.ledger, limit_bytes=LIMIT_BYTES)
-        log = captured.diagnostics(self.clock)
+        self.log = log = captured.diagnostics(self.clock)
         self.spool = spool_in(folder, captured, self.ledger, self.clock, limit_bytes=1_000_000)
         self.transport = Transport(log)
         self.exporters = Exporters(
@@ -49,7 +51,7 @@ class Bench:
         self.flush = self.make(self.exporters)
 
     def make(self, exporters: Exporters) -> Flusher:
-        return Flusher(self.inbox, self.outbox, self.spool, exporters=exporters, ledger=self.ledger)
+        return Flusher(self.inbox, self.outbox, self.spool, exporters=exporters, ledger=self.ledger, log=self.log)
 
     def spooled(self, *batches: Batch) -> None:
         for each in batches:
@@ -106,6 +108,30 @@ def test_every_signal_is_sent_from_disk_first_then_from_memory(bench: Bench) -> 
     assert {signal: bench.sizes(signal) for signal in SIGNALS} == {LOGS: [3, 4, 5], SPANS: [1], METRICS: [2]}
     assert bench.tally(LOGS) == Tally(LOGS, received=12, delivered=12)
     assert (bench.spool.waiting, bench.outbox.held_bytes) == (0, 0)
+
+
+def test_sender_thread_that_cannot_start_costs_one_attempt(bench: Bench) -> None:
+    bench.spooled(batch(SPANS, 1), batch(LOGS, 3))
+    bench.held(batch(LOGS, 4), batch(METRICS, 2))
+
+    with no_thread_starts():
+        assert not bench.run()
+
+    assert bench.tally(LOGS) == Tally(LOGS, received=7, held=4, spooled=3)
+    assert bench.tally(METRICS) == Tally(METRICS, received=2, held=2)
+    assert bench.captured.lines == ["WARN export of logs: can't start new thread; telemetry is held"]
+    assert bench.run()
+    assert {signal: bench.sizes(signal) for signal in SIGNALS} == {LOGS: [3, 4], SPANS: [1], METRICS: [2]}
+
+
+def test_other_signals_are_sent_if_one_sender_thread_cannot_start(bench: Bench) -> None:
+    bench.held(batch(LOGS, 4), batch(METRICS, 2))
+
+    with no_thread_starts("export of metrics"):
+        assert not bench.run()
+
+    assert bench.tally(LOGS) == Tally(LOGS, received=4, delivered=4)
+    assert bench.tally(METRICS) == Tally(METRICS, received=2, held=2)
 
 
 def test_failing_signal_does_not_delay_the_others(bench: Bench) -> None:

@@ -27,3 +27,7 @@ class WorkersClock(FakeClock):
         if self.is_broken and threading.current_thread().name == "worker":
             raise RuntimeError("broken on purpose")
         return super().unix_ns()
+
+
+def no_memory(*_: object) -> None:
+    raise MemoryError

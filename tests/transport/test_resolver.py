@@ -7,6 +7,7 @@ import pytest
 from telemetry_forwarder.transport.outcome import FailureKind
 from telemetry_forwarder.transport.resolver import Resolver
 from tests.support.requests import new_attempt, raises
+from tests.support.thread_limit import no_thread_starts
 
 ADDRESS = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))
 
@@ -81,17 +82,32 @@ def test_results_are_not_cached() -> None:
     assert resolver.looked_up == ["a", "a"]
 
 
-def test_lookup_without_a_thread_is_a_failure_and_the_next_one_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lookup_without_a_thread_is_a_failure_and_the_next_one_is_new() -> None:
     resolver = ScriptedResolver()
     resolver.may_return.set()
     names = Resolver(resolver)
 
-    def start(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+    with no_thread_starts(), raises(FailureKind.UNREACHABLE, match="a: can't start new thread"):
+        names.addresses("a", 80, new_attempt())
 
-    with monkeypatch.context() as full:
-        full.setattr(threading.Thread, "start", start)
-        with raises(FailureKind.UNREACHABLE, match="a: can't start new thread"):
-            names.addresses("a", 80, new_attempt())
+    assert names.addresses("a", 80, new_attempt()) == [ADDRESS]
 
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(MemoryError(), "not found"), (UnicodeError("label too long"), "label too long")]
+)
+def test_lookup_that_fails_in_any_way_is_a_failure_and_the_next_one_is_new(error: Exception, reason: str) -> None:
+    failures = [error]
+
+    def resolve(host: str, port: int, flags: int) -> list[Any]:
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "not a number")
+        if failures:
+            raise failures.pop()
+        return [ADDRESS]
+
+    names = Resolver(resolve)
+
+    with raises(FailureKind.UNREACHABLE, match=f"a: {reason}"):
+        names.addresses("a", 80, new_attempt())
     assert names.addresses("a", 80, new_attempt()) == [ADDRESS]

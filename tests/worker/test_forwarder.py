@@ -581,7 +581,7 @@ class Timed:
             self.inbox,
             process.intake,
             process.store,
-            flusher=Flusher(self.inbox, process.outbox, process.spool, exporters=exporters, ledger=ledger),
+            flusher=Flusher(self.inbox, process.outbox, process.spool, exporters=exporters, ledger=ledger, log=log),
             policy=FlushPolicy(settings, clock, has_runtime_done=False, is_managed=False),
             accounting=Accounting(ledger, clock, log),
             clock=clock,

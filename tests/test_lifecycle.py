@@ -285,7 +285,7 @@ def test_forwarder_that_fails_during_an_invocation_does_not_hold_it(
     assert lines() == [STOPPED.format("RuntimeError: broken on purpose")]
 
 
-def test_failed_import_of_the_worker_is_one_line_and_invocations_go_on(
+def test_failed_import_of_the_worker_and_its_cause_are_logged_and_invocations_go_on(
     runtime: FakeLambda, environ: dict[str, str]
 ) -> None:
     runtime.respond(NEXT, invoke("1"), invoke("2"), shutdown())
@@ -302,6 +302,8 @@ def test_failed_import_of_the_worker_is_one_line_and_invocations_go_on(
 
     reason = "ModuleNotFoundError: No module named 'opentelemetry'"
     assert (process.returncode, process.stdout) == (0, "")
-    assert process.stderr.splitlines() == [f"{MARK} {STOPPED.format(reason)}"]
+    bundle, stopped = process.stderr.splitlines()
+    assert bundle.startswith(f"{MARK} WARN the warm-up bundle cannot be used: FileNotFoundError: ")
+    assert stopped == f"{MARK} {STOPPED.format(reason)}"
     assert runtime.endpoints == [REGISTER, SUBSCRIBE, NEXT, NEXT, NEXT]
     assert runtime.calls[0].headers["lambda-extension-name"] == "name"

@@ -7,10 +7,10 @@ from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.lambda_api import LambdaApi
 from telemetry_forwarder.lifecycle import Lifecycle
 
-# The function's `OTEL_*` and `GRPC_*` settings are meant for its own SDK, not ours: an invalid limit would raise,
-# `OTEL_SDK_DISABLED` disable the metrics, and an unknown `GRPC_POLL_STRATEGY` abort the process.
-_FUNCTION_PREFIXES = (b"OTEL_", b"GRPC_")
-_SHARED_VARIABLES = frozenset({b"OTEL_RESOURCE_ATTRIBUTES", b"OTEL_SERVICE_NAME"})
+# All that a library may see of the environment: the SDK reads these. We read others from a copy, and the rest is meant
+# for the function: its `OPENSSL_CONF` could leave no ciphers, `OTEL_SDK_DISABLED` disable the metrics, an unknown
+# `GRPC_POLL_STRATEGY` abort the process, `PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION` name one that is not installed.
+_FOR_LIBRARIES = frozenset({b"OTEL_RESOURCE_ATTRIBUTES", b"OTEL_SERVICE_NAME"})
 
 
 def main(name: str) -> None:
@@ -19,18 +19,18 @@ def main(name: str) -> None:
     The exit code is 0 after SHUTDOWN, 1 if Lambda refused the extension or could not be reached.
     """
     environ = {_text(variable): _text(value) for variable, value in posix.environ.items()}
-    _remove_function_variables()
+    _hide_from_libraries()
     api = LambdaApi(environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"), name)
     code = Lifecycle(api, environ, Clock()).run()
     # Not sys.exit: finalising the interpreter takes longer than most flushes, and Lambda waits for the process to end.
     posix._exit(code)
 
 
-def _remove_function_variables() -> None:
-    for variable in list(posix.environ):
-        if variable.startswith(_FUNCTION_PREFIXES) and variable not in _SHARED_VARIABLES:
-            # Remove it from the dict behind `os.environ` and from the C environment.
-            del posix.environ[variable]
+def _hide_from_libraries() -> None:
+    for variable in posix.environ.keys() - _FOR_LIBRARIES:
+        # Remove it from the dict behind `os.environ` and from the C environment, which refuses an empty name.
+        del posix.environ[variable]
+        if variable:
             posix.unsetenv(variable)
 
 

@@ -98,7 +98,7 @@ class Session:
     def _new_threads(self) -> "tuple[Worker, Listener]":
         from telemetry_forwarder.startup.warm_up import WarmUp
 
-        warm_up = WarmUp()
+        warm_up = WarmUp(self._environ)
         warm_up.wait_for_threads()
         if warm_up.problem:
             self.log.warn(f"the warm-up bundle cannot be used: {warm_up.problem}")

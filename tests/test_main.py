@@ -68,9 +68,9 @@ def test_process_ends_with_1_if_lambda_refuses_it(runtime: FakeLambda) -> None:
     )
 
 
-def test_variables_for_the_function_s_own_sdk_are_hidden_from_libraries() -> None:
-    hidden = ["OTEL_SDK_DISABLED", "OTEL_BSP_SCHEDULE_DELAY", "GRPC_POLL_STRATEGY"]
-    shared = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "HOME"]
+def test_variables_that_no_library_needs_are_hidden_from_libraries() -> None:
+    hidden = ["OTEL_SDK_DISABLED", "GRPC_POLL_STRATEGY", "OPENSSL_CONF", "SSL_CERT_DIR", "https_proxy", "HOME"]
+    shared = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"]
     names = hidden + shared
 
     process = run(PRINT_ENVIRONMENT, NAMES=json.dumps(names), **dict.fromkeys(names, "value"))

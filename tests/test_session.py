@@ -232,7 +232,7 @@ class NeverWarm(Session):
     """A session whose worker is never scheduled."""
 
     def start(self) -> Worker:
-        return Worker(Settings({}), {}, b"{}", clock=Clock(), log=self.log, warm_up=WarmUp())
+        return Worker(Settings({}), {}, b"{}", clock=Clock(), log=self.log, warm_up=WarmUp({}))
 
 
 def test_start_starts_the_threads_once(make: Make) -> None:

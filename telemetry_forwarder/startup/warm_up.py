@@ -14,7 +14,7 @@ from telemetry_forwarder.startup.bundle import Bundle, IncompatibleBundleError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 THREAD_MODULES = ("telemetry_forwarder.receiver.listener", "telemetry_forwarder.worker.thread")
 WORKER_MODULES = ("telemetry_forwarder.worker.wiring",)
@@ -31,7 +31,8 @@ _NICE = 10
 class WarmUp:
     """A warm-up that starts when the object is created, which may raise `ThreadStartError`."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: "Mapping[str, str]") -> None:
+        self._may_have_proxy = _may_have_proxy(environ)
         self._has_threads = _locked()
         self._has_everything = _locked()
         self.problem = ""
@@ -71,7 +72,7 @@ class WarmUp:
             self._has_threads.release()
         try:
             _import(WORKER_MODULES)
-            if _may_have_proxy():
+            if self._may_have_proxy:
                 _import(PROXY_MODULES)
             if bundle is not None:
                 bundle.restore()
@@ -94,10 +95,10 @@ class WarmUp:
         return bundle
 
 
-def _may_have_proxy() -> bool:
+def _may_have_proxy(environ: "Mapping[str, str]") -> bool:
     """Return whether any variable sets a proxy; `endpoints.proxies` decides for which endpoints."""
-    names = [name.lower() for name, value in posix.environ.items() if value]
-    return any(name.endswith(b"_proxy") and name != b"no_proxy" for name in names)
+    names = [name.lower() for name, value in environ.items() if value]
+    return any(name.endswith("_proxy") and name != "no_proxy" for name in names)
 
 
 def _locked() -> "_thread.LockType":

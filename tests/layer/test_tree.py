@@ -12,12 +12,22 @@ import pytest
 
 from layer.recipe import archive, debian, fetch, pins, portability
 from tests.conformance.requirements import make_once, pip
+from tests.support.certificates import issue_certificates
+from tests.support.extension_process import lines_of_a_delivery
+from tests.support.hostile_variables import GROUPS, hostile_variables
 from tests.support.layer_build import CACHE, build, copy_sources, layer_opt, layer_sources, layer_zip
 from tests.support.paths import PROJECT
 
 __all__ = ["layer_opt", "layer_sources", "layer_zip"]
 
 _ARCH = "arm64" if os.uname().machine == "aarch64" else "x86_64"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_layer_registers_and_delivers_whatever_the_function_sets(layer_opt: Path, tmp_path: Path, group: str) -> None:
+    lines = lines_of_a_delivery(layer_opt, hostile_variables(tmp_path)[group], issue_certificates(tmp_path))
+
+    assert len([line for line in lines if line.startswith("[telemetry-forwarder]")]) == 1
 
 
 # A build takes seconds: interpreter and libraries are unpacked, a thousand modules compiled.

@@ -39,7 +39,7 @@ _compiler._parser = Counting()
 compile_pattern = _compiler.compile
 sys.addaudithook(audit)
 from telemetry_forwarder.startup.warm_up import WarmUp
-warm_up = WarmUp()
+warm_up = WarmUp({})
 warm_up.wait()
 result = dict(counts)
 result["problem"] = warm_up.problem

@@ -25,7 +25,7 @@ def audit(event, arguments):
 from telemetry_forwarder.startup.warm_up import WarmUp
 sys.addaudithook(audit)
 %s
-warm_up = WarmUp()
+warm_up = WarmUp(os.environ)
 warm_up.wait_for_threads()
 print("threads", "telemetry_forwarder.worker.thread" in sys.modules, end=" ")
 print("telemetry_forwarder.receiver.listener" in sys.modules)

@@ -32,7 +32,7 @@ def make(captured: CapturedLog, tmp_path: Path) -> Make:
         clock = clock or Clock()
         settings = Settings(ours)
         environ = ours if environ is None else environ
-        return Worker(settings, environ, b"{}", clock=clock, log=captured.diagnostics(clock), warm_up=WarmUp())
+        return Worker(settings, environ, b"{}", clock=clock, log=captured.diagnostics(clock), warm_up=WarmUp({}))
 
     return make
 

@@ -1,0 +1,61 @@
+"""Runs the start script and the extension with variables of the function that are meant to do harm."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Certificates, issue_certificates
+from tests.support.extension_process import lines_of_a_delivery
+from tests.support.hostile_variables import GROUPS, REMOVED_BY_SCRIPT, hostile_variables
+from tests.support.paths import PROJECT
+
+SCRIPT = PROJECT / "extension" / "telemetry-forwarder"
+SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
+_SET_BY_SCRIPT = {
+    "LC_ALL": "C",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
+    "MALLOC_TRIM_THRESHOLD_": "67108864",
+    "TZ": "UTC0",
+}
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return issue_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_extension_registers_and_delivers_whatever_the_function_sets(
+    opt: Path, tmp_path: Path, certificates: Certificates, group: str
+) -> None:
+    lines = lines_of_a_delivery(opt, hostile_variables(tmp_path)[group], certificates)
+
+    # The linker's own lines are about the shell, which it starts before the script can remove anything.
+    assert [line.partition(" records")[0] for line in lines if "telemetry-forwarder]" in line] == [
+        "[telemetry-forwarder] INFO"
+    ]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("group", ["before our first line", "shell"])
+def test_interpreter_sees_nothing_that_it_reads_before_our_first_line(tmp_path: Path, group: str, shell: str) -> None:
+    sh = tmp_path / "sh"
+    sh.symlink_to(shutil.which(shell) or "")
+    script = tmp_path / "extensions" / "telemetry-forwarder"
+    interpreter = tmp_path / "telemetry-forwarder" / "interpreter"
+    for path in (script, interpreter):
+        path.parent.mkdir()
+    script.write_text(SCRIPT.read_text())
+    interpreter.write_text(f"#!{sys.executable} -IS\nimport json, os\nprint(json.dumps(dict(os.environ)))\n")
+    interpreter.chmod(0o755)
+
+    done = subprocess.run([sh, script], env=hostile_variables(tmp_path)[group], capture_output=True, text=True)
+
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert {name for name in REMOVED_BY_SCRIPT if name in seen} == set()
+    assert {name: seen.get(name) for name in _SET_BY_SCRIPT} == _SET_BY_SCRIPT

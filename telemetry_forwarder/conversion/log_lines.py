@@ -78,7 +78,8 @@ def _note_failure(invocation: Invocation, parsed: ParsedLine, *, time_ns: int) -
     """Record in *invocation* what a line of that moment reports about its failure."""
     invocation.last_line_ns = max(time_ns, invocation.last_line_ns)
     is_own = parsed.request_id in ("", invocation.request_id)
-    if parsed.is_exception and is_own and not invocation.exception_type:
+    if parsed.is_uncaught_exception and is_own and not invocation.exception_type:
         invocation.exception_type = parsed.exception_type or "exception"
+        invocation.exception_message = parsed.exception_message
     if reports_out_of_memory(parsed):
         invocation.has_run_out_of_memory = True

@@ -28,6 +28,8 @@ class CompletedInvocation:
     duration_s: float | None
     produced_bytes: int | None
     spans: tuple[PhaseSpan, ...]
+    error_message: str = ""
+    """Of the exception in the log; empty if there is none."""
 
     @property
     def is_sampled(self) -> bool | None:

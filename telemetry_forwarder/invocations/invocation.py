@@ -45,6 +45,7 @@ class Invocation:
         self.is_cold = False
         self.exception_type = ""
         """Type of the uncaught exception in the log; Lambda reports such an invocation as a success."""
+        self.exception_message = ""
         self.has_run_out_of_memory = False
         """Whether a log line reports it."""
         self.last_line_ns = 0
@@ -117,6 +118,7 @@ def complete(invocation: Invocation) -> CompletedInvocation:
         duration_s=next((event.duration_s for event in ends if event.duration_s is not None), None),
         produced_bytes=done.produced_bytes if done else None,
         spans=(done.spans if done else ()) + select_report_spans(invocation),
+        error_message=invocation.exception_message,
     )
 
 

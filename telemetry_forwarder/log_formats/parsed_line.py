@@ -20,7 +20,7 @@ class ParsedLine:
     """The content of one log line, whatever its format. Made by `parsed_line`, then never changed."""
 
     __slots__ = (
-        "attributes", "body", "has_runtime_format", "is_exception", "own_time", "request_id", "request_id_key",
+        "attributes", "body", "has_runtime_format", "is_uncaught_exception", "own_time", "request_id", "request_id_key",
         "severity_number", "severity_text", "span_id", "time_ns", "trace_id",
     )  # fmt: skip
 
@@ -37,7 +37,7 @@ class ParsedLine:
     """JSON values, nested ones included. Not shared: the caller may change the dict."""
     trace_id: str
     span_id: str
-    is_exception: bool
+    is_uncaught_exception: bool
     """Whether a runtime reports an exception that the handler did not catch, or its own crash."""
     request_id_key: str
     """The attribute for a request id that is not Lambda's; empty if the body contains it anyway."""
@@ -55,6 +55,11 @@ class ParsedLine:
         return str(self.attributes.get("exception.type") or "")
 
     @property
+    def exception_message(self) -> str:
+        """The message of the exception that the line reports; empty if it reports none."""
+        return str(self.attributes.get("exception.message") or "")
+
+    @property
     def has_likely_request_id(self) -> bool:
         """Whether the request id looks like Lambda's, even if no invocation has it."""
         return self.has_runtime_format and UUID.fullmatch(self.request_id) is not None
@@ -70,7 +75,7 @@ def parsed_line(  # noqa: PLR0913  # one parameter for each field
     attributes: dict[str, Any] | None = None,
     trace_id: str = "",
     span_id: str = "",
-    is_exception: bool = False,
+    is_uncaught_exception: bool = False,
     request_id_key: str = "",
     has_runtime_format: bool = False,
     own_time: tuple[str, Any] | None = None,
@@ -85,7 +90,7 @@ def parsed_line(  # noqa: PLR0913  # one parameter for each field
     line.attributes = {} if attributes is None else attributes
     line.trace_id = trace_id
     line.span_id = span_id
-    line.is_exception = is_exception
+    line.is_uncaught_exception = is_uncaught_exception
     line.request_id_key = request_id_key
     line.has_runtime_format = has_runtime_format
     line.own_time = own_time

@@ -95,7 +95,7 @@ def _read_object(record: dict[str, Any]) -> ParsedLine:
     return line.replace(
         severity_number=line.severity_number or severity.ERROR,
         attributes={**error, **line.attributes},
-        is_exception=True,
+        is_uncaught_exception=True,
     )
 
 

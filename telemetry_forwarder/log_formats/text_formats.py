@@ -44,7 +44,7 @@ def read_text(text: str) -> ParsedLine:
     if reader and (line := reader(text)):
         return line
     if exception := exceptions.parse_java(text):
-        return parsed_line(text, severity_number=severity.ERROR, attributes={**exception}, is_exception=True)
+        return parsed_line(text, severity_number=severity.ERROR, attributes={**exception}, is_uncaught_exception=True)
     return parsed_line(text)
 
 
@@ -85,7 +85,7 @@ def _bracketed(text: str) -> ParsedLine | None:
         return _dated(text)
     line = _leveled_line(text[match.end() :], level=match[1])
     exception = exceptions.parse_python(line.body) if line.severity_number == severity.ERROR else None
-    return line if exception is None else line.replace(attributes=exception, is_exception=True)
+    return line if exception is None else line.replace(attributes=exception, is_uncaught_exception=True)
 
 
 def _node_or_dotnet(text: str) -> ParsedLine | None:
@@ -116,7 +116,11 @@ def _with_exception(line: ParsedLine) -> ParsedLine:
         return line
     parse = exceptions.parse_dotnet if line.severity_text == "fail" else exceptions.parse_node
     exception = parse(line.body)
-    return line if exception is None else line.replace(attributes={**line.attributes, **exception}, is_exception=True)
+    return (
+        line
+        if exception is None
+        else line.replace(attributes={**line.attributes, **exception}, is_uncaught_exception=True)
+    )
 
 
 def _java(text: str) -> ParsedLine | None:
@@ -171,7 +175,7 @@ def _platform(text: str, match: re.Match[str]) -> ParsedLine:
             severity_number=severity.ERROR,
             request_id=request_id,
             attributes=attributes,
-            is_exception=is_crash,
+            is_uncaught_exception=is_crash,
             has_runtime_format=is_crash,
         )
     xray = _XRAY.search(text, match.end()) if record == "REPORT " else None

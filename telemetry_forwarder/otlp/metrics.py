@@ -138,14 +138,14 @@ class MetricEncoder:
         if outcome.status == TIMEOUT:
             self._count("faas.timeouts", 1)
         elif outcome.error_type:
-            self._count("faas.errors", 1, {"error.type": escape_surrogates(outcome.error_type)})
+            self._count("faas.errors", 1, _error_attributes(outcome))
         else:
             self._count("faas.invocations", 1)
         if outcome.has_run_out_of_memory:
             self._count("lambda.out_of_memory", 1)
         if outcome.is_cold:
             self._count("faas.coldstarts", 1)
-        self._record("faas.invoke_duration", outcome.duration_s)
+        self._record("faas.invoke_duration", outcome.duration_s, _error_attributes(outcome))
         self._record("lambda.produced_bytes", outcome.produced_bytes)
         self._record_phases(outcome.spans)
 
@@ -154,7 +154,7 @@ class MetricEncoder:
             if phase.name in _PHASE_HISTOGRAMS:
                 self._record(_PHASE_HISTOGRAMS[phase.name], phase.duration_s)
 
-    def _record(self, name: str, value: float | None) -> None:
+    def _record(self, name: str, value: float | None, attributes: dict[str, str] | None = None) -> None:
         if value is None:
             return
         if name not in self._histograms:
@@ -162,13 +162,17 @@ class MetricEncoder:
             self._histograms[name] = self._meter.create_histogram(
                 name, unit, description, explicit_bucket_boundaries_advisory=bounds
             )
-        self._histograms[name].record(value)
+        self._histograms[name].record(value, attributes or {})
 
     def _count(self, name: str, amount: int, attributes: dict[str, str] | None = None) -> None:
         if name not in self._counters:
             unit, description = COUNTERS[name]
             self._counters[name] = self._meter.create_counter(name, unit, description)
         self._counters[name].add(amount, attributes or {})
+
+
+def _error_attributes(outcome: CompletedInvocation) -> dict[str, str]:
+    return {"error.type": escape_surrogates(outcome.error_type)} if outcome.error_type else {}
 
 
 # Workaround for a cost of the SDK: though exemplars are off, it makes a reservoir for each data point, with a place for

@@ -75,6 +75,7 @@ class SpanEncoder:
             parent=upstream if self._trace_parent == "parent" else None,
             links=[Link(upstream)] if upstream and self._trace_parent == "link" else [],
             error_type=outcome.error_type,
+            error_message=outcome.error_message,
             attributes={
                 "faas.invocation_id": outcome.request_id,
                 "faas.coldstart": outcome.is_cold,
@@ -127,6 +128,7 @@ class SpanEncoder:
         parent: SpanContext | None = None,
         links: Sequence[Link] = (),
         error_type: str = "",
+        error_message: str = "",
         attributes: Mapping[str, str | bool] | None = None,
     ) -> ReadableSpan:
         error_type = escape_surrogates(error_type)
@@ -139,7 +141,9 @@ class SpanEncoder:
             attributes=known | {"error.type": error_type} if error_type else known,
             links=links,
             kind=kind,
-            status=Status(StatusCode.ERROR, error_type) if error_type else _UNSET,
+            # The description explains, and never repeats the type.
+            # https://opentelemetry.io/docs/specs/semconv/general/recording-errors/
+            status=Status(StatusCode.ERROR, escape_surrogates(error_message) or None) if error_type else _UNSET,
             start_time=start_ns,
             end_time=end_ns,
             instrumentation_scope=self._scope,

@@ -72,7 +72,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             time_ns=SECOND_NS,
             request_id=ID,
             attributes=exception("ValueError", "no", TRACE),
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "python, uncaught exception without frames": (
@@ -90,7 +90,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             "ERROR",
             time_ns=SECOND_NS,
             attributes={"stackTrace": [], **exception("Runtime.ImportModuleError", "no")},
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "an error response of another function": (
@@ -113,7 +113,15 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
     ),
     "node, uncaught exception": (
         {"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": NODE_ERROR},
-        line(NODE_ERROR, 17, "ERROR", time_ns=TIME_NS, request_id=ID, attributes=NODE_EXCEPTION, is_exception=True),
+        line(
+            NODE_ERROR,
+            17,
+            "ERROR",
+            time_ns=TIME_NS,
+            request_id=ID,
+            attributes=NODE_EXCEPTION,
+            is_uncaught_exception=True,
+        ),
     ),
     "node, an error below level ERROR": ({"level": "WARN", "message": NODE_ERROR}, line(NODE_ERROR, 13, "WARN")),
     "node, an error without a stack": (
@@ -137,7 +145,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             "ERROR",
             request_id=ID,
             attributes=exception("java.lang.IllegalStateException", "no", JAVA.split("\n", 1)[1]),
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     ".net": (
@@ -167,7 +175,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             "Error",
             time_ns=TIME_NS,
             attributes={"message": None, **exception("System.Exception", "no", "System.Exception: no\nat F()")},
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "ruby": (
@@ -180,7 +188,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             "no",
             17,
             attributes=exception("Function<TypeError>", "no", "a.rb:3:in `f'\nb.rb:4:in `g'"),
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "rust tracing": (

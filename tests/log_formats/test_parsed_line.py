@@ -20,9 +20,9 @@ def test_a_line_has_only_a_body_by_default() -> None:
 def test_a_copy_has_the_changes_and_leaves_the_original() -> None:
     line = parsed_line("hello", severity_number=9, own_time=("timestamp", ISO))
 
-    changed = line.replace(body="raw", is_exception=True)
+    changed = line.replace(body="raw", is_uncaught_exception=True)
 
-    assert changed == parsed_line("raw", severity_number=9, own_time=("timestamp", ISO), is_exception=True)
+    assert changed == parsed_line("raw", severity_number=9, own_time=("timestamp", ISO), is_uncaught_exception=True)
     assert line.body == "hello"
 
 

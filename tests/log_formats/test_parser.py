@@ -51,7 +51,7 @@ ERROR: dict[str, Any] = {"errorType": "E", "errorMessage": "no", "stackTrace": F
 
 
 @pytest.mark.parametrize(
-    ("record", "is_exception"),
+    ("record", "is_uncaught_exception"),
     [
         ({"timestamp": ISO, "log_level": "ERROR", "requestId": ID, **ERROR}, True),
         ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "location": "f", **ERROR}, True),
@@ -77,8 +77,8 @@ ERROR: dict[str, Any] = {"errorType": "E", "errorMessage": "no", "stackTrace": F
         ({"level": "INFO", "message": "no: a.E\na.E: no\n\tat x", "errorType": "E"}, False),
     ],
 )
-def test_only_exactly_what_a_runtime_writes_is_a_failure(record: dict[str, Any], is_exception: bool) -> None:
-    assert read_line(record).is_exception is is_exception
+def test_only_exactly_what_a_runtime_writes_is_a_failure(record: dict[str, Any], is_uncaught_exception: bool) -> None:
+    assert read_line(record).is_uncaught_exception is is_uncaught_exception
 
 
 def test_json_nested_too_deep_stays_text() -> None:

@@ -41,7 +41,7 @@ TABLE = {
     ),
     "python, uncaught exception": (
         f"[ERROR] ValueError: a: b\n{PYTHON_TRACE}",
-        line(f"ValueError: a: b\n{PYTHON_TRACE}", 17, "ERROR", attributes=PYTHON_EXCEPTION, is_exception=True),
+        line(f"ValueError: a: b\n{PYTHON_TRACE}", 17, "ERROR", attributes=PYTHON_EXCEPTION, is_uncaught_exception=True),
     ),
     "python, uncaught exception, from a container": (
         "[ERROR] ValueError: a: b\r" + PYTHON_TRACE.replace("\n", "\r") + "\n",
@@ -50,7 +50,7 @@ TABLE = {
             17,
             "ERROR",
             attributes=PYTHON_EXCEPTION,
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "python, an exception without a message": (
@@ -60,7 +60,7 @@ TABLE = {
             17,
             "ERROR",
             attributes=exception("KeyError", "", "Traceback (most recent call last):"),
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "python, the runtime's own exception": (
@@ -76,7 +76,7 @@ TABLE = {
                 "Unable to import module 'app': No module named 'x'",
                 "Traceback (most recent call last):",
             ),
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "python basicConfig": ("ERROR:root:boom", line("ERROR:root:boom", 17, "ERROR")),
@@ -121,7 +121,7 @@ TABLE = {
             time_ns=TIME_NS,
             request_id=ID,
             attributes=NODE_EXCEPTION,
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "node, uncaught": (
@@ -132,7 +132,7 @@ TABLE = {
             "ERROR",
             time_ns=TIME_NS,
             attributes=NODE_EXCEPTION,
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "node, a rejection": (
@@ -146,16 +146,18 @@ TABLE = {
             time_ns=TIME_NS,
             request_id=ID,
             attributes=exception("Runtime.UnhandledPromiseRejection", "no"),
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "node, an exception that was cut off": (
         f'{ISO}\t{ID}\tERROR\tInvoke Error \t{{"errorType":"Ty',
-        line('Invoke Error \t{"errorType":"Ty', 17, "ERROR", time_ns=TIME_NS, request_id=ID, is_exception=True),
+        line(
+            'Invoke Error \t{"errorType":"Ty', 17, "ERROR", time_ns=TIME_NS, request_id=ID, is_uncaught_exception=True
+        ),
     ),
     "node, an exception without a message": (
         f'{ISO}\t{ID}\tERROR\tInvoke Error \t{{"errorType":5}}',
-        line('Invoke Error \t{"errorType":5}', 17, "ERROR", time_ns=TIME_NS, request_id=ID, is_exception=True),
+        line('Invoke Error \t{"errorType":5}', 17, "ERROR", time_ns=TIME_NS, request_id=ID, is_uncaught_exception=True),
     ),
     "node, an exception that was caught": (
         f"{ISO}\t{ID}\tERROR\tError: no\n    at handler (/var/task/index.js:1:1)",
@@ -172,7 +174,7 @@ TABLE = {
             f"no: never: java.lang.IllegalStateException\n{JAVA_TRACE}",
             17,
             attributes=exception("java.lang.IllegalStateException", "no: never", JAVA_TRACE),
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "java, a stack trace that the user printed": (JAVA_TRACE, line(JAVA_TRACE.removesuffix("\n"))),
@@ -199,7 +201,7 @@ TABLE = {
             time_ns=TIME_NS,
             request_id=ID,
             attributes=exception("System.InvalidOperationException", "no", DOTNET_TRACE),
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     ".net, an exception that was caught": (
@@ -237,7 +239,7 @@ TABLE = {
             17,
             request_id=ID,
             attributes=exception("Runtime.ExitError", "Runtime exited with error: signal: killed"),
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "crash without a type": (
@@ -247,7 +249,7 @@ TABLE = {
             17,
             request_id=ID,
             attributes={"exception.message": "Runtime exited without providing a reason"},
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "a user's line like a crash": (
@@ -266,7 +268,7 @@ TABLE = {
             17,
             request_id=ID,
             attributes=exception("Runtime.InvalidEntrypoint", "fork/exec /var/task/bootstrap"),
-            is_exception=True,
+            is_uncaught_exception=True,
         ),
     ),
     "start": (

@@ -315,6 +315,21 @@ def test_an_invocation_has_the_attributes_of_the_conventions() -> None:
     assert (found.kind, found.status.code) == (Span.SPAN_KIND_SERVER, Status.STATUS_CODE_UNSET)
 
 
+@pytest.mark.parametrize(
+    ("error_type", "error_message", "description"),
+    [
+        ("ValueError", "no such order", "no such order"),
+        ("ValueError", "", ""),
+        ("a", "\ud800", "\\ud800"),
+        ("", "x", ""),
+    ],
+)
+def test_a_failure_is_described_by_its_message_alone(error_type: str, error_message: str, description: str) -> None:
+    (span,) = encoded([invocation(error_type=error_type, error_message=error_message)])
+
+    assert span.status.message == description
+
+
 def test_an_init_has_its_own_attributes() -> None:
     (found,) = encoded([phase()])
 

@@ -23,7 +23,7 @@ def line(
     attributes: dict[str, Any] | None = None,
     trace_id: str = "",
     span_id: str = "",
-    is_exception: bool = False,
+    is_uncaught_exception: bool = False,
 ) -> ParsedLine:
     return parsed_line(
         body,
@@ -34,7 +34,7 @@ def line(
         attributes=attributes,
         trace_id=trace_id,
         span_id=span_id,
-        is_exception=is_exception,
+        is_uncaught_exception=is_uncaught_exception,
     )
 
 

@@ -35,11 +35,6 @@ class Deadline:
     def after(cls, seconds: float, clock: Clock) -> "Deadline":
         return cls(clock.monotonic_s() + seconds, clock)
 
-    @classmethod
-    def at_unix_ms(cls, unix_ms: float, clock: Clock) -> "Deadline":
-        """Return the deadline that Lambda sets with `deadlineMs`, by the current wall time."""
-        return cls.after(unix_ms / 1_000 - clock.unix_ns() / 1_000_000_000, clock)
-
     def left_s(self, now_s: float | None = None) -> float:
         """Return the seconds left, never negative. Pass *now_s* if you have just read the monotonic clock."""
         left_s = self._at_s - (self._clock.monotonic_s() if now_s is None else now_s)

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 _MAX_WARM_UP_S = 6.0
 # Reserved at the end of an invocation, and of the shutdown, for Lambda to receive our `next` or see our exit.
 _MARGIN_S = 0.05
+# Lambda's longest and shortest timeout of a function, and the time that it allows a shutdown.
 _MAX_INVOCATION_S = 900.0
-# The time that Lambda allows a shutdown, for an event without a valid deadline.
-_SHUTDOWN_S = 2.0
+_MIN_INVOCATION_S = 1.0
+_MAX_SHUTDOWN_S = 2.0
+# For a shutdown whose deadline is unknown: less, because its event may have waited for us.
+_MIN_SHUTDOWN_S = 1.5
 # More than another process is likely to open before the listener runs: connections beyond it wait for a second or more.
 _LISTEN_BACKLOG = 4_096
 _PATH_BYTES = 16
@@ -124,16 +127,18 @@ class Session:
 
         # Any field but the type may be missing or of the wrong type.
         parsed = _parse_json(event)
-        deadline = self._deadline(_get(parsed, "deadlineMs"))
+        unix_ms = _get(parsed, "deadlineMs")
         # Other event types, which Lambda may add later, are ignored.
         match _get(parsed, "eventType"):
             case "INVOKE":
+                deadline = self._deadline(unix_ms, longest_s=_MAX_INVOCATION_S, otherwise_s=_MIN_INVOCATION_S)
                 arn, trace_header = _text(parsed, "invokedFunctionArn"), _text(parsed, "tracing", "value")
                 invoked = InvokeEvent(_text(parsed, "requestId"), arn, trace_header, deadline)
                 self.start().put_event(invoked)
                 if self.has_telemetry:
                     invoked.released.wait(deadline.less(_MARGIN_S).left_s())
             case "SHUTDOWN":
+                deadline = self._deadline(unix_ms, longest_s=_MAX_SHUTDOWN_S, otherwise_s=_MIN_SHUTDOWN_S)
                 shut_down = ShutdownEvent(_text(parsed, "shutdownReason"), deadline)
                 worker = self.start()
                 worker.put_event(shut_down)
@@ -149,10 +154,16 @@ class Session:
         else:
             self._server.close()
 
-    def _deadline(self, unix_ms: object) -> Deadline:
-        if not isinstance(unix_ms, int | float):
-            return Deadline.after(_SHUTDOWN_S, self._clock)
-        return Deadline.at_unix_ms(unix_ms, self._clock).within(_MAX_INVOCATION_S)
+    def _deadline(self, unix_ms: object, *, longest_s: float, otherwise_s: float) -> Deadline:
+        """Return the deadline of an event that has just arrived, *longest_s* from now at most.
+
+        One that has passed cannot be true, because Lambda does not wait for us then: the wall clock differs from
+        Lambda's. Then, and without a valid deadline, it is *otherwise_s* from now.
+        """
+        left_s = 0.0
+        if isinstance(unix_ms, int | float):
+            left_s = unix_ms / 1_000 - self._clock.unix_ns() / 1_000_000_000
+        return Deadline.after(min(left_s, longest_s) if left_s > 0.0 else otherwise_s, self._clock)
 
 
 def open_port(port: int, log: Diagnostics) -> _socket.socket:

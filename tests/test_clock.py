@@ -31,13 +31,6 @@ def test_time_left_of_a_deadline_is_never_negative() -> None:
     assert left_s == [(2.0, False), (1.25, False), (0.5, False), (0.0, True)]
 
 
-def test_deadline_of_lambda_is_converted_with_the_wall_clock() -> None:
-    clock = FakeClock(unix_ns=1_790_000_000_000_000_000)
-
-    assert Deadline.at_unix_ms(1_790_000_003_000, clock).left_s() == 3.0
-    assert Deadline.at_unix_ms(1_789_999_999_000, clock).is_over()
-
-
 def test_jump_of_the_wall_clock_does_not_move_a_deadline() -> None:
     clock = FakeClock()
     deadline = Deadline.after(2.0, clock)

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ import pytest
 
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.errors import ThreadStartError
+from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
 from telemetry_forwarder.session import Session, open_port
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.startup.bundle import FILE_NAME
@@ -229,10 +230,15 @@ def test_without_telemetry_an_event_does_not_wait_for_the_warm_up(make: Make) ->
 
 
 class NeverWarm(Session):
-    """A session whose worker is never scheduled."""
+    """A session whose workers are never scheduled."""
+
+    def __init__(self, environ: Mapping[str, str], registration: bytes, clock: Clock) -> None:
+        super().__init__(environ, registration, clock)
+        self.workers: list[Worker] = []
 
     def start(self) -> Worker:
-        return Worker(Settings({}), {}, b"{}", clock=Clock(), log=self.log, warm_up=WarmUp({}))
+        self.workers.append(Worker(Settings({}), {}, b"{}", clock=Clock(), log=self.log, warm_up=WarmUp({})))
+        return self.workers[-1]
 
 
 def test_start_starts_the_threads_once(make: Make) -> None:
@@ -308,9 +314,40 @@ def test_event_is_not_held_beyond_its_deadline(make: Make) -> None:
     process(session, {"eventType": "SHUTDOWN", "deadlineMs": NOW_MS + 60})
 
 
-@pytest.mark.parametrize("deadline_ms", [10**18, 1e300])
-def test_deadline_is_at_most_as_far_as_an_invocation_can_last(make: Make, deadline_ms: float) -> None:
-    process(make(), {"eventType": "INVOKE", "deadlineMs": deadline_ms, "requestId": "id"})
+@pytest.mark.parametrize(
+    ("type_", "ahead_s", "left_s"),
+    [
+        ("INVOKE", 3.0, 3.0),
+        ("INVOKE", 900.0, 900.0),
+        ("INVOKE", 901.0, 900.0),
+        ("INVOKE", 34_560_000.0, 900.0),
+        ("INVOKE", 1e300, 900.0),
+        ("INVOKE", 0.25, 0.25),
+        ("INVOKE", 0.0, 1.0),
+        ("INVOKE", -34_560_000.0, 1.0),
+        ("INVOKE", -1e300, 1.0),
+        ("INVOKE", None, 1.0),
+        ("SHUTDOWN", 2.0, 2.0),
+        ("SHUTDOWN", 0.0625, 0.0625),
+        ("SHUTDOWN", 2.25, 2.0),
+        ("SHUTDOWN", 3_600.0, 2.0),
+        ("SHUTDOWN", 1e300, 2.0),
+        ("SHUTDOWN", -0.25, 1.5),
+        ("SHUTDOWN", -34_560_000.0, 1.5),
+        ("SHUTDOWN", None, 1.5),
+    ],
+)
+def test_deadline_is_believed_within_the_limits_of_lambda(
+    make: Make, type_: str, ahead_s: float | None, left_s: float
+) -> None:
+    session = make(FakeClock(unix_ns=NOW_MS * 1_000_000), kind=NeverWarm)
+    assert isinstance(session, NeverWarm)
+
+    process(session, {"eventType": type_, "deadlineMs": None if ahead_s is None else NOW_MS + ahead_s * 1_000})
+
+    [event] = session.workers[0].inbox.take(0.0)
+    assert isinstance(event, InvokeEvent | ShutdownEvent)
+    assert event.deadline.left_s() == left_s
 
 
 def test_event_that_is_not_json_raises(make: Make) -> None:

@@ -1,65 +1,96 @@
-"""Lets a thread wait for another one, with a single lock each.
+"""Lets a thread wait for another one, for a time that the wall clock does not change.
 
-`threading.Event` and `Condition` are written in Python and create another lock for each wait; a warm invocation
-has a dozen waits.
+A lock with a timeout waits by the wall clock with a glibc before 2.30 and in the layer's interpreter, so setting that
+back would prolong the wait. Here, `poll` waits for a descriptor instead.
 """
 
-import threading
+import posix
+import select
+from math import inf
+
+# The longest wait, 24 days: `poll` takes the milliseconds as an int.
+_MAX_WAIT_MS = 2_147_483_647
+_SLICE_MS = 10
 
 
 class Latch:
     """A `threading.Event` that is never cleared. Any number of threads may wait."""
 
-    __slots__ = ("_is_set", "_lock")
+    __slots__ = ("_descriptor", "_is_set")
 
     def __init__(self) -> None:
         self._is_set = False
-        self._lock = threading.Lock()
-        """Held until the latch is set; each thread that acquires it releases it for the next one."""
-        self._lock.acquire()
+        try:
+            self._descriptor = posix.eventfd(0)
+        except OSError:
+            # No descriptor is free. An invocation must not fail for that: `wait` looks at the state repeatedly.
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            posix.close(self._descriptor)
 
     def set(self) -> None:
         """Release all threads, now and in the future. May be called repeatedly."""
-        self._is_set = True
-        _release(self._lock)
+        if not self._is_set:
+            self._is_set = True
+            if self._descriptor >= 0:
+                posix.eventfd_write(self._descriptor, 1)
 
     def is_set(self) -> bool:
         return self._is_set
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Block until the latch is set, at most *timeout_s*; return whether it is set."""
-        if self._lock.acquire(timeout=_lock_timeout(timeout_s)):
-            # For the next thread that waits.
-            _release(self._lock)
+        if self._descriptor < 0:
+            left_ms = inf if timeout_s is None else _milliseconds(timeout_s)
+            while not self._is_set and left_ms > 0:
+                select.poll().poll(_SLICE_MS)
+                left_ms -= _SLICE_MS
+        elif not self._is_set:
+            _is_readable(self._descriptor, timeout_s)
         return self._is_set
 
 
 class WakeUp:
-    """Wakes one thread. Calls of `notify` before the thread waits count as one."""
+    """Wakes one of the threads that wait. Calls of `notify` before the thread waits count as one."""
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_descriptor", "_is_notified")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        """Unlocked by `notify`, locked again by `wait`."""
-        self._lock.acquire()
+        self._descriptor = posix.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
+        self._is_notified = False
+        """Whether `notify` was called since the last wait: another call needs no system call then."""
+
+    def __del__(self) -> None:
+        posix.close(self._descriptor)
 
     def notify(self) -> None:
         """Wake the thread. May be called from any thread; does not block."""
-        _release(self._lock)
+        if not self._is_notified:
+            self._is_notified = True
+            posix.eventfd_write(self._descriptor, 1)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Block until `notify` is or was called since the last wait, at most *timeout_s*; return whether it was."""
-        return self._lock.acquire(timeout=_lock_timeout(timeout_s))
+        while _is_readable(self._descriptor, timeout_s):
+            try:
+                posix.eventfd_read(self._descriptor)
+            except BlockingIOError:
+                continue  # Another thread waits, too, and was faster.
+            # Only now: a call of `notify` since then is part of this wait, because the caller has yet to look.
+            self._is_notified = False
+            return True
+        return False
 
 
-def _lock_timeout(timeout_s: float | None) -> float:
-    return -1 if timeout_s is None else min(max(0.0, timeout_s), threading.TIMEOUT_MAX)
+def _is_readable(descriptor: int, timeout_s: float | None) -> bool:
+    # A new object for each wait, because threads cannot share one.
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if timeout_s is None else _milliseconds(timeout_s)))
 
 
-def _release(lock: threading.Lock) -> None:
-    # Another thread may have released it already.
-    try:  # noqa: SIM105  # called for each post; `suppress` would take longer than everything else here
-        lock.release()
-    except RuntimeError:
-        pass
+def _milliseconds(timeout_s: float) -> float:
+    # Not `max`: a timeout of NaN does not block.
+    return min(timeout_s * 1_000, _MAX_WAIT_MS) if timeout_s > 0 else 0

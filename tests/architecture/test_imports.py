@@ -132,6 +132,27 @@ def reads_time(tree: ast.AST) -> bool:
     return any(use.startswith("time.") for use in uses | set(imports(tree)) if use != "time.sleep")
 
 
+def test_no_wait_follows_the_wall_clock() -> None:
+    """A lock with a timeout does, with some C libraries. No invocation waits for a call of the gRPC client."""
+    assert {name for name, tree in MODULES.items() if waits_for_a_lock(tree)} <= {"transport.grpc_client"}
+
+
+def waits_for_a_lock(tree: ast.AST) -> bool:
+    """Return whether *tree* waits for a lock with a timeout, or uses something that can."""
+    classes = {"Event", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "Timer"}
+    uses = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)} | set(imports(tree))
+    calls = {
+        node.func.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if any(keyword.arg == "timeout" for keyword in node.keywords)
+    }
+    others = {"queue.Queue", "queue.LifoQueue", "queue.PriorityQueue", "concurrent.futures", "asyncio"}
+    return bool(
+        uses & ({f"threading.{name}" for name in classes} | others) or calls & {"acquire", "join", "get", "result"}
+    )
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_import_only_defines(name: str) -> None:
     for statement in MODULES[name].body:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from tests.chaos import figures
+from tests.chaos.clock import CLOCK
 from tests.chaos.endpoint import ENDPOINT
 from tests.chaos.machine import MACHINE
 from tests.chaos.port import PORT
@@ -19,7 +20,7 @@ from tests.chaos.soak import run_soak
 from tests.chaos.verdict import Verdict
 from tests.support.opt_tree import assemble
 
-SCENARIOS = (*ENDPOINT, *LAMBDA, *MACHINE, *PORT)
+SCENARIOS = (*ENDPOINT, *LAMBDA, *CLOCK, *MACHINE, *PORT)
 _ROW = "{:<22} {:>4} {:>7} {:>5} {:>11} {:>9} {:>7} {:>13}"
 
 

@@ -16,6 +16,7 @@ from tests.emulator import InvocationResult, Lambda
 from tests.emulator.observations import Exit
 from tests.support.collector import FakeCollector
 from tests.support.paths import FUNCTIONS
+from tests.support.wall_clock import WallClock
 
 _FORMAT = SpoolFormat(function="orders", version="$LATEST", process=b"")
 _MODES = ("auto", "end", "every 1 s")
@@ -58,6 +59,7 @@ class Run:
         self._mode = _MODES[seed % len(_MODES)]
         self._opt = opt
         self._user = user
+        self._wall_clock: WallClock | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-"))
         self._folder.chmod(0o1777)
         self.spool_dir = self._folder / "spool" / "telemetry-forwarder"
@@ -69,6 +71,13 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.collector.__exit__()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def set_wall_clock(self, shift_s: float) -> None:
+        """Set the wall clock of the extension, relative to the real time. First before an environment is started."""
+        if self._wall_clock is None:
+            self._wall_clock = WallClock(self._opt, self._folder / "clock")
+            self._opt = self._wall_clock.opt
+        self._wall_clock.shift(shift_s)
 
     @contextmanager
     def environment(self, env: dict[str, str] | None = None, **settings: Any) -> Iterator[Lambda]:

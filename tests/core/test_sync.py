@@ -1,10 +1,25 @@
 import math
-import threading
+import os
+import resource
 
 import pytest
 
 from telemetry_forwarder.core.sync import Latch, WakeUp
 from tests.support.threads import LONG_S, in_threads, join
+
+
+def latch_without_descriptor() -> Latch:
+    """Create a latch while no descriptor is free."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        return Latch()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def open_descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
 
 
 class TestLatch:
@@ -37,13 +52,37 @@ class TestLatch:
     def test_timeout_that_is_not_positive_does_not_block(self, timeout_s: float) -> None:
         assert not Latch().wait(timeout_s)
 
-    def test_timeout_beyond_the_limit_of_a_lock_is_accepted(self) -> None:
+    @pytest.mark.parametrize("timeout_s", [1e6, 1e300, math.inf])
+    def test_timeout_of_any_length_is_accepted(self, timeout_s: float) -> None:
         latch = Latch()
-        threads = in_threads(1, lambda: latch.wait(threading.TIMEOUT_MAX * 10))
+        threads = in_threads(1, lambda: latch.wait(timeout_s))
 
         latch.set()
 
         join(threads)
+
+    def test_it_leaves_no_descriptor_open(self) -> None:
+        before = open_descriptors()
+
+        latches = [Latch() for _ in range(3)]
+        for latch in latches:
+            latch.set()
+            latch.set()
+        del latches, latch
+
+        assert open_descriptors() == before
+
+    def test_without_a_free_descriptor_it_works_as_well(self) -> None:
+        latch = latch_without_descriptor()
+        results: list[bool] = [latch.wait(-1), latch.wait(0.001)]
+        threads = in_threads(2, lambda: results.append(latch.wait()))
+        threads += in_threads(2, lambda: results.append(latch.wait(LONG_S)))
+
+        latch.set()
+        latch.set()
+        join(threads)
+
+        assert results == [False] * 2 + [True] * 4
 
 
 class TestWakeUp:
@@ -85,3 +124,15 @@ class TestWakeUp:
 
         join(threads)
         assert taken == list(range(2_000))
+
+    def test_every_one_of_many_threads_is_woken_if_each_wakes_the_next(self) -> None:
+        wake_up = WakeUp()
+
+        def pass_on() -> None:
+            wake_up.wait()
+            wake_up.notify()
+
+        threads = in_threads(8, pass_on)
+        wake_up.notify()
+
+        join(threads)

@@ -285,7 +285,7 @@ def test_forwarder_that_fails_during_an_invocation_does_not_hold_it(
     assert lines() == [STOPPED.format("RuntimeError: broken on purpose")]
 
 
-def test_failed_import_of_the_worker_and_its_cause_are_logged_and_invocations_go_on(
+def test_failed_import_of_the_worker_is_one_line_and_invocations_go_on(
     runtime: FakeLambda, environ: dict[str, str]
 ) -> None:
     runtime.respond(NEXT, invoke("1"), invoke("2"), shutdown())

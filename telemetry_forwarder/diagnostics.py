@@ -20,6 +20,8 @@ _ONCE_A_MINUTE_S = 60.0
 _MAX_KEYS = 100
 # Characters, of up to four bytes each: a pipe accepts 4,096 bytes at once, even if threads write concurrently.
 _MAX_LINE_CHARS = 1_000
+# Masked before the line is cut, because half a secret would not be recognised; masking a text takes long.
+_MAX_MASKED_CHARS = 2 * _MAX_LINE_CHARS
 
 
 def is_own_line(record: object) -> bool:
@@ -32,13 +34,15 @@ def is_own_line(record: object) -> bool:
 class Diagnostics:
     """A logger that writes one line per message to stderr. If stderr is closed, lines are lost."""
 
-    __slots__ = ("_clock", "_file", "_level", "_logged_at_s")
+    __slots__ = ("_clock", "_file", "_level", "_logged_at_s", "mask")
 
     def __init__(self, level: str, clock: Clock, *, file: int = 2) -> None:
         self._level = LEVELS.index(level)
         self._clock = clock
         self._file = file
         self._logged_at_s: dict[str, float] = {}
+        self.mask: Callable[[str], str] = str
+        """Returns a line without secrets; set once they are known."""
 
     def debug(self, message: "Callable[[], str]") -> None:
         """Log what *message* returns; it is only called if the level is `debug`."""
@@ -69,7 +73,8 @@ class Diagnostics:
         if LEVELS.index(level) < self._level:
             return
         # A single line, because Lambda makes a record of each line and only the first one carries the mark.
-        one_line = " | ".join(message.split("\n"))[:_MAX_LINE_CHARS].replace("\r", " ")
+        masked = self.mask(message[:_MAX_MASKED_CHARS])
+        one_line = " | ".join(masked.split("\n"))[:_MAX_LINE_CHARS].replace("\r", " ")
         try:  # noqa: SIM105  # importing contextlib costs more than everything imported before register
             posix.write(self._file, f"{MARK} {level.upper()} {one_line}\n".encode("utf-8", "replace"))
         except OSError:

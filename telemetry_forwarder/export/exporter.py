@@ -11,15 +11,9 @@ from telemetry_forwarder.core.batch import Batch
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.endpoints.masking import SecretMask
 from telemetry_forwarder.export.circuit_breaker import CircuitBreaker
-from telemetry_forwarder.export.responses import (
-    NotOtlp,
-    PartialSuccess,
-    describe,
-    read_success,
-    retry_after_s,
-    secret_values,
-)
+from telemetry_forwarder.export.responses import Mask, NotOtlp, PartialSuccess, describe, read_success, retry_after_s
 from telemetry_forwarder.export.retry import RetryPolicy, is_retryable
 from telemetry_forwarder.export.splitting import halves, joined
 from telemetry_forwarder.transport.attempt import SLICE_S
@@ -76,13 +70,17 @@ class Exporters:
         retry: RetryPolicy | None = None,
     ) -> None:
         retry = retry or RetryPolicy()
+        mask = SecretMask(endpoints.values())
+        log.mask = mask.own
         servers: dict[str, CircuitBreaker] = {}
         self._transport = transport
         self._exporters: dict[str, Exporter] = {}
         for signal, endpoint in endpoints.items():
             new = CircuitBreaker(endpoint.origin, clock=clock, log=log, random=retry.random)
             server = servers.setdefault(endpoint.origin, new)
-            self._exporters[signal] = Exporter(endpoint, transport, server, retry=retry, clock=clock, log=log)
+            self._exporters[signal] = Exporter(
+                endpoint, transport, server, retry=retry, clock=clock, log=log, mask=mask.foreign
+            )
 
     def is_failing(self, signal: str) -> bool:
         """Return whether the endpoint of *signal* has failed and not accepted anything since."""
@@ -127,9 +125,10 @@ class Exporter:
         retry: RetryPolicy,
         clock: Clock,
         log: Diagnostics,
+        mask: Mask,
     ) -> None:
         self._endpoint = endpoint
-        self._secrets = secret_values(endpoint)
+        self._mask = mask
         self._transport = transport
         self._sender = transport.sender(endpoint)
         self._retry = retry
@@ -203,7 +202,7 @@ class Exporter:
             requested_s = retry_after_s(outcome, self._clock.unix_ns())
         elif outcome.kind in (FailureKind.UNREACHABLE, FailureKind.UNTRUSTED):
             breaker = self._server
-        breaker.failed(describe(outcome, self._secrets), requested_s or 0.0)
+        breaker.failed(describe(outcome, self._mask), requested_s or 0.0)
 
     def _pause(self, seconds: float, deadline: Deadline) -> None:
         end = Deadline.after(seconds, self._clock)
@@ -222,13 +221,13 @@ class Exporter:
             if batch.items > 1:
                 return _NotAccepted.TOO_LARGE
         self._log.warn(
-            f"{self._name} refused {batch.items} items: {describe(response, self._secrets)}",
+            f"{self._name} refused {batch.items} items: {describe(response, self._mask)}",
             once_a_minute=f"refused {self._endpoint.url} {response.status}",
         )
         return _Refused(TOO_LARGE if is_too_large else f"status {response.status}")
 
     def _judge_success(self, batch: Batch, response: Response) -> PartialSuccess | _NotAccepted:
-        success = read_success(batch, response, self._secrets)
+        success = read_success(batch, response, self._mask)
         if foreign := success.description if isinstance(success, NotOtlp) else success.foreign_type:
             self._log.warn(
                 f"{self._endpoint.origin} responded with {response.status} and {foreign}: "
@@ -237,7 +236,7 @@ class Exporter:
             )
         if isinstance(success, NotOtlp):
             # A web page or a proxy: what was sent is held, as if nothing responded.
-            self._signal.failed(describe(response, self._secrets))
+            self._signal.failed(describe(response, self._mask))
             return _NotAccepted.UNAVAILABLE
         self._signal.succeeded()
         if success.rejected or success.message:

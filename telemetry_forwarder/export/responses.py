@@ -1,11 +1,9 @@
 """Reads the response of an OTLP endpoint: how much was accepted, why not, when to retry. Pure; never raises."""
 
-from binascii import a2b_base64
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import orjson
 from google.protobuf.message import DecodeError
@@ -14,8 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
-from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.endpoints.urls import authorization_header, redact_url
+from telemetry_forwarder.endpoints.urls import redact_url
 from telemetry_forwarder.transport.outcome import Failure, Response
 
 _RESPONSES: dict[str, tuple[Any, str]] = {
@@ -24,13 +21,16 @@ _RESPONSES: dict[str, tuple[Any, str]] = {
     METRICS: (ExportMetricsServiceResponse, "rejected_data_points"),
 }
 _MAX_MESSAGE_CHARS = 300
+# Masking takes long, and a whole page need not be masked for its first line.
+_MAX_MASKED_CHARS = 1_200
 _MAX_WAIT_S = 3_600.0
-# A shorter one would redact parts of ordinary words.
-_MIN_SECRET_CHARS = 4
 _OTLP_TYPES = frozenset({"", "application/x-protobuf", "application/protobuf", "application/json"})
 _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 # What some back ends respond with instead of an OTLP message, for example Alibaba Cloud and Splunk.
 _ACKNOWLEDGEMENTS = frozenset({b"ok", b"success", b"accepted", b"true"})
+
+Mask = Callable[[str], str]
+"""Returns a text without secrets, which a server may quote."""
 
 
 class PartialSuccess(NamedTuple):
@@ -50,24 +50,13 @@ class NotOtlp(NamedTuple):
     description: str
 
 
-def secret_values(endpoint: Endpoint) -> tuple[str, ...]:
-    """Return what is secret of *endpoint* and must not be logged if a response quotes it, the longest first."""
-    headers = (*endpoint.headers.values(), *authorization_header(urlsplit(endpoint.proxy)).values())
-    found = {text for value in headers for text in _parts_of_header(value)}
-    for pair in urlsplit(endpoint.url).query.split("&"):
-        name, equals, value = pair.partition("=")
-        found |= {value, unquote(value)} if equals else {name, unquote(name)}
-    long_enough = (text for text in found if len(text) >= _MIN_SECRET_CHARS)
-    return tuple(sorted(long_enough, key=lambda text: (-len(text), text)))
-
-
-def read_success(batch: Batch, response: Response, secrets: tuple[str, ...] = ()) -> PartialSuccess | NotOtlp:
+def read_success(batch: Batch, response: Response, mask: Mask = str) -> PartialSuccess | NotOtlp:
     """Read a response with a status of 2xx.
 
     An empty body accepts everything, because many receivers send none; but not if it is declared as a web page.
     """
     content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    shown = _redacted(content_type, secrets)[:60]
+    shown = _quoted(content_type, mask)[:60]
     foreign_type = "" if content_type in _OTLP_TYPES else shown
     if content_type in _PAGE_TYPES:
         return NotOtlp(foreign_type)
@@ -79,9 +68,7 @@ def read_success(batch: Batch, response: Response, secrets: tuple[str, ...] = ()
     if (read := partial(batch.signal, response.body)) is None:
         return NotOtlp(foreign_type or f"{shown or 'a body'} that is no OTLP response")
     rejected, message = read
-    return PartialSuccess(
-        min(max(0, rejected), batch.items), _redacted(message, secrets)[:_MAX_MESSAGE_CHARS], foreign_type
-    )
+    return PartialSuccess(min(max(0, rejected), batch.items), _quoted(message, mask), foreign_type)
 
 
 def _from_protobuf(signal: str, body: bytes) -> tuple[int, str] | None:
@@ -113,15 +100,15 @@ def _from_json(signal: str, body: bytes) -> tuple[int, str] | None:
     return int(rejected) if rejected.isdecimal() and len(rejected) < 20 else 0, str(partial.get("errorMessage", ""))
 
 
-def describe(outcome: Response | Failure, secrets: tuple[str, ...] = ()) -> str:
+def describe(outcome: Response | Failure, mask: Mask = str) -> str:
     """Return the status and the endpoint's message, or why there is no response, for a log line."""
     if isinstance(outcome, Failure):
-        return _redacted(outcome.detail, secrets)
+        return _quoted(outcome.detail, mask)
     if 300 <= outcome.status < 400:
         location = outcome.headers.get("location", "")
-        target = _redacted(redact_url(location) or "elsewhere", secrets) if location else "nowhere"
+        target = redact_url(_quoted(location, mask)) or "elsewhere" if location else "nowhere"
         return f"{outcome.status}: redirects are not followed, this one points to {target}"
-    return f"{outcome.status}: {_message(outcome, secrets) or 'without a message'}"
+    return f"{outcome.status}: {_quoted(_message(outcome), mask) or 'without a message'}"
 
 
 def retry_after_s(response: Response, now_unix_ns: int) -> float | None:
@@ -142,33 +129,17 @@ def retry_after_s(response: Response, now_unix_ns: int) -> float | None:
     return min(max(0.0, moment.timestamp() - now_unix_ns / 1_000_000_000), _MAX_WAIT_S)
 
 
-def _parts_of_header(value: str) -> Iterator[str]:
-    """Return *value* and the secrets inside it: the token after `Bearer`, the password of `Basic`."""
-    yield value
-    scheme, *tokens = value.split() or [""]
-    yield from tokens
-    if scheme.lower() == "basic":
-        try:
-            credentials = a2b_base64("".join(tokens)).decode()
-        except ValueError:
-            return
-        yield from (credentials, *credentials.split(":", 1))
+def _quoted(text: str, mask: Mask) -> str:
+    """Return what a server wrote for a log line: masked, printable and on one line, and cut only then."""
+    masked = mask(" ".join(text.split())[:_MAX_MASKED_CHARS])
+    printable = "".join(char if char.isprintable() else " " for char in masked)
+    return " ".join(printable.split())[:_MAX_MESSAGE_CHARS]
 
 
-def _redacted(text: str, secrets: tuple[str, ...]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
-
-
-def _message(response: Response, secrets: tuple[str, ...]) -> str:
-    body = response.body
+def _message(response: Response) -> str:
     if "protobuf" in response.headers.get("content-type", ""):
         with suppress(DecodeError):
             # A google.rpc.Status: on the wire it is a number and a text, like a partial success. This avoids
             # a dependency. https://opentelemetry.io/docs/specs/otlp/#failures
-            return _redacted(ExportLogsPartialSuccess.FromString(body).error_message, secrets)[:_MAX_MESSAGE_CHARS]
-    # Redacted before it is cut: half a secret would not be recognised.
-    text = _redacted(body.decode("utf-8", "replace"), secrets)[: 4 * _MAX_MESSAGE_CHARS]
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(printable.split())[:_MAX_MESSAGE_CHARS]
+            return str(ExportLogsPartialSuccess.FromString(response.body).error_message)
+    return response.body.decode("utf-8", "replace")

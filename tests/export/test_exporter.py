@@ -3,10 +3,13 @@
 Pauses between attempts move the fake clock. A deadline takes real time only if the collector does not respond.
 """
 
+import json
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -173,7 +176,9 @@ class TestRefusal:
         assert len(bench.captured.lines) == 2
 
     def test_redirect_is_no_success(self, bench: Bench) -> None:
-        bench.collector.script(c.Response(status=302, headers={"Location": "https://me:SECRET@sso/login?k=SECRET"}))
+        bench.collector.script(
+            c.Response(status=302, headers={"Location": "https://me:QUOTED_KEY@sso/login?k=QUOTED_KEY"})
+        )
 
         assert bench.send(LOG) == [ExportResult(LOG, dropped={"status 302": 3})]
         assert bench.captured.lines == [
@@ -441,6 +446,62 @@ class TestHolding:
 
         assert bench.send(LOG, is_last_chance=True) == [ExportResult(LOG, delivered=3)]
         assert bench.statuses() == [503, 503, 200]
+
+
+QUOTED_KEY = 'glc_eyJvIjoiNzQ1"MjMiLCJuIjoi/c3RhY2s+'
+
+
+class TestSecrets:
+    """An endpoint may quote what was sent to it, in any form: no line contains a secret."""
+
+    @pytest.mark.parametrize(
+        "step",
+        [
+            c.Response(status=401, headers={"Content-Type": "text/plain"}, body=b"x" * 270 + QUOTED_KEY.encode()),
+            c.Response(status=401, message="x" * 290 + QUOTED_KEY),
+            c.Response(
+                status=400, headers={"Content-Type": "application/json"}, body=json.dumps([QUOTED_KEY]).encode()
+            ),
+            c.Response(status=400, headers={"Content-Type": "text/html"}, body=quote(QUOTED_KEY, safe="").encode()),
+            c.Response(
+                status=400, headers={"Content-Type": "text/html"}, body=b64encode(b"Bearer " + QUOTED_KEY.encode())
+            ),
+            c.Response(status=503, headers={"Content-Type": "text/plain"}, body=QUOTED_KEY.upper().encode()),
+            c.Response(status=302, headers={"Location": f"https://h/{'x' * 170}{quote(QUOTED_KEY)}"}),
+            c.Response(status=302, headers={"Location": f"https://h/{QUOTED_KEY[:20]}"}),
+            c.Response(status=200, headers={"Content-Type": QUOTED_KEY}),
+            c.Response(status=200, headers={"Content-Type": "text/html"}, body=QUOTED_KEY[12:].encode()),
+            c.Response(rejected=1, message="x" * 290 + QUOTED_KEY),
+        ],
+    )
+    def test_no_line_contains_a_secret_that_a_response_quotes(self, bench: Bench, step: c.Step) -> None:
+        headers = {"authorization": f"Bearer {QUOTED_KEY}"}
+        endpoint = Endpoint(LOGS, bench.collector.endpoint + PATHS[LOGS], headers)
+        log = bench.captured.diagnostics(bench.clock)
+        exporters = Exporters({LOGS: endpoint}, bench.transport, clock=bench.clock, log=log, retry=LONGEST_PAUSES)
+        bench.collector.script(then=step)
+
+        exporters.send(LOG, Deadline.after(1.0, bench.clock))
+
+        written = "".join(bench.captured.lines)
+        encoded = b64encode(QUOTED_KEY.encode()).decode()
+        assert "***" in written
+        for text in (QUOTED_KEY, quote(QUOTED_KEY), encoded, b64encode(b"Bearer " + QUOTED_KEY.encode()).decode()):
+            runs = [text[index : index + 8].lower() for index in range(len(text) - 7)]
+            assert not [run for run in runs if run in written.lower()]
+
+    def test_what_other_parts_log_is_masked_as_well(self, bench: Bench) -> None:
+        log = bench.captured.diagnostics(bench.clock)
+        endpoint = Endpoint(
+            LOGS, bench.collector.endpoint, proxy=f"http://user:{quote(QUOTED_KEY, safe='')}@127.0.0.1:1"
+        )
+        Exporters({LOGS: endpoint}, bench.transport, clock=bench.clock, log=log)
+
+        log.warn(f"a library failed: {endpoint.proxy}")
+        log.error("x" * 990 + QUOTED_KEY)
+
+        assert bench.captured.lines[0] == "WARN a library failed: http://***@127.0.0.1:1"
+        assert QUOTED_KEY[:8] not in bench.captured.lines[1]
 
 
 class TestNotOtlp:

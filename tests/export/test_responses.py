@@ -9,15 +9,7 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metr
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
 
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
-from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.export.responses import (
-    NotOtlp,
-    PartialSuccess,
-    describe,
-    read_success,
-    retry_after_s,
-    secret_values,
-)
+from telemetry_forwarder.export.responses import NotOtlp, PartialSuccess, describe, read_success, retry_after_s
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -84,7 +76,9 @@ def test_rejected_count_is_between_none_and_all(reported: int, rejected: int) ->
 def test_foreign_content_type_is_noted(content_type: str, foreign: str) -> None:
     response = Response(200, {"content-type": content_type}, b"")
 
-    assert read_success(Batch(LOGS, b"", 10), response, ("secret",)) == PartialSuccess(foreign_type=foreign)
+    assert read_success(Batch(LOGS, b"", 10), response, lambda text: text.replace("secret", "***")) == PartialSuccess(
+        foreign_type=foreign
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Log in", b"OK", b"{}"])
@@ -156,33 +150,12 @@ def test_response_that_was_cut_accepts_everything_unless_it_is_a_web_page(conten
     assert read(LOGS, b"\r\n<html>", content_type, is_whole=False) == page
 
 
+def hide(text: str) -> str:
+    return text.replace("s3cret", "***")
+
+
 class TestSecrets:
     """An endpoint may quote what was sent to it: secrets are not logged."""
-
-    @pytest.mark.parametrize(
-        ("endpoint", "found"),
-        [
-            (Endpoint(LOGS, "https://h/", {"api-key": "s3cret"}), ["s3cret"]),
-            (Endpoint(LOGS, "https://h/", {"a": "Bearer s3cret"}), ["Bearer s3cret", "s3cret"]),
-            (
-                Endpoint(LOGS, "https://h/", {"a": "Basic dXNlcjpzM2NyZXQ="}),
-                ["Basic dXNlcjpzM2NyZXQ=", "dXNlcjpzM2NyZXQ=", "user:s3cret", "s3cret", "user"],
-            ),
-            (Endpoint(LOGS, "https://h/", {"a": "Basic x"}), ["Basic x"]),
-            (Endpoint(LOGS, "https://h/", {"a": "Basic /////w=="}), ["Basic /////w==", "/////w=="]),
-            (Endpoint(LOGS, "https://h/", {"a": "1", "b": "yes"}), []),
-            (Endpoint(LOGS, "https://h/?api_key=s3cr%20et&b=1"), ["s3cr%20et", "s3cr et"]),
-            (Endpoint(LOGS, "https://h/?s3cret"), ["s3cret"]),
-            (
-                Endpoint(LOGS, "https://h/", proxy="http://user:s3cret@p"),
-                ["Basic dXNlcjpzM2NyZXQ=", "dXNlcjpzM2NyZXQ=", "user:s3cret", "s3cret", "user"],
-            ),
-        ],
-    )
-    def test_secrets_are_header_values_and_their_parts_the_longest_first(
-        self, endpoint: Endpoint, found: list[str]
-    ) -> None:
-        assert secret_values(endpoint) == tuple(found)
 
     @pytest.mark.parametrize(
         ("outcome", "description"),
@@ -199,13 +172,13 @@ class TestSecrets:
         ],
     )
     def test_description_is_redacted(self, outcome: Response | Failure, description: str) -> None:
-        assert describe(outcome, ("s3cret",)) == description
+        assert describe(outcome, hide) == description
 
     def test_message_of_a_partial_success_is_redacted(self) -> None:
         success = logs.ExportLogsPartialSuccess(error_message="x" * 298 + "s3cret")
         body = logs.ExportLogsServiceResponse(partial_success=success).SerializeToString()
 
-        read_back = read_success(Batch(LOGS, b"", 10), Response(200, PROTOBUF, body), ("s3cret",))
+        read_back = read_success(Batch(LOGS, b"", 10), Response(200, PROTOBUF, body), hide)
 
         assert isinstance(read_back, PartialSuccess)
         assert read_back.message == "x" * 298 + "**"

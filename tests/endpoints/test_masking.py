@@ -1,0 +1,155 @@
+import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telemetry_forwarder.core.batch import LOGS
+from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.endpoints.masking import SecretMask, secret_values
+
+RUN = 8
+
+
+def mask(secret: str) -> Callable[[str], str]:
+    return SecretMask([Endpoint(LOGS, "https://h/", {"api-key": secret})]).foreign
+
+
+def in_base64(text: str, before: bytes = b"", after: bytes = b"") -> str:
+    return base64.b64encode(before + text.encode() + after).decode()
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "upper case": lambda text: text.upper(),
+    "lower case": lambda text: text.lower(),
+    "swapped case": lambda text: text.swapcase(),
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text))[1:-1],
+    "JSON with slashes escaped": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    "unicode escapes": lambda text: "".join(f"\\u{ord(each):04x}" for each in text),
+    "JavaScript": lambda text: "".join(f"\\u{{{ord(each):X}}}" for each in text),
+    "Python": lambda text: repr(text)[1:-1],
+    "bytes of Python": lambda text: "".join(f"\\x{each:02x}" for each in text.encode()),
+    "percent": lambda text: quote(text, safe=""),
+    "percent, lower": lambda text: quote(text, safe="").lower(),
+    "percent, everything": lambda text: "".join(f"%{each:02X}" for each in text.encode()),
+    "percent twice": lambda text: quote(quote(text, safe="")),
+    "form": quote_plus,
+    "HTML": html.escape,
+    "HTML, decimal": lambda text: "".join(f"&#{ord(each)};" for each in text),
+    "HTML, hexadecimal": lambda text: "".join(f"&#x{ord(each):X};" for each in text),
+    "HTML in JSON": lambda text: json.dumps(html.escape(text))[1:-1],
+    "JSON, percent-encoded": lambda text: quote(json.dumps(text)),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "line breaks": lambda text: "\r\n".join(text[index : index + 3] for index in range(0, len(text), 3)),
+}
+IN_BASE64: dict[str, Callable[[str], str]] = {
+    "base64": in_base64,
+    "unpadded": lambda text: in_base64(text).rstrip("="),
+    "URL-safe": lambda text: in_base64(text).replace("+", "-").replace("/", "_"),
+    "of user and password": lambda text: in_base64(text, b"user:"),
+    "in something larger by 1": lambda text: in_base64(text, b"x", b"yz"),
+    "in something larger by 2": lambda text: in_base64(text, b"\xff\xff", b"\xff"),
+    "in lines": lambda text: base64.encodebytes(b"a" * 50 + text.encode()).decode(),
+    "in lower case": lambda text: in_base64(text).lower(),
+    "percent-encoded": lambda text: quote(in_base64(text), safe=""),
+    "in JSON": lambda text: json.dumps(in_base64(text)).replace("/", "\\/"),
+}
+# Printable ASCII, as in header values, and some more. Without spaces: a run of mostly spaces is no secret.
+CHARACTERS = st.sampled_from("".join(map(chr, range(33, 127))) + "éü漢")
+SECRETS = st.text(CHARACTERS, min_size=RUN, max_size=60)
+BODIES = st.text(max_size=80)
+
+
+def leaked(secret: str, encode: Callable[[str], str], text: str) -> list[str]:
+    """Return the runs of *secret* that *text* contains in that encoding."""
+    runs = [secret[index : index + RUN] for index in range(len(secret) - RUN + 1)]
+    return [run for run in runs if encode(run) in text]
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@settings(max_examples=20)
+@given(secret=SECRETS, before=BODIES, after=BODIES, cut=st.integers(RUN, 60))
+def test_no_run_of_a_secret_is_left_in_any_form(
+    encode: Callable[[str], str], secret: str, before: str, after: str, cut: int
+) -> None:
+    for quoted in (secret, secret[:cut], secret[-cut:]):
+        masked = mask(secret)(before + encode(quoted) + after)
+
+        assert not leaked(secret, encode, masked)
+        assert "***" in masked
+
+
+@pytest.mark.parametrize("encode", IN_BASE64.values(), ids=IN_BASE64)
+@settings(max_examples=20)
+@given(secret=SECRETS, before=BODIES, after=BODIES)
+def test_no_run_of_a_secret_in_base64_is_left(
+    encode: Callable[[str], str], secret: str, before: str, after: str
+) -> None:
+    # Letters next to it would be a part of the base64.
+    masked = mask(secret)(f"{before} {encode(secret)} {after}")
+
+    assert not leaked(secret, encode, masked)
+    assert not leaked(in_base64(secret).rstrip("=")[:-1], str, masked)
+    assert "***" in masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("invalid token: Bearer s3cret-key!", "invalid token: ***"),
+        ("key s3cret-key and S3CRET-KEY!", "key*** and***"),
+        ("a s3cret", "a s3cret"),
+        ("s3cret-key!s3cret-key!", "***"),
+        ("&nosuch; &#999999; %zz \\", "&nosuch; &#999999; %zz \\"),
+        ("\\" * 99, "\\" * 99),
+        ("", ""),
+    ],
+)
+def test_only_the_secret_is_masked(text: str, masked: str) -> None:
+    assert SecretMask([Endpoint(LOGS, "https://h/", {"a": "Bearer s3cret-key!"})]).foreign(text) == masked
+
+
+def test_short_secrets_are_masked_only_in_what_a_server_wrote() -> None:
+    """A short header value may be a word of our own lines."""
+    mask = SecretMask([Endpoint(LOGS, "https://h/", {"tenant": "logs", "key": "0123456789"})])
+
+    assert mask.own("(logs) does not accept 0123456789") == "(logs) does not accept ***"
+    assert mask.foreign("(logs) does not accept 0123456789") == "(***) does not accept ***"
+
+
+def test_secret_of_mostly_spaces_is_masked_as_it_is() -> None:
+    assert mask("a b c d e")("wrong: a b c d e") == "wrong: ***"
+
+
+def test_without_secrets_nothing_is_masked() -> None:
+    assert SecretMask([Endpoint(LOGS, "https://h/")]).own("(logs) does not accept") == "(logs) does not accept"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "found"),
+    [
+        (Endpoint(LOGS, "https://h/", {"api-key": "s3cret"}), {"s3cret"}),
+        (Endpoint(LOGS, "https://h/", {"a": "Bearer s3cret"}), {"Bearer s3cret", "s3cret"}),
+        (
+            Endpoint(LOGS, "https://h/", {"a": "Basic dXNlcjpzM2NyZXQ="}),
+            {"Basic dXNlcjpzM2NyZXQ=", "dXNlcjpzM2NyZXQ=", "user:s3cret", "s3cret", "user"},
+        ),
+        (Endpoint(LOGS, "https://h/", {"a": "Basic x"}), {"Basic x"}),
+        (Endpoint(LOGS, "https://h/", {"a": "Basic /////w=="}), {"Basic /////w==", "/////w=="}),
+        (Endpoint(LOGS, "https://h/", {"a": "1", "b": "yes"}), set()),
+        (Endpoint(LOGS, "https://h/?api_key=s3cr%20et&b=1"), {"s3cr%20et", "s3cr et"}),
+        (Endpoint(LOGS, "https://h/?s3cret"), {"s3cret"}),
+        (
+            Endpoint(LOGS, "https://h/", proxy="http://user:s3cret@p"),
+            {"Basic dXNlcjpzM2NyZXQ=", "dXNlcjpzM2NyZXQ=", "user:s3cret", "s3cret", "user"},
+        ),
+    ],
+)
+def test_secrets_are_header_values_and_their_parts_and_credentials(endpoint: Endpoint, found: set[str]) -> None:
+    assert secret_values(endpoint) == found

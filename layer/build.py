@@ -23,8 +23,6 @@ from layer.recipe.relocatable import RelocatableError, RelocatablePython
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 _BUDGETS = {
     "default": Budget(zipped_bytes=10_000_000, unzipped_bytes=30_000_000),
-    # cygrpc alone is 17 MB, 7 MB zipped; the C++ run time is 2 MB.
-    "grpc": Budget(zipped_bytes=19_000_000, unzipped_bytes=52_000_000),
     # A stripped python-build-standalone has a libpython of 25 MB.
     "other-python": Budget(zipped_bytes=16_000_000, unzipped_bytes=40_000_000),
 }
@@ -54,7 +52,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         raise SystemExit("the layer is built on Linux, x86_64 or arm64, because its own interpreter compiles it")
     parser = argparse.ArgumentParser(prog="layer/build.py", description=__doc__)
     parser.add_argument("arch", nargs="?", choices=[*pins.ARCHES, "all"], default=native)
-    parser.add_argument("--with-grpc", action="store_true", help="the flavour that also supports OTLP/gRPC")
+    parser.add_argument(
+        "--with-grpc", action="store_true", help="write the same layer as telemetry-forwarder-grpc-<arch>.zip"
+    )
     parser.add_argument("--python", type=Path, metavar="DIR", help="ship this relocatable CPython instead")
     parser.add_argument("--out", type=Path, default=tree.LAYER / "dist", metavar="DIR")
     parser.add_argument("--cache", type=Path, default=tree.PROJECT / "build" / "layer-cache", metavar="DIR")
@@ -65,10 +65,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 def _build(arch: str, options: argparse.Namespace) -> None:
     build_options = tree.BuildOptions(
-        arch=arch,
-        native=options.native,
-        with_grpc=options.with_grpc,
-        python=RelocatablePython(options.python.resolve()) if options.python else None,
+        arch=arch, native=options.native, python=RelocatablePython(options.python.resolve()) if options.python else None
     )
     name = f"{tree.NAME}-{'grpc-' if options.with_grpc else ''}{arch}"
     options.out.mkdir(parents=True, exist_ok=True)

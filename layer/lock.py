@@ -32,10 +32,6 @@ _STDLIB_PACKAGES = (f"libpython{PYTHON}-minimal", f"libpython{PYTHON}-stdlib")
 # Role, suite and name. Shipped packages are from the newest suite whose builds need no glibc above 2.26.
 _DEBS = (
     ("library", "trixie", "zlib1g"),
-    ("grpc", "bullseye", "libstdc++6"),
-    ("grpc", "bullseye", "libgcc-s1"),
-    # Only for the licence of the two above.
-    ("grpc", "bullseye", "gcc-10-base"),
     # Not shipped: the old glibc and the shell that the layer is tested with.
     ("test", "bullseye", "libc6"),
     ("test", "bullseye", "dash"),
@@ -50,8 +46,7 @@ _HEADER = """\
 
 def main() -> None:
     project = tomllib.loads((_LAYER.parent / "pyproject.toml").read_text())["project"]
-    default, grpc = project["dependencies"], project["optional-dependencies"]["grpc"]
-    roles = {"interpreter": ["freeze-core"], "library": default, "grpc": [*default, *grpc]}
+    roles = {"interpreter": ["freeze-core"], "library": project["dependencies"]}
     text = [_HEADER, f'python = "{PYTHON}"\n', *_wheels(roles)]
     text += _stdlibs(_interpreter_version())
     text += _debs()

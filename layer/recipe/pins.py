@@ -42,7 +42,7 @@ class Stdlib:
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """*stdlibs* are in order of preference; *debs* by role (library, grpc, test) and architecture."""
+    """*stdlibs* are in order of preference; *debs* by role (library, test) and architecture."""
 
     python: str
     wheels: tuple[Wheel, ...]

@@ -14,13 +14,7 @@ LAYER = Path(__file__).resolve().parent.parent
 PROJECT = LAYER.parent
 NAME = "telemetry-forwarder"
 
-_DEB_LICENCES = {
-    "zlib1g": "Zlib",
-    "libpython": "PSF-2.0",
-    "libstdc++6": "GPL-3.0-or-later WITH GCC-exception-3.1",
-    "libgcc-s1": "GPL-3.0-or-later WITH GCC-exception-3.1",
-    "gcc-10-base": "GPL-3.0-or-later WITH GCC-exception-3.1",
-}
+_DEB_LICENCES = {"zlib1g": "Zlib", "libpython": "PSF-2.0"}
 
 
 class TreeError(Exception):
@@ -33,18 +27,11 @@ class BuildOptions:
 
     arch: str
     native: str
-    with_grpc: bool
     python: RelocatablePython | None
 
     @property
     def flavour(self) -> str:
-        if self.python:
-            return "other-python"
-        return "grpc" if self.with_grpc else "default"
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        return ("library", "grpc") if self.with_grpc else ("library",)
+        return "other-python" if self.python else "default"
 
 
 class TreeBuilder:
@@ -85,9 +72,7 @@ class TreeBuilder:
         (extensions / NAME).chmod(0o755)
 
     def _place_packages(self) -> None:
-        pinned = [
-            wheel for wheel in self._pins.with_role(*self._options.roles) if wheel.name not in self._trim.distributions
-        ]
+        pinned = [wheel for wheel in self._pins.with_role("library") if wheel.name not in self._trim.distributions]
         for wheel in fetch.wheels(pinned, arch=self._options.arch, python=self._pins.python, cache=self._cache):
             packages.place_wheel(wheel, self._lib, self._trim)
             self._components.append(documents.of_wheel(wheel))
@@ -139,8 +124,6 @@ class TreeBuilder:
                 f"the pinned packages are for Python {self._pins.python}, not {python.minor}:"
                 " change PYTHON in layer/lock.py and run it"
             )
-        if self._options.with_grpc:
-            raise TreeError("--with-grpc includes a libstdc++ that only the default interpreter finds")
         python.place(self._root, self._trim)
         for folder in (self._lib, self._root / "python" / "lib" / f"python{python.minor}"):
             if self._options.arch == self._options.native:
@@ -160,15 +143,14 @@ class TreeBuilder:
         return frozen.FrozenPython(wheel, arch)
 
     def _place_shared_libraries(self) -> set[str]:
-        """Write zlib, and for gRPC the C++ run time, to lib/ under their sonames; return these."""
+        """Write zlib to lib/ under its soname; return what was written."""
         placed: set[str] = set()
-        for role in self._options.roles:
-            for pinned in self._pins.debs.get(role, {}).get(self._options.arch, ()):
-                deb = fetch.deb(pinned, cache=self._cache)
-                for soname, content in debian.shared_libraries(deb):
-                    (self._lib / soname).write_bytes(content)
-                    placed.add(soname)
-                self._add_component(pinned, deb)
+        for pinned in self._pins.debs["library"][self._options.arch]:
+            deb = fetch.deb(pinned, cache=self._cache)
+            for soname, content in debian.shared_libraries(deb):
+                (self._lib / soname).write_bytes(content)
+                placed.add(soname)
+            self._add_component(pinned, deb)
         return placed
 
     def _add_component(self, pinned: Deb, deb: Path) -> None:

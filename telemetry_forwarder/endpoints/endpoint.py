@@ -63,10 +63,10 @@ class Endpoint:
 
 
 def read_endpoints(
-    environ: Mapping[str, str], problems: list[str], *, signals: Collection[str] = SIGNALS, has_grpc: bool = False
+    environ: Mapping[str, str], problems: list[str], *, signals: Collection[str] = SIGNALS
 ) -> dict[str, Endpoint]:
     """Return the endpoint of each of *signals*; append one sentence to *problems* for each invalid value."""
-    endpoints = {signal: _Reader(environ, problems, signal).endpoint(has_grpc=has_grpc) for signal in signals}
+    endpoints = {signal: _Reader(environ, problems, signal).endpoint() for signal in signals}
     if missing := [signal for signal in endpoints if not find(environ, signal, "ENDPOINT", OWN + SHARED)[1]]:
         complaint = f"no endpoint is set for {', '.join(missing)}"
         reject(problems, f"{SHARED[0]}ENDPOINT", complaint, endpoints[missing[0]].origin)
@@ -83,14 +83,11 @@ class _Reader:
         own, shared = (find(environ, signal, "ENDPOINT", prefixes)[1] for prefixes in (OWN, SHARED))
         self._has_own_server = bool(own and shared) and _server(own) != _server(shared)
 
-    def endpoint(self, *, has_grpc: bool) -> Endpoint:
-        wanted = self._choice("PROTOCOL", HTTP_PROTOBUF, GRPC, _HTTP_JSON)
-        protocol = self._supported_protocol(wanted, has_grpc=has_grpc)
-        url = self._url(wanted)
-        if wanted == GRPC != protocol:
-            # A collector accepts HTTP at another port than gRPC, and at a path.
-            netloc = re.sub(f":{_GRPC_PORT}$", f":{_HTTP_PORT}", url.netloc)
-            url = url._replace(netloc=netloc, path=f"/v1/{self._signal}" if url.path == "/" else url.path)
+    def endpoint(self) -> Endpoint:
+        protocol = self._choice("PROTOCOL", HTTP_PROTOBUF, GRPC, _HTTP_JSON)
+        if protocol == _HTTP_JSON:
+            protocol = self._reject("PROTOCOL", f"{protocol!r} is not supported", HTTP_PROTOBUF)
+        url = self._url(protocol)
         return Endpoint(
             signal=self._signal,
             url=urlunsplit(url._replace(netloc=urls.host_and_port(url))),
@@ -117,15 +114,6 @@ class _Reader:
         if choice not in (default, *others):
             return self._reject(option, f"{value[:60]!r} is not one of {', '.join((default, *others))}", default)
         return choice
-
-    def _supported_protocol(self, wanted: str, *, has_grpc: bool) -> str:
-        if wanted == _HTTP_JSON:
-            return self._reject("PROTOCOL", f"{wanted!r} is not supported", HTTP_PROTOBUF)
-        if wanted == GRPC and not has_grpc:
-            used = f"{HTTP_PROTOBUF} (port {_HTTP_PORT} for {_GRPC_PORT})"
-            self._reject("PROTOCOL", f"{wanted!r} needs grpcio, which is not installed", used)
-            return HTTP_PROTOBUF
-        return wanted
 
     def _url(self, protocol: str) -> SplitResult:
         name, value = self._find("ENDPOINT")

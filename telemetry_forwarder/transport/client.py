@@ -6,7 +6,6 @@ from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import GRPC, Endpoint
 from telemetry_forwarder.transport.attempt import Attempt
-from telemetry_forwarder.transport.grpc_client import GrpcClient
 from telemetry_forwarder.transport.http_client import HttpClient
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, RequestError, Response
 from telemetry_forwarder.transport.resolver import Resolver
@@ -15,6 +14,7 @@ from telemetry_forwarder.transport.tls import tls_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from telemetry_forwarder.transport.grpc.client import GrpcClient
     from telemetry_forwarder.transport.proxied import ProxiedClient
 
 Sender = Callable[[bytes, Attempt], Response]
@@ -33,8 +33,7 @@ class Transport:
     def sender(self, endpoint: Endpoint) -> Sender:
         """Return a function for `send`. Loads certificates and libraries; opens no connection. For one thread."""
         files = (endpoint.certificate, endpoint.client_key, endpoint.client_certificate)
-        server = endpoint.origin if endpoint.protocol == GRPC else endpoint.proxy
-        key = (endpoint.protocol, server, *(() if endpoint.is_insecure else files))
+        key = (endpoint.protocol, endpoint.proxy, *(() if endpoint.is_insecure else files))
         if (client := self._clients.get(key)) is None:
             client = self._clients[key] = self._new_client(endpoint)
         return client.sender(endpoint)
@@ -71,9 +70,12 @@ class Transport:
             client.close()
 
     def _new_client(self, endpoint: Endpoint) -> "HttpClient | ProxiedClient | GrpcClient":
-        if endpoint.protocol == GRPC:
-            return GrpcClient(endpoint, self._log)
         context = None if endpoint.is_insecure else tls_context(endpoint, self._log)
+        if endpoint.protocol == GRPC:
+            # It imports hpack, which HTTP does not need.
+            from telemetry_forwarder.transport.grpc.client import GrpcClient
+
+            return GrpcClient(endpoint.proxy, context, resolver=self._resolver, log=self._log)
         if not endpoint.proxy:
             return HttpClient(context, self._resolver)
         # It imports httpx. If a proxy is set, `warm_up` has imported it.

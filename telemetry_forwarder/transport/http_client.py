@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from functools import partial
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from telemetry_forwarder.clock import Clock, Deadline
@@ -51,17 +52,56 @@ def compressed(endpoint: Endpoint, body: bytes) -> bytes:
     return zlib.compress(body, _GZIP_LEVEL, wbits=_GZIP_FORMAT) if endpoint.compression == "gzip" else body
 
 
+class _Connection(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Connection)
+
+
+class IdleConnections(Generic[C]):
+    """The connections that no request uses, `MAX_IDLE` at most. For any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._idle: list[tuple[tuple[str, int], C, Deadline]] = []
+        self._lock = threading.Lock()
+
+    def take(self, server: tuple[str, int]) -> C | None:
+        """Remove and return the latest connection to the host and port; None if there is none."""
+        with self._lock:
+            for index in reversed(range(len(self._idle))):
+                if self._idle[index][0] == server:
+                    _, connection, until = self._idle.pop(index)
+                    if not until.is_over():
+                        return connection
+                    connection.close()
+        return None
+
+    def keep(self, server: tuple[str, int], connection: C) -> None:
+        """Keep *connection* for `KEEP_ALIVE_S`; close the oldest if there are too many."""
+        with self._lock:
+            self._idle.append((server, connection, Deadline.after(KEEP_ALIVE_S, self._clock)))
+            oldest = self._idle.pop(0)[1] if len(self._idle) > MAX_IDLE else None
+        if oldest is not None:
+            oldest.close()
+
+    def close(self) -> None:
+        """Close all of them."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, connection, _ in idle:
+            connection.close()
+
+
 class HttpClient:
     """Keeps connections and shares them between the endpoints of one host and port. For any thread."""
 
     def __init__(self, context: "ssl.SSLContext | None", resolver: Resolver, clock: Clock | None = None) -> None:
         """*context*: for `https`, else None."""
-        self._clock = clock or Clock()
         self._context = context
         self._resolver = resolver
-        self._idle: list[_Idle] = []
-        # For `_idle`: the senders of all signals use it.
-        self._lock = threading.Lock()
+        self._idle: IdleConnections[Stream] = IdleConnections(clock or Clock())
 
     def sender(self, endpoint: Endpoint) -> Callable[[bytes, Attempt], Response]:
         """Return a function that sends a body to *endpoint*."""
@@ -75,34 +115,20 @@ class HttpClient:
         return partial(self._send, _Destination(endpoint, server, b"\r\n".join(lines)))
 
     def close(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for each in idle:
-            each.stream.close()
+        self._idle.close()
 
     def connection(self, server: tuple[str, int], attempt: Attempt) -> Stream:
         """Return an idle connection to the host and port, or open a new one: blocks. Raises `RequestError`."""
-        while idle := self._take_idle(server):
-            if not idle.until.is_over() and idle.stream.is_usable:
-                return idle.stream
-            idle.stream.close()
+        while (idle := self._idle.take(server)) is not None:
+            if idle.is_usable:
+                return idle
+            idle.close()
         stream = connect(server, attempt, self._resolver)
         return stream.start_tls(self._context, server[0], attempt) if self._context else stream
 
     def keep(self, server: tuple[str, int], stream: Stream) -> None:
-        """Keep *stream* for the next request; close the oldest if there are too many."""
-        with self._lock:
-            self._idle.append(_Idle(server, stream, Deadline.after(KEEP_ALIVE_S, self._clock)))
-            oldest = self._idle.pop(0) if len(self._idle) > MAX_IDLE else None
-        if oldest is not None:
-            oldest.stream.close()
-
-    def _take_idle(self, server: tuple[str, int]) -> "_Idle | None":
-        with self._lock:
-            for index in reversed(range(len(self._idle))):
-                if self._idle[index].server == server:
-                    return self._idle.pop(index)
-        return None
+        """Keep *stream* for the next request."""
+        self._idle.keep(server, stream)
 
     def _send(self, to: "_Destination", body: bytes, attempt: Attempt) -> Response:
         stream = self.connection(to.server, attempt)
@@ -118,13 +144,6 @@ class HttpClient:
         if not is_last:
             self.keep(to.server, stream)
         return response
-
-
-@frozen
-class _Idle:
-    server: tuple[str, int]
-    stream: Stream
-    until: Deadline
 
 
 @frozen

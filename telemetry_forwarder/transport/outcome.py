@@ -34,7 +34,7 @@ class Failure:
 
     kind: FailureKind
     detail: str
-    """Contains no secrets, unless a proxy or a gRPC server wrote it."""
+    """Contains no secrets, unless a proxy wrote it."""
 
 
 @frozen

@@ -28,7 +28,6 @@ from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.settings import names as settings_names
 from telemetry_forwarder.telemetry.json_values import read_json
 from telemetry_forwarder.transport.client import Transport
-from telemetry_forwarder.transport.grpc_client import has_grpc
 from telemetry_forwarder.worker.accounting import Accounting
 from telemetry_forwarder.worker.forwarder import Forwarder
 from telemetry_forwarder.worker.intake import Intake
@@ -80,7 +79,7 @@ def build_forwarder(
 def _exporters(settings: Settings, environ: Mapping[str, str], *, clock: Clock, log: Diagnostics) -> Exporters:
     problems: list[str] = []
     signals = [_SIGNALS[name] for name in settings.signals]
-    endpoints = read_endpoints(environ, problems, signals=signals, has_grpc=has_grpc())
+    endpoints = read_endpoints(environ, problems, signals=signals)
     # Most often such a variable is misspelt.
     unknown = sorted(environ.keys() - settings_names() - options.names())
     problems += [f"{name}: there is no such setting" for name in unknown if name.startswith(PREFIX)]

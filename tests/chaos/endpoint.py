@@ -1,5 +1,7 @@
 """Scenarios in which the endpoint fails."""
 
+from dataclasses import replace
+
 from tests.chaos.run import Run
 from tests.chaos.scenario import Scenario
 from tests.support.collector import Hang, HangUp, Raw, Response, When
@@ -106,7 +108,27 @@ def _closed_in_freeze(run: Run) -> None:
             run.collector.drop_connections()
 
 
-ENDPOINT = (
+def _up_at_the_end(run: Run) -> None:
+    """Let the endpoint accept connections again only when the environment is about to be removed."""
+    run.collector.refuse()
+    with run.environment():
+        for _ in range(run.random.randint(3, 6)):
+            run.invoke(sleep=0.3)
+        run.collector.listen()
+    assert not run.on_disk()
+
+
+def _silenced(run: Run) -> None:
+    """Let every kept connection die without a FIN or RST, as in a NAT gateway that forgets it."""
+    with run.environment({"TELEMETRY_FORWARDER_TIMEOUT": "800"}):
+        run.invoke()
+        run.collector.silence_connections()
+        for _ in range(3):
+            run.invoke(sleep=1.0)
+    assert not run.on_disk()
+
+
+_FOR_BOTH = (
     Scenario("down", "the endpoint refuses all connections", _down),
     Scenario("down then up", "the endpoint refuses connections, then accepts them again", _down_then_up),
     Scenario("hangs", "the endpoint accepts requests and never responds", _hangs),
@@ -126,4 +148,7 @@ ENDPOINT = (
     Scenario("413", "the endpoint accepts only small requests", _too_large),
     Scenario("web page", "a web page or another API responds with 200, throughout or at first", _page_then_collector),
     Scenario("closed in freeze", "every kept connection is closed while the environment is frozen", _closed_in_freeze),
+    Scenario("up at the end", "the endpoint accepts connections again just before spindown", _up_at_the_end),
+    Scenario("silenced", "every kept connection dies silently", _silenced),
 )
+ENDPOINT = (*_FOR_BOTH, *(replace(each, name=f"grpc: {each.name}", grpc=True) for each in _FOR_BOTH))

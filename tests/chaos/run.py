@@ -46,10 +46,10 @@ class PlayedInvocation:
 class Run:
     """Runs one scenario once. All random choices follow from the seed."""
 
-    def __init__(self, name: str, seed: int, opt: Path, *, user: int | None = None) -> None:
-        """Run the extension of *opt* as *user*, if that is given."""
+    def __init__(self, name: str, seed: int, opt: Path, *, user: int | None = None, grpc: bool = False) -> None:
+        """Run the extension of *opt* as *user*, if that is given, with a receiver of OTLP/HTTP or OTLP/gRPC."""
         self.random = random.Random(f"{name} {seed}")
-        self.collector = FakeCollector()
+        self.collector = FakeCollector(grpc=grpc)
         self.invocations: list[PlayedInvocation] = []
         self.environments: list[Lambda] = []
         self.exits: list[Exit] = []
@@ -84,6 +84,7 @@ class Run:
         """Run an environment with the extension until SHUTDOWN. All environments of a run share the spool."""
         variables = {
             "TELEMETRY_FORWARDER_ENDPOINT": self.collector.endpoint,
+            "TELEMETRY_FORWARDER_PROTOCOL": "grpc" if self.collector.is_grpc else "http/protobuf",
             "TELEMETRY_FORWARDER_SPOOL_DIR": str(self.spool_dir),
             "TELEMETRY_FORWARDER_PLATFORM_LOGS": "all",
             "TELEMETRY_FORWARDER_FLUSH": self._mode,

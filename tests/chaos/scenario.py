@@ -19,9 +19,11 @@ class Scenario:
     """How often the scenario itself ends the extension."""
     is_cut_at_the_end: bool = False
     """Whether the endpoint takes longer for the last request than Lambda leaves time."""
+    grpc: bool = False
+    """Whether the endpoint receives OTLP/gRPC instead of OTLP/HTTP."""
 
     def run(self, seed: int, opt: Path, *, user: int | None = None) -> Verdict:
-        with Run(self.name, seed, opt, user=user) as run:
+        with Run(self.name, seed, opt, user=user, grpc=self.grpc) as run:
             self.play(run)
             return judge(
                 run, excused_reasons=self.excused_reasons, kills=self.kills, is_cut_at_the_end=self.is_cut_at_the_end

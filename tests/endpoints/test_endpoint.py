@@ -287,7 +287,7 @@ def test_invalid_endpoint_is_reported_once_without_its_secrets(value: str, shown
 )
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_problem_shows_nothing_of_an_endpoint_without_a_scheme(value: str, protocol: str) -> None:
-    _, problems = read({_OTEL + "ENDPOINT": value, _OTEL + "PROTOCOL": protocol}, has_grpc=True)
+    _, problems = read({_OTEL + "ENDPOINT": value, _OTEL + "PROTOCOL": protocol})
 
     assert not [problem for problem in problems if "SECRET" in problem]
     if protocol != "grpc":
@@ -327,7 +327,7 @@ def test_path_of_an_endpoint_without_a_scheme_is_kept() -> None:
 @pytest.mark.parametrize("value", ['"https://h"', "'https://h'", "' https://h '"])
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_quotes_around_an_endpoint_are_removed(value: str, protocol: str) -> None:
-    found, problems = read({_OTEL + "ENDPOINT": value, _OTEL + "PROTOCOL": protocol}, has_grpc=True)
+    found, problems = read({_OTEL + "ENDPOINT": value, _OTEL + "PROTOCOL": protocol})
 
     assert (found[LOGS].origin, problems) == ("https://h", [])
 
@@ -387,12 +387,12 @@ class TestGrpc:
     def test_scheme_or_otherwise_insecure_selects_tls(
         self, environ: dict[str, str], url: str, is_insecure: bool
     ) -> None:
-        endpoint = logs(environ | self.PROTOCOL, has_grpc=True)
+        endpoint = logs(environ | self.PROTOCOL)
 
         assert (endpoint.url, endpoint.is_insecure, endpoint.protocol) == (url, is_insecure, "grpc")
 
     def test_default_port_is_4317(self) -> None:
-        found, problems = read(self.PROTOCOL, has_grpc=True)
+        found, problems = read(self.PROTOCOL)
 
         assert found[LOGS].url == "http://localhost:4317/"
         assert problems == [
@@ -400,29 +400,21 @@ class TestGrpc:
             "using http://localhost:4317 instead"
         ]
 
-    @pytest.mark.parametrize(
-        ("endpoint", "url"),
-        [
-            ("http://h:4317", "http://h:4318/v1/logs"),
-            ("http://[::1]:4317", "http://[::1]:4318/v1/logs"),
-            ("https://h", "https://h/v1/logs"),
-            ("https://h:443/base", "https://h:443/base"),
-        ],
-    )
-    def test_without_grpcio_the_same_host_is_used_over_http(self, endpoint: str, url: str) -> None:
-        found, problems = read(self.PROTOCOL | {_OTEL + "ENDPOINT": endpoint})
 
-        assert (found[LOGS].url, found[LOGS].protocol) == (url, "http/protobuf")
-        assert problems == [
-            "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' needs grpcio, which is not installed; "
-            "using http/protobuf (port 4318 for 4317) instead"
-        ]
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize(
+    ("environ", "proxy"),
+    [
+        ({"HTTPS_PROXY": "p:3128", "NO_PROXY": "x"}, "http://p:3128"),
+        ({"HTTPS_PROXY": "p:3128", "NO_PROXY": "h"}, ""),
+        ({"http_proxy": "p:3128", "grpc_proxy": "p:3128", "no_grpc_proxy": "x"}, ""),
+        ({"all_proxy": "p:3128"}, "http://p:3128"),
+    ],
+)
+def test_proxy_of_the_environment_is_used(environ: dict[str, str], proxy: str, protocol: str) -> None:
+    found, problems = read({_OTEL + "ENDPOINT": "https://h", _OTEL + "PROTOCOL": protocol} | environ)
 
-
-def test_proxy_of_the_environment_is_used() -> None:
-    found, problems = read({_OTEL + "ENDPOINT": "https://h", "HTTPS_PROXY": "p:3128", "NO_PROXY": "x"})
-
-    assert (found[LOGS].proxy, problems) == ("http://p:3128", [])
+    assert (found[LOGS].proxy, problems) == (proxy, [])
 
 
 _NAMES = [
@@ -437,9 +429,9 @@ _NAMES = [
 _TEXT = st.text(string.printable + "\0üß漢")
 
 
-@given(st.dictionaries(st.sampled_from(_NAMES), _TEXT | st.builds("https://{}".format, _TEXT)), st.booleans())
-def test_any_values_give_every_signal_a_usable_endpoint(environ: dict[str, str], has_grpc: bool) -> None:
-    found, _ = read(environ, has_grpc=has_grpc)
+@given(st.dictionaries(st.sampled_from(_NAMES), _TEXT | st.builds("https://{}".format, _TEXT)))
+def test_any_values_give_every_signal_a_usable_endpoint(environ: dict[str, str]) -> None:
+    found, _ = read(environ)
 
     for endpoint in found.values():
         url = urlsplit(endpoint.url)

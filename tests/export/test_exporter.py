@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
-from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.export.exporter import NO_ENDPOINT, TOO_LARGE, Exporters, ExportResult
 from telemetry_forwarder.export.retry import RetryPolicy
 from telemetry_forwarder.transport.client import Transport
@@ -27,6 +26,7 @@ from tests.support.captured_log import CapturedLog
 from tests.support.certificates import issue_certificates
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
+from tests.support.requests import endpoint_of
 
 BUSY = c.Response(status=503)
 LONGEST_PAUSES = RetryPolicy(random=lambda: 1.0)
@@ -47,7 +47,7 @@ class Bench:
 
     def make(self, *, signals: tuple[str, ...] = SIGNALS, retry: RetryPolicy | None = None) -> Exporters:
         return Exporters(
-            {signal: Endpoint(signal, self.collector.endpoint + PATHS[signal]) for signal in signals},
+            {signal: endpoint_of(self.collector, signal) for signal in signals},
             self.transport,
             clock=self.clock,
             log=self.captured.diagnostics(self.clock),
@@ -72,9 +72,23 @@ class Bench:
         return [request.status for request in self.collector.requests]
 
 
+@pytest.fixture(params=["http/protobuf", "grpc"])
+def collector(request: pytest.FixtureRequest) -> Iterator[FakeCollector]:
+    with FakeCollector(grpc=request.param == "grpc") as collector:
+        yield collector
+
+
 @pytest.fixture
 def bench(collector: FakeCollector) -> Iterator[Bench]:
     with CapturedLog() as captured:
+        bench = Bench(collector, captured)
+        yield bench
+        bench.exporters.close()
+
+
+@pytest.fixture
+def http_bench() -> Iterator[Bench]:
+    with FakeCollector() as collector, CapturedLog() as captured:
         bench = Bench(collector, captured)
         yield bench
         bench.exporters.close()
@@ -148,8 +162,9 @@ class TestRefusal:
         ],
     )
     def test_message_is_logged_without_secrets(self, bench: Bench, query: str, response: c.Response) -> None:
-        url = f"{bench.collector.endpoint}/v1/logs{query}"
-        endpoint = Endpoint(LOGS, url, {"authorization": "Bearer s3cret"})
+        endpoint = endpoint_of(bench.collector, LOGS, headers={"authorization": "Bearer s3cret"})
+        # A path and a query are not sent over gRPC, but they may be set.
+        endpoint = replace(endpoint, url=f"{endpoint.url}{query}")
         log = bench.captured.diagnostics(bench.clock)
         bench.exporters = Exporters({LOGS: endpoint}, bench.transport, clock=bench.clock, log=log)
         bench.collector.script(then=response)
@@ -190,7 +205,8 @@ class TestRefusal:
 class TestRetry:
     @pytest.mark.parametrize("status", [429, 502, 503, 504])
     def test_retryable_status(self, bench: Bench, status: int) -> None:
-        bench.collector.script(c.Response(status=status))
+        # Without a delay, gRPC does not allow to repeat a request for which the server has no resources.
+        bench.collector.script(c.Response(status=status, headers={"Retry-After": "1"} if status == 429 else {}))
 
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
         assert bench.statuses() == [status, 200]
@@ -231,7 +247,7 @@ class TestRetry:
         assert bench.clock.sleeps == pytest.approx([0.1, 0.2])
 
     def test_timeout_of_the_endpoint_limits_all_attempts(self, bench: Bench) -> None:
-        endpoint = Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs", timeout_s=0.2)
+        endpoint = endpoint_of(bench.collector, LOGS, timeout_s=0.2)
         bench.exporters = Exporters(
             {LOGS: endpoint}, bench.transport, clock=bench.clock, log=bench.captured.diagnostics(bench.clock)
         )
@@ -241,10 +257,11 @@ class TestRetry:
 
         assert sum(bench.clock.sleeps) < 0.2
 
+    @pytest.mark.parametrize("status", [429, 503])
     @pytest.mark.parametrize("retry_after", ["2", "Mon, 21 Sep 2026 14:13:22 GMT"])
-    def test_retry_after_sets_the_pause(self, bench: Bench, retry_after: str) -> None:
+    def test_retry_after_sets_the_pause(self, bench: Bench, retry_after: str, status: int) -> None:
         assert bench.clock.unix_ns() == 1_790_000_000_000_000_000  # 14:13:20
-        bench.collector.script(c.Response(status=429, headers={"Retry-After": retry_after}))
+        bench.collector.script(c.Response(status=status, headers={"Retry-After": retry_after}))
 
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
         assert sum(bench.clock.sleeps) == pytest.approx(2.0)
@@ -280,11 +297,12 @@ class TestTooLarge:
 
         assert bench.send(whole) == [ExportResult(whole, dropped={TOO_LARGE: 4})]
         assert bench.statuses() == [413] * 7
-        assert bench.captured.lines == [f"WARN {bench.collector.endpoint} ({signal}) refused 1 items: 413: status 413"]
+        (line,) = bench.captured.lines
+        assert line.startswith(f"WARN {bench.collector.endpoint} ({signal}) refused 1 items: 413: ")
 
     def test_batch_that_cannot_be_decoded_is_dropped(self, bench: Bench) -> None:
         whole = Batch(LOGS, b"\xff", 4)
-        bench.collector.script(c.Raw(data=b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"))
+        bench.collector.limit_bytes = 0
 
         assert bench.send(whole) == [ExportResult(whole, dropped={TOO_LARGE: 4})]
 
@@ -476,7 +494,7 @@ class TestSecrets:
     )
     def test_no_line_contains_a_secret_that_a_response_quotes(self, bench: Bench, step: c.Step) -> None:
         headers = {"authorization": f"Bearer {QUOTED_KEY}"}
-        endpoint = Endpoint(LOGS, bench.collector.endpoint + PATHS[LOGS], headers)
+        endpoint = endpoint_of(bench.collector, LOGS, headers=headers)
         log = bench.captured.diagnostics(bench.clock)
         exporters = Exporters({LOGS: endpoint}, bench.transport, clock=bench.clock, log=log, retry=LONGEST_PAUSES)
         bench.collector.script(then=step)
@@ -492,9 +510,7 @@ class TestSecrets:
 
     def test_what_other_parts_log_is_masked_as_well(self, bench: Bench) -> None:
         log = bench.captured.diagnostics(bench.clock)
-        endpoint = Endpoint(
-            LOGS, bench.collector.endpoint, proxy=f"http://user:{quote(QUOTED_KEY, safe='')}@127.0.0.1:1"
-        )
+        endpoint = endpoint_of(bench.collector, LOGS, proxy=f"http://user:{quote(QUOTED_KEY, safe='')}@127.0.0.1:1")
         Exporters({LOGS: endpoint}, bench.transport, clock=bench.clock, log=log)
 
         log.warn(f"a library failed: {endpoint.proxy}")
@@ -526,8 +542,6 @@ class TestNotOtlp:
             c.Response(status=202, headers={"Content-Type": "text/html"}, body=b""),
             c.Response(status=206, body=b"<!doctype html>"),
             c.Response(headers={"Content-Type": "application/json"}, body=b'{"error": "expired"}'),
-            c.Raw(data=b"HTTP/1.0 200 OK\r\n\r\n{broken"),
-            c.Raw(data=b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n <html>"),
             c.Endless(piece=b"<p>" * 10_000),
         ],
     )
@@ -537,6 +551,14 @@ class TestNotOtlp:
         assert bench.send(LOG) == [ExportResult(LOG, held=LOG)]
         bench.clock.advance(1.0)
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
+
+    @pytest.mark.parametrize(
+        "data", [b"HTTP/1.0 200 OK\r\n\r\n{broken", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n <html>"]
+    )
+    def test_response_that_breaks_off_may_be_a_page(self, http_bench: Bench, data: bytes) -> None:
+        http_bench.collector.script(c.Raw(data=data))
+
+        assert http_bench.send(LOG) == [ExportResult(LOG, held=LOG)]
 
     def test_pauses_grow_and_other_signals_are_not_concerned(self, bench: Bench) -> None:
         bench.collector.script(*[replace(self.PAGE, path=PATHS[LOGS])] * 2)
@@ -567,7 +589,7 @@ class TestTime:
         clock = Clock()
         bench.collector.script(then=c.Response(status=503, headers={"Retry-After": "3000"}))
         exporters = Exporters(
-            {LOGS: Endpoint(LOGS, f"{bench.collector.endpoint}/v1/logs", timeout_s=3_600)},
+            {LOGS: endpoint_of(bench.collector, LOGS, timeout_s=3_600)},
             bench.transport,
             clock=clock,
             log=bench.captured.diagnostics(clock),

@@ -148,12 +148,7 @@ import json, sys, pkgutil
 import telemetry_forwarder
 for module in pkgutil.walk_packages(telemetry_forwarder.__path__, "telemetry_forwarder."):
     if module.name != "telemetry_forwarder.__main__":
-        try:
-            __import__(module.name)
-        except ModuleNotFoundError as missing:
-            # The flavour with gRPC is another zip.
-            if missing.name.split(".")[0] != "grpc":
-                raise
+        __import__(module.name)
 import httpx, opentelemetry.sdk.trace, opentelemetry.sdk.metrics
 httpx.Client().close()
 # Not with `getattr`, which would load a lazy module.

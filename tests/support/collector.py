@@ -38,13 +38,15 @@ class FakeCollector:
         limit_bytes: int = _LIMIT_BYTES,
         listener: socket.socket | None = None,
         remember: bool = True,
+        grpc: bool = False,
     ) -> None:
         """Without *remember* only the counts of `accepted` are kept."""
+        self.is_grpc = grpc
         self._remembers = remember
         self.limit_bytes = limit_bytes
         self.connections = 0
         """Connections accepted so far, including those whose TLS handshake failed."""
-        self._tls = None if tls is None else _server_context(tls, client_ca)
+        self._tls = None if tls is None else _server_context(tls, client_ca, grpc=grpc)
         self._received: list[Received] = []
         self._accepted: Counter[str] = Counter()
         self._steps: deque[Step] = deque()
@@ -56,6 +58,12 @@ class FakeCollector:
         self.port: int = self._holder.getsockname()[1]
         self._listener = listener
         self._acceptor = threading.Thread()
+        self._new_connection: type[Connection] = Connection
+        if grpc:
+            # Its libraries are not installed wherever the layer is tested.
+            from tests.support.collector_grpc import GrpcConnection
+
+            self._new_connection = GrpcConnection
 
     def __enter__(self) -> Self:
         self.listen()
@@ -147,6 +155,12 @@ class FakeCollector:
         for connection in dropped:
             connection.drop()
 
+    def silence_connections(self) -> None:
+        """Leave every open connection open, but respond to nothing on it any more."""
+        with self._changed:
+            for connection in self._open:
+                connection.is_silent = True
+
     # Called by the connections.
 
     def take_step(self, path: str) -> Step:
@@ -179,7 +193,7 @@ class FakeCollector:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._changed:
                 self.connections += 1
-                connection = Connection(accepted, self.connections, tls=self._tls, collector=self)
+                connection = self._new_connection(accepted, self.connections, tls=self._tls, collector=self)
                 self._open.add(connection)
                 self._changed.notify_all()
             connection.thread.start()
@@ -193,8 +207,10 @@ def _bound(port: int) -> socket.socket:
     return bound
 
 
-def _server_context(tls: tuple[str, str], client_ca: str | None) -> ssl.SSLContext:
+def _server_context(tls: tuple[str, str], client_ca: str | None, *, grpc: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if grpc:
+        context.set_alpn_protocols(["h2"])
     context.load_cert_chain(*tls)
     if client_ca is not None:
         context.load_verify_locations(client_ca)

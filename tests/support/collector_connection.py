@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, Protocol
 
@@ -32,7 +32,7 @@ class Collector(Protocol):
     def forget(self, connection: "Connection") -> None: ...
 
 
-class _HungUpError(Exception):
+class HungUpError(Exception):
     """The connection has ended."""
 
 
@@ -43,9 +43,11 @@ class Connection:
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self._raw = raw
         self._stream = raw
+        self.is_silent = False
+        """Whether it responds to nothing."""
         self._number = number
         self._tls = tls
-        self._collector = collector
+        self.collector = collector
         self._lock = threading.Lock()
         self._is_dropped = False
         self._waits_for: threading.Event | None = None
@@ -65,62 +67,73 @@ class Connection:
             if self._tls is not None:
                 # A copy: wrapping detaches the descriptor, which `drop` and a reset need.
                 self._stream = self._tls.wrap_socket(self._raw.dup(), server_side=True)
-            with self._stream.makefile("rb") as reader:
-                while self._exchange(reader):
-                    pass
-        except (_HungUpError, OSError, ValueError):
+            self.exchange_all(self._stream)
+        except (HungUpError, OSError, ValueError):
             pass  # One side closed the connection; the request is noted already.
         finally:
             with self._lock:
                 self._stream.close()
                 self._raw.close()
-            self._collector.forget(self)
+            self.collector.forget(self)
 
-    def _exchange(self, reader: BinaryIO) -> bool:
-        """Read one request and take its step. Return whether the connection stays open."""
-        if (head := _read_head(reader)) is None:
-            return False
-        request = _Request(*head, reader=reader, limit_bytes=self._collector.limit_bytes)
-        match step := self._collector.take_step(request.path):
+    def exchange_all(self, stream: socket.socket) -> None:
+        """Read requests and take their steps until the connection ends."""
+        with stream.makefile("rb") as reader:
+            while (head := _read_head(reader)) is not None:
+                self.take(Request(*head, reader=reader, limit_bytes=self.collector.limit_bytes))
+
+    def take(self, request: "Request") -> None:
+        """Take the step for *request*. Raises `HungUpError` if the connection is to end."""
+        if self.is_silent:
+            self._wait(threading.Event())
+        match step := self.collector.take_step(request.path):
             case Response():
                 request.read_all()
-                return self._respond(step, request)
+                self._respond(step, request)
             case Hang():
-                return self._hang(step, request)
+                self._hang(step, request)
             case HangUp():
                 self._hang_up(step, request)
+                raise HungUpError
             case Endless():
                 request.read_all()
                 self._note(request, step.status, is_accepted=False)
-                self._respond_endlessly(step)
+                self.send_endlessly(step, lambda seconds: self._wait(threading.Event(), seconds))
             case Raw():
                 request.read_all()
                 self._note(request, None, is_accepted=False)
                 self._stream.sendall(step.data)
-        return False
+                raise HungUpError
+        if request.is_last:
+            raise HungUpError
 
-    def _respond(self, step: Response, request: "_Request") -> bool:
+    def send_response(self, response: Response, path: str) -> None:
+        """Send *response*. Raises `HungUpError` if the connection is to end."""
+        self._stream.sendall(_response_bytes(response, path))
+        if response.closes_silently:
+            raise HungUpError
+
+    def _respond(self, step: Response, request: "Request") -> None:
         response = request.refusal or step
         self._note(request, response.status, is_accepted=response.status == 200, rejected=response.rejected)
         if response.after_s:
             self._wait(threading.Event(), response.after_s)
-        self._stream.sendall(_response_bytes(response, request.path))
-        return not (response.closes_silently or request.is_last)
+        self.send_response(response, request.path)
 
-    def _hang(self, step: Hang, request: "_Request") -> bool:
+    def _hang(self, step: Hang, request: "Request") -> None:
         if step.when is not When.AFTER_BODY:
             request.read(step.when)
             self._wait(step.until)
             request.read_all()
-            return self._respond(OK, request)
+            self._respond(OK, request)
+            return
         request.read_all()
         response = request.refusal or OK
         self._note(request, None, is_accepted=step.accepts and response is OK)
         self._wait(step.until)
-        self._stream.sendall(_response_bytes(response, request.path))
-        return not request.is_last
+        self.send_response(response, request.path)
 
-    def _hang_up(self, step: HangUp, request: "_Request") -> None:
+    def _hang_up(self, step: HangUp, request: "Request") -> None:
         request.read(step.when)
         is_accepted = step.accepts and request.refusal is None
         self._note(request, None, is_accepted=is_accepted)
@@ -128,7 +141,8 @@ class Connection:
             # Closing with a linger time of zero sends RST instead of FIN.
             self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    def _respond_endlessly(self, step: Endless) -> None:
+    def send_endlessly(self, step: Endless, wait: Callable[[float], None]) -> None:
+        """Send the response that never ends; *wait* waits for some seconds."""
         self._stream.sendall(
             f"HTTP/1.1 {step.status} Endless\r\nContent-Type: {_PROTOBUF}\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
@@ -137,21 +151,21 @@ class Connection:
         while True:
             self._stream.sendall(piece)
             if step.every_s:
-                self._wait(threading.Event(), step.every_s)
+                wait(step.every_s)
 
     def _wait(self, event: threading.Event, timeout_s: float | None = None) -> None:
         with self._lock:
             if self._is_dropped:
-                raise _HungUpError
+                raise HungUpError
             self._waits_for = event
         event.wait(timeout_s)
         with self._lock:
             self._waits_for = None
             if self._is_dropped:
-                raise _HungUpError
+                raise HungUpError
 
-    def _note(self, request: "_Request", status: int | None, *, is_accepted: bool, rejected: int = 0) -> None:
-        self._collector.note(
+    def _note(self, request: "Request", status: int | None, *, is_accepted: bool, rejected: int = 0) -> None:
+        self.collector.note(
             Received(
                 path=request.path,
                 headers=request.headers,
@@ -167,10 +181,10 @@ class Connection:
         )
 
 
-class _Request:
+class Request:
     """One request, as far as it was read."""
 
-    def __init__(self, method: str, path: str, headers: dict[str, str], *, reader: BinaryIO, limit_bytes: int) -> None:
+    def __init__(self, method: str, path: str, headers: dict[str, str], *, reader: Any, limit_bytes: int) -> None:
         self.method = method
         self.path = path
         self.headers = headers
@@ -202,7 +216,7 @@ class _Request:
             rest = self._reader.read(missing)
             self.wire += rest
             if len(rest) < missing:
-                raise _HungUpError
+                raise HungUpError
         self.body = self.wire
         self.refusal = self._refusal()
 
@@ -213,18 +227,19 @@ class _Request:
             return Response(status=405, message=f"not allowed: {self.method}")
         if self.headers.get("content-type", "").partition(";")[0].strip() != _PROTOBUF:
             return Response(status=415, message=f"the content type is not {_PROTOBUF}")
-        return self._decode()
+        return self.refusal_of(encoding=self.headers.get("content-encoding", "identity").lower(), packed=self.wire)
 
-    def _decode(self) -> Response | None:
-        match self.headers.get("content-encoding", "identity").lower():
+    def refusal_of(self, *, encoding: str, packed: bytes) -> Response | None:
+        """Decompress and decode the body; return the response if it cannot be accepted."""
+        match encoding:
             case "identity":
                 pass
             case "gzip":
                 try:
-                    self.body = gzip.decompress(self.wire)
+                    self.body = gzip.decompress(packed)
                 except (OSError, EOFError, zlib.error):
                     return Response(status=400, message="the body is not gzip")
-            case encoding:
+            case _:
                 return Response(status=415, message=f"unknown encoding: {encoding}")
         if max(len(self.wire), len(self.body)) > self._limit_bytes:
             return Response(status=413, message=f"the body is larger than {self._limit_bytes} bytes")
@@ -260,13 +275,13 @@ def _chunks(reader: BinaryIO) -> Iterator[bytes]:
 
 def _response_bytes(response: Response, path: str) -> bytes:
     """Return status line, headers and body."""
-    body = _body_of(response, path) if response.body is None else response.body
+    body = body_of(response, path) if response.body is None else response.body
     headers = {"Content-Type": _PROTOBUF, "Content-Length": str(len(body)), **response.headers}
     lines = [f"HTTP/1.1 {response.status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def _body_of(response: Response, path: str) -> bytes:
+def body_of(response: Response, path: str) -> bytes:
     if response.status >= 300:
         return bytes(Status(message=response.message or f"status {response.status}").SerializeToString())
     message_type, rejected_field = RESPONSES[path]

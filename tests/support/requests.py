@@ -8,7 +8,7 @@ import pytest
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import LOGS
-from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.endpoints.endpoint import GRPC, Endpoint
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, RequestError, Response
@@ -30,8 +30,15 @@ def new_attempt(seconds: float = 30.0) -> Attempt:
     return Attempt(deadline(seconds), Deadline.left_s)
 
 
+def endpoint_of(collector: FakeCollector, signal: str, **options: Any) -> Endpoint:
+    """Return the endpoint of *signal* at *collector*, with its protocol."""
+    if collector.is_grpc:
+        return Endpoint(signal, f"{collector.endpoint}/", protocol=GRPC, **options)
+    return Endpoint(signal, f"{collector.endpoint}/v1/{signal}", **options)
+
+
 def logs_endpoint(collector: FakeCollector, **options: Any) -> Endpoint:
-    return Endpoint(LOGS, f"{collector.endpoint}/v1/logs", **options)
+    return endpoint_of(collector, LOGS, **options)
 
 
 def send(transport: Transport, endpoint: Endpoint, seconds: float = 30.0) -> Response | Failure:

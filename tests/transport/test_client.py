@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,12 +13,25 @@ from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from tests.support import collector as c
 from tests.support.certificates import Certificates
 from tests.support.collector import FakeCollector
-from tests.support.requests import ACCEPTED, BODY, deadline, kind, logs_endpoint, send
+from tests.support.requests import ACCEPTED, BODY, deadline, endpoint_of, kind, logs_endpoint, send
 from tests.support.tcp_server import resets, responds, tcp_server
 
 
+@pytest.fixture(params=["http/protobuf", "grpc"])
+def collector(request: pytest.FixtureRequest) -> Iterator[FakeCollector]:
+    with FakeCollector(grpc=request.param == "grpc") as collector:
+        yield collector
+
+
+@pytest.fixture
+def http_collector() -> Iterator[FakeCollector]:
+    with FakeCollector() as collector:
+        yield collector
+
+
 class TestRequest:
-    def test_request_is_otlp_over_http(self, transport: Transport, collector: FakeCollector) -> None:
+    def test_request_is_otlp_over_http(self, transport: Transport, http_collector: FakeCollector) -> None:
+        collector = http_collector
         endpoint = logs_endpoint(collector, headers={"api-key": "k", "x-name": "ü"})
 
         assert send(transport, endpoint) == ACCEPTED
@@ -38,8 +52,9 @@ class TestRequest:
         send(transport, logs_endpoint(collector, compression="none"))
 
         request = collector.requests[0]
-        assert (request.body, request.wire_bytes) == (BODY, len(BODY))
-        assert "content-encoding" not in request.headers
+        # A message of gRPC has a prefix of 5 bytes.
+        assert (request.body, request.wire_bytes) == (BODY, len(BODY) + 5 * collector.is_grpc)
+        assert not {"content-encoding", "grpc-encoding"} & request.headers.keys()
 
     def test_headers_of_the_user_take_precedence(self, transport: Transport, collector: FakeCollector) -> None:
         send(transport, logs_endpoint(collector, headers={"user-agent": "mine", "host": "h"}))
@@ -49,7 +64,7 @@ class TestRequest:
 
     def test_signals_to_one_server_share_a_connection(self, transport: Transport, collector: FakeCollector) -> None:
         for signal in (LOGS, SPANS, METRICS):
-            endpoint = Endpoint(signal, f"{collector.endpoint}/v1/{signal}")
+            endpoint = endpoint_of(collector, signal)
             assert transport.send(transport.sender(endpoint), b"", deadline()) == ACCEPTED
 
         assert (collector.connections, len(collector.requests)) == (1, 3)
@@ -86,7 +101,8 @@ class TestResponse:
         outcome = send(transport, logs_endpoint(collector))
 
         assert isinstance(outcome, Response)
-        assert (outcome.status, outcome.body) == (400, b"x" * 65_536)
+        assert outcome.status == 400
+        assert outcome.body == b"x" * 65_536
 
     def test_body_that_never_ends_is_cut_at_the_deadline(self, transport: Transport) -> None:
         has_begun, ends = threading.Event(), threading.Event()
@@ -121,21 +137,21 @@ class TestResponse:
         ],
     )
     def test_status_counts_even_if_the_body_is_incomplete(
-        self, transport: Transport, collector: FakeCollector, data: bytes
+        self, transport: Transport, http_collector: FakeCollector, data: bytes
     ) -> None:
-        collector.script(c.Raw(data=data))
+        http_collector.script(c.Raw(data=data))
 
-        assert send(transport, logs_endpoint(collector)) == Response(200, {}, b"half", is_whole=False)
+        assert send(transport, logs_endpoint(http_collector)) == Response(200, {}, b"half", is_whole=False)
 
     @pytest.mark.parametrize(
         "data", [b"HTTP/1.0 200 OK\r\n\r\nbody", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"]
     )
     def test_response_is_whole_once_its_body_has_ended(
-        self, transport: Transport, collector: FakeCollector, data: bytes
+        self, transport: Transport, http_collector: FakeCollector, data: bytes
     ) -> None:
-        collector.script(c.Raw(data=data))
+        http_collector.script(c.Raw(data=data))
 
-        assert send(transport, logs_endpoint(collector)) == Response(200, {}, b"body")
+        assert send(transport, logs_endpoint(http_collector)) == Response(200, {}, b"body")
 
     def test_next_request_works_after_a_response_that_was_cut(
         self, transport: Transport, collector: FakeCollector
@@ -186,8 +202,8 @@ class TestFailure:
         assert outcome.kind is FailureKind.UNREACHABLE
         assert outcome.detail.startswith("nobody.invalid: ")
 
-    def test_invalid_header_is_not_quoted(self, transport: Transport, collector: FakeCollector) -> None:
-        outcome = send(transport, logs_endpoint(collector, headers={"api-key": "SECRET\n"}))
+    def test_invalid_header_is_not_quoted(self, transport: Transport, http_collector: FakeCollector) -> None:
+        outcome = send(transport, logs_endpoint(http_collector, headers={"api-key": "SECRET\n"}))
 
         assert outcome == Failure(FailureKind.BROKEN, "the request is not HTTP")
 

@@ -1,0 +1,152 @@
+"""Sends requests over gRPC: one call at a time on a connection, which is kept for the next.
+
+https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+"""
+
+import re
+import ssl
+from collections.abc import Callable, Iterator
+from functools import partial
+from urllib.parse import SplitResult, urlsplit
+
+from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
+from telemetry_forwarder.core.frozen import frozen
+from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.endpoints.urls import DEFAULT_PORTS, authorization_header, host_and_port
+from telemetry_forwarder.transport.attempt import Attempt
+from telemetry_forwarder.transport.grpc.http2 import Http2Connection
+from telemetry_forwarder.transport.grpc.status import response_of_call
+from telemetry_forwarder.transport.http_client import USER_AGENT, IdleConnections, compressed
+from telemetry_forwarder.transport.outcome import FailureKind, RequestError, Response
+from telemetry_forwarder.transport.resolver import Resolver
+from telemetry_forwarder.transport.sockets import Stream, connect
+
+_METHODS = {
+    LOGS: b"/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    SPANS: b"/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    METRICS: b"/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+}
+_KEY = re.compile(r"(?!grpc-)[0-9a-z_.-]+(?<!-bin)")
+# They concern the connection: RFC 9113, 8.2.2.
+_OF_THE_CONNECTION = frozenset({"keep-alive", "proxy-connection", "te", "upgrade"})
+_TUNNEL_STATUS = re.compile(rb"HTTP/1\.\d (\d{3})\b")
+_MAX_TUNNEL_HEAD_BYTES = 16_384
+
+
+class GrpcClient:
+    """Keeps connections to servers, shared between endpoints. For any thread."""
+
+    def __init__(
+        self,
+        proxy: str,
+        context: "ssl.SSLContext | None",
+        *,
+        resolver: Resolver,
+        log: Diagnostics,
+        clock: Clock | None = None,
+    ) -> None:
+        """*context*: for `https`, else None."""
+        self._proxy = urlsplit(proxy) if proxy else None
+        self._context = context
+        self._resolver = resolver
+        self._log = log
+        self._idle: IdleConnections[Http2Connection] = IdleConnections(clock or Clock())
+        if context is not None:
+            context.set_alpn_protocols(["h2"])
+
+    def sender(self, endpoint: Endpoint) -> Callable[[bytes, Attempt], Response]:
+        """Return a function that sends a body to *endpoint*."""
+        url = urlsplit(endpoint.url)
+        return partial(self._send, _Destination(endpoint, _address(url), tuple(self._headers(endpoint, url))))
+
+    def close(self) -> None:
+        self._idle.close()
+
+    def _send(self, to: "_Destination", body: bytes, attempt: Attempt) -> Response:
+        packed = compressed(to.endpoint, body)
+        is_compressed = to.endpoint.compression == "gzip"
+        connection = self._connection(to.server, attempt)
+        is_last = True
+        try:
+            message = b"%c%b%b" % (is_compressed, len(packed).to_bytes(4, "big"), packed)
+            response = connection.request(to.headers, message, attempt)
+            is_last = connection.is_last
+        finally:
+            if is_last:
+                connection.close()
+        if not is_last:
+            self._idle.keep(to.server, connection)
+        return response_of_call(
+            response.headers, bytes(response.body), response.trailers, has_ended=response.is_complete
+        )
+
+    def _connection(self, server: tuple[str, int], attempt: Attempt) -> Http2Connection:
+        while (connection := self._idle.take(server)) is not None:
+            if connection.is_usable(attempt):
+                return connection
+            connection.close()
+        stream = connect(_address(self._proxy) if self._proxy else server, attempt, self._resolver)
+        if self._proxy:
+            _open_tunnel(stream, self._proxy, server, attempt)
+        return Http2Connection(stream.start_tls(self._context, server[0], attempt) if self._context else stream)
+
+    def _headers(self, endpoint: Endpoint, url: SplitResult) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the headers of each call; the user's take precedence."""
+        headers = {
+            "te": "trailers",
+            "content-type": "application/grpc",
+            "user-agent": USER_AGENT,
+            "grpc-accept-encoding": "identity,gzip",
+        }
+        if endpoint.compression == "gzip":
+            headers["grpc-encoding"] = "gzip"
+        authority = host_and_port(url)
+        for key, value in endpoint.headers.items():
+            if not (_KEY.fullmatch(key) and value.isascii() and value.isprintable()) or key in _OF_THE_CONNECTION:
+                self._log.warn(f"header {key!r} cannot be sent over gRPC and is left out")
+            elif key == "host":
+                authority = value
+            else:
+                headers[key] = value
+        yield from ((b":method", b"POST"), (b":scheme", url.scheme.encode()), (b":path", _METHODS[endpoint.signal]))
+        yield b":authority", authority.encode()
+        yield from ((key.encode(), value.encode()) for key, value in headers.items())
+
+
+@frozen
+class _Destination:
+    endpoint: Endpoint
+    server: tuple[str, int]
+    headers: tuple[tuple[bytes, bytes], ...]
+
+
+def _address(url: SplitResult) -> tuple[str, int]:
+    return url.hostname or "", url.port or DEFAULT_PORTS[url.scheme]
+
+
+def _open_tunnel(stream: Stream, proxy: SplitResult, server: tuple[str, int], attempt: Attempt) -> None:
+    """Have the proxy connect *stream* to *server*. Blocks; raises `RequestError` and closes *stream*."""
+    host = f"[{server[0]}]" if ":" in server[0] else server[0]
+    target = f"{host}:{server[1]}".encode()
+    lines = [b"CONNECT %b HTTP/1.1" % target, b"host: %b" % target]
+    lines += [f"proxy-{name}: {value}".encode() for name, value in authorization_header(proxy).items()]
+    head = b""
+    attempt.is_connecting = True
+    try:
+        stream.write(b"\r\n".join([*lines, b"", b""]), attempt)
+        # Byte by byte: what follows the head is not the proxy's.
+        while not head.endswith(b"\r\n\r\n"):
+            received = stream.read(1, attempt)
+            head += received
+            if not received or len(head) > _MAX_TUNNEL_HEAD_BYTES:
+                raise RequestError(FailureKind.UNREACHABLE, "proxy: no response to CONNECT")
+        match = _TUNNEL_STATUS.match(head)
+        if match is None or not match[1].startswith(b"2"):
+            status = match[1].decode() if match else "something else than HTTP"
+            raise RequestError(FailureKind.UNREACHABLE, f"proxy: responded with {status} to CONNECT")
+        attempt.is_connecting = False
+    finally:
+        if attempt.is_connecting:
+            stream.close()

@@ -80,6 +80,12 @@ def reject(problems: list[str], name: str, complaint: str, used: str) -> str:
     return used
 
 
+def not_pairs(numbers: "list[int]") -> str:
+    """Return the complaint about the entries with these *numbers* in a list of pairs: at least one."""
+    shown = ", ".join([str(number) for number in numbers[:10]]) + (", …" if numbers[10:] else "")
+    return f"entries {shown} are not key=value" if numbers[1:] else f"entry {shown} is not key=value"
+
+
 class Settings:
     """The settings of one process, with a default for each that is not set or not valid."""
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.settings import PREFIX, SETTINGS, Setting, Settings, names, reject
+from telemetry_forwarder.settings import PREFIX, SETTINGS, Setting, Settings, names, not_pairs, reject
 
 GIB = 1_073_741_824
 EVENTS = (
@@ -273,6 +273,18 @@ def test_long_value_is_truncated_in_the_problem() -> None:
 @given(st.sampled_from(ALL), st.text(max_size=40))
 def test_any_value_is_at_most_one_problem_and_never_raises(name: str, value: str) -> None:
     assert len(Settings({PREFIX + name: value}).problems) <= 1
+
+
+@pytest.mark.parametrize(
+    ("numbers", "complaint"),
+    [
+        ([3], "entry 3 is not key=value"),
+        ([1, 2], "entries 1, 2 are not key=value"),
+        (list(range(12)), "entries 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, … are not key=value"),
+    ],
+)
+def test_invalid_entries_are_one_complaint(numbers: list[int], complaint: str) -> None:
+    assert not_pairs(numbers) == complaint
 
 
 def test_problem_is_reported_once() -> None:

@@ -19,6 +19,7 @@ from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import POSTS, SIGNALS, Batch
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.diagnostics import Diagnostics
+from telemetry_forwarder.settings import PREFIX
 
 SPOOL_FULL = "spool full"
 SPOOL_DAMAGED = "spool file damaged"
@@ -144,7 +145,8 @@ class Spool:
         except OSError as error:
             if not self._has_warned:
                 self._has_warned = True
-                self._log.warn(f"spool: cannot {verb} {self._path}: {error.strerror}; batches stay in memory")
+                where = f"{PREFIX}SPOOL_DIR, {self._path[:200]}"
+                self._log.warn(f"spool: cannot {verb} {where}: {error.strerror}; batches stay in memory")
 
     @contextmanager
     def _folder(self) -> Iterator[int]:

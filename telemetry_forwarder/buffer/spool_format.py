@@ -47,7 +47,8 @@ class SpoolFormat:
 
     def __init__(self, *, function: str, version: str, process: bytes) -> None:
         """*process*: random bytes that keep the names of two processes apart."""
-        self._identity = f"{function}:{version}"
+        # A variable that is not UTF-8 contains lone surrogates.
+        self._identity = f"{function}:{version}".encode("utf-8", "backslashreplace").decode()
         self._owner = f"{zlib.crc32(f'{_VERSION} {self._identity}'.encode()):08x}"
         self._process = process[:4].hex()
 

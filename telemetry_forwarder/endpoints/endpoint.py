@@ -8,13 +8,14 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from telemetry_forwarder.core.batch import SIGNALS
 from telemetry_forwarder.endpoints import urls
-from telemetry_forwarder.endpoints.options import OWN, SHARED, find
+from telemetry_forwarder.endpoints.options import OWN, SHARED, find, find_first
 from telemetry_forwarder.endpoints.proxies import find_proxy
-from telemetry_forwarder.settings import reject
+from telemetry_forwarder.settings import not_pairs, reject
 
 GRPC = "grpc"
 HTTP_PROTOBUF = "http/protobuf"
@@ -26,7 +27,8 @@ _MIN_TIMEOUT_MS = 100
 _GRPC_PORT, _HTTP_PORT = 4317, 4318
 
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Control characters, and bytes that are not UTF-8.
+_INVALID = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # These follow from the body and the connection; any other value would be wrong.
 _RESERVED = frozenset({"connection", "content-encoding", "content-length", "content-type", "transfer-encoding"})
 
@@ -49,6 +51,8 @@ class Endpoint:
     """Path of the trusted certificate authorities; empty for the system's."""
     client_key: str = ""
     client_certificate: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False, repr=False)
+    """The variables that set the three files, by option, for log lines."""
     proxy: str = field(default="", repr=False)
     """URL, possibly with credentials; empty for none."""
 
@@ -95,9 +99,7 @@ class _Reader:
             timeout_s=self._timeout_s(),
             compression=self._choice("COMPRESSION", "gzip", "none"),
             protocol=protocol,
-            certificate=self._find("CERTIFICATE")[1] or self._environ.get("SSL_CERT_FILE", "").strip(),
-            client_key=self._find("CLIENT_KEY")[1],
-            client_certificate=self._find("CLIENT_CERTIFICATE")[1],
+            **self._files(),
             proxy=find_proxy(url, self._environ, self._problems),
         )
 
@@ -132,6 +134,17 @@ class _Reader:
             return url._replace(path=f"{url.path.rstrip('/')}/v1/{self._signal}")
         return url._replace(path=url.path or "/")
 
+    def _files(self) -> dict[str, Any]:
+        certificate = self._find("CERTIFICATE")
+        if not certificate[1]:
+            certificate = find_first(self._environ, "SSL_CERT_FILE")
+        key, client_certificate = self._find("CLIENT_KEY"), self._find("CLIENT_CERTIFICATE")
+        if key[1] and not client_certificate[1]:
+            self._reject("CLIENT_KEY", "is set without a CLIENT_CERTIFICATE", "neither")
+        found = {"CERTIFICATE": certificate, "CLIENT_KEY": key, "CLIENT_CERTIFICATE": client_certificate}
+        files: dict[str, Any] = {option.lower(): path for option, (_, path) in found.items()}
+        return files | {"variables": {option: name for option, (name, _) in found.items()}}
+
     def _timeout_s(self) -> float:
         value = self._find("TIMEOUT")[1]
         try:
@@ -148,17 +161,20 @@ class _Reader:
 
     def _headers(self) -> dict[str, str]:
         """Parse `k1=v1,k2=v2`, values URL-encoded. A problem never contains a value, nor an entry without a key."""
-        headers = {}
+        headers, wrong, reserved = {}, [], []
         for number, pair in enumerate(self._find("HEADERS")[1].split(","), 1):
             key, equals, text = (part.strip() for part in pair.partition("="))
             text = unquote(text)
-            if not equals or not _TOKEN.fullmatch(key.lower()) or _CONTROL.search(text):
-                if pair.strip():
-                    self._reject("HEADERS", f"entry {number} is not key=value", "the other entries")
+            if not equals or not _TOKEN.fullmatch(key.lower()) or _INVALID.search(text):
+                wrong += [number] if pair.strip() else []
             elif key.lower() in _RESERVED:
-                self._reject("HEADERS", f"{key!r} is set by the extension", "its own value")
+                reserved.append(key)
             else:
                 headers[key.lower()] = text
+        complaints = [not_pairs(wrong)] if wrong else []
+        complaints += [f"{', '.join(map(repr, reserved))} is set by the extension"] if reserved else []
+        if complaints:
+            self._reject("HEADERS", " and ".join(complaints), "the other entries" if wrong else "its own value")
         return headers
 
 

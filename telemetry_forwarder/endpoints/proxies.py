@@ -17,7 +17,7 @@ def find_proxy(url: SplitResult, environ: Mapping[str, str], problems: list[str]
     host = url.hostname or ""
     name_for_scheme = f"{url.scheme}_proxy"
     name, value = find_first(environ, name_for_scheme, name_for_scheme.upper(), "all_proxy", "ALL_PROXY")
-    if not value or _is_loopback(host) or _is_exempt(host, url.port or DEFAULT_PORTS[url.scheme], environ):
+    if not value or _is_loopback(host) or _is_exempt(host, url.port or DEFAULT_PORTS[url.scheme], environ, problems):
         return ""
     proxy = value if "://" in value else f"http://{value}"
     if _is_supported(proxy):
@@ -43,22 +43,38 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _is_exempt(host: str, port: int, environ: Mapping[str, str]) -> bool:
+def _is_exempt(host: str, port: int, environ: Mapping[str, str], problems: list[str]) -> bool:
     """Return whether NO_PROXY contains the host, a parent domain, its network, or `*` for all."""
-    entries = find_first(environ, "no_proxy", "NO_PROXY")[1].lower().split(",")
-    return any(_matches(entry.strip(), host, port) for entry in entries)
+    name, value = find_first(environ, "no_proxy", "NO_PROXY")
+    matches = [_matches(entry.strip(), host, port) for entry in value.lower().split(",")]
+    if None in matches:
+        complaint = f"entry {matches.index(None) + 1} has an invalid port or network"
+        reject(problems, name, complaint, "the other entries")
+    return any(matches)
 
 
-def _matches(entry: str, host: str, port: int) -> bool:
+def _matches(entry: str, host: str, port: int) -> bool | None:
+    """Return whether *entry* is for *host* and *port*; None if it is not valid."""
     if "/" in entry:
-        try:
-            return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
-        except ValueError:
-            return False
+        return _is_in_network(host, entry)
     name, colon, entry_port = entry.rpartition(":")
-    if colon and entry_port.isdigit() and ":" not in name:
-        if int(entry_port) != port:
+    if colon and ":" not in name:
+        # Compared as text: not everything that is a digit is a number, and a number may be too long for `int`.
+        if not (entry_port.isascii() and entry_port.isdigit()):
+            return None
+        if entry_port.lstrip("0") != str(port):
             return False
         entry = name
     domain = entry.removeprefix("*").removeprefix(".").strip("[]")
     return entry == "*" or (bool(domain) and (host == domain or host.endswith(f".{domain}")))
+
+
+def _is_in_network(host: str, entry: str) -> bool | None:
+    try:
+        network = ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return None
+    try:
+        return ipaddress.ip_address(host) in network
+    except ValueError:
+        return False

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*")
+_FOUR_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 # Certainly a host and not half of a password, so an @ may follow in the path.
 _PLAIN_HOST = re.compile(r"localhost|[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE)
 _SCHEMELESS = re.compile(r"([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*|\[[0-9a-f:.]+\])(:[0-9]+)?(?:/[^@?#\s]*)?")
@@ -22,11 +23,15 @@ def parse_url(text: str) -> SplitResult | None:
     Also None if its apparent host may be the start of a password that contains `/`, `?` or `#`.
     """
     try:
+        # Bytes that are not UTF-8 are lone surrogates here.
+        text.encode()
         url = urlsplit(text)
         host = url.hostname or ""
         # Only if needed: importing the codec takes 2 ms.
         host = host if host.isascii() else host.encode("idna").decode()
         port = url.port
+        if _FOUR_NUMBERS.fullmatch(host):
+            ipaddress.ip_address(host)
     except ValueError:
         return None
     may_split_password = has_at_after_host(url) and not (url.path and _PLAIN_HOST.fullmatch(url.netloc))

@@ -1,13 +1,16 @@
-"""Describes the function as an OTLP resource; encodes resources and instrumentation scopes. Reads `os.environ`."""
+"""Describes the function as an OTLP resource; encodes resources and instrumentation scopes. Pure."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.otlp.protobuf import AttributesEncoder, escape_surrogates, field, text_field
+from telemetry_forwarder.settings import not_pairs, reject
 
+_ATTRIBUTES, _SERVICE_NAME = "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"
 _BYTES_PER_MB = 1_048_576
 _MEMORY_MB = re.compile("[0-9]{1,9}")
 
@@ -17,10 +20,11 @@ _NAME, _VERSION = b"\x0a", b"\x12"
 _attributes = AttributesEncoder(b"\x0a")
 
 
-def describe_function(environ: Mapping[str, str], registration: Mapping[str, Any]) -> Resource:
-    """Return the function's resource. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME take precedence.
+def describe_function(environ: Mapping[str, str], registration: Mapping[str, Any], problems: list[str]) -> Resource:
+    """Return the function's resource; append one sentence to *problems* if OTEL_RESOURCE_ATTRIBUTES is invalid.
 
-    *registration* is the response to `register`; it serves where *environ* lacks a variable.
+    That and OTEL_SERVICE_NAME take precedence. *registration* is the response to `register`; it serves where *environ*
+    lacks a variable.
     https://opentelemetry.io/docs/specs/semconv/resource/faas/
     """
     name = environ.get("AWS_LAMBDA_FUNCTION_NAME") or _text(registration.get("functionName"))
@@ -36,11 +40,28 @@ def describe_function(environ: Mapping[str, str], registration: Mapping[str, Any
         "faas.max_memory": int(memory_mb) * _BYTES_PER_MB if _MEMORY_MB.fullmatch(memory_mb) else 0,
         "service.name": name,
     }
-    known = {key: value for key, value in attributes.items() if value}
-    # The detector reads os.environ itself, which is also the source of *environ*.
-    resource = Resource(known).merge(OTELResourceDetector().detect())
+    known = {key: value for key, value in attributes.items() if value} | _set_by_user(environ, problems)
     # An environment variable may hold any bytes, and one invalid attribute would cost every span and metric.
-    return Resource({escape_surrogates(key): escape_surrogates(value) for key, value in resource.attributes.items()})
+    return Resource({escape_surrogates(key): escape_surrogates(value) for key, value in known.items()})
+
+
+def _set_by_user(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """Read OpenTelemetry's own variables. The SDK's detector would log every invalid entry, and not the variable.
+
+    https://opentelemetry.io/docs/specs/otel/resource/sdk/#specifying-resource-information-via-an-environment-variable
+    """
+    attributes, wrong = {}, []
+    for number, pair in enumerate(environ.get(_ATTRIBUTES, "").split(","), 1):
+        key, equals, value = pair.partition("=")
+        if equals and key.strip():
+            attributes[key.strip()] = unquote(value.strip())
+        elif pair.strip():
+            wrong.append(number)
+    if wrong:
+        reject(problems, _ATTRIBUTES, not_pairs(wrong), "the other entries")
+    if name := environ.get(_SERVICE_NAME, ""):
+        attributes["service.name"] = name
+    return attributes
 
 
 class CurrentResource:

@@ -26,7 +26,7 @@ class ProxiedClient(httpx.BaseTransport):
 
     def __init__(self, proxy: str, context: ssl.SSLContext | None, resolver: Resolver) -> None:
         url = urlsplit(proxy)
-        credentials = (unquote(url.username or ""), unquote(url.password or ""))
+        credentials = (unquote(url.username or "").encode(), unquote(url.password or "").encode())
         self._pool = httpcore.HTTPProxy(
             f"http://{host_and_port(url)}",
             proxy_auth=credentials if any(credentials) else None,
@@ -38,7 +38,12 @@ class ProxiedClient(httpx.BaseTransport):
 
     def sender(self, endpoint: Endpoint) -> Callable[[bytes, Attempt], Response]:
         """Return a function that sends a body to *endpoint*."""
-        url, headers = httpx.URL(endpoint.url), request_headers(endpoint)
+        headers = request_headers(endpoint)
+        try:
+            url = httpx.URL(endpoint.url)
+        except httpx.InvalidURL:
+            # For example, longer than 65,536 characters.
+            return _refuse
 
         def send(body: bytes, attempt: Attempt) -> Response:
             extensions = {"timeout": {"connect": attempt, "read": attempt, "write": attempt}}
@@ -60,6 +65,10 @@ class ProxiedClient(httpx.BaseTransport):
 
     def close(self) -> None:
         self._pool.close()
+
+
+def _refuse(body: bytes, attempt: Attempt) -> Response:
+    raise RequestError(FailureKind.BROKEN, "httpx, which is used with a proxy, does not accept the URL")
 
 
 class _Body(httpx.SyncByteStream):

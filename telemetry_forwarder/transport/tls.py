@@ -20,22 +20,30 @@ def tls_context(
 
     A file that cannot be used is logged and ignored; servers are always verified.
     """
-    context = _from_file(endpoint.certificate, log) or _from_system(folders, files)
+    context = _from_file(endpoint, log) or _from_system(folders, files)
     if chain := endpoint.client_certificate:
         try:
             context.load_cert_chain(chain, endpoint.client_key or None, password=_no_password)
         except (OSError, ValueError) as exc:
-            log.warn(f"client certificate {chain!r} cannot be used and is ignored: {exc}")
+            names = _names(endpoint, "CLIENT_CERTIFICATE", *(("CLIENT_KEY",) if endpoint.client_key else ()))
+            log.warn(f"{names}client certificate {chain[:200]!r} cannot be used and is ignored: {exc}")
     return context
 
 
-def _from_file(certificate: str, log: Diagnostics) -> "ssl.SSLContext | None":
-    if certificate:
+def _from_file(endpoint: Endpoint, log: Diagnostics) -> "ssl.SSLContext | None":
+    if certificate := endpoint.certificate:
         try:
             return ssl.create_default_context(cafile=certificate)
         except OSError as exc:
-            log.warn(f"certificate {certificate!r} cannot be used, so the system's authorities are trusted: {exc}")
+            names, shown = _names(endpoint, "CERTIFICATE"), certificate[:200]
+            log.warn(f"{names}certificate {shown!r} cannot be used, so the system's authorities are trusted: {exc}")
     return None
+
+
+def _names(endpoint: Endpoint, *options: str) -> str:
+    """Return the beginning of a log line about the variables that set *options*."""
+    names = [endpoint.variables[option] for option in options if option in endpoint.variables]
+    return f"{', '.join(names)}: " if names else ""
 
 
 def _from_system(folders: Sequence[str], files: Sequence[str]) -> "ssl.SSLContext":

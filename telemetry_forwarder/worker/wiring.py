@@ -91,10 +91,13 @@ def _exporters(settings: Settings, environ: Mapping[str, str], *, clock: Clock, 
 def _converter(
     settings: Settings, environ: Mapping[str, str], registration: bytes, *, ledger: Ledger, log: Diagnostics
 ) -> Converter:
-    registered = read_json(registration)
+    registered, problems = read_json(registration), list[str]()
+    resource = describe_function(environ, registered if isinstance(registered, dict) else {}, problems)
+    for problem in problems:
+        log.warn(problem)
     return Converter(
         settings,
-        describe_function(environ, registered if isinstance(registered, dict) else {}),
+        resource,
         ledger,
         version=VERSION,
         temporality=_temporality(environ, log),

@@ -410,7 +410,8 @@ def test_file_in_place_of_the_folder_is_logged_once_and_batches_stay_in_memory(p
     assert process.write(*BATCHES) == BATCHES
     assert process.take() is None
     assert process.of(LOGS) == Tally(LOGS, received=2, held=2)
-    assert process.log.lines == [f"WARN spool: cannot write to {path}: File exists; batches stay in memory"]
+    where = f"TELEMETRY_FORWARDER_SPOOL_DIR, {path}"
+    assert process.log.lines == [f"WARN spool: cannot write to {where}: File exists; batches stay in memory"]
 
 
 def test_link_in_place_of_the_folder_is_not_followed(path: Path, tmp_path: Path, start: Start) -> None:
@@ -503,8 +504,9 @@ def test_read_only_disk_is_logged_once_and_its_batches_delivered(tiny_disk: Path
     assert process.write(*BATCHES) == BATCHES
     assert process.deliver_all() == BATCHES
     assert process.set_aside() == ["foreign"]
+    where = f"TELEMETRY_FORWARDER_SPOOL_DIR, {tiny_disk}"
     assert [line for line in process.log.lines if "Read-only" in line] == [
-        f"WARN spool: cannot write to {tiny_disk}: Read-only file system; batches stay in memory"
+        f"WARN spool: cannot write to {where}: Read-only file system; batches stay in memory"
     ]
 
 

@@ -96,6 +96,15 @@ def test_file_of_another_function_version_is_not_read(function: str, version: st
     assert FORMAT.decode(file, contents) is None
 
 
+def test_function_with_a_name_that_is_not_utf8_has_files_of_its_own() -> None:
+    batch = Batch(LOGS, b"body", 1)
+    odd, other = (SpoolFormat(function=name, version="\udcff", process=bytes(4)) for name in ("\udcff", "\udcfe"))
+    file, contents = written(batch, odd)
+
+    assert odd.decode(file, contents) == batch
+    assert (other.parse_name(file.name), other.decode(file, contents)) == (None, None)
+
+
 def test_file_of_another_process_of_the_same_function_version_is_read() -> None:
     other = SpoolFormat(function="orders", version="7", process=b"\x0a\x0b\x0c\x0d")
     file, contents = written(BATCH, other)

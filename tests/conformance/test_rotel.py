@@ -153,7 +153,7 @@ def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
     ids = itertools.count(1)
     converter = Converter(
         Settings(environ),
-        describe_function(environ, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler"}),
+        describe_function(environ, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler"}, []),
         Ledger(),
         version="1.0",
         temporality="delta",

@@ -159,6 +159,38 @@ def test_every_invalid_setting_causes_one_warning_and_no_failed_invocation(envir
     assert named == dict.fromkeys(INVALID, 1)
 
 
+HOSTILE = [
+    {"TELEMETRY_FORWARDER_ENDPOINT": "http://10.255.255.1", "ALL_PROXY": "http://127.0.0.1:1", "NO_PROXY": "a:²"},
+    {"OTEL_EXPORTER_OTLP_LOGS_HEADERS": "a,b=\udcff,c", "TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:1/\udcff"},
+    {"OTEL_RESOURCE_ATTRIBUTES": "=,\udcff,a=b", "TELEMETRY_FORWARDER_ENDPOINT": "http://u:\udcff@127.0.0.1:1"},
+    {
+        "TELEMETRY_FORWARDER_FLUSH_BUDGET_MS": "9" * 4_301,
+        "TELEMETRY_FORWARDER_TRACES_ENDPOINT": "http://h:" + "9" * 4_301,
+    },
+    {"TELEMETRY_FORWARDER_CERTIFICATE": "/nowhere/\udcff", "TELEMETRY_FORWARDER_ENDPOINT": "https://127.0.0.1:²"},
+]
+
+
+@pytest.mark.parametrize("settings", HOSTILE, ids="+".join)
+def test_hostile_values_are_named_and_forwarding_goes_on(environment: Environment, settings: dict[str, str]) -> None:
+    with environment(settings) as function:
+        result = function.invoke({"log": 1})
+        (exit_,) = function.shutdown()
+
+    assert (result.status, exit_.code) == ("success", 0)
+    lines = [line for line in function.extension_output if "WARN" in line]
+    # The default endpoint uses no certificate, and what precedes NO_PROXY is valid.
+    is_used = {
+        name: not name.endswith(("CERTIFICATE", "ALL_PROXY")) and "10.255" not in settings[name] for name in settings
+    }
+    assert {name: sum(f" {name}:" in line for line in lines) for name in settings} == {
+        name: int(used) for name, used in is_used.items()
+    }
+    counts = ledger(function)
+    assert counts["logs"]["received"] > 0
+    assert all(map(is_exact, counts.values()))
+
+
 def test_log_lines_of_the_extension_are_not_exported(environment: Environment, collector: FakeCollector) -> None:
     with environment({"TELEMETRY_FORWARDER_LOG_LEVEL": "debug"}) as function:
         function.invoke({"log": 1})

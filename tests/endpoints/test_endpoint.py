@@ -142,6 +142,29 @@ def test_every_option_is_read_under_its_names() -> None:
     assert problems == []
 
 
+def test_variables_that_set_the_files_are_known() -> None:
+    environ = {
+        _OURS + "LOGS_CERTIFICATE": "/ca.pem",
+        _OTEL + "CLIENT_CERTIFICATE": "/client.pem",
+        "SSL_CERT_FILE": "/system.pem",
+        _OTEL + "ENDPOINT": "https://h",
+    }
+
+    found, problems = read(environ)
+
+    assert [dict(found[signal].variables) for signal in (LOGS, SPANS)] == [
+        {"CERTIFICATE": certificate, "CLIENT_KEY": "", "CLIENT_CERTIFICATE": _OTEL + "CLIENT_CERTIFICATE"}
+        for certificate in (_OURS + "LOGS_CERTIFICATE", "SSL_CERT_FILE")
+    ]
+    assert problems == []
+
+
+def test_client_key_without_a_certificate_is_reported() -> None:
+    _, problems = read({_OTEL + "ENDPOINT": "https://h", _OTEL + "CLIENT_KEY": "/key.pem"})
+
+    assert problems == ["OTEL_EXPORTER_OTLP_CLIENT_KEY: is set without a CLIENT_CERTIFICATE; using neither instead"]
+
+
 def test_ssl_cert_file_is_trusted_if_no_certificate_is_set() -> None:
     environ = {"SSL_CERT_FILE": "/all.pem", _OTEL + "ENDPOINT": "https://h"}
 
@@ -221,6 +244,16 @@ def test_headers_of_a_signal_replace_the_generic_headers() -> None:
         ("a=SECRET%0d%0aevil: 1", "entry 1 is not key=value; using the other entries instead"),
         ("=SECRET", "entry 1 is not key=value; using the other entries instead"),
         ("Content-Type=SECRET", "'Content-Type' is set by the extension; using its own value instead"),
+        ("SECRET,a=1,,b=SECRET\udcff", "entries 1, 4 are not key=value; using the other entries instead"),
+        (
+            "SECRET," * 11,
+            f"entries {', '.join(map(str, range(1, 11)))}, … are not key=value; using the other entries instead",
+        ),
+        (
+            "a=1,SECRET,Connection=SECRET,Content-Type=SECRET",
+            "entry 2 is not key=value and 'Connection', 'Content-Type' is set by the extension;"
+            " using the other entries instead",
+        ),
     ],
 )
 def test_invalid_header_is_reported_once_without_its_value(text: str, problem: str) -> None:
@@ -265,6 +298,11 @@ def test_repr_contains_no_secrets() -> None:
         ("http://h:99999", "http://h:99999"),
         ("http://a b", "http://a b"),
         ("http://[::1", "http://[::1"),
+        ("http://256.1.1.1", "http://256.1.1.1"),
+        ("http://h/\udcff", "http://h/\udcff"),
+        ("http://h/?\udcffSECRET", "http://h/"),
+        ("http://\udcffSECRET:SECRET@h", "http://h"),
+        ("http://me:SECRET\udcff@h", "http://h"),
         ("http://ü" + "x" * 70, "http://ü" + "x" * 70),
         ("ftp://me:SECRET@h?key=SECRET", "ftp://h"),
         ("https://user:SECRET#1@otlp.invalid", "https://***"),

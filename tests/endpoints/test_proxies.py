@@ -28,6 +28,9 @@ from telemetry_forwarder.endpoints.proxies import find_proxy
         ({"ALL_PROXY": "http://p", "NO_PROXY": "10.0.0.0/8"}, "http://h", "http://p"),
         ({"ALL_PROXY": "http://p", "NO_PROXY": "fd00::1"}, "http://[fd00::1]", ""),
         ({"ALL_PROXY": "http://p", "NO_PROXY": ""}, "http://h", "http://p"),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "*:443"}, "https://h", ""),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "h:0443"}, "https://h", ""),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": "h:" + "9" * 4_301}, "https://h", "http://p"),
     ],
 )
 def test_proxy_is_chosen_by_scheme_and_no_proxy(environ: dict[str, str], url: str, proxy: str) -> None:
@@ -35,6 +38,29 @@ def test_proxy_is_chosen_by_scheme_and_no_proxy(environ: dict[str, str], url: st
 
     assert find_proxy(urlsplit(url), environ, problems) == proxy
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "number", "proxy"),
+    [
+        ("a:²", 1, "http://p"),
+        ("h:443,a:x", 2, ""),
+        ("a:,b:\udcff", 1, "http://p"),
+        ("b,10.0.0.0/²", 2, "http://p"),
+        ("http://h", 1, "http://p"),
+        ("1.2.3.4/33,h", 1, ""),
+    ],
+)
+def test_invalid_entry_of_no_proxy_is_reported_once_and_the_others_used(entries: str, number: int, proxy: str) -> None:
+    problems: list[str] = []
+
+    for name in ("NO_PROXY", "NO_PROXY", "no_proxy"):
+        assert find_proxy(urlsplit("https://h"), {"ALL_PROXY": "http://p", name: entries}, problems) == proxy
+
+    assert problems == [
+        f"{name}: entry {number} has an invalid port or network; using the other entries instead"
+        for name in ("NO_PROXY", "no_proxy")
+    ]
 
 
 @pytest.mark.parametrize(

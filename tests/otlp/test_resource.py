@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -5,7 +7,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics, ScopeMetrics
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from telemetry_forwarder.otlp.resource import CurrentResource, describe_function, encode_resource, encode_scope
 from tests.support.otlp_messages import attributes
@@ -19,11 +21,12 @@ ENVIRON = {
 REGISTRATION = {"functionName": "registered", "functionVersion": "8", "handler": "a.b", "accountId": "111122223333"}
 
 
-@pytest.fixture(autouse=True)
-def _without_otel_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's detector reads them from the process."""
-    for name in ("OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"):
-        monkeypatch.delenv(name, raising=False)
+def describe(environ: Mapping[str, str], registration: Mapping[str, Any] = MappingProxyType({})) -> Resource:
+    """Return the resource of variables that are all valid."""
+    problems: list[str] = []
+    found = describe_function(environ, registration, problems)
+    assert problems == []
+    return found
 
 
 def decode(resource_field: bytes) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def decode(resource_field: bytes) -> dict[str, Any]:
 
 
 def test_environment_and_registration_describe_the_function() -> None:
-    assert dict(describe_function(ENVIRON, REGISTRATION).attributes) == {
+    assert dict(describe(ENVIRON, REGISTRATION).attributes) == {
         "cloud.provider": "aws",
         "cloud.platform": "aws_lambda",
         "cloud.region": "eu-west-1",
@@ -44,7 +47,7 @@ def test_environment_and_registration_describe_the_function() -> None:
 
 
 def test_registration_replaces_missing_variables() -> None:
-    assert dict(describe_function({}, REGISTRATION).attributes) == {
+    assert dict(describe({}, REGISTRATION).attributes) == {
         "cloud.provider": "aws",
         "cloud.platform": "aws_lambda",
         "cloud.account.id": "111122223333",
@@ -56,24 +59,51 @@ def test_registration_replaces_missing_variables() -> None:
 
 @pytest.mark.parametrize("memory", ["", "lots", "-1", "²", "١٢٨", "1" * 10, "1.5"])
 def test_invalid_values_are_left_out(memory: str) -> None:
-    found = describe_function({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory}, {"functionName": 5, "accountId": None})
+    found = describe({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory}, {"functionName": 5, "accountId": None})
 
     assert dict(found.attributes) == {"cloud.provider": "aws", "cloud.platform": "aws_lambda"}
 
 
-def test_the_users_own_resource_attributes_take_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test,cloud.region=mars,service.name=x")
-    monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+def test_the_users_own_resource_attributes_take_precedence() -> None:
+    attributes = "deployment.environment=test%2C%20x, cloud.region = mars ,service.name=x,,empty="
+    found = describe({**ENVIRON, "OTEL_RESOURCE_ATTRIBUTES": attributes, "OTEL_SERVICE_NAME": "shop"}).attributes
 
-    found = describe_function(ENVIRON, {}).attributes
+    names = ("deployment.environment", "cloud.region", "service.name", "faas.name", "empty")
+    assert [found[name] for name in names] == ["test, x", "mars", "shop", "orders", ""]
 
-    names = ("deployment.environment", "cloud.region", "service.name", "faas.name")
-    assert [found[name] for name in names] == ["test", "mars", "shop", "orders"]
+
+@pytest.mark.parametrize("attributes", ["a=b", "a=b,c=d=e", "service.name=x", " a = b%20c ", "é=%C3%A9", "a=", ",", ""])
+def test_valid_resource_attributes_are_read_as_the_sdk_reads_them(
+    attributes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"OTEL_RESOURCE_ATTRIBUTES": attributes, "OTEL_SERVICE_NAME": "shop"}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    of_the_sdk = OTELResourceDetector().detect().attributes
+
+    assert {key: value for key, value in describe(environ).attributes.items() if key in of_the_sdk} == of_the_sdk
+
+
+@pytest.mark.parametrize(
+    ("attributes", "complaint"),
+    [
+        ("a", "entry 1 is not key=value"),
+        ("=x,a=b, =,c", "entries 1, 3, 4 are not key=value"),
+        ("x," * 40, "entries 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, … are not key=value"),
+    ],
+)
+def test_invalid_resource_attributes_are_one_problem(attributes: str, complaint: str) -> None:
+    problems: list[str] = []
+
+    describe_function({"OTEL_RESOURCE_ATTRIBUTES": attributes}, {}, problems)
+
+    assert problems == [f"OTEL_RESOURCE_ATTRIBUTES: {complaint}; using the other entries instead"]
 
 
 def test_a_variable_that_is_not_utf8_is_escaped() -> None:
     """Python reads its bytes as lone surrogates, at which every encoder of the SDK raises."""
-    found = describe_function({**ENVIRON, "AWS_REGION": "eu\udcff"}, {})
+    found = describe({**ENVIRON, "AWS_REGION": "eu\udcff"})
 
     assert found.attributes["cloud.region"] == "eu\\udcff"
     assert decode(encode_resource(found))["cloud.region"] == "eu\\udcff"

@@ -3,19 +3,14 @@
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
-from telemetry_forwarder.endpoints.endpoint import GRPC, HTTP_PROTOBUF, Endpoint
+from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from tests.support import collector as c
-from tests.support.addresses import resolver
-from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates
 from tests.support.collector import FakeCollector
 from tests.support.requests import ACCEPTED, BODY, deadline, endpoint_of, kind, logs_endpoint, send
@@ -276,37 +271,6 @@ class TestDeadline:
         assert [kind(outcome) for outcome in outcomes] == [FailureKind.TIMED_OUT, FailureKind.UNREACHABLE]
 
 
-class TestAddresses:
-    def test_address_at_which_a_request_fails_is_tried_last(self, captured: CapturedLog) -> None:
-        """It accepts connections, but nothing behind it responds."""
-        with FakeCollector() as first, FakeCollector() as second:
-            transport = Transport(captured.diagnostics(Clock()), resolver(first.port, second.port))
-            first.script(then=c.HangUp())
-            endpoint = Endpoint(LOGS, "http://collector/v1/logs")
-
-            outcomes = [kind(send(transport, endpoint)) for _ in range(3)]
-
-            assert outcomes == [FailureKind.BROKEN, 200, 200]
-            assert (first.connections, second.connections) == (1, 1)
-            transport.close()
-
-    @pytest.mark.parametrize("proxy", ["", "http://proxy"])
-    def test_dead_first_address_costs_neither_the_time_nor_the_request(
-        self, captured: CapturedLog, silent_port: int, proxy: str
-    ) -> None:
-        with FakeCollector() as collector:
-            transport = Transport(captured.diagnostics(Clock()), resolver(silent_port, collector.port))
-            endpoint = Endpoint(LOGS, "http://collector/v1/logs", proxy=proxy)
-            until = deadline(120.0)
-
-            outcome = transport.send(transport.sender(endpoint), BODY, until)
-
-            # The collector is no proxy.
-            assert kind(outcome) == (404 if proxy else 200)
-            assert until.left_s() > 90.0
-            transport.close()
-
-
 class TestIdleConnections:
     """What happens to idle connections while the sandbox is frozen is no failure."""
 
@@ -358,31 +322,24 @@ class TestIdleConnections:
 
 
 class TestTls:
-    @pytest.mark.parametrize("grpc", [False, True])
-    def test_authority_of_the_endpoint_is_trusted(
-        self, transport: Transport, certificates: Certificates, grpc: bool
-    ) -> None:
-        with FakeCollector(tls=certificates.server, grpc=grpc) as collector:
+    def test_authority_of_the_endpoint_is_trusted(self, transport: Transport, certificates: Certificates) -> None:
+        with FakeCollector(tls=certificates.server) as collector:
             endpoint = logs_endpoint(collector, certificate=certificates.ca)
 
             assert [send(transport, endpoint), send(transport, endpoint)] == [ACCEPTED, ACCEPTED]
             assert collector.connections == 1
 
-    @pytest.mark.parametrize("grpc", [False, True])
-    def test_unknown_authority_is_not_trusted(
-        self, transport: Transport, certificates: Certificates, grpc: bool
-    ) -> None:
-        with FakeCollector(tls=certificates.server, grpc=grpc) as collector:
+    def test_unknown_authority_is_not_trusted(self, transport: Transport, certificates: Certificates) -> None:
+        with FakeCollector(tls=certificates.server) as collector:
             outcome = send(transport, logs_endpoint(collector))
 
         assert isinstance(outcome, Failure)
         assert outcome.kind is FailureKind.UNTRUSTED
         assert "certificate" in outcome.detail
 
-    @pytest.mark.parametrize("grpc", [False, True])
-    def test_client_certificate_is_sent(self, transport: Transport, certificates: Certificates, grpc: bool) -> None:
+    def test_client_certificate_is_sent(self, transport: Transport, certificates: Certificates) -> None:
         certificate, key = certificates.client
-        with FakeCollector(tls=certificates.server, client_ca=certificates.ca, grpc=grpc) as collector:
+        with FakeCollector(tls=certificates.server, client_ca=certificates.ca) as collector:
             without = logs_endpoint(collector, certificate=certificates.ca)
             including = logs_endpoint(
                 collector, certificate=certificates.ca, client_certificate=certificate, client_key=key
@@ -391,20 +348,6 @@ class TestTls:
             kinds = [kind(send(transport, endpoint)) for endpoint in (without, including)]
 
         assert kinds == [FailureKind.UNTRUSTED, 200]
-
-    @pytest.mark.parametrize("grpc", [False, True])
-    def test_files_that_cannot_be_used_cause_one_warning_each_for_all_signals(
-        self, transport: Transport, captured: CapturedLog, tmp_path: Path, grpc: bool
-    ) -> None:
-        junk = tmp_path / "junk.pem"
-        junk.write_text("junk")
-        options: Any = {"certificate": str(junk), "client_certificate": str(junk), "client_key": "/nowhere.key"}
-        protocol = GRPC if grpc else HTTP_PROTOBUF
-
-        for signal in (LOGS, SPANS, METRICS):
-            transport.sender(Endpoint(signal, "https://127.0.0.1:1/", protocol=protocol, **options))
-
-        assert [line.startswith("WARN ") for line in captured.lines] == [True, True]
 
     @pytest.mark.parametrize("data", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
     def test_server_without_tls(self, transport: Transport, data: bytes) -> None:

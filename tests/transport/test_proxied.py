@@ -121,6 +121,19 @@ class TestFailure:
 
         assert send(transport, endpoint) == Failure(FailureKind.BROKEN, "the request is not HTTP")
 
+    @pytest.mark.parametrize("credentials", ["u%C3%A9:%C3%A9", "u:%ff", ":%F0%9F%98%80"])
+    def test_credentials_of_the_proxy_may_be_any_text(
+        self, transport: Transport, collector: FakeCollector, credentials: str
+    ) -> None:
+        proxy = collector.endpoint.replace("://", f"://{credentials}@")
+
+        assert isinstance(send(transport, Endpoint(LOGS, "http://h/v1/logs", proxy=proxy)), Response)
+
+    def test_url_that_httpx_does_not_accept_is_a_failure(self, transport: Transport, collector: FakeCollector) -> None:
+        endpoint = Endpoint(LOGS, "http://h/" + "x" * 70_000, proxy=collector.endpoint)
+
+        assert kind(send(transport, endpoint)) is FailureKind.BROKEN
+
 
 class TestDeadline:
     """None of these servers ever lets the request end: only the deadline does."""

@@ -1,5 +1,6 @@
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -79,6 +80,21 @@ def test_unusable_client_certificate_is_logged_and_ignored(captured: CapturedLog
 
     assert captured.lines == [
         "WARN client certificate '/nowhere.pem' cannot be used and is ignored: [Errno 2] No such file or directory"
+    ]
+
+
+def test_log_lines_name_the_variables(captured: CapturedLog, certificates: Certificates) -> None:
+    variables = {"CERTIFICATE": "SSL_CERT_FILE", "CLIENT_KEY": "KEY", "CLIENT_CERTIFICATE": "CHAIN"}
+    files: dict[str, Any] = {"certificate": "/nowhere.pem", "client_certificate": "/nowhere.pem"}
+    for key in ("/nowhere.key", ""):
+        endpoint = Endpoint(LOGS, "https://h/", **files, client_key=key, variables=variables)
+        tls_context(endpoint, captured.diagnostics(Clock()), folders=(), files=(certificates.ca,))
+
+    assert [line.partition(": ")[0] for line in captured.lines] == [
+        "WARN SSL_CERT_FILE",
+        "WARN CHAIN, KEY",
+        "WARN SSL_CERT_FILE",
+        "WARN CHAIN",
     ]
 
 

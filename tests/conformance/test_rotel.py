@@ -3,7 +3,6 @@
 import itertools
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -15,10 +14,15 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_C
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from telemetry_forwarder.buffer.ledger import Ledger
+from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.endpoints.endpoint import GRPC, Endpoint
 from telemetry_forwarder.otlp.resource import describe_function
 from telemetry_forwarder.settings import Settings
+from telemetry_forwarder.transport.client import Transport
+from telemetry_forwarder.transport.outcome import Response
 from tests.conformance.rotel import Rotel
+from tests.support.captured_log import CapturedLog
 from tests.support.otlp_messages import LOGS, METRICS, REQUESTS, SPANS
 from tests.support.paths import RECORDS
 
@@ -125,15 +129,44 @@ def test_every_type_of_value_is_decoded_unchanged(rotel: Rotel, path: str, messa
     assert forwarded(rotel, path, 1) == [message]
 
 
-def test_grpc_is_decoded_unchanged(rotel: Rotel) -> None:
-    with grpc.insecure_channel(rotel.grpc_endpoint.removeprefix("http://")) as channel:
-        export: Any = channel.unary_unary(
-            "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-            request_serializer=ExportLogsServiceRequest.SerializeToString,
-        )
-        export(log_request(), timeout=ARRIVAL_LIMIT_S)
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+@pytest.mark.parametrize(
+    ("signal", "path", "message"),
+    [("logs", LOGS, log_request()), ("traces", SPANS, span_request()), ("metrics", METRICS, metric_request())],
+)
+def test_our_grpc_client_is_understood(rotel: Rotel, signal: str, path: str, message: Any, compression: str) -> None:
+    endpoint = Endpoint(signal, f"{rotel.grpc_endpoint}/", protocol=GRPC, compression=compression)
+    # Larger than the windows of HTTP/2.
+    large = type(message)()
+    for _ in range(200):
+        large.MergeFrom(message)
+    with CapturedLog() as captured:
+        transport = Transport(captured.diagnostics(Clock()))
+        sender = transport.sender(endpoint)
+        outcomes = [
+            transport.send(sender, each.SerializeToString(), Deadline.after(ARRIVAL_LIMIT_S, Clock()))
+            for each in (message, large, message)
+        ]
+        transport.close()
 
-    assert forwarded(rotel, LOGS, 1) == [log_request()]
+    assert [outcome.status for outcome in outcomes if isinstance(outcome, Response)] == [200] * 3
+    received = sorted(forwarded(rotel, path, 3), key=lambda each: each.ByteSize())
+    assert received == [message, message, large]
+
+
+def test_request_that_is_too_large_is_refused_as_over_http(rotel: Rotel) -> None:
+    body = ExportLogsServiceRequest()
+    records = body.resource_logs.add().scope_logs.add().log_records
+    records.add().body.string_value = "x" * 5_000_000
+    with CapturedLog() as captured:
+        transport = Transport(captured.diagnostics(Clock()))
+        endpoint = Endpoint("logs", f"{rotel.grpc_endpoint}/", protocol=GRPC, compression="none")
+        deadline = Deadline.after(ARRIVAL_LIMIT_S, Clock())
+        outcome = transport.send(transport.sender(endpoint), body.SerializeToString(), deadline)
+        transport.close()
+
+    assert isinstance(outcome, Response)
+    assert outcome.status == 413
 
 
 def test_everything_we_produce_is_decoded_unchanged(rotel: Rotel) -> None:

@@ -5,7 +5,7 @@ https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
@@ -102,17 +102,26 @@ class GrpcClient:
         }
         if endpoint.compression == "gzip":
             headers["grpc-encoding"] = "gzip"
-        authority = host_and_port(url)
-        for key, value in endpoint.headers.items():
-            if not (_KEY.fullmatch(key) and value.isascii() and value.isprintable()) or key in _OF_THE_CONNECTION:
-                self._log.warn(f"header {key!r} cannot be sent over gRPC and is left out")
-            elif key == "host":
-                authority = value
-            else:
-                headers[key] = value
+        sent, left_out = _sorted_out(endpoint.headers)
+        if left_out:
+            # Most often all signals have the same headers.
+            warning = f"headers that cannot be sent over gRPC are left out: {', '.join(map(repr, left_out))[:200]}"
+            self._log.warn(warning, once_a_minute=warning)
+        authority = sent.pop("host", host_and_port(url))
+        headers |= sent
         yield from ((b":method", b"POST"), (b":scheme", url.scheme.encode()), (b":path", _METHODS[endpoint.signal]))
         yield b":authority", authority.encode()
         yield from ((key.encode(), value.encode()) for key, value in headers.items())
+
+
+def _sorted_out(headers: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the headers that can be sent, and the keys of the others."""
+    sent = {
+        key: value
+        for key, value in headers.items()
+        if _KEY.fullmatch(key) and value.isascii() and value.isprintable() and key not in _OF_THE_CONNECTION
+    }
+    return sent, [key for key in headers if key not in sent]
 
 
 @frozen

@@ -99,14 +99,18 @@ def test_request_arrives_with_its_headers_and_the_response_is_returned(transport
     assert metadata["user-agent"].startswith("telemetry-forwarder/")
 
 
-def test_header_that_grpc_cannot_send_is_logged_and_left_out(transport: Transport, captured: CapturedLog) -> None:
+def test_headers_that_grpc_cannot_send_are_logged_once_and_left_out(
+    transport: Transport, captured: CapturedLog
+) -> None:
     headers = {"a": "ü", "b-bin": "x", "grpc-c": "x", "d!": "x", "te": "x", "keep-alive": "x", "e": "x"}
 
     with server(lambda _, __: b"") as target:
-        assert send(transport, plain(target, headers=headers)) == Response(200, PROTOBUF, b"")
+        for signal in (LOGS, SPANS, METRICS):
+            endpoint = Endpoint(signal, f"http://{target}/", headers, protocol="grpc")
+            assert send(transport, endpoint) == Response(200, PROTOBUF, b"")
 
     assert captured.lines == [
-        f"WARN header {key!r} cannot be sent over gRPC and is left out" for key in headers if key != "e"
+        "WARN headers that cannot be sent over gRPC are left out: 'a', 'b-bin', 'grpc-c', 'd!', 'te', 'keep-alive'"
     ]
 
 

@@ -58,6 +58,8 @@ class CompletedPhase:
     status: str
     error_type: str
     spans: tuple[PhaseSpan, ...]
+    is_late_cold_start: bool = False
+    """Whether its invocation was taken before, without being known as a cold start."""
 
 
 @frozen

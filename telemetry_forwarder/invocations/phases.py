@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from telemetry_forwarder.invocations.completed import CompletedPhase
-from telemetry_forwarder.invocations.invocation import Invocation
+from telemetry_forwarder.invocations.invocation import Invocation, PresumedEnd
 from telemetry_forwarder.telemetry import records
 from telemetry_forwarder.telemetry.records import End, Event, PhaseSpan, Tracing
 
@@ -34,6 +34,8 @@ class Phase:
         self.spans: tuple[PhaseSpan, ...] = ()
         self.parent: Invocation | None = None
         """The invocation that it precedes, once that is known."""
+        self.is_late_cold_start = False
+        """Whether that invocation had been taken before, without being known as a cold start."""
 
     @property
     def is_suppressed(self) -> bool:
@@ -54,6 +56,23 @@ class Phase:
     def is_completed(self) -> bool:
         return self.end_ns > 0 and (self.parent is not None or self.is_shared)
 
+    def misses(self, event: Event) -> bool:
+        """Return whether *event*, of the same kind, can be the part of it that has not arrived yet."""
+        match event:
+            case records.InitStart() | records.RestoreStart():
+                ends_ns = self.runtime_done_ns or self.end_ns
+                return not self.has_start and event.moment_ns <= ends_ns and self._may_be_named(event)
+            case records.InitRuntimeDone() | records.RestoreRuntimeDone():
+                return not self.runtime_done_ns
+        return not self.end_ns
+
+    def add_spans(self, spans: tuple[PhaseSpan, ...]) -> None:
+        """Add those that no earlier event contained."""
+        self.spans += tuple(span for span in spans if span not in self.spans)
+
+    def _may_be_named(self, event: Event) -> bool:
+        return not self.name or getattr(event, "phase", "") in ("", self.name)
+
 
 class Phases:
     """The phases that have begun and were not taken yet, in the order in which they began."""
@@ -61,6 +80,8 @@ class Phases:
     def __init__(self, new_id: Callable[[int], str]) -> None:
         self._new_id = new_id
         self._open: list[Phase] = []
+        self._taken: list[Phase] = []
+        """For late events: they change nothing, but must not begin another phase."""
         self.runtime_done_ns = 0
         """When the runtime was last ready; 0 if unknown."""
 
@@ -69,50 +90,65 @@ class Phases:
         """Whether a phase has begun whose runtime is not ready."""
         return any(not phase.runtime_done_ns and not phase.end_ns for phase in self._open)
 
+    @property
+    def has_open(self) -> bool:
+        """Whether a phase has begun that was not reported."""
+        return any(not phase.end_ns for phase in self._open)
+
     def observe(self, event: Event) -> None:
         """Apply an event; one that belongs to no phase is ignored."""
         match event:
             case records.InitStart() | records.RestoreStart():
-                self._begin(Phase(event, has_start=True))
+                self._start(event, self._find(event))
             case records.InitRuntimeDone() | records.RestoreRuntimeDone():
                 self._runtime_done(event, self._find(event))
             case records.InitReport() | records.RestoreReport():
                 self._end(event, self._find(event))
 
     def take_completed(
-        self, find_parent: Callable[[Phase], Invocation | None], *, everything: bool = False
+        self, find_parent: Callable[[Phase], Invocation | None], *, shutdown: PresumedEnd | None = None
     ) -> list[CompletedPhase]:
         """Return finished phases whose invocation is known, and mark that invocation as a cold start.
 
-        With *everything*, return all phases, finished or not.
+        At *shutdown*, return all phases, finished or not.
         """
-        for phase in self._open:
+        # An invocation may become known only after its init was taken, at shutdown.
+        for phase in (*self._taken, *self._open):
             if phase.parent is None and not phase.is_shared:
                 phase.parent = find_parent(phase)
                 if phase.parent is not None and phase.is_cold_start:
+                    phase.is_late_cold_start = phase.parent.is_taken and not phase.parent.is_cold
                     phase.parent.is_cold = True
-        taken = [phase for phase in self._open if everything or phase.is_completed]
+        taken = [phase for phase in self._open if shutdown or phase.is_completed]
         self._open = [phase for phase in self._open if phase not in taken]
-        return [self._complete(phase) for phase in taken]
-
-    def _begin(self, phase: Phase) -> Phase:
-        self._open = [*self._open[1 - _MAX_PHASES :], phase]
-        return phase
+        self._taken = [*self._taken, *taken][-_MAX_PHASES:]
+        return [self._complete(phase, shutdown) for phase in taken]
 
     def _find(self, event: Event) -> Phase:
-        """Return the open phase that *event* belongs to. If its beginning was lost, it begins here."""
+        """Return the phase that *event* belongs to, also if that was taken already; otherwise, begin one."""
         new = Phase(event, has_start=False)
-        candidates = [phase for phase in self._open if phase.kind == new.kind and not phase.end_ns]
+        candidates = [phase for phase in self._open if phase.kind == new.kind and phase.misses(event)]
         if not candidates:
-            return self._begin(new)
+            late = [phase for phase in self._taken if phase.kind == new.kind and phase.misses(event)]
+            candidates = [phase for phase in late if phase.name == new.name]
+        if not candidates:
+            self._open = [*self._open[1 - _MAX_PHASES :], new]
+            return new
         phase = next((phase for phase in candidates if phase.name == new.name), candidates[-1])
         phase.name = new.name or phase.name
         return phase
 
+    def _start(self, event: Event, phase: Phase) -> None:
+        phase.has_start = True
+        phase.start_ns = event.moment_ns
+        phase.initialization_type = getattr(event, "initialization_type", "") or phase.initialization_type
+
     def _runtime_done(self, event: End, phase: Phase) -> None:
         self.runtime_done_ns = phase.runtime_done_ns = event.moment_ns
-        phase.status, phase.error_type = event.status, event.error_type
-        phase.spans += event.spans
+        # The report, which may arrive first, is the later word.
+        phase.status = phase.status or event.status
+        phase.error_type = phase.error_type or event.error_type
+        phase.add_spans(event.spans)
 
     def _end(self, event: End, phase: Phase) -> None:
         if not phase.has_start:
@@ -122,10 +158,15 @@ class Phases:
         phase.duration_s = event.duration_s
         phase.status = event.status or phase.status
         phase.error_type = event.error_type or phase.error_type
-        phase.spans += tuple(span for span in event.spans if span not in phase.spans)
+        phase.add_spans(event.spans)
 
-    def _complete(self, phase: Phase) -> CompletedPhase:
+    def _complete(self, phase: Phase, shutdown: PresumedEnd | None) -> CompletedPhase:
         parent = phase.parent
+        end_ns, status = phase.end_ns or phase.runtime_done_ns, phase.status
+        if not end_ns and parent is not None and parent.start_ns > phase.start_ns:
+            end_ns = parent.start_ns
+        elif not end_ns and shutdown is not None and shutdown.status:
+            end_ns, status = shutdown.at_ns, shutdown.status
         return CompletedPhase(
             kind=phase.kind,
             phase=phase.name,
@@ -135,10 +176,11 @@ class Phases:
             parent_span_id=parent.span_id if parent else "",
             is_sampled=(parent.tracing if parent else Tracing()).is_sampled,
             start_ns=phase.start_ns,
-            end_ns=phase.end_ns or max(phase.runtime_done_ns, phase.start_ns),
+            end_ns=max(end_ns, phase.start_ns),
             runtime_done_ns=phase.runtime_done_ns,
             duration_s=phase.duration_s,
-            status=phase.status,
+            status=status,
             error_type=phase.error_type,
             spans=phase.spans,
+            is_late_cold_start=phase.is_late_cold_start,
         )

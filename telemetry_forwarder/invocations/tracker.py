@@ -17,6 +17,8 @@ from telemetry_forwarder.telemetry.trace_context import parse_tracing
 _MAX_ATTEMPTS = 1_024
 # Number of completed invocations that are kept, so that late events find them.
 _MAX_TAKEN = 256
+# How long after they have happened events arrive: more means that the wall clock is wrong.
+_MAX_LAG_NS = 60_000_000_000
 # Reason of the shutdown -> status of the running invocation.
 _STATUSES = {"timeout": TIMEOUT, "failure": ERROR}
 
@@ -36,14 +38,21 @@ class InvocationTracker:
         self._duplicates = DuplicateEvents()
         self._completed: list[Completed] = []
         self._last_end_ns = 0
-        self._is_shut_down = False
+        self._shutdown: PresumedEnd | None = None
+        self._least_lag_ns: int | None = None
+        """The shortest time from an event to its arrival."""
+
+    @property
+    def has_open_phase(self) -> bool:
+        """Whether an init or a restore has begun whose report is expected."""
+        return self._phases.has_open
 
     def observe_invoke(self, request_id: str, *, arn: str, trace_header: str, at_ns: int) -> None:
         """Apply INVOKE, received before or after platform.start, which is more exact."""
         invocation = self._latest.get(request_id)
         if invocation is None or invocation.was_invoked:
             # A short invocation may even have ended before its INVOKE is received. A second INVOKE is another attempt.
-            invocation = self._open(request_id, parse_tracing(trace_header), at_ns)
+            invocation = self._open(request_id, parse_tracing(trace_header), self._by_lambdas_clock(at_ns))
         invocation.was_invoked = True
         invocation.arn = arn or invocation.arn
 
@@ -51,6 +60,9 @@ class InvocationTracker:
         """Apply a platform event; return whether it was new. A duplicate changes nothing."""
         if not self._duplicates.is_new(event):
             return False
+        if event.time_ns:
+            lag_ns = event.observed_ns - event.time_ns
+            self._least_lag_ns = lag_ns if self._least_lag_ns is None else min(self._least_lag_ns, lag_ns)
         match event:
             case Start(request_id=str(request_id)) if request_id:
                 self._start(event)
@@ -90,17 +102,17 @@ class InvocationTracker:
 
     def shut_down(self, reason: str, at_ns: int) -> None:
         """End all running invocations: no more events are expected. *reason* determines their status."""
-        self._is_shut_down = True
         status = _STATUSES.get(reason.lower(), "")
+        self._shutdown = PresumedEnd(at_ns=self._by_lambdas_clock(at_ns), status=status, error_type=reason.lower())
         # If invocations run one after the other, only the last one can be running.
         for invocation in self._attempts if self._is_managed else self._attempts[-1:]:
             if status and invocation.presumed_end is None:
-                invocation.presumed_end = PresumedEnd(at_ns=at_ns, status=status, error_type=reason.lower())
+                invocation.presumed_end = self._shutdown
 
     def take_completed(self) -> list[Completed]:
         """Return what has ended and was not returned before: phases, then invocations, then late spans."""
-        taken: list[Completed] = [*self._phases.take_completed(self._parent, everything=self._is_shut_down)]
-        has_later_ended = self._is_shut_down
+        taken: list[Completed] = [*self._phases.take_completed(self._parent, shutdown=self._shutdown)]
+        has_later_ended = self._shutdown is not None
         ended = []
         for invocation in reversed(self._attempts):
             if not invocation.is_taken and (invocation.is_settled or has_later_ended):
@@ -111,6 +123,11 @@ class InvocationTracker:
         self._completed = []
         self._drop([invocation for invocation in self._attempts if invocation.is_taken][:-_MAX_TAKEN])
         return taken
+
+    def _by_lambdas_clock(self, at_ns: int) -> int:
+        """Correct a time that was read here, if the wall clock differs from Lambda's by more than a minute."""
+        lag_ns = self._least_lag_ns or 0
+        return at_ns - lag_ns if abs(lag_ns) > _MAX_LAG_NS else at_ns
 
     def _open(self, request_id: str, tracing: Tracing, at_ns: int) -> Invocation:
         invocation = Invocation(
@@ -197,7 +214,8 @@ class InvocationTracker:
             if not (invocation.done and invocation.done.time_ns < phase.start_ns):
                 running = invocation
         parent = (phase.is_suppressed and running) or following
-        return parent if parent is not None and parent.is_certain else None
+        is_final = parent is not None and (parent.is_certain or self._shutdown is not None)
+        return parent if is_final else None
 
     def _take(self, invocation: Invocation) -> Completed:
         invocation.is_taken = True

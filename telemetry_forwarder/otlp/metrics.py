@@ -89,6 +89,8 @@ class MetricEncoder:
                 case CompletedInvocation():
                     self._record_invocation(outcome)
                 case CompletedPhase():
+                    if outcome.is_late_cold_start:
+                        self._count("faas.coldstarts", 1)
                     if outcome.kind == "init":
                         self._record("faas.init_duration", outcome.duration_s)
                     self._record_phases(outcome.spans)

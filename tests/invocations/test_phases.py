@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from telemetry_forwarder.invocations.completed import CompletedPhase
-from telemetry_forwarder.invocations.invocation import Invocation
+from telemetry_forwarder.invocations.invocation import Invocation, PresumedEnd
 from telemetry_forwarder.invocations.phases import Phase, Phases
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
 from tests.support.posts import OBSERVED_NS
@@ -20,6 +20,7 @@ from tests.support.stories import (
     start,
 )
 
+SPINDOWN = PresumedEnd(at_ns=at(900), status="", error_type="spindown")
 PHASE_SPAN = PhaseSpan("someTimeSpan", at(3), 0.0705)
 
 
@@ -80,7 +81,7 @@ def test_an_init_is_taken_once_under_its_invocation() -> None:
     phases = observed(*INIT)
 
     assert phases.take_completed(lambda phase: an_invocation()) == [completed()]
-    assert phases.take_completed(lambda phase: an_invocation(), everything=True) == []
+    assert phases.take_completed(lambda phase: an_invocation(), shutdown=SPINDOWN) == []
 
 
 def test_an_init_waits_for_its_report_and_for_its_invocation() -> None:
@@ -101,9 +102,11 @@ def test_an_init_without_an_invocation_waits_for_one() -> None:
 
 
 def test_at_shutdown_incomplete_phases_are_taken() -> None:
-    assert observed(*INIT).take_completed(no_invocation, everything=True) == [alone()]
-    assert observed(*INIT[:2]).take_completed(no_invocation, everything=True) == [alone(end_ns=at(50), duration_s=None)]
-    assert observed(INIT[0]).take_completed(no_invocation, everything=True) == [
+    assert observed(*INIT).take_completed(no_invocation, shutdown=SPINDOWN) == [alone()]
+    assert observed(*INIT[:2]).take_completed(no_invocation, shutdown=SPINDOWN) == [
+        alone(end_ns=at(50), duration_s=None)
+    ]
+    assert observed(INIT[0]).take_completed(no_invocation, shutdown=SPINDOWN) == [
         alone(end_ns=at(0), runtime_done_ns=0, duration_s=None, status="")
     ]
 
@@ -226,6 +229,6 @@ def test_a_reported_phase_is_not_running() -> None:
 def test_the_oldest_of_too_many_phases_is_dropped() -> None:
     phases = observed(*[init_start(number) for number in range(20)])
 
-    taken = phases.take_completed(no_invocation, everything=True)
+    taken = phases.take_completed(no_invocation, shutdown=SPINDOWN)
 
     assert [phase.start_ns for phase in taken] == [at(number) for number in range(4, 20)]

@@ -55,6 +55,11 @@ def in_short(completed: list[Completed]) -> list[Any]:
 INIT = (init_start(-100), init_done(-50), init_report(-40))
 
 
+@pytest.mark.parametrize(("count", "is_open"), [(0, False), (1, True), (2, True), (3, False)])
+def test_a_phase_is_open_until_its_report(count: int, is_open: bool) -> None:
+    assert listening(*INIT[:count]).has_open_phase is is_open
+
+
 def test_a_cold_start_and_a_warm_one() -> None:
     invocations = listening(*INIT, start("a", 0, tracing=tracing()), done("a", 10, duration_ms=10))
     cold = invocations.take_completed()

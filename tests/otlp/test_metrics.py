@@ -159,6 +159,10 @@ def test_an_init_is_measured_and_a_restore_is_left_to_the_report() -> None:
     assert after(phase(), phase(kind="restore"), phase(duration_s=None)) == {"faas.init_duration": (1, 0.095)}
 
 
+def test_a_cold_start_that_is_known_late_is_counted() -> None:
+    assert after(phase(duration_s=None, is_late_cold_start=True)) == {"faas.coldstarts": 1}
+
+
 OWN_STATE = [
     Measurement("sent", "{x}", 5, {"error.type": "full"}, is_counter=True),
     Measurement("held", "{x}", 5, {}, is_counter=False),

@@ -92,6 +92,11 @@ class Converter:
         """Whether platform events wait for `collect`."""
         return self._pending_events > 0
 
+    @property
+    def has_open_phase(self) -> bool:
+        """Whether an init or a restore has begun whose report is expected."""
+        return self._invocations.has_open_phase
+
     def convert(self, body: bytes, observed_ns: int) -> ConversionResult:
         """Convert a post. The batches contain its logs; spans and metrics only if very many events are pending."""
         events = self._decoder.load_events(body)
@@ -140,7 +145,7 @@ class Converter:
         batches = self._logs.take()
         if "spans" in self._settings.signals and (spans := self._spans.encode(completed)) is not None:
             batches.append(spans)
-        if "metrics" in self._settings.signals and (self._pending_events or measurements):
+        if "metrics" in self._settings.signals and (self._pending_events or measurements or completed):
             self._metrics.observe_completed(completed)
             self._metrics.add_self_metrics(measurements)
             if (metrics := self._metrics.take()) is not None:

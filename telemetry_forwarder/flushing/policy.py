@@ -101,16 +101,28 @@ class FlushPolicy:
         """SHUTDOWN arrived: from now on the steps drain."""
         self._drain = Drain(deadline, spool_reserve_s=self._settings.spool_reserve_s)
 
-    def step(self, *, has_unsent: bool, is_nearly_full: bool, is_circuit_open: bool) -> Step:
+    def step(
+        self,
+        *,
+        has_unsent: bool,
+        is_nearly_full: bool,
+        is_circuit_open: bool,
+        has_open_phase: bool = False,
+        has_backlog: bool = False,
+    ) -> Step:
         """Return what to do now.
 
         *has_unsent*: there is telemetry to send, in memory or on disk. *is_nearly_full*: the outbox needs room soon.
-        *is_circuit_open*: the circuit breakers of all endpoints are open.
+        *is_circuit_open*: the circuit breakers of all endpoints are open. *has_open_phase*: the report of an init is
+        expected. *has_backlog*: posts are pending.
         """
         now = Moment(self._clock)
         self._unsent_since = (self._unsent_since or now) if has_unsent else None
         if self._drain:
-            return self._drain.step(self._flushes, has_unsent=has_unsent, awaits_report=self._awaits_report())
+            awaits_report = self._awaits_report() or has_open_phase
+            return self._drain.step(
+                self._flushes, has_unsent=has_unsent, awaits_report=awaits_report, has_backlog=has_backlog
+            )
         self._check_limits(now)
         may_withhold = not is_circuit_open and self._may_withhold(now)
         can_flush = self._unsent_since is not None and not self._flushes.deadline

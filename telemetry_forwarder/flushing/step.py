@@ -14,5 +14,7 @@ class Step:
     wake_in_s: float | None = None
     """None: wait until an item arrives."""
     should_spool: bool = False
+    finishes: bool = False
+    """After SHUTDOWN: end first what is still open, because nothing else will. Once."""
     is_over: bool = False
     """After SHUTDOWN: nothing is left to wait for. Spool the rest and exit."""

@@ -17,9 +17,8 @@ from telemetry_forwarder.worker.intake import Intake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from telemetry_forwarder.otlp.self_metrics import Measurement
     from telemetry_forwarder.receiver.messages import Item
 
 # Init waits for the replay this long. Posts that are left are replayed whenever the inbox is empty.
@@ -102,12 +101,16 @@ class Forwarder:
             has_unsent=self._store.has_batches or self._intake.has_pending_events,
             is_nearly_full=self._store.is_nearly_full,
             is_circuit_open=self._flusher.exporters.are_all_failing,
+            has_open_phase=self._intake.has_open_phase,
+            has_backlog=self._intake.has_backlog,
         )
         if step.may_call_next:
             self._release_invocations()
         self._intake.memory.trim()
         if step.should_spool:
             self._store.spool_all(self._store.write_deadline())
+        if step.finishes and self._shutdown is not None:
+            self._finish(self._shutdown)
         if step.flush is not None:
             # To begin it takes time, so the next step decides how long to wait.
             self._begin_flush(step.flush)
@@ -139,7 +142,7 @@ class Forwarder:
         if self._state is State.DRAINING:
             # Send what was converted since the drain began.
             if not self._intake.has_work:
-                self._collect()
+                self._intake.collect()
             self._flusher.send_more()
             self._check_flush()
 
@@ -177,18 +180,22 @@ class Forwarder:
         shutdown = self._shutdown
         if shutdown is not None:
             self._state = State.DRAINING
-        self._collect(self._accounting.measurements(is_last=shutdown is not None))
+        self._intake.collect(self._accounting.measurements(is_last=shutdown is not None))
         self._flusher.begin(deadline, is_last_chance=shutdown is not None and shutdown.ends_environment)
         self._check_flush()
 
-    def _collect(self, measurements: "Sequence[Measurement]" = ()) -> None:
-        """Collect pending spans and metrics. After SHUTDOWN, first end what the backlog can no longer end.
+    def _finish(self, shutdown: ShutdownEvent) -> None:
+        """End what no event will end any more, and send it with the flush that is running, if there is one.
 
         Without telemetry an invocation is known by its INVOKE event alone, which is not exported.
         """
-        if self._shutdown is not None and self._has_telemetry and not self._intake.has_backlog:
-            self._intake.finish(self._shutdown.reason)
-        self._intake.collect(measurements)
+        if not self._has_telemetry:
+            return
+        self._intake.finish(shutdown.reason)
+        if self._state is State.DRAINING:
+            self._intake.collect()
+            self._flusher.send_more()
+            self._check_flush()
 
     def _check_flush(self) -> None:
         """Report the end of the flush to the policy, if it has ended."""

@@ -68,6 +68,11 @@ class Intake:
         return self._converter.has_pending
 
     @property
+    def has_open_phase(self) -> bool:
+        """Whether an init or a restore has begun whose report is expected."""
+        return self._converter.has_open_phase
+
+    @property
     def has_backlog(self) -> bool:
         """Whether posts of this process are pending."""
         return bool(self._backlog)

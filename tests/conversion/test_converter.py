@@ -472,6 +472,29 @@ def test_finish_returns_incomplete_records_and_ends_open_invocations() -> None:
     assert "faas.timeouts" in bench.metrics
 
 
+def test_what_finish_ends_is_measured_without_other_events() -> None:
+    bench = Bench()
+    bench.convert(START)
+    bench.collect()
+    assert bench.metrics == set()
+
+    bench.converter.finish("timeout", OBSERVED_NS)
+    bench.collect()
+
+    assert "faas.timeouts" in bench.metrics
+
+
+def test_an_init_is_open_until_its_report() -> None:
+    bench = Bench()
+    found = [bench.converter.has_open_phase]
+
+    for kind in ("initStart", "initRuntimeDone", "initReport"):
+        bench.convert(event(f"platform.{kind}", {"phase": "init", "initializationType": "on-demand"}))
+        found.append(bench.converter.has_open_phase)
+
+    assert found == [False, True, True, False]
+
+
 def test_very_many_pending_events_are_returned_with_their_post() -> None:
     bench = Bench()
     for number in range(2_000):

@@ -54,6 +54,7 @@ class Bench:
         self.policy = FlushPolicy(settings, self.clock, has_runtime_done=has_runtime_done, is_managed=is_managed)
         self.has_unsent = False
         self.is_nearly_full = False
+        self.has_open_phase = False
         self.is_circuit_open = False
 
     def invoke(self, request_id: str = "a", *, timeout_s: float = TIMEOUT_S) -> Expected:
@@ -87,7 +88,10 @@ class Bench:
 
     def step(self) -> Step:
         return self.policy.step(
-            has_unsent=self.has_unsent, is_nearly_full=self.is_nearly_full, is_circuit_open=self.is_circuit_open
+            has_unsent=self.has_unsent,
+            is_nearly_full=self.is_nearly_full,
+            is_circuit_open=self.is_circuit_open,
+            has_open_phase=self.has_open_phase,
         )
 
     def make_busy(self) -> None:
@@ -480,11 +484,27 @@ def test_drain_flushes_at_once_and_leaves_time_to_spool() -> None:
     assert bench.shut_down() == Expected(WITHHELD, flush_s=2.0 - SPOOL_RESERVE_S)
 
 
-def test_drain_with_nothing_unsent_is_over_at_once() -> None:
+def test_drain_with_nothing_unsent_sends_what_shutdown_ends() -> None:
     bench = Bench()
-    bench.shut_down()
 
+    assert bench.shut_down() == Expected(WITHHELD, flush_s=2.0 - SPOOL_RESERVE_S)
+    bench.flushed()
     assert bench.step().is_over
+
+
+def test_drain_ends_what_is_open_when_no_report_is_expected() -> None:
+    bench = Bench()
+    bench.invoke("a")
+    bench.policy.shutting_down(Deadline.after(2.0, bench.clock))
+
+    steps = [bench.step()]
+    bench.has_open_phase = True
+    bench.policy.reported("a")
+    steps.append(bench.step())
+    bench.has_open_phase = False
+    steps += [bench.step(), bench.step()]
+
+    assert [step.finishes for step in steps] == [False, False, True, False]
 
 
 def test_drain_waits_for_the_last_report_and_flushes_it() -> None:
@@ -520,6 +540,9 @@ def test_missing_report_is_waited_for_briefly() -> None:
     bench.shut_down()
     bench.clock.advance(REPORT_WAIT_S)
 
+    step = bench.step()
+    assert (step.finishes, step.flush is not None) == (True, True)
+    bench.flushed()
     assert bench.step().is_over
 
 
@@ -576,8 +599,9 @@ def test_managed_instance_waits_for_the_last_reports_of_all_its_invocations() ->
 def test_without_telemetry_no_report_is_waited_for() -> None:
     bench = Bench(has_runtime_done=False)
     bench.invoke()
-    bench.shut_down()
 
+    assert bench.shut_down().flush_s == 2.0 - SPOOL_RESERVE_S
+    bench.flushed()
     assert bench.step().is_over
 
 

@@ -25,9 +25,11 @@ from tests.support import collector as c
 from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
+from tests.support.otlp_messages import attributes
 from tests.support.posts import OBSERVED_NS, event, post
 from tests.support.spooling import MB
 from tests.support.spooling import Process as SpoolingProcess
+from tests.support.waiting import wait_until
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
@@ -38,8 +40,8 @@ ID = "8286a188-ba32-4475-8077-530cd35c09a9"
 class Process:
     """One process: a forwarder from its start to SHUTDOWN."""
 
-    def __init__(self, captured: CapturedLog, environ: dict[str, str]) -> None:
-        self.clock = Clock()
+    def __init__(self, captured: CapturedLog, environ: dict[str, str], clock: Clock) -> None:
+        self.clock = clock
         self.captured = captured
         self.inbox = Inbox(INBOX_BYTES)
         self.forwarder: Forwarder = build_forwarder(
@@ -134,7 +136,7 @@ def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
         unused = [second, first]
         processes = []
 
-        def make(**settings: str) -> Process:
+        def make(clock: Clock | None = None, **settings: str) -> Process:
             ours = {
                 "ENDPOINT": collector.endpoint,
                 "SPOOL_DIR": str(tmp_path / "telemetry-forwarder"),
@@ -145,7 +147,7 @@ def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
             environ = {PREFIX + name: value for name, value in (ours | settings).items()}
             # With less than a whole CPU there may be too little time for a large post.
             environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = "1769"
-            processes.append(Process(unused.pop(), environ))
+            processes.append(Process(unused.pop(), environ, clock or Clock()))
             return processes[-1]
 
         yield make
@@ -386,6 +388,79 @@ def test_interrupted_invocation_has_a_span_even_if_posts_are_pending_at_shutdown
 
     assert len(lines(collector)) == 6_000
     assert [span.kind == span.SPAN_KIND_SERVER for _, _, span in collector.spans()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "counter"),
+    [
+        ("spindown", None, "faas.invocations"),
+        ("timeout", "timeout", "faas.timeouts"),
+        ("failure", "error", "faas.errors"),
+    ],
+)
+def test_what_shutdown_ends_is_sent_although_nothing_else_is_held(
+    make: Make, collector: FakeCollector, tmp_path: Path, reason: str, status: str | None, counter: str
+) -> None:
+    """The invocation has begun and its logs are delivered, but its end is never reported."""
+    process = make(PLATFORM_LOGS="none")
+    process.start()
+    process.invoke("the first one")
+    process.posts(event("platform.start", {"requestId": ID, "version": "7"}), event("function", "a line"))
+    process.ends("the first one")
+    wait_until(lambda: len(lines(collector)) == 1 and len(collector.metrics()) > 0)
+    sent = len(collector.metrics())
+
+    process.shut_down(reason)
+
+    [span] = [span for _, _, span in collector.spans() if attributes(span.attributes)["faas.invocation_id"] == ID]
+    assert attributes(span.attributes).get("lambda.status") == status
+    assert counter in {metric.name for _, _, metric in collector.metrics()[sent:]}
+    assert files(tmp_path) == []
+
+
+def test_fragment_that_shutdown_gives_up_waiting_for_is_sent(make: Make, collector: FakeCollector) -> None:
+    process = make(PLATFORM_LOGS="none")
+    process.start()
+    whole = post(event("function", "a line " * 100))
+    process.inbox.put_body(Body(whole[:300], process.clock.unix_ns()))
+    process.invoke()
+    process.ends()
+    wait_until(lambda: len(collector.metrics()) > 0)
+
+    process.shut_down()
+
+    assert ["a line a line" in line for line in lines(collector)] == [True]
+
+
+def test_last_self_metrics_are_sent_although_nothing_else_is_held(make: Make, collector: FakeCollector) -> None:
+    process = make()
+    process.start()
+    process.invoke()
+    process.log("a line")
+    process.ends()
+    process.reports()
+    wait_until(lambda: len(lines(collector)) == 1 and len(collector.metrics()) > 0 and len(collector.spans()) > 0)
+
+    process.shut_down()
+
+    assert "otel.sdk.exporter.log.exported" in {metric.name for _, _, metric in collector.metrics()}
+
+
+def test_end_that_arrives_after_shutdown_counts(make: Make, collector: FakeCollector) -> None:
+    # The time for which the report is awaited does not pass.
+    process = make(FakeClock(), FLUSH="shutdown")
+    process.start()
+    process.invoke()
+    process.posts(event("platform.start", {"requestId": ID, "version": "7"}), event("function", "a line"))
+    end = process.announce("timeout")
+    wait_until(lambda: len(lines(collector)) == 1)
+    process.ends()
+    process.reports()
+    assert end.done.wait(LONG_S)
+    process.join()
+
+    [(_, _, span)] = collector.spans()
+    assert attributes(span.attributes)["lambda.status"] == "success"
 
 
 def test_post_that_is_being_converted_when_shutdown_comes_is_converted_whole(

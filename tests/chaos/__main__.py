@@ -21,7 +21,7 @@ from tests.chaos.verdict import Verdict
 from tests.support.opt_tree import assemble
 
 SCENARIOS = (*ENDPOINT, *LAMBDA, *CLOCK, *MACHINE, *PORT)
-_ROW = "{:<22} {:>4} {:>7} {:>5} {:>11} {:>9} {:>7} {:>13}"
+_ROW = "{:<28} {:>4} {:>7} {:>5} {:>11} {:>9} {:>7} {:>13}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,5 @@
 """Scenarios in which the endpoint fails."""
 
-from dataclasses import replace
-
 from tests.chaos.run import Run
 from tests.chaos.scenario import Scenario
 from tests.support.collector import Hang, HangUp, Raw, Response, When
@@ -112,8 +110,9 @@ def _up_at_the_end(run: Run) -> None:
     """Let the endpoint accept connections again only when the environment is about to be removed."""
     run.collector.refuse()
     with run.environment():
-        for _ in range(run.random.randint(3, 6)):
-            run.invoke(sleep=0.3)
+        # As long as other clients would need to double their pauses a few times.
+        for _ in range(run.random.randint(4, 5)):
+            run.invoke(sleep=1.5)
         run.collector.listen()
     assert not run.on_disk()
 
@@ -126,6 +125,17 @@ def _silenced(run: Run) -> None:
         for _ in range(3):
             run.invoke(sleep=1.0)
     assert not run.on_disk()
+
+
+def _proxies(run: Run) -> None:
+    """Set proxies that refuse connections under all names: loopback is never reached through one."""
+    names = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    with run.environment(dict.fromkeys(names, "http://127.0.0.1:1") | {"GRPC_VERBOSITY": "debug"}) as function:
+        for _ in range(3):
+            run.invoke()
+    assert run.collector.connections
+    # Others would come back as telemetry.
+    assert all(line.startswith("[telemetry-forwarder]") for line in function.extension_output)
 
 
 _FOR_BOTH = (
@@ -149,6 +159,7 @@ _FOR_BOTH = (
     Scenario("web page", "a web page or another API responds with 200, throughout or at first", _page_then_collector),
     Scenario("closed in freeze", "every kept connection is closed while the environment is frozen", _closed_in_freeze),
     Scenario("up at the end", "the endpoint accepts connections again just before spindown", _up_at_the_end),
+    Scenario("proxies", "all variables name a proxy that refuses connections", _proxies),
     Scenario("silenced", "every kept connection dies silently", _silenced),
 )
-ENDPOINT = (*_FOR_BOTH, *(replace(each, name=f"grpc: {each.name}", grpc=True) for each in _FOR_BOTH))
+ENDPOINT = (*_FOR_BOTH, *(each.over_grpc() for each in _FOR_BOTH))

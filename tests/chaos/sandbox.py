@@ -127,19 +127,24 @@ def _restored(run: Run) -> None:
             run.invoke()
 
 
-LAMBDA = (
+# What depends on how a request is sent.
+_FOR_BOTH = (
     Scenario("freeze during export", "the sandbox freezes with a request in flight", _frozen_during_export),
+    Scenario("reset with spool", "what was spooled is delivered by the next process", _reset_with_spool),
+    Scenario("deadline", "SHUTDOWN leaves less time than a hanging request takes", _little_time),
+    Scenario("5,000 at shutdown", "5,000 records held until SHUTDOWN, responses after 20 ms", _much_at_shutdown),
+    Scenario("restored", "SnapStart: a snapshot of an hour ago is restored", _restored),
+)
+LAMBDA = (
+    *_FOR_BOTH,
+    *(each.over_grpc() for each in _FOR_BOTH),
     Scenario("timeout", "the function times out and the environment is reset", _timeout),
     Scenario("crash", "the runtime exits and the environment is reset", _crash),
     Scenario("out of memory", "the runtime is killed and the environment is reset", _out_of_memory),
-    Scenario("reset with spool", "what was spooled is delivered by the next process", _reset_with_spool),
-    Scenario("deadline", "SHUTDOWN leaves less time than a hanging request takes", _little_time),
     Scenario("SIGKILL", "the extension is killed; what it spooled arrives", _killed, kills=1),
-    Scenario("5,000 at shutdown", "5,000 records held until SHUTDOWN, responses after 20 ms", _much_at_shutdown),
     Scenario("no report", "platform.report never comes", _no_report),
     Scenario("late report", "platform.report comes late, or after SHUTDOWN", _report_at_the_end),
     Scenario("redelivered", "every post, or every second, is delivered twice", _redelivered),
     Scenario("burst", "ten times the usual rate for a while", _burst),
-    Scenario("restored", "SnapStart: a snapshot of an hour ago is restored", _restored),
     Scenario("16 at once", "managed instances, 16 invocations interleaved", _many_at_once),
 )

@@ -1,7 +1,7 @@
 """A scenario: the fault it injects, and the losses that cannot be avoided."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.chaos.run import Run
@@ -21,6 +21,10 @@ class Scenario:
     """Whether the endpoint takes longer for the last request than Lambda leaves time."""
     grpc: bool = False
     """Whether the endpoint receives OTLP/gRPC instead of OTLP/HTTP."""
+
+    def over_grpc(self) -> "Scenario":
+        """Return the same scenario with an endpoint that receives OTLP/gRPC."""
+        return replace(self, name=f"grpc: {self.name}", grpc=True)
 
     def run(self, seed: int, opt: Path, *, user: int | None = None) -> Verdict:
         with Run(self.name, seed, opt, user=user, grpc=self.grpc) as run:

@@ -176,6 +176,17 @@ class TestRefusal:
         assert "s3cret" not in line
         assert "qu3ry" not in line
 
+    @pytest.mark.parametrize("status", [401, 503])
+    def test_message_is_cleaned_and_cut(self, bench: Bench, status: int) -> None:
+        bench.collector.script(then=c.Response(status=status, body=b"\x1b[31mno\r\n\x07" + b"x " * 2_000))
+
+        bench.send(LOG)
+
+        (line,) = bench.captured.lines
+        assert line.isprintable()
+        assert f"{status}: [31mno x x" in line
+        assert len(line) < 500
+
     def test_next_batch_is_sent(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=400))
 

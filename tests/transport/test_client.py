@@ -3,14 +3,17 @@
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
-from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.endpoints.endpoint import GRPC, HTTP_PROTOBUF, Endpoint
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from tests.support import collector as c
+from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates
 from tests.support.collector import FakeCollector
 from tests.support.requests import ACCEPTED, BODY, deadline, endpoint_of, kind, logs_endpoint, send
@@ -322,24 +325,31 @@ class TestIdleConnections:
 
 
 class TestTls:
-    def test_authority_of_the_endpoint_is_trusted(self, transport: Transport, certificates: Certificates) -> None:
-        with FakeCollector(tls=certificates.server) as collector:
+    @pytest.mark.parametrize("grpc", [False, True])
+    def test_authority_of_the_endpoint_is_trusted(
+        self, transport: Transport, certificates: Certificates, grpc: bool
+    ) -> None:
+        with FakeCollector(tls=certificates.server, grpc=grpc) as collector:
             endpoint = logs_endpoint(collector, certificate=certificates.ca)
 
             assert [send(transport, endpoint), send(transport, endpoint)] == [ACCEPTED, ACCEPTED]
             assert collector.connections == 1
 
-    def test_unknown_authority_is_not_trusted(self, transport: Transport, certificates: Certificates) -> None:
-        with FakeCollector(tls=certificates.server) as collector:
+    @pytest.mark.parametrize("grpc", [False, True])
+    def test_unknown_authority_is_not_trusted(
+        self, transport: Transport, certificates: Certificates, grpc: bool
+    ) -> None:
+        with FakeCollector(tls=certificates.server, grpc=grpc) as collector:
             outcome = send(transport, logs_endpoint(collector))
 
         assert isinstance(outcome, Failure)
         assert outcome.kind is FailureKind.UNTRUSTED
         assert "certificate" in outcome.detail
 
-    def test_client_certificate_is_sent(self, transport: Transport, certificates: Certificates) -> None:
+    @pytest.mark.parametrize("grpc", [False, True])
+    def test_client_certificate_is_sent(self, transport: Transport, certificates: Certificates, grpc: bool) -> None:
         certificate, key = certificates.client
-        with FakeCollector(tls=certificates.server, client_ca=certificates.ca) as collector:
+        with FakeCollector(tls=certificates.server, client_ca=certificates.ca, grpc=grpc) as collector:
             without = logs_endpoint(collector, certificate=certificates.ca)
             including = logs_endpoint(
                 collector, certificate=certificates.ca, client_certificate=certificate, client_key=key
@@ -348,6 +358,20 @@ class TestTls:
             kinds = [kind(send(transport, endpoint)) for endpoint in (without, including)]
 
         assert kinds == [FailureKind.UNTRUSTED, 200]
+
+    @pytest.mark.parametrize("grpc", [False, True])
+    def test_files_that_cannot_be_used_cause_one_warning_each_for_all_signals(
+        self, transport: Transport, captured: CapturedLog, tmp_path: Path, grpc: bool
+    ) -> None:
+        junk = tmp_path / "junk.pem"
+        junk.write_text("junk")
+        options: Any = {"certificate": str(junk), "client_certificate": str(junk), "client_key": "/nowhere.key"}
+        protocol = GRPC if grpc else HTTP_PROTOBUF
+
+        for signal in (LOGS, SPANS, METRICS):
+            transport.sender(Endpoint(signal, "https://127.0.0.1:1/", protocol=protocol, **options))
+
+        assert [line.startswith("WARN ") for line in captured.lines] == [True, True]
 
     @pytest.mark.parametrize("data", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
     def test_server_without_tls(self, transport: Transport, data: bytes) -> None:

@@ -339,6 +339,16 @@ class TestProxy:
 
         assert outcome == Failure(FailureKind.UNREACHABLE, f"proxy: {reason}")
 
+    @pytest.mark.parametrize(
+        ("url", "port"), [("http://h/", 80), ("https://h/", 443), ("http://h:4317/", 4317), ("https://h:1/", 1)]
+    )
+    def test_port_is_that_of_the_url(self, transport: Transport, url: str, port: int) -> None:
+        received = bytearray()
+        with tcp_server(lambda connection: received.extend(connection.recv(65_536))) as proxy:
+            send(transport, Endpoint(LOGS, url, protocol="grpc", proxy=proxy))
+
+        assert received.startswith(b"CONNECT h:%d HTTP/1.1\r\n" % port)
+
     def test_proxy_that_hangs(self, transport: Transport) -> None:
         ends = threading.Event()
         with tcp_server(lambda _: ends.wait()) as proxy:

@@ -1,6 +1,7 @@
 """The time budget of one request."""
 
 from collections.abc import Callable
+from typing import Any
 
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.transport.outcome import FailureKind, RequestError
@@ -16,17 +17,19 @@ _AFTER_FREEZE_S = 2.0
 class Attempt:
     """The time left for one request, and the state of its connection."""
 
-    __slots__ = ("_deadline", "_left_s", "_was_left_s", "has_new_connection", "is_connecting")
+    __slots__ = ("_deadline", "_left_s", "_was_left_s", "has_new_connection", "is_connecting", "peer")
 
-    def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float], *, is_connecting: bool = False) -> None:
+    def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float]) -> None:
         """*left_s* returns the seconds left until a deadline; its result may shrink at any time."""
         self._deadline = deadline
         self._left_s = left_s
         self._was_left_s = 0.0
         self.has_new_connection = False
         """Whether a connection was opened for this request; otherwise it uses that of an earlier one."""
-        self.is_connecting = is_connecting
+        self.is_connecting = False
         """Whether a connection is being opened: if the time is up then, the server cannot be reached."""
+        self.peer: tuple[tuple[str, int], Any] | None = None
+        """The host and port, and the address, of that new connection."""
 
     def slice_s(self) -> float:
         """Return how many seconds to wait before calling this again. Raises as `left_s`."""
@@ -47,8 +50,3 @@ class Attempt:
                 raise RequestError(FailureKind.UNREACHABLE, "no connection in time")
             raise RequestError(FailureKind.TIMED_OUT, "no response in time")
         return left_s
-
-    def share(self, parts: int) -> "Attempt":
-        """Return an attempt to connect that has one of *parts* equal parts of the time left."""
-        deadline = self._deadline.within(self._left_s(self._deadline) / parts)
-        return Attempt(deadline, self._left_s, is_connecting=True)

@@ -24,9 +24,9 @@ Sender = Callable[[bytes, Attempt], Response]
 class Transport:
     """Sends requests to any endpoint. For any thread. Connections are kept, and shared between endpoints."""
 
-    def __init__(self, log: Diagnostics) -> None:
+    def __init__(self, log: Diagnostics, resolver: Resolver | None = None) -> None:
         self._log = log
-        self._resolver = Resolver()
+        self._resolver = resolver or Resolver()
         self._clients: dict[tuple[str, ...], HttpClient | ProxiedClient | GrpcClient] = {}
         self._latest: Deadline | None = None
 
@@ -51,6 +51,9 @@ class Transport:
                 return sender(body, attempt)
             except RequestError as exc:
                 failure = Failure(exc.kind, str(exc))
+                if attempt.peer is not None:
+                    # Another address of the same name may lead to a server that works.
+                    self._resolver.avoid(*attempt.peer)
             if attempt.has_new_connection or failure.kind is not FailureKind.BROKEN:
                 break
         return failure

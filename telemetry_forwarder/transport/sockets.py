@@ -27,20 +27,20 @@ _SENT_TOGETHER_BYTES = 65_536
 def connect(server: tuple[str, int], attempt: Attempt, resolver: Resolver) -> "Stream":
     """Open a connection to the host and port, and note it in *attempt*. Blocks; raises `RequestError`.
 
-    Of several addresses, the first that accepts is used; the time left is shared equally among them.
+    Of several addresses, the next is tried as well after 250 ms, or as soon as one fails. The first that accepts is
+    used, and tried first next time. https://www.rfc-editor.org/rfc/rfc8305
     """
     attempt.has_new_connection = attempt.is_connecting = True
-    failure = RequestError(FailureKind.UNREACHABLE, "the name has no address")
-    addresses = resolver.addresses(*server, attempt)
-    for index, address in enumerate(addresses):
-        try:
-            connection = _connected(address, attempt.share(len(addresses) - index))
-        except (OSError, RequestError) as exc:
-            failure = RequestError(FailureKind.UNREACHABLE, _reason(exc))
-        else:
-            attempt.is_connecting = False
-            return Stream(connection)
-    raise failure
+    race = _Race(resolver.addresses(*server, attempt))
+    try:
+        connection, address = race.winner(attempt)
+    finally:
+        race.close()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    attempt.is_connecting = False
+    attempt.peer = (server, address)
+    resolver.prefer(server, address)
+    return Stream(connection)
 
 
 class Stream:
@@ -58,7 +58,7 @@ class Stream:
     def is_usable(self) -> bool:
         """Whether it can be used for another request. An idle one that is readable was closed by the server."""
         is_open = not self._is_broken and self._socket.fileno() >= 0
-        return is_open and not _poll(self._socket, select.POLLIN, 0.0)
+        return is_open and not _is_readable(self._socket)
 
     def read(self, max_bytes: int, attempt: Attempt) -> bytes:
         """Send what `write` has kept, then wait for data and return it; `b""` at its end. Raises `RequestError`."""
@@ -148,30 +148,63 @@ def _reason(exc: Exception) -> str:
     return getattr(exc, "verify_message", "") or getattr(exc, "strerror", "") or str(exc)
 
 
-def _poll(connection: socket.socket, event: int, timeout_s: float) -> bool:
-    """Wait for *event* and return whether it has occurred."""
+def _is_readable(connection: socket.socket) -> bool:
     poll = select.poll()
-    poll.register(connection, event)
-    return bool(poll.poll(timeout_s * 1_000))
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
 
 
-def _connected(address_info: Any, attempt: Attempt) -> socket.socket:
-    family, kind, protocol, _, address = address_info
-    # Some kernels have no IPv6.
-    connection = socket.socket(family, kind, protocol)
-    try:
+class _Race:
+    """Connections that are being opened to the addresses of one name."""
+
+    def __init__(self, addresses: list[Any]) -> None:
+        self._waiting = addresses[::-1]
+        self._running: dict[int, tuple[socket.socket, Any]] = {}
+        self._poll = select.poll()
+        self._failure = RequestError(FailureKind.UNREACHABLE, "the name has no address")
+
+    def winner(self, attempt: Attempt) -> tuple[socket.socket, Any]:
+        """Return the first connection that is open, and its address. Blocks; raises `RequestError`."""
         # Before anything is sent: there may be no time at all.
         attempt.slice_s()
-        connection.setblocking(False)
-        code = connection.connect_ex(address)
-        if code == errno.EINPROGRESS:
-            while not _poll(connection, select.POLLOUT, attempt.slice_s()):
-                pass
-            code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        while self._start_next() or self._running:
+            # With little time, each address gets a part of it.
+            wait_s = min(attempt.slice_s(), attempt.left_s() / (len(self._waiting) + 1))
+            for number, _ in self._poll.poll(wait_s * 1_000):
+                connection, address = self._running.pop(number)
+                self._poll.unregister(number)
+                code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not code:
+                    return connection, address
+                self._failed(OSError(code, os.strerror(code)), connection)
+        raise self._failure
+
+    def close(self) -> None:
+        """Close all connections but the winner."""
+        for connection, _ in self._running.values():
+            connection.close()
+
+    def _start_next(self) -> bool:
+        """Begin to connect to the next address at which that does not fail at once; return whether there is one."""
+        while self._waiting:
+            family, kind, protocol, _, address = self._waiting.pop()
+            connection = None
+            try:
+                # Some kernels have no IPv6.
+                connection = socket.socket(family, kind, protocol)
+                connection.setblocking(False)
+                code = connection.connect_ex(address)
+                if code not in (0, errno.EINPROGRESS):
+                    raise OSError(code, os.strerror(code))
+            except OSError as exc:
+                self._failed(exc, connection)
+            else:
+                self._running[connection.fileno()] = connection, address
+                self._poll.register(connection, select.POLLOUT)
+                return True
+        return False
+
+    def _failed(self, exc: OSError, connection: socket.socket | None) -> None:
+        self._failure = RequestError(FailureKind.UNREACHABLE, _reason(exc))
+        if connection is not None:
+            connection.close()

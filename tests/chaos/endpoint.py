@@ -1,7 +1,10 @@
 """Scenarios in which the endpoint fails."""
 
+from contextlib import ExitStack, suppress
+
 from tests.chaos.run import Run
 from tests.chaos.scenario import Scenario
+from tests.support.addresses import name_of_both_loopbacks, unresponsive
 from tests.support.collector import Hang, HangUp, Raw, Response, When
 from tests.support.otlp_messages import LOGS
 
@@ -138,6 +141,21 @@ def _proxies(run: Run) -> None:
     assert all(line.startswith("[telemetry-forwarder]") for line in function.extension_output)
 
 
+def _dead_address(run: Run) -> None:
+    """Let the first address of the endpoint's name be behind a firewall."""
+    with ExitStack() as stack:
+        name = stack.enter_context(name_of_both_loopbacks())
+        # Some systems have no IPv6.
+        with suppress(OSError):
+            stack.enter_context(unresponsive(("::1", run.collector.port)))
+        with run.environment({"TELEMETRY_FORWARDER_ENDPOINT": f"http://{name}:{run.collector.port}"}):
+            for _ in range(run.random.randint(1, 3)):
+                run.invoke()
+                if run.random.random() < 0.5:
+                    run.collector.drop_connections()
+    assert not run.on_disk()
+
+
 _FOR_BOTH = (
     Scenario("down", "the endpoint refuses all connections", _down),
     Scenario("down then up", "the endpoint refuses connections, then accepts them again", _down_then_up),
@@ -157,6 +175,7 @@ _FOR_BOTH = (
     Scenario("partial success", "some log records are rejected", _partial, frozenset({"rejected"})),
     Scenario("413", "the endpoint accepts only small requests", _too_large),
     Scenario("web page", "a web page or another API responds with 200, throughout or at first", _page_then_collector),
+    Scenario("dead address", "the first of the endpoint's two addresses never responds", _dead_address),
     Scenario("closed in freeze", "every kept connection is closed while the environment is frozen", _closed_in_freeze),
     Scenario("up at the end", "the endpoint accepts connections again just before spindown", _up_at_the_end),
     Scenario("proxies", "all variables name a proxy that refuses connections", _proxies),

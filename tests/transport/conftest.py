@@ -6,6 +6,7 @@ import pytest
 
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.transport.client import Transport
+from tests.support.addresses import unresponsive
 from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates, issue_certificates
 
@@ -26,3 +27,9 @@ def transport(captured: CapturedLog) -> Iterator[Transport]:
 @pytest.fixture(scope="package")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return issue_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    with unresponsive() as port:
+        yield port

@@ -32,15 +32,6 @@ def test_error_before_the_connection_names_the_connection() -> None:
         trying.slice_s()
 
 
-def test_share_has_a_part_of_the_time_left() -> None:
-    clock = FakeClock()
-    trying = attempt(clock, 0.3)
-
-    assert trying.share(3).slice_s() == pytest.approx(0.1)
-    assert trying.share(1).slice_s() == pytest.approx(0.25)
-    assert trying.share(1).is_connecting
-
-
 def test_time_left_may_shrink_during_the_attempt() -> None:
     clock = FakeClock()
     left_s = [10.0]

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.endpoints.endpoint import GRPC, HTTP_PROTOBUF, Endpoint
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from tests.support import collector as c
+from tests.support.addresses import resolver
 from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates
 from tests.support.collector import FakeCollector
@@ -272,6 +274,37 @@ class TestDeadline:
         outcomes.append(send(transport, logs_endpoint(collector), 3_600))
 
         assert [kind(outcome) for outcome in outcomes] == [FailureKind.TIMED_OUT, FailureKind.UNREACHABLE]
+
+
+class TestAddresses:
+    def test_address_at_which_a_request_fails_is_tried_last(self, captured: CapturedLog) -> None:
+        """It accepts connections, but nothing behind it responds."""
+        with FakeCollector() as first, FakeCollector() as second:
+            transport = Transport(captured.diagnostics(Clock()), resolver(first.port, second.port))
+            first.script(then=c.HangUp())
+            endpoint = Endpoint(LOGS, "http://collector/v1/logs")
+
+            outcomes = [kind(send(transport, endpoint)) for _ in range(3)]
+
+            assert outcomes == [FailureKind.BROKEN, 200, 200]
+            assert (first.connections, second.connections) == (1, 1)
+            transport.close()
+
+    @pytest.mark.parametrize("proxy", ["", "http://proxy"])
+    def test_dead_first_address_costs_neither_the_time_nor_the_request(
+        self, captured: CapturedLog, silent_port: int, proxy: str
+    ) -> None:
+        with FakeCollector() as collector:
+            transport = Transport(captured.diagnostics(Clock()), resolver(silent_port, collector.port))
+            endpoint = Endpoint(LOGS, "http://collector/v1/logs", proxy=proxy)
+            until = deadline(120.0)
+
+            outcome = transport.send(transport.sender(endpoint), BODY, until)
+
+            # The collector is no proxy.
+            assert kind(outcome) == (404 if proxy else 200)
+            assert until.left_s() > 90.0
+            transport.close()
 
 
 class TestIdleConnections:

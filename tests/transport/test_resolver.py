@@ -111,3 +111,47 @@ def test_lookup_that_fails_in_any_way_is_a_failure_and_the_next_one_is_new(error
     with raises(FailureKind.UNREACHABLE, match=f"a: {reason}"):
         names.addresses("a", 80, new_attempt())
     assert names.addresses("a", 80, new_attempt()) == [ADDRESS]
+
+
+V4 = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{number}", 80)) for number in range(3)]
+V6 = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (f"2001:db8::{number}", 80, 0, 0)) for number in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("found", "ordered"),
+    [
+        ([*V6, *V4], [V6[0], V4[0], V6[1], V4[1], V4[2]]),
+        ([*V4, *V6], [V4[0], V6[0], V4[1], V6[1], V4[2]]),
+        (V4, V4),
+        ([], []),
+    ],
+)
+def test_families_take_turns(found: list[Any], ordered: list[Any]) -> None:
+    assert Resolver(lambda *_: found).addresses("a", 80, new_attempt()) == ordered
+
+
+def test_address_that_works_is_first_and_those_that_fail_are_last() -> None:
+    names = Resolver(lambda *_: V4)
+    server = ("a", 80)
+    first, second, third = (address for *_, address in V4)
+
+    names.avoid(server, first)
+    assert names.addresses(*server, new_attempt()) == [V4[1], V4[2], V4[0]]
+    names.avoid(server, second)
+    assert names.addresses(*server, new_attempt()) == [V4[2], V4[0], V4[1]]
+    names.prefer(server, second)
+    assert names.addresses(*server, new_attempt()) == [V4[1], V4[2], V4[0]]
+    names.avoid(server, second)
+    names.avoid(server, third)
+    assert names.addresses(*server, new_attempt()) == [V4[0], V4[1], V4[2]]
+    assert names.addresses("b", 80, new_attempt()) == V4
+
+
+def test_number_of_addresses_that_are_remembered_is_limited() -> None:
+    names = Resolver(lambda *_: V4)
+
+    names.avoid(("a", 80), V4[0][4])
+    for number in range(100):
+        names.avoid(("a", 80), ("198.51.100.1", number))
+
+    assert names.addresses("a", 80, new_attempt()) == V4

@@ -1,12 +1,12 @@
 """How connections are opened; the tests of the transport cover the rest."""
 
 import errno
+import os
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -14,30 +14,13 @@ import pytest
 from telemetry_forwarder.transport.outcome import FailureKind
 from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.sockets import Stream, connect
+from tests.support.addresses import resolver
 from tests.support.collector import FakeCollector
 from tests.support.requests import new_attempt, raises
 
 
-def resolver(*ports: int) -> Resolver:
-    """Return a resolver that resolves every name to these ports of this machine, in this order."""
-
-    def resolve(host: str, port: int, flags: int) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
-
-    return Resolver(resolve)
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port that neither accepts nor refuses a connection, as behind a firewall."""
-    with ExitStack() as stack:
-        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        # Linux ignores connections while the queue is full.
-        for _ in range(3):
-            client = stack.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(listening.getsockname())
-        yield listening.getsockname()[1]
+def ports(names: Resolver) -> list[int]:
+    return [address[1] for *_, address in names.addresses("h", 80, new_attempt())]
 
 
 @pytest.fixture
@@ -65,6 +48,59 @@ def test_unresponsive_address_leaves_time_for_the_others(collector: FakeCollecto
     connect(("h", 80), new_attempt(0.2), resolver(silent_port, collector.port)).close()
 
     assert collector.wait_for(lambda: collector.connections == 1, 5)
+
+
+class TestSeveralAddresses:
+    """https://www.rfc-editor.org/rfc/rfc8305"""
+
+    def test_dead_addresses_delay_the_connection_by_250_ms_each(
+        self, collector: FakeCollector, silent_port: int
+    ) -> None:
+        attempt = new_attempt(120.0)
+
+        connect(("h", 80), attempt, resolver(silent_port, silent_port, collector.port)).close()
+
+        # Two slices of the wait, and not a third of the time each.
+        assert attempt.left_s() > 90.0
+
+    def test_next_address_is_tried_at_once_if_one_fails(self, collector: FakeCollector, refusing_port: int) -> None:
+        attempt = new_attempt(120.0)
+
+        connect(("h", 80), attempt, resolver(*[refusing_port] * 200, collector.port)).close()
+
+        assert attempt.left_s() > 90.0
+
+    def test_each_address_gets_a_part_of_little_time(self, collector: FakeCollector, silent_port: int) -> None:
+        connect(("h", 80), new_attempt(0.3), resolver(silent_port, silent_port, silent_port, collector.port)).close()
+
+        assert collector.wait_for(lambda: collector.connections == 1, 5)
+
+    def test_connections_that_lose_are_closed(self, silent_port: int) -> None:
+        # The kernel accepts the connection; nothing else opens a descriptor meanwhile.
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            before = len(os.listdir("/proc/self/fd"))
+
+            connect(("h", 80), new_attempt(), resolver(silent_port, listening.getsockname()[1])).close()
+
+            assert len(os.listdir("/proc/self/fd")) == before
+
+    def test_address_that_was_connected_is_tried_first_next_time(
+        self, collector: FakeCollector, silent_port: int
+    ) -> None:
+        names = resolver(silent_port, collector.port)
+
+        connect(("h", 80), new_attempt(), names).close()
+
+        assert ports(names) == [collector.port, silent_port]
+
+    def test_remembered_address_that_fails_is_forgotten(self, collector: FakeCollector, silent_port: int) -> None:
+        with FakeCollector() as other:
+            names = resolver(other.port, silent_port, collector.port)
+            connect(("h", 80), new_attempt(), names).close()
+
+        connect(("h", 80), new_attempt(), names).close()
+
+        assert ports(names) == [collector.port, other.port, silent_port]
 
 
 def test_connecting_ends_at_the_deadline(silent_port: int) -> None:

@@ -29,6 +29,9 @@ _GRPC_PORT, _HTTP_PORT = 4317, 4318
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 # Control characters, and bytes that are not UTF-8.
 _INVALID = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md; and headers of the connection: RFC 9113, 8.2.2.
+_GRPC_KEY = re.compile(r"(?!grpc-)(?!(?:keep-alive|proxy-connection|te|upgrade)$)[0-9a-z_.-]+(?<!-bin)")
+_GRPC_TEXT = re.compile(r"[ -~]*")
 # These follow from the body and the connection; any other value would be wrong.
 _RESERVED = frozenset({"connection", "content-encoding", "content-length", "content-type", "transfer-encoding"})
 
@@ -95,7 +98,7 @@ class _Reader:
         return Endpoint(
             signal=self._signal,
             url=urlunsplit(url._replace(netloc=urls.host_and_port(url))),
-            headers=urls.authorization_header(url) | self._headers(),
+            headers=urls.authorization_header(url) | self._headers(protocol),
             timeout_s=self._timeout_s(),
             compression=self._choice("COMPRESSION", "gzip", "none"),
             protocol=protocol,
@@ -159,7 +162,7 @@ class _Reader:
             return timeout_ms
         return timeout_ms / 1_000 or _TIMEOUT_S
 
-    def _headers(self) -> dict[str, str]:
+    def _headers(self, protocol: str) -> dict[str, str]:
         """Parse `k1=v1,k2=v2`, values URL-encoded. A problem never contains a value, nor an entry without a key."""
         headers, wrong, reserved = {}, [], []
         for number, pair in enumerate(self._find("HEADERS")[1].split(","), 1):
@@ -175,7 +178,14 @@ class _Reader:
         complaints += [f"{', '.join(map(repr, reserved))} is set by the extension"] if reserved else []
         if complaints:
             self._reject("HEADERS", " and ".join(complaints), "the other entries" if wrong else "its own value")
-        return headers
+        return self._for_grpc(headers) if protocol == GRPC else headers
+
+    def _for_grpc(self, headers: dict[str, str]) -> dict[str, str]:
+        """Return those of *headers* that can be sent over gRPC."""
+        sent = {key: text for key, text in headers.items() if _GRPC_KEY.fullmatch(key) and _GRPC_TEXT.fullmatch(text)}
+        if left_out := [key for key in headers if key not in sent]:
+            self._reject("HEADERS", f"{', '.join(map(repr, left_out))} cannot be sent over gRPC", "the other entries")
+        return sent
 
 
 def _server(text: str) -> tuple[str, str] | None:

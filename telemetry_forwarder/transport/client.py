@@ -78,7 +78,7 @@ class Transport:
             # It imports hpack, which HTTP does not need.
             from telemetry_forwarder.transport.grpc.client import GrpcClient
 
-            return GrpcClient(endpoint.proxy, context, resolver=self._resolver, log=self._log)
+            return GrpcClient(endpoint.proxy, context, self._resolver)
         if not endpoint.proxy:
             return HttpClient(context, self._resolver)
         # It imports httpx. If a proxy is set, `warm_up` has imported it.

@@ -429,6 +429,20 @@ class TestGrpc:
 
         assert (endpoint.url, endpoint.is_insecure, endpoint.protocol) == (url, is_insecure, "grpc")
 
+    def test_headers_that_grpc_cannot_send_are_one_problem_and_left_out(self) -> None:
+        headers = "a=ü,b-bin=x,grpc-c=x,d!=x,te=x,Keep-Alive=x,te-x=1,bin=2,e=x y"
+
+        found, problems = read({_OTEL + "ENDPOINT": "http://h", _OTEL + "HEADERS": headers} | self.PROTOCOL)
+
+        assert {tuple(endpoint.headers.items()) for endpoint in found.values()} == {
+            (("te-x", "1"), ("bin", "2"), ("e", "x y"))
+        }
+        assert problems == [
+            "OTEL_EXPORTER_OTLP_HEADERS: 'a', 'b-bin', 'grpc-c', 'd!', 'te', 'keep-alive' cannot be sent over gRPC; "
+            "using the other entries instead"
+        ]
+        assert logs({_OTEL + "ENDPOINT": "http://h", _OTEL + "HEADERS": headers}).headers.keys() > {"a", "grpc-c"}
+
     def test_default_port_is_4317(self) -> None:
         found, problems = read(self.PROTOCOL)
 

@@ -5,14 +5,13 @@ https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.core.frozen import frozen
-from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import DEFAULT_PORTS, authorization_header, host_and_port
 from telemetry_forwarder.transport.attempt import Attempt
@@ -28,9 +27,6 @@ _METHODS = {
     SPANS: b"/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     METRICS: b"/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 }
-_KEY = re.compile(r"(?!grpc-)[0-9a-z_.-]+(?<!-bin)")
-# They concern the connection: RFC 9113, 8.2.2.
-_OF_THE_CONNECTION = frozenset({"keep-alive", "proxy-connection", "te", "upgrade"})
 _TUNNEL_STATUS = re.compile(rb"HTTP/1\.\d (\d{3})\b")
 _MAX_TUNNEL_HEAD_BYTES = 16_384
 
@@ -39,19 +35,12 @@ class GrpcClient:
     """Keeps connections to servers, shared between endpoints. For any thread."""
 
     def __init__(
-        self,
-        proxy: str,
-        context: "ssl.SSLContext | None",
-        *,
-        resolver: Resolver,
-        log: Diagnostics,
-        clock: Clock | None = None,
+        self, proxy: str, context: "ssl.SSLContext | None", resolver: Resolver, clock: Clock | None = None
     ) -> None:
         """*context*: for `https`, else None."""
         self._proxy = urlsplit(proxy) if proxy else None
         self._context = context
         self._resolver = resolver
-        self._log = log
         self._idle: IdleConnections[Http2Connection] = IdleConnections(clock or Clock())
         if context is not None:
             context.set_alpn_protocols(["h2"])
@@ -102,26 +91,11 @@ class GrpcClient:
         }
         if endpoint.compression == "gzip":
             headers["grpc-encoding"] = "gzip"
-        sent, left_out = _sorted_out(endpoint.headers)
-        if left_out:
-            # Most often all signals have the same headers.
-            warning = f"headers that cannot be sent over gRPC are left out: {', '.join(map(repr, left_out))[:200]}"
-            self._log.warn(warning, once_a_minute=warning)
-        authority = sent.pop("host", host_and_port(url))
-        headers |= sent
+        headers |= endpoint.headers
+        authority = headers.pop("host", host_and_port(url))
         yield from ((b":method", b"POST"), (b":scheme", url.scheme.encode()), (b":path", _METHODS[endpoint.signal]))
         yield b":authority", authority.encode()
         yield from ((key.encode(), value.encode()) for key, value in headers.items())
-
-
-def _sorted_out(headers: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the headers that can be sent, and the keys of the others."""
-    sent = {
-        key: value
-        for key, value in headers.items()
-        if _KEY.fullmatch(key) and value.isascii() and value.isprintable() and key not in _OF_THE_CONNECTION
-    }
-    return sent, [key for key in headers if key not in sent]
 
 
 @frozen

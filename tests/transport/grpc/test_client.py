@@ -23,7 +23,6 @@ from telemetry_forwarder.transport.grpc.client import GrpcClient
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S
-from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
@@ -97,21 +96,6 @@ def test_request_arrives_with_its_headers_and_the_response_is_returned(transport
     assert request == ExportLogsServiceRequest.FromString(BODY)
     assert metadata["api-key"] == "k"
     assert metadata["user-agent"].startswith("telemetry-forwarder/")
-
-
-def test_headers_that_grpc_cannot_send_are_logged_once_and_left_out(
-    transport: Transport, captured: CapturedLog
-) -> None:
-    headers = {"a": "ü", "b-bin": "x", "grpc-c": "x", "d!": "x", "te": "x", "keep-alive": "x", "e": "x"}
-
-    with server(lambda _, __: b"") as target:
-        for signal in (LOGS, SPANS, METRICS):
-            endpoint = Endpoint(signal, f"http://{target}/", headers, protocol="grpc")
-            assert send(transport, endpoint) == Response(200, PROTOBUF, b"")
-
-    assert captured.lines == [
-        "WARN headers that cannot be sent over gRPC are left out: 'a', 'b-bin', 'grpc-c', 'd!', 'te', 'keep-alive'"
-    ]
 
 
 @pytest.mark.parametrize("signal", [LOGS, SPANS, METRICS])
@@ -358,9 +342,9 @@ class TestProxy:
         assert outcome == Failure(FailureKind.UNREACHABLE, "no connection in time")
 
 
-def test_connection_that_was_idle_for_too_long_is_not_used(captured: CapturedLog) -> None:
+def test_connection_that_was_idle_for_too_long_is_not_used() -> None:
     clock, peers = FakeClock(), []
-    client = GrpcClient("", None, resolver=Resolver(), log=captured.diagnostics(clock), clock=clock)
+    client = GrpcClient("", None, Resolver(), clock)
 
     def take(_: bytes, context: Any) -> bytes:
         peers.append(context.peer())

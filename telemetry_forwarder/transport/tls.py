@@ -2,48 +2,127 @@
 
 import os
 import ssl
-from collections.abc import Sequence
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.core.sync import Latch
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.errors import ThreadStartError
+from telemetry_forwarder.startup.threads import start_thread
+from telemetry_forwarder.transport.attempt import Attempt
+from telemetry_forwarder.transport.outcome import FailureKind, RequestError
 
 # From a folder OpenSSL loads only the authority that it needs. All authorities of a file are parsed in advance, which
 # takes many times as long.
 _FOLDERS = ("/etc/ssl/certs", "/etc/pki/ca-trust/extracted/pem/directory-hash")
 _FILES = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt")
+# The largest bundles of authorities have a few hundred kilobytes.
+_MAX_FILE_BYTES = 16_777_216
+_MAX_READ_S = 2.0
+
+
+class ContextReader:
+    """Makes the context of an endpoint with files, once, in a thread of its own: they may never answer.
+
+    For example, a named pipe without a writer, or a file in a file system that hangs.
+    """
+
+    def __init__(self, endpoint: Endpoint, log: Diagnostics, clock: Clock | None = None) -> None:
+        self._endpoint = endpoint
+        self._log = log
+        self._context: ssl.SSLContext | None = None
+        self._problem = "no certificate has been read yet"
+        """What is being read, or why it has failed."""
+        self._is_done = Latch()
+        self._until = Deadline.after(_MAX_READ_S, clock or Clock())
+        self._thread = threading.Thread(target=self._read, name="certificates", daemon=True)
+        # Otherwise the first request tries again.
+        with suppress(ThreadStartError):
+            start_thread(self._thread)
+
+    def context(self, attempt: Attempt) -> "ssl.SSLContext":
+        """Return the context. Blocks until 2 s after the start at most; raises `RequestError`."""
+        try:
+            start_thread(self._thread)
+        except ThreadStartError as exc:
+            raise RequestError(FailureKind.UNTRUSTED, str(exc)) from exc
+        # The file is the reason also if the time of the request is up.
+        with suppress(RequestError):
+            while not self._is_done.wait(min(attempt.slice_s(), self._until.left_s())) and not self._until.is_over():
+                pass
+        if self._context is None:
+            raise RequestError(FailureKind.UNTRUSTED, self._problem)
+        return self._context
+
+    def _read(self) -> None:
+        try:
+            self._context = tls_context(self._endpoint, self._log, on_read=self._note)
+        except Exception as exc:  # noqa: BLE001  # the senders wait for this thread
+            self._problem = f"TLS cannot be set up: {type(exc).__name__}: {exc}"
+        self._is_done.set()
+
+    def _note(self, file: str) -> None:
+        self._problem = f"{file} has not been read yet"
 
 
 def tls_context(
-    endpoint: Endpoint, log: Diagnostics, *, folders: Sequence[str] = _FOLDERS, files: Sequence[str] = _FILES
+    endpoint: Endpoint,
+    log: Diagnostics,
+    *,
+    on_read: Callable[[str], object] = str,
+    folders: Sequence[str] = _FOLDERS,
+    files: Sequence[str] = _FILES,
 ) -> "ssl.SSLContext":
     """Return a context that trusts the endpoint's certificate, or the system's authorities if it has none.
 
-    A file that cannot be used is logged and ignored; servers are always verified.
+    A file that cannot be used is logged and ignored; servers are always verified. Blocks as long as a file does not
+    answer; before, calls *on_read* with its description.
     """
-    context = _from_file(endpoint, log) or _from_system(folders, files)
-    if chain := endpoint.client_certificate:
+    context = None
+    if certificate := endpoint.certificate:
+        named = _named(endpoint, "certificate", certificate, "CERTIFICATE")
+        on_read(named)
         try:
-            context.load_cert_chain(chain, endpoint.client_key or None, password=_no_password)
+            _check(certificate)
+            context = ssl.create_default_context(cafile=certificate)
+        except OSError as exc:
+            log.warn(f"{named} cannot be used, so the system's authorities are trusted: {exc}")
+    context = context or _from_system(folders, files)
+    if chain := endpoint.client_certificate:
+        key = endpoint.client_key or chain
+        options = ("CLIENT_CERTIFICATE", "CLIENT_KEY") if endpoint.client_key else ("CLIENT_CERTIFICATE",)
+        named = _named(endpoint, "client certificate", chain, *options)
+        on_read(named)
+        try:
+            _check(chain)
+            _check(key)
+            context.load_cert_chain(chain, key, password=_no_password)
         except (OSError, ValueError) as exc:
-            names = _names(endpoint, "CLIENT_CERTIFICATE", *(("CLIENT_KEY",) if endpoint.client_key else ()))
-            log.warn(f"{names}client certificate {chain[:200]!r} cannot be used and is ignored: {exc}")
+            log.warn(f"{named} cannot be used and is ignored: {exc}")
     return context
 
 
-def _from_file(endpoint: Endpoint, log: Diagnostics) -> "ssl.SSLContext | None":
-    if certificate := endpoint.certificate:
-        try:
-            return ssl.create_default_context(cafile=certificate)
-        except OSError as exc:
-            names, shown = _names(endpoint, "CERTIFICATE"), certificate[:200]
-            log.warn(f"{names}certificate {shown!r} cannot be used, so the system's authorities are trusted: {exc}")
-    return None
-
-
-def _names(endpoint: Endpoint, *options: str) -> str:
-    """Return the beginning of a log line about the variables that set *options*."""
+def _named(endpoint: Endpoint, kind: str, path: str, *options: str) -> str:
+    """Return the beginning of a log line about a file: the variables that set *options*, and the path."""
     names = [endpoint.variables[option] for option in options if option in endpoint.variables]
-    return f"{', '.join(names)}: " if names else ""
+    return f"{', '.join(names)}{': ' if names else ''}{kind} {path[:200]!r}"
+
+
+def _check(path: str) -> None:
+    """Raise `OSError` if *path* is a device, which may have no end, or very large."""
+    try:
+        status = os.stat(path)
+    except OSError as exc:
+        # Without the path, which the line contains already.
+        raise OSError(exc.errno, exc.strerror) from exc
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        raise OSError("it is a device")
+    if status.st_size > _MAX_FILE_BYTES:
+        raise OSError(f"it is larger than {_MAX_FILE_BYTES} bytes")
 
 
 def _from_system(folders: Sequence[str], files: Sequence[str]) -> "ssl.SSLContext":

@@ -105,9 +105,29 @@ def _no_threads(run: Run) -> None:
         run.invoke()
 
 
+def _silent_file(run: Run) -> None:
+    """Let a file for TLS be a named pipe that nobody writes to."""
+    pipe = run.spool_dir.parent / "pipe.pem"
+    pipe.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(pipe)
+    pipe.chmod(0o644)
+    names = ("TELEMETRY_FORWARDER_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "SSL_CERT_FILE")
+    name = run.random.choice(names)
+    files = {name: str(pipe), "TELEMETRY_FORWARDER_ENDPOINT": f"https://127.0.0.1:{run.collector.port}"}
+    with run.environment(files) as function:
+        for _ in range(3):
+            run.invoke()
+    assert any(f"{name}: " in line for line in function.extension_output)
+    assert run.on_disk()
+    with run.environment():
+        run.invoke()
+    assert not run.on_disk()
+
+
 MACHINE = (
     Scenario("/tmp full", "the disk is full and the endpoint down, for a while or throughout", _full, NO_ROOM),
     Scenario("/tmp read-only", "nothing can be written", _read_only, NO_ROOM),
+    Scenario("silent file", "the file of a certificate never answers", _silent_file),
     Scenario("no threads", "for a while no thread can be started", _no_threads),
     Scenario("spool damaged", "a file of the spool is cut, changed, empty or a folder", _damaged, frozenset()),
 )

@@ -1,5 +1,6 @@
 """The transport over real sockets; how each kind of sender works is tested with its module."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tests.support.certificates import Certificates
 from tests.support.collector import FakeCollector
 from tests.support.requests import ACCEPTED, BODY, deadline, endpoint_of, kind, logs_endpoint, send
 from tests.support.tcp_server import resets, responds, tcp_server
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(params=["http/protobuf", "grpc"])
@@ -402,9 +404,38 @@ class TestTls:
         protocol = GRPC if grpc else HTTP_PROTOBUF
 
         for signal in (LOGS, SPANS, METRICS):
-            transport.sender(Endpoint(signal, "https://127.0.0.1:1/", protocol=protocol, **options))
+            send(transport, Endpoint(signal, "https://127.0.0.1:1/", protocol=protocol, **options))
 
         assert [line.startswith("WARN ") for line in captured.lines] == [True, True]
+
+    @pytest.mark.parametrize("grpc", [False, True])
+    def test_requests_fail_until_a_file_is_read_and_then_work(
+        self, transport: Transport, certificates: Certificates, tmp_path: Path, grpc: bool
+    ) -> None:
+        pipe = tmp_path / "ca.pem"
+        os.mkfifo(pipe)
+        with FakeCollector(tls=certificates.server, grpc=grpc) as collector:
+            variables = {"CERTIFICATE": "SSL_CERT_FILE"}
+            endpoint = logs_endpoint(collector, certificate=str(pipe), variables=variables)
+
+            outcome = send(transport, endpoint)
+            pipe.write_bytes(Path(certificates.ca).read_bytes())
+
+            reason = f"SSL_CERT_FILE: certificate '{pipe}' has not been read yet"
+            assert outcome == Failure(FailureKind.UNTRUSTED, reason)
+            wait_until(lambda: kind(send(transport, endpoint)) == 200)
+            assert kind(send(transport, endpoint)) == 200
+            assert collector.connections == 1
+            transport.close()
+
+    def test_file_that_never_answers_ends_at_the_deadline(self, transport: Transport, tmp_path: Path) -> None:
+        pipe = tmp_path / "ca.pem"
+        os.mkfifo(pipe)
+
+        outcome = send(transport, Endpoint(LOGS, "https://127.0.0.1:1/", certificate=str(pipe)), 0.1)
+
+        assert isinstance(outcome, Failure)
+        transport.close()
 
     @pytest.mark.parametrize("data", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
     def test_server_without_tls(self, transport: Transport, data: bytes) -> None:

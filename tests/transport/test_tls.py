@@ -1,3 +1,4 @@
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,13 @@ import trustme
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.transport.tls import tls_context
+from telemetry_forwarder.transport.outcome import FailureKind
+from telemetry_forwarder.transport.tls import ContextReader, tls_context
 from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates
+from tests.support.fake_clock import FakeClock
+from tests.support.requests import new_attempt, raises
+from tests.support.thread_limit import no_thread_starts
 
 
 def context(
@@ -116,3 +121,76 @@ def test_encrypted_client_key_is_logged_and_does_not_prompt(
     assert captured.lines == [
         f"WARN client certificate {str(tmp_path / 'client.pem')!r} cannot be used and is ignored: the key is encrypted"
     ]
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"), [(None, "it is a device"), (16_777_217, "it is larger than 16777216 bytes")]
+)
+def test_file_that_has_no_end_or_is_very_large_is_not_read(
+    captured: CapturedLog, tmp_path: Path, certificates: Certificates, size: int | None, reason: str
+) -> None:
+    path = tmp_path / "large.pem"
+    if size is None:
+        path.symlink_to("/dev/zero")
+    else:
+        path.touch()
+        os.truncate(path, size)
+
+    made = context(captured, str(path), "", str(path), bundles=(certificates.ca,))
+
+    assert made.cert_store_stats()["x509_ca"] == 1
+    assert captured.lines == [
+        f"WARN certificate {str(path)!r} cannot be used, so the system's authorities are trusted: {reason}",
+        f"WARN client certificate {str(path)!r} cannot be used and is ignored: {reason}",
+    ]
+
+
+class TestContextReader:
+    """Files are read in a thread: one that never answers delays nothing else."""
+
+    @pytest.fixture
+    def pipe(self, tmp_path: Path) -> Path:
+        path = tmp_path / "pipe.pem"
+        os.mkfifo(path)
+        return path
+
+    def test_file_is_read_once_and_a_warning_names_its_variable(self, captured: CapturedLog) -> None:
+        endpoint = Endpoint(LOGS, "https://h/", certificate="/nowhere.pem", variables={"CERTIFICATE": "A_NAME"})
+        reader = ContextReader(endpoint, captured.diagnostics(Clock()))
+
+        assert reader.context(new_attempt()) is reader.context(new_attempt())
+        assert [line.partition(" cannot")[0] for line in captured.lines] == ["WARN A_NAME: certificate '/nowhere.pem'"]
+
+    @pytest.mark.parametrize("kind", ["certificate", "client_certificate", "client_key"])
+    def test_file_that_does_not_answer_is_named_and_waited_for_once(
+        self, captured: CapturedLog, certificates: Certificates, pipe: Path, kind: str
+    ) -> None:
+        files = {"certificate": certificates.ca, "client_certificate": certificates.client[0], kind: str(pipe)}
+        clock = FakeClock()
+        variables = {kind.upper(): "A_NAME"}
+        endpoint = Endpoint(LOGS, "https://h/", **files, variables=variables)  # type: ignore[arg-type]
+        reader = ContextReader(endpoint, captured.diagnostics(clock), clock)
+        with raises(FailureKind.UNTRUSTED, match="has not been read yet"):
+            reader.context(new_attempt(0.5))
+        clock.advance(2.0)
+
+        for _ in range(2):
+            with raises(FailureKind.UNTRUSTED, match="A_NAME: .*certificate .* has not been read yet"):
+                reader.context(new_attempt())
+
+    def test_reading_begins_again_if_no_thread_could_be_started(
+        self, captured: CapturedLog, certificates: Certificates
+    ) -> None:
+        endpoint = Endpoint(LOGS, "https://h/", certificate=certificates.ca)
+        with no_thread_starts():
+            reader = ContextReader(endpoint, captured.diagnostics(Clock()))
+            with raises(FailureKind.UNTRUSTED, match="certificates: can't start new thread"):
+                reader.context(new_attempt())
+
+        assert reader.context(new_attempt()).cert_store_stats()["x509_ca"] == 1
+
+    def test_any_other_error_is_a_failed_request(self, captured: CapturedLog) -> None:
+        reader = ContextReader(Endpoint(LOGS, "https://h/", certificate="\0"), captured.diagnostics(Clock()))
+
+        with raises(FailureKind.UNTRUSTED, match="TLS cannot be set up: ValueError: embedded null byte"):
+            reader.context(new_attempt())

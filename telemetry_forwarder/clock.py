@@ -9,7 +9,11 @@ import time
 class Clock:
     """The machine's two clocks. Tests replace it by one that they advance."""
 
-    __slots__ = ()
+    __slots__ = ("slow_by_ns",)
+
+    def __init__(self) -> None:
+        self.slow_by_ns = 0
+        """How slow the wall clock is, if events of Lambda seemed to come from the future. Set by the worker."""
 
     # Assigned, not wrapped in methods: a warm invocation calls them a hundred times.
     unix_ns = staticmethod(time.time_ns)

@@ -162,7 +162,7 @@ class Session:
         """
         left_s = 0.0
         if isinstance(unix_ms, int | float):
-            left_s = unix_ms / 1_000 - self._clock.unix_ns() / 1_000_000_000
+            left_s = unix_ms / 1_000 - (self._clock.unix_ns() + self._clock.slow_by_ns) / 1_000_000_000
         return Deadline.after(min(left_s, longest_s) if left_s > 0.0 else otherwise_s, self._clock)
 
 

@@ -229,6 +229,19 @@ def test_without_telemetry_an_event_does_not_wait_for_the_warm_up(make: Make) ->
         socket.create_connection(("127.0.0.1", port_of(session)))
 
 
+def test_deadline_is_read_by_lambdas_clock_if_the_wall_clock_is_known_to_be_slow(make: Make) -> None:
+    clock = FakeClock(unix_ns=NOW_MS * 1_000_000)
+    clock.slow_by_ns = 60_000_000_000
+    session = make(clock, kind=NeverWarm)
+    assert isinstance(session, NeverWarm)
+
+    process(session, {"eventType": "INVOKE", "deadlineMs": NOW_MS + 63_000})
+
+    [event] = session.workers[0].inbox.take(0.0)
+    assert isinstance(event, InvokeEvent)
+    assert event.deadline.left_s() == 3.0
+
+
 class NeverWarm(Session):
     """A session whose workers are never scheduled."""
 

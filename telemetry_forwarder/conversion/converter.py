@@ -97,6 +97,11 @@ class Converter:
         """Whether an init or a restore has begun whose report is expected."""
         return self._invocations.has_open_phase
 
+    @property
+    def least_lag_ns(self) -> int:
+        """The shortest time from an event to its arrival; negative if the wall clock is slow, 0 if unknown."""
+        return self._invocations.least_lag_ns
+
     def convert(self, body: bytes, observed_ns: int) -> ConversionResult:
         """Convert a post. The batches contain its logs; spans and metrics only if very many events are pending."""
         events = self._decoder.load_events(body)

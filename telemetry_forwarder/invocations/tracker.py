@@ -40,7 +40,11 @@ class InvocationTracker:
         self._last_end_ns = 0
         self._shutdown: PresumedEnd | None = None
         self._least_lag_ns: int | None = None
-        """The shortest time from an event to its arrival."""
+
+    @property
+    def least_lag_ns(self) -> int:
+        """The shortest time from an event to its arrival; negative if the wall clock is slow, 0 if unknown."""
+        return self._least_lag_ns or 0
 
     @property
     def has_open_phase(self) -> bool:
@@ -125,9 +129,9 @@ class InvocationTracker:
         return taken
 
     def _by_lambdas_clock(self, at_ns: int) -> int:
-        """Correct a time that was read here, if the wall clock differs from Lambda's by more than a minute."""
-        lag_ns = self._least_lag_ns or 0
-        return at_ns - lag_ns if abs(lag_ns) > _MAX_LAG_NS else at_ns
+        """Correct a time that was read here, if the wall clock is slow, or fast by more than a minute."""
+        lag_ns = self.least_lag_ns
+        return at_ns - lag_ns if lag_ns < 0 or lag_ns > _MAX_LAG_NS else at_ns
 
     def _open(self, request_id: str, tracing: Tracing, at_ns: int) -> Invocation:
         invocation = Invocation(

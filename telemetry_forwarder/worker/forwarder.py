@@ -101,7 +101,7 @@ class Forwarder:
             has_unsent=self._store.has_batches or self._intake.has_pending_events,
             is_nearly_full=self._store.is_nearly_full,
             is_circuit_open=self._flusher.exporters.are_all_failing,
-            has_open_phase=self._intake.has_open_phase,
+            has_open_phase=self._shutdown is not None and self._intake.has_open_phase,
             has_backlog=self._intake.has_backlog,
         )
         if step.may_call_next:

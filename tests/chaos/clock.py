@@ -30,6 +30,16 @@ def _play(run: Run) -> None:
             run.invoke(sleep=0.1)
 
 
+def _behind_at_the_deadline(run: Run) -> None:
+    """Let the budget exceed what is left of the invocation, but not what seems to be left."""
+    run.set_wall_clock(-9.0 - run.random.random() * 60)
+    run.collector.script(then=Hang(accepts=False))
+    budget = {"TELEMETRY_FORWARDER_FLUSH": "end", "TELEMETRY_FORWARDER_FLUSH_BUDGET_MS": "10000"}
+    with run.environment(budget, timeout_s=2.0):
+        run.invoke(sleep=1.2)
+        run.invoke()
+
+
 def _set_at_shutdown(run: Run) -> None:
     run.set_wall_clock(0.0)
     if run.random.random() < 0.5:
@@ -63,6 +73,11 @@ def _set_in_wait(run: Run) -> None:
 
 CLOCK = (
     Scenario("clock behind", "the wall clock is up to 400 days slow, and the endpoint may hang", _behind),
+    Scenario(
+        "clock behind, no time",
+        "it is slow, and the budget exceeds the rest of the invocation",
+        _behind_at_the_deadline,
+    ),
     Scenario("clock ahead", "the wall clock is up to 400 days fast, and the endpoint may hang", _ahead),
     Scenario("clock set at the end", "it is set forward or back just before SHUTDOWN", _set_at_shutdown),
     Scenario("clock set in freeze", "it is set forward or back while the environment is frozen", _set_in_freeze),

@@ -7,6 +7,7 @@ from telemetry_forwarder.clock import Clock
 
 class FakeClock(Clock):
     def __init__(self, *, unix_ns: int = 1_790_000_000_000_000_000, monotonic_s: float = 1_000.0) -> None:
+        super().__init__()
         self._unix_ns = unix_ns
         self._monotonic_s = monotonic_s
         self.sleeps: list[float] = []

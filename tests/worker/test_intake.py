@@ -13,7 +13,7 @@ from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
-from tests.support.posts import OBSERVED_NS, event, post, raw_event, raw_post
+from tests.support.posts import MOMENT_NS, OBSERVED_NS, event, post, raw_event, raw_post
 from tests.support.spooling import LONG, LONG_POST, MB, Process
 
 Processes = Callable[..., Process]
@@ -55,6 +55,18 @@ def test_lines_of_a_post_are_stored_and_its_ends_and_reports_are_returned(proces
 
     assert (result.ended, result.reported) == ([ID], [ID])
     assert process.in_memory == ["a line"]
+
+
+def test_events_from_the_future_show_how_slow_the_wall_clock_is(processes: Processes) -> None:
+    process = processes()
+    found = []
+
+    for number, slow_s in enumerate([0, 5, -1, 3_600, 7]):
+        posted = post(event("platform.start", {"requestId": str(number)}))
+        process.intake.convert(Body(posted, MOMENT_NS - slow_s * 1_000_000_000))
+        found.append(process.clock.slow_by_ns / 1_000_000_000)
+
+    assert found == [0, 5, 5, 3_600, 3_600]
 
 
 def test_duplicate_post_is_counted_and_not_converted(processes: Processes) -> None:

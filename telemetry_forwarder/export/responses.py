@@ -116,8 +116,15 @@ def retry_after_s(response: Response, now_unix_ns: int) -> float | None:
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return min(float(value), _MAX_WAIT_S)
-    if not value:
+    if not value or (moment_s := _date_unix_s(value)) is None:
         return None
+    # The endpoint's own clock, if it is known: ours may be wrong.
+    now_s = _date_unix_s(response.headers.get("date", ""))
+    now_s = now_unix_ns / 1_000_000_000 if now_s is None else now_s
+    return min(max(0.0, moment_s - now_s), _MAX_WAIT_S)
+
+
+def _date_unix_s(value: str) -> float | None:
     # Imported here: it takes long, and hardly any endpoint sends a date.
     from email.utils import parsedate_to_datetime
 
@@ -125,8 +132,7 @@ def retry_after_s(response: Response, now_unix_ns: int) -> float | None:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError, IndexError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max(0.0, moment.timestamp() - now_unix_ns / 1_000_000_000), _MAX_WAIT_S)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _quoted(text: str, mask: Mask) -> str:

@@ -237,6 +237,23 @@ def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after_s(Response(503, {"retry-after": value}, b""), NOW_NS) == seconds
 
 
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("Mon, 20 Oct 2014 07:28:00 GMT", 30),
+        ("Mon, 20 Oct 2014 06:00:00 GMT", 3_600),
+        ("Mon, 20 Oct 2014 09:28:00 GMT", 0),
+        ("yesterday", 0),
+        ("", 0),
+    ],
+)
+def test_date_to_retry_after_is_by_the_clock_of_the_endpoint(date: str, seconds: float) -> None:
+    """By ours it has passed a year ago."""
+    headers = {"retry-after": "Mon, 20 Oct 2014 07:28:30 GMT", "date": date}
+
+    assert retry_after_s(Response(503, headers, b""), NOW_NS) == seconds
+
+
 def test_missing_retry_after() -> None:
     assert retry_after_s(Response(503, {}, b""), NOW_NS) is None
 

@@ -6,6 +6,7 @@ limits.
 
 from collections import deque
 from collections.abc import Iterable
+from math import inf
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.core.batch import SIGNALS, Batch
@@ -82,17 +83,20 @@ class Outbox:
             self._queues[batch.signal].appendleft((self._oldest, batch))
             self.held_bytes += len(batch.body)
 
-    def take(self, signal: str) -> Batch | None:
+    def take(self, signal: str, *, beside: tuple[int, int] = (0, 0), most_bytes: float = inf) -> Batch | None:
         """Take the oldest batches of *signal*, joined up to the limits of one request; None if there are none.
 
-        A batch that exceeds the limits is returned alone: the sender splits it.
+        *beside*: bytes and items that are already in that request. *most_bytes*: a smaller limit. A batch that
+        exceeds the limits is returned if it is alone: the sender splits it.
         """
         queue = self._queues[signal]
         bodies: list[bytes] = []
         size = items = 0
         while queue:
             _, batch = queue[0]
-            if bodies and not self._fits(size + len(batch.body), items + batch.items):
+            sum_bytes, sum_items = beside[0] + size + len(batch.body), beside[1] + items + batch.items
+            is_alone = sum_items == batch.items
+            if not is_alone and not (sum_bytes <= most_bytes and self.fits(sum_bytes, sum_items)):
                 break
             queue.popleft()
             bodies.append(batch.body)
@@ -117,7 +121,8 @@ class Outbox:
 
     def _are_small(self, last: Batch, new: Batch) -> bool:
         size = len(last.body) + len(new.body)
-        return size <= _SMALL_BYTES and self._fits(size, last.items + new.items)
+        return size <= _SMALL_BYTES and self.fits(size, last.items + new.items)
 
-    def _fits(self, size: int, items: int) -> bool:
+    def fits(self, size: int, items: int) -> bool:
+        """Return whether that many bytes and items fit into one request."""
         return size <= self._request_bytes and items <= self._request_items

@@ -82,6 +82,11 @@ class Spool:
         """The number of posts that can be taken."""
         return len(self._queues[POSTS])
 
+    def oldest(self, signal: str) -> SpoolFile | None:
+        """Return the file that `take` would read; None if there is none."""
+        queue = self._queues[signal]
+        return queue[0] if queue else None
+
     def has_room_for(self, batches: Iterable[Batch]) -> bool:
         """Return whether *batches* fit within the limit without removing other files."""
         needed = sum(on_disk(len(batch.body) + _HEAD_BYTES) for batch in batches)

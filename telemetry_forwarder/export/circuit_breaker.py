@@ -17,6 +17,11 @@ def backoff_s(first_s: float, *, longest_s: float, doublings: int, random: Calla
     return ceiling_s * (0.5 + random() / 2)
 
 
+def spread_s(requested_s: float, random: Callable[[], float]) -> float:
+    """Return *requested_s* prolonged by up to half, 60 s at most: a server may name one moment to many clients."""
+    return requested_s + random() * min(requested_s / 2, _MAX_OPEN_S)
+
+
 class CircuitBreaker:
     """Closed while requests succeed; open after a failure, for a time that doubles. For any thread.
 
@@ -45,7 +50,7 @@ class CircuitBreaker:
         return max(0.0, self._open_s - Moment(self._clock).since_s(self._opened_at)) if self.is_open else 0.0
 
     def failed(self, reason: str, at_least_s: float = 0.0) -> None:
-        """Note a failure, and open for *at_least_s* or longer."""
+        """Note a failure, and open for *at_least_s* or somewhat longer."""
         with self._lock:
             was_open = self.is_open
             open_s = self.open_for_s()
@@ -53,7 +58,7 @@ class CircuitBreaker:
             if open_s == 0.0:
                 open_s = backoff_s(_FIRST_OPEN_S, longest_s=_MAX_OPEN_S, doublings=self._openings, random=self._random)
                 self._openings += 1
-            self._open_s = max(open_s, at_least_s)
+            self._open_s = max(open_s, spread_s(at_least_s, self._random))
             self._opened_at = Moment(self._clock)
         if not was_open:
             self._log.warn(

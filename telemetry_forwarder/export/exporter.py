@@ -137,6 +137,8 @@ class Exporter:
         self._name = f"{endpoint.origin} ({endpoint.signal})"
         self._too_large_bytes = sys.maxsize
         """The size of the smallest body that was too large: others of that size are split without a request."""
+        # Few after a failure, and one more with each success: an overloaded server can bear repetitions least.
+        self._attempts = retry.max_attempts
         self._server = server
         self._signal = CircuitBreaker(self._name, clock=clock, log=log, random=retry.random)
 
@@ -148,8 +150,7 @@ class Exporter:
         """As `Exporters.send`."""
         if (self._server.open_for_s() or self._signal.open_for_s()) and not is_last_chance:
             return ExportResult(batch, held=batch)
-        is_probe = self.is_failing and not is_last_chance
-        attempts = 1 if is_probe else self._retry.max_attempts
+        attempts = self._retry.max_attempts if is_last_chance else 1 if self.is_failing else self._attempts
         return self._send_parts(batch, deadline.within(self._endpoint.timeout_s), attempts)
 
     def _send_parts(self, batch: Batch, deadline: Deadline, attempts: int) -> ExportResult:
@@ -188,6 +189,7 @@ class Exporter:
             attempts += 1
             outcome = self._transport.send(self._sender, batch.body, deadline)
             if isinstance(outcome, Response) and not is_retryable(outcome):
+                self._attempts = min(self._attempts + 1, self._retry.max_attempts)
                 return self._judge(batch, outcome)
             pause_s = self._retry.pause_s(outcome, attempts, self._clock)
             if attempts == max_attempts or pause_s >= self._transport.left_s(deadline):
@@ -196,7 +198,7 @@ class Exporter:
             self._pause(pause_s, deadline)
 
     def _note_failure(self, outcome: Response | Failure) -> None:
-        breaker, requested_s = self._signal, None
+        self._attempts, breaker, requested_s = 1, self._signal, None
         if isinstance(outcome, Response):
             self._server.succeeded()
             requested_s = retry_after_s(outcome, self._clock.unix_ns())

@@ -1,8 +1,11 @@
-"""Sends the spooled batches, then those in memory, each signal in its own thread.
+"""Sends the spooled batches and those in memory, the oldest first, each signal in its own thread.
 
 Neither a flush nor the worker waits for the other: a `SendFinished` in the inbox reports the end of each request.
 So an endpoint may be slow, and no request is broken off only because the function must not wait any longer.
 """
+
+from collections.abc import Callable
+from math import inf
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
@@ -14,6 +17,8 @@ from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.errors import ThreadStartError
 from telemetry_forwarder.export.exporter import Exporters, ExportResult
 from telemetry_forwarder.export.sender_thread import SenderThread
+from telemetry_forwarder.export.slow_start import SlowStart
+from telemetry_forwarder.export.splitting import joined
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import SendFinished
 
@@ -22,7 +27,15 @@ class Flusher:
     """Sends at most one batch of each signal at a time. For the worker's thread."""
 
     def __init__(
-        self, inbox: Inbox, outbox: Outbox, spool: Spool, *, exporters: Exporters, ledger: Ledger, log: Diagnostics
+        self,
+        inbox: Inbox,
+        outbox: Outbox,
+        spool: Spool,
+        *,
+        exporters: Exporters,
+        ledger: Ledger,
+        log: Diagnostics,
+        new_thread: Callable[[str], SenderThread] = SenderThread,
     ) -> None:
         self._inbox = inbox
         self._outbox = outbox
@@ -30,12 +43,13 @@ class Flusher:
         self.exporters = exporters
         self._ledger = ledger
         self._log = log
-        self._threads = {signal: SenderThread(f"export of {signal}") for signal in SIGNALS}
+        self._threads = {signal: new_thread(f"export of {signal}") for signal in SIGNALS}
         self._running: dict[str, _Export] = {}
         self._deadline: Deadline | None = None
         self._is_last_chance = False
-        self._failed: set[str] = set()
-        """The signals of which something is left."""
+        self._left: set[str] = set()
+        """The signals of which something is left, because of a failure or after one."""
+        self._slow_starts = {signal: SlowStart() for signal in SIGNALS}
 
     @property
     def is_over(self) -> bool:
@@ -44,29 +58,38 @@ class Flusher:
     @property
     def was_delivered(self) -> bool:
         """Whether the flush has delivered everything so far."""
-        return not self._failed
+        return not self._left
 
     def begin(self, deadline: Deadline, *, is_last_chance: bool) -> None:
-        """Start to send everything; *is_last_chance* as for `Exporters.send`."""
+        """Start to send everything, or after a failure a part of it; *is_last_chance* as for `Exporters.send`."""
+        if self._deadline is None:
+            self._limit_restored()
         self._deadline = deadline
         self._is_last_chance = is_last_chance
-        self._failed.clear()
+        self._left.clear()
         self.send_more()
 
     def send_more(self) -> None:
         """Send what was added since, of each signal that is not being sent and has not failed."""
         for signal in SIGNALS:
-            if signal not in self._running and signal not in self._failed:
+            if signal not in self._running and signal not in self._left:
                 self._send_next(signal)
 
     def sent(self, signal: str) -> None:
         """Account for the batch whose `SendFinished` was received, and send the next of *signal*."""
         if (export := self._running.pop(signal, None)) is None:
             return  # It was abandoned.
-        if self._settle(export.result, export.spooled):
+        slow_start = self._slow_starts[signal]
+        is_limited = slow_start.is_limited and not self._is_last_chance
+        if not self._settle(export):
+            slow_start.failed()
+            self._left.add(signal)
+            return
+        slow_start.succeeded()
+        if not is_limited:
             self._send_next(signal)
-        else:
-            self._failed.add(signal)
+        elif self._has_batches(signal):
+            self._left.add(signal)
 
     def abandon(self) -> list[Batch]:
         """Stop waiting for running requests; return their batches, except those that are on disk.
@@ -75,9 +98,17 @@ class Flusher:
         """
         exports, self._running = self._running.values(), {}
         for export in exports:
-            if export.spooled is not None:
-                self._spool.put_back(export.spooled)
-        return [export.batch for export in exports if export.spooled is None]
+            self._put_back(export.spooled)
+        return [export.held for export in exports if export.held is not None]
+
+    def _limit_restored(self) -> None:
+        """Send what earlier processes have left on disk slowly: a whole fleet may have been restarted."""
+        for signal in SIGNALS:
+            if self._spool.oldest(signal):
+                self._slow_starts[signal].failed()
+
+    def _has_batches(self, signal: str) -> bool:
+        return self._spool.oldest(signal) is not None or self._outbox.held_items(signal) > 0
 
     def _send_next(self, signal: str) -> None:
         """Start to send the next batch of *signal*, if there is one and time is left."""
@@ -85,14 +116,12 @@ class Flusher:
         assert deadline is not None
         if deadline.is_over():
             if self._outbox.held_items(signal):
-                self._failed.add(signal)
+                self._left.add(signal)
             return
-        spooled = self._spool.take(signal)
-        batch = self._outbox.take(signal) if spooled is None else spooled.batch
-        if batch is None:
+        if (export := self._take(signal)) is None:
             return
-        export = self._running[signal] = _Export(batch, spooled)
-        is_last_chance = self._is_last_chance
+        self._running[signal] = export
+        batch, is_last_chance = export.batch, self._is_last_chance
 
         def task() -> None:
             try:
@@ -109,23 +138,46 @@ class Flusher:
             self._log.warn(f"{exc}; telemetry is held", once_a_minute="threads")
             self._inbox.put_event(SendFinished(signal))
 
-    def _settle(self, result: ExportResult, spooled: SpooledBatch | None) -> bool:
-        """Account for *result*; return whether nothing of its batch is left to be sent."""
-        held = result.held
-        if spooled is not None and held is not None and held.items == spooled.batch.items:
-            self._spool.put_back(spooled)
+    def _take(self, signal: str) -> "_Export | None":
+        """Take what one request may contain, from disk and then from memory; None if there is nothing."""
+        most_bytes = inf if self._is_last_chance else self._slow_starts[signal].most_bytes
+        spooled: list[SpooledBatch] = []
+        size = items = 0
+        while file := self._spool.oldest(signal):
+            sum_bytes, sum_items = size + file.size_bytes, items + file.items
+            if spooled and not (sum_bytes <= most_bytes and self._outbox.fits(sum_bytes, sum_items)):
+                break
+            if (taken := self._spool.take(signal)) is None:
+                break
+            spooled.append(taken)
+            size, items = size + len(taken.batch.body), items + taken.batch.items
+        held = self._outbox.take(signal, beside=(size, items), most_bytes=most_bytes)
+        batches = [each.batch for each in spooled] + ([held] if held else [])
+        return _Export(joined(batches), spooled, held) if batches else None
+
+    def _put_back(self, spooled: list[SpooledBatch]) -> None:
+        for each in reversed(spooled):
+            self._spool.put_back(each)
+
+    def _settle(self, export: "_Export") -> bool:
+        """Account for the result of *export*; return whether nothing of its batch is left to be sent."""
+        result = export.result
+        if result.held is not None and result.held.items == export.batch.items:
+            self._put_back(export.spooled)
+            if export.held is not None:
+                self._keep(export.held)
             return False
         signal = result.batch.signal
         self._ledger.delivered(signal, result.delivered)
         self._ledger.rejected(signal, result.rejected)
         for reason, count in result.dropped.items():
             self._ledger.dropped(signal, count, reason)
-        if spooled is not None:
+        for each in export.spooled:
             # What is still held goes to memory: from disk, all would be sent again.
-            self._spool.remove(spooled)
-        if held is not None:
-            self._keep(held)
-        return held is None
+            self._spool.remove(each)
+        if result.held is not None:
+            self._keep(result.held)
+        return result.held is None
 
     def _keep(self, batch: Batch) -> None:
         """Put *batch* back into memory, or on disk if memory has filled up in the meantime."""
@@ -138,10 +190,12 @@ class Flusher:
 class _Export:
     """One batch that is being sent, its origin, and its result."""
 
-    __slots__ = ("batch", "result", "spooled")
+    __slots__ = ("batch", "held", "result", "spooled")
 
-    def __init__(self, batch: Batch, spooled: SpooledBatch | None) -> None:
+    def __init__(self, batch: Batch, spooled: list[SpooledBatch], held: Batch | None) -> None:
         self.batch = batch
         self.spooled = spooled
-        """The batch on disk; None if the batch comes from memory."""
+        """The parts of it that are on disk, the oldest first."""
+        self.held = held
+        """The rest of it, which is in memory."""
         self.result = ExportResult(batch, held=batch)

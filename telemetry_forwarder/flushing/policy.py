@@ -23,6 +23,10 @@ _RELEASE_MARGIN_S = 0.2
 # If less than this share of the budget is left, no flush is begun for an invocation to wait for.
 _MIN_BUDGET_SHARE = 0.1
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Mode(Enum):
     AUTO = "auto"
@@ -46,9 +50,19 @@ class FlushPolicy:
     """Used by the worker's thread alone. Report each event with its method, then call `step`."""
 
     def __init__(
-        self, settings: FlushSettings, clock: Clock, *, has_runtime_done: bool, is_managed: bool = False
+        self,
+        settings: FlushSettings,
+        clock: Clock,
+        *,
+        has_runtime_done: bool,
+        is_managed: bool = False,
+        random: "Callable[[], float]" = lambda: 1.0,
     ) -> None:
-        """*has_runtime_done*: the subscription includes platform events. *is_managed*: invocations run concurrently."""
+        """*has_runtime_done*: the subscription includes platform events. *is_managed*: invocations run concurrently.
+
+        *random* returns a number from 0 to 1. It shortens the first interval, so that environments that were started
+        at the same moment do not send at the same moments.
+        """
         self._settings = settings
         self._clock = clock
         self._has_runtime_done = has_runtime_done
@@ -62,6 +76,9 @@ class FlushPolicy:
         self._has_missed_end = False
         """Whether no end event arrived for the last invocation that waited for one."""
         self._unsent_since: Moment | None = None
+        self._random = random
+        self._interval_s: float | None = None
+        """The time between two flushes; None until the first is planned: a snapshot may be taken before that."""
         self._drain: Drain | None = None
 
     def telemetry_unavailable(self) -> None:
@@ -132,6 +149,7 @@ class FlushPolicy:
         if can_flush and ((may_withhold and self._claim_end_flush(now)) or due_in_s <= 0):
             flush = Deadline.after(_FLUSH_LIMIT_S, self._clock)
             self._flushes.deadline = flush
+            self._interval_s = self._settings.interval_s
         self._release_unless_needed(now, may_withhold=may_withhold)
         return Step(
             may_call_next=not self._hold.limit,
@@ -197,7 +215,9 @@ class FlushPolicy:
         if may_withhold and self._hold.flushes_at_end:
             # What an earlier invocation left is flushed at the end of this one.
             starts.append(self._hold.invoked_at)
-        return self._settings.interval_s - min([now.since_s(start) for start in starts if start])
+        if self._interval_s is None:
+            self._interval_s = self._settings.interval_s * self._random()
+        return self._interval_s - min([now.since_s(start) for start in starts if start])
 
     def _wake_in_s(self, now: Moment, due_in_s: float) -> float | None:
         times_s = [due_in_s]

@@ -12,6 +12,7 @@ from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import SIGNALS
+from telemetry_forwarder.core.jitter import random_fraction
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints import options
@@ -135,7 +136,13 @@ def _policy(settings: Settings, clock: Clock, *, is_managed: bool) -> FlushPolic
         budget_s=settings.flush_budget_ms / 1_000,
         spool_reserve_s=SPOOL_RESERVE_S,
     )
-    return FlushPolicy(flush_settings, clock, has_runtime_done="platform" in settings.types, is_managed=is_managed)
+    return FlushPolicy(
+        flush_settings,
+        clock,
+        has_runtime_done="platform" in settings.types,
+        is_managed=is_managed,
+        random=random_fraction,
+    )
 
 
 class _LibraryLogHandler(logging.Handler):

@@ -92,13 +92,27 @@ def test_success_closes_it_and_resets_the_open_time(
     assert breaker.open_for_s() == 1.0
 
 
-def test_it_is_open_as_long_as_the_endpoint_requests(breaker: CircuitBreaker, captured: CapturedLog) -> None:
-    breaker.failed("refused", 90.0)
-    assert breaker.open_for_s() == 90.0
-    assert captured.lines == [OPENED.replace("1.0", "90.0")]
+@pytest.mark.parametrize(
+    ("requested_s", "random", "open_s"),
+    [(90.0, 0.0, 90.0), (90.0, 1.0, 135.0), (3_600.0, 0.5, 3_630.0), (3_600.0, 1.0, 3_660.0)],
+)
+def test_it_is_open_as_long_as_the_endpoint_requests_and_up_to_half_longer(
+    clock: FakeClock, captured: CapturedLog, requested_s: float, random: float, open_s: float
+) -> None:
+    breaker = CircuitBreaker("https://h", clock=clock, log=captured.diagnostics(clock), random=lambda: random)
 
-    breaker.failed("refused", 120.0)
-    assert breaker.open_for_s() == 120.0
+    breaker.failed("refused", requested_s)
+
+    assert breaker.open_for_s() == open_s
+    assert captured.lines == [OPENED.replace("1.0", f"{open_s:.1f}")]
+
+
+def test_later_request_for_a_longer_pause_prolongs_the_open_time(breaker: CircuitBreaker) -> None:
+    breaker.failed("refused", 60.0)
+
+    breaker.failed("refused", 100.0)
+
+    assert breaker.open_for_s() == 150.0
 
 
 def test_freeze_that_only_the_wall_clock_counts_shortens_the_open_time(

@@ -270,19 +270,28 @@ class TestRetry:
 
     @pytest.mark.parametrize("status", [429, 503])
     @pytest.mark.parametrize("retry_after", ["2", "Mon, 21 Sep 2026 14:13:22 GMT"])
-    def test_retry_after_sets_the_pause(self, bench: Bench, retry_after: str, status: int) -> None:
+    def test_retry_after_sets_the_shortest_pause(self, bench: Bench, retry_after: str, status: int) -> None:
         assert bench.clock.unix_ns() == 1_790_000_000_000_000_000  # 14:13:20
         bench.collector.script(c.Response(status=status, headers={"Retry-After": retry_after}))
 
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
-        assert sum(bench.clock.sleeps) == pytest.approx(2.0)
+        assert sum(bench.clock.sleeps) == pytest.approx(3.0)
+
+    def test_after_a_failure_each_success_allows_one_more_repetition(self, bench: Bench) -> None:
+        bench.collector.script(*[BUSY] * 6, c.OK, c.OK, then=BUSY)
+
+        bench.send(LOG, within_s=60.0)
+        bench.clock.advance(60)
+        bench.send(LOG, LOG, LOG, within_s=60.0)
+
+        assert bench.statuses() == [503] * 6 + [200, 200] + [503] * 3
 
     def test_retry_after_beyond_the_deadline_holds_the_endpoint(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=503, headers={"Retry-After": "30"}))
 
         assert bench.send(LOG) == [ExportResult(LOG, held=LOG)]
         assert bench.clock.sleeps == []
-        assert bench.is_left_alone_for(30.0, LOG)
+        assert bench.is_left_alone_for(45.0, LOG)
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
     def test_connection_closed_during_a_freeze_is_no_failure(self, bench: Bench) -> None:
@@ -425,9 +434,9 @@ class TestHolding:
         assert bench.captured.lines[1:] == [
             f"INFO {bench.collector.endpoint} responds again",
             f"WARN {bench.collector.endpoint} (logs) does not accept telemetry: 429: status 429; "
-            "telemetry is held, next attempt in 90.0 s",
+            "telemetry is held, next attempt in 135.0 s",
         ]
-        assert bench.is_left_alone_for(90.0, LOG)
+        assert bench.is_left_alone_for(135.0, LOG)
 
     def test_success_closes_both_circuit_breakers_and_is_logged_once(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=503, headers={"Retry-After": "90"}))

@@ -99,13 +99,14 @@ def test_nothing_to_send_is_over_at_once(bench: Bench) -> None:
     assert bench.collector.connections == 0
 
 
-def test_every_signal_is_sent_from_disk_first_then_from_memory(bench: Bench) -> None:
-    bench.spooled(batch(LOGS, 3), batch(SPANS, 1), batch(LOGS, 4))
-    bench.held(batch(LOGS, 5), batch(METRICS, 2))
+def test_what_is_on_disk_and_in_memory_is_sent_as_one_request_of_each_signal_the_oldest_first(bench: Bench) -> None:
+    bench.spooled(batch(LOGS, 3, padding="1"), batch(SPANS, 1), batch(LOGS, 4, padding="2"))
+    bench.held(batch(LOGS, 5, padding="3"), batch(METRICS, 2))
 
     assert bench.run()
 
-    assert {signal: bench.sizes(signal) for signal in SIGNALS} == {LOGS: [3, 4, 5], SPANS: [1], METRICS: [2]}
+    assert {signal: bench.sizes(signal) for signal in SIGNALS} == {LOGS: [12], SPANS: [1], METRICS: [2]}
+    assert "".join(record.body.string_value for _, _, record in bench.collector.logs()) == "111222233333"
     assert bench.tally(LOGS) == Tally(LOGS, received=12, delivered=12)
     assert (bench.spool.waiting, bench.outbox.held_bytes) == (0, 0)
 
@@ -121,7 +122,7 @@ def test_sender_thread_that_cannot_start_costs_one_attempt(bench: Bench) -> None
     assert bench.tally(METRICS) == Tally(METRICS, received=2, held=2)
     assert bench.captured.lines == ["WARN export of logs: can't start new thread; telemetry is held"]
     assert bench.run()
-    assert {signal: bench.sizes(signal) for signal in SIGNALS} == {LOGS: [3, 4], SPANS: [1], METRICS: [2]}
+    assert {signal: bench.sizes(signal) for signal in SIGNALS} == {LOGS: [7], SPANS: [1], METRICS: [2]}
 
 
 def test_other_signals_are_sent_if_one_sender_thread_cannot_start(bench: Bench) -> None:
@@ -141,8 +142,8 @@ def test_failing_signal_does_not_delay_the_others(bench: Bench) -> None:
 
     assert not bench.run()
 
-    assert bench.sizes(LOGS) == [3, 4]
-    assert bench.sizes(SPANS) == [1]
+    assert bench.sizes(LOGS) == [7]
+    assert bench.sizes(SPANS) == [3]
     assert bench.tally(SPANS) == Tally(SPANS, received=3, held=2, spooled=1)
 
 
@@ -184,12 +185,70 @@ def test_rest_of_a_partly_delivered_file_goes_to_memory(bench: Bench) -> None:
 
 def test_rejected_and_refused_items_are_counted_and_the_flush_continues(bench: Bench) -> None:
     bench.collector.script(c.Response(rejected=1), c.Response(status=400))
-    bench.spooled(batch(LOGS, 3), batch(LOGS, 4))
-    bench.held(batch(LOGS, 5))
+    bench.outbox = outbox_of(bench.ledger, request_items=5)
+    bench.flush = bench.make(bench.exporters)
+    bench.held(batch(LOGS, 3), batch(LOGS, 4), batch(LOGS, 5))
 
     assert bench.run()
 
     assert bench.tally(LOGS) == Tally(LOGS, received=12, delivered=7, rejected=1, dropped={"status 400": 4}, held=0)
+
+
+class TestSlowStart:
+    """What is left from a failure is sent in parts: one request at each flush, each twice as large."""
+
+    PARTS = [batch(LOGS, 1, padding="x" * 120_000)] * 7
+
+    def test_what_earlier_processes_have_left_on_disk(self, bench: Bench) -> None:
+        bench.spooled(*self.PARTS)
+
+        assert [bench.run(), bench.run(), bench.run()] == [False, False, True]
+        assert bench.sizes(LOGS) == [2, 4, 1]
+
+    def test_what_was_held_in_memory(self, bench: Bench) -> None:
+        bench.collector.script(c.Response(status=503))
+        bench.outbox = outbox_of(bench.ledger)
+        bench.flush = bench.make(bench.exporters)
+        bench.held(self.PARTS[0])
+
+        results = [bench.run()]
+        bench.held(*self.PARTS[1:3])
+        bench.clock.advance(60)
+        results += [bench.run(), bench.run()]
+
+        assert results == [False, False, True]
+        assert bench.sizes(LOGS) == [1, 2, 1]
+
+    def test_failure_begins_it_again(self, bench: Bench) -> None:
+        bench.collector.script(c.OK, c.Response(status=503))
+        bench.spooled(*self.PARTS)
+
+        bench.run()
+        bench.run()
+        bench.clock.advance(60)
+        bench.run()
+
+        assert bench.sizes(LOGS) == [2, 4, 2]
+
+    def test_without_a_failure_there_is_no_limit(self, bench: Bench) -> None:
+        bench.run()
+        bench.spooled(*self.PARTS)
+
+        assert bench.run()
+        assert bench.sizes(LOGS) == [7]
+
+    def test_at_the_last_chance_there_is_no_limit(self, bench: Bench) -> None:
+        bench.spooled(*self.PARTS)
+
+        assert bench.run(is_last_chance=True)
+        assert bench.sizes(LOGS) == [7]
+
+    def test_batch_that_is_larger_is_sent_alone(self, bench: Bench) -> None:
+        large = batch(LOGS, 2, padding="x" * 200_000)
+        bench.spooled(large, *self.PARTS[:1])
+
+        assert [bench.run(), bench.run()] == [False, True]
+        assert bench.sizes(LOGS) == [2, 1]
 
 
 @pytest.mark.parametrize("is_held", [True, False])

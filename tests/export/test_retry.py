@@ -33,8 +33,11 @@ def test_jitter_shortens_a_pause() -> None:
     assert RetryPolicy(random=lambda: 0.0).pause_s(TIMED_OUT, 1, FakeClock()) == pytest.approx(0.05)
 
 
-def test_retry_after_is_the_pause() -> None:
-    assert POLICY.pause_s(Response(503, {"retry-after": "7"}, b""), 1, FakeClock()) == 7.0
+@pytest.mark.parametrize(("random", "pause_s"), [(0.0, 7.0), (0.5, 8.75), (1.0, 10.5)])
+def test_retry_after_is_the_pause_prolonged_by_up_to_half(random: float, pause_s: float) -> None:
+    policy = RetryPolicy(random=lambda: random)
+
+    assert policy.pause_s(Response(503, {"retry-after": "7"}, b""), 1, FakeClock()) == pause_s
 
 
 def test_untrusted_server_is_not_tried_again() -> None:

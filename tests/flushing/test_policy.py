@@ -48,10 +48,13 @@ class Bench:
         budget_s: float = BUDGET_S,
         has_runtime_done: bool = True,
         is_managed: bool = False,
+        random: float = 1.0,
     ) -> None:
         self.clock = FakeClock()
         settings = FlushSettings(mode, INTERVAL_S, budget_s, SPOOL_RESERVE_S)
-        self.policy = FlushPolicy(settings, self.clock, has_runtime_done=has_runtime_done, is_managed=is_managed)
+        self.policy = FlushPolicy(
+            settings, self.clock, has_runtime_done=has_runtime_done, is_managed=is_managed, random=lambda: random
+        )
         self.has_unsent = False
         self.is_nearly_full = False
         self.has_open_phase = False
@@ -99,6 +102,17 @@ class Bench:
         for number in range(5):
             self.invoke(f"busy {number}")
             self.end(f"busy {number}")
+
+
+@pytest.mark.parametrize("is_managed", [True, False])
+def test_first_interval_of_a_process_is_shortened_by_a_random_part(is_managed: bool) -> None:
+    bench = Bench(Mode.EVERY, is_managed=is_managed, random=0.25)
+    bench.invoke()
+
+    assert bench.receive().wake_s == INTERVAL_S / 4
+    assert bench.after(INTERVAL_S / 4).flush_s == FLUSH_LIMIT_S
+    bench.flushed()
+    assert bench.receive().wake_s == INTERVAL_S
 
 
 # Flushing at the end of an invocation: `end`, and `auto` while invocations are rare.

@@ -1,0 +1,19 @@
+"""Runs scenarios with a few environments, in a process of its own: its tasks are greenlets."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.paths import PROJECT
+
+NAMES = ("date", "slow", "small memory", "reset")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_environments_do_not_return_at_the_same_moment_and_deliver_everything(name: str) -> None:
+    command = [sys.executable, "-m", "tests.fleet", "--environments", "100", "--at-once", "1", name]
+
+    run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+
+    assert run.returncode == 0, run.stdout + run.stderr

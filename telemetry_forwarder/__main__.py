@@ -1,9 +1,12 @@
 """Starts and ends the process. Everything imported from here until `register` is latency for the user."""
 
+import _signal  # type: ignore[import-not-found]  # the C module behind `signal`, which would import `enum`
+
 # The C module behind `os`: `os` itself would add a third to the start of a bare interpreter.
 import posix
 
 from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.errors import TerminatedError
 from telemetry_forwarder.lambda_api import LambdaApi
 from telemetry_forwarder.lifecycle import Lifecycle
 
@@ -12,16 +15,21 @@ from telemetry_forwarder.lifecycle import Lifecycle
 # `GRPC_POLL_STRATEGY` abort the process, `PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION` name one that is not installed.
 _FOR_LIBRARIES = frozenset({b"OTEL_RESOURCE_ATTRIBUTES", b"OTEL_SERVICE_NAME"})
 
+# By default they end the process without a word. Lambda sends none of them, but tools and other processes may.
+_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGALRM", "SIGUSR1", "SIGUSR2")
+
 
 def main(name: str) -> None:
     """Run as the extension *name*, the base name of the file that Lambda started. Ends the process, never returns.
 
-    The exit code is 0 after SHUTDOWN, 1 if Lambda refused the extension or could not be reached.
+    The exit code is 0 after SHUTDOWN or a signal, 1 if Lambda refused the extension or could not be reached.
     """
     environ = {_text(variable): _text(value) for variable, value in posix.environ.items()}
     _hide_from_libraries()
     api = LambdaApi(environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"), name)
-    code = Lifecycle(api, environ, Clock()).run()
+    lifecycle = Lifecycle(api, environ, Clock())
+    _raise_at_signals()
+    code = lifecycle.run()
     # Not sys.exit: finalising the interpreter takes longer than most flushes, and Lambda waits for the process to end.
     posix._exit(code)
 
@@ -32,6 +40,19 @@ def _hide_from_libraries() -> None:
         del posix.environ[variable]
         if variable:
             posix.unsetenv(variable)
+
+
+def _raise_at_signals() -> None:
+    """Make the first of these signals raise `TerminatedError` in this thread, whatever it waits for."""
+    names = {getattr(_signal, name): name for name in _SIGNALS}
+
+    def terminate(number: int, _frame: object) -> None:
+        for each in names:
+            _signal.signal(each, _signal.SIG_IGN)
+        raise TerminatedError(names[number])
+
+    for number in names:
+        _signal.signal(number, terminate)
 
 
 def _text(name_or_value: bytes) -> str:

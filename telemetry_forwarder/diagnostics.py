@@ -72,10 +72,10 @@ class Diagnostics:
     def _write_line(self, level: str, message: str) -> None:
         if LEVELS.index(level) < self._level:
             return
-        # A single line, because Lambda makes a record of each line and only the first one carries the mark.
-        masked = self.mask(message[:_MAX_MASKED_CHARS])
-        one_line = " | ".join(masked.split("\n"))[:_MAX_LINE_CHARS].replace("\r", " ")
-        try:  # noqa: SIM105  # importing contextlib costs more than everything imported before register
+        try:
+            # A single line, because Lambda makes a record of each line and only the first one carries the mark.
+            masked = self.mask(message[:_MAX_MASKED_CHARS])
+            one_line = " | ".join(masked.split("\n"))[:_MAX_LINE_CHARS].replace("\r", " ")
             posix.write(self._file, f"{MARK} {level.upper()} {one_line}\n".encode("utf-8", "replace"))
-        except OSError:
+        except (OSError, MemoryError):
             pass

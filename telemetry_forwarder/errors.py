@@ -5,6 +5,10 @@ class ForwarderError(Exception):
     """The root of our errors. Its message names the cause and never shows a secret."""
 
 
+class TerminatedError(BaseException):
+    """The signal in the message ends the process. Not an `Exception`: no step of forwarding may take it for its own."""
+
+
 class ThreadStartError(ForwarderError):
     """A thread cannot be started now: Lambda limits their number, or memory is short. Later it may succeed."""
 

@@ -44,8 +44,8 @@ class LambdaApi:
         self.registration = b""
         """The JSON that `register` returned: functionName, functionVersion, handler, accountId."""
 
-    def register(self, events: tuple[str, ...]) -> None:
-        """Register for *events*. Lambda starts the runtime only after this."""
+    def register(self, events: tuple[str, ...]) -> int:
+        """Register for *events* and return the status, 200. Lambda starts the runtime only after this."""
         names = ",".join(f'"{event}"' for event in events)
         headers = f"Lambda-Extension-Name: {self._name}\r\nLambda-Extension-Accept-Feature: accountId\r\n"
         response = self._call(f"POST {_EXTENSION}/register", headers, f'{{"events":[{names}]}}'.encode())
@@ -54,6 +54,7 @@ class LambdaApi:
         identifier = response.headers.get("lambda-extension-identifier", "")
         self._identity = f"Lambda-Extension-Identifier: {identifier}\r\n"
         self.registration = response.body
+        return response.status
 
     def subscribe(self, subscription: bytes) -> int:
         """Subscribe to telemetry and return the status: 200 accepted, 202 not supported (a local emulator).
@@ -89,9 +90,10 @@ class LambdaApi:
             # The extension's name is a file name and may contain any bytes.
             request = head.encode("utf-8", "surrogateescape") + body
             response = self._send_with_retry(request, when_sent)
-        except (OSError, ValueError, OverflowError, MessageError) as exc:
+        except (OSError, ValueError, OverflowError, MemoryError, MessageError) as exc:
             self.close()
-            raise LambdaUnreachableError(f"{target} at {self._host}: {exc}") from exc
+            reason = str(exc) or type(exc).__name__
+            raise LambdaUnreachableError(f"{target} at {self._host}: {reason}") from exc
         if response.wants_close:
             self.close()
         return response

@@ -1,27 +1,39 @@
 """Runs the extension: register, subscribe, process events until SHUTDOWN.
 
-Our errors never harm the function: once registered, the process exits only at SHUTDOWN, or if Lambda refuses `next` or
-cannot be reached for 60 s. If forwarding fails, one line is logged and `next` is still called. Modules that `register`
-does not need are imported afterwards, in functions.
+Our errors never harm the function: once registered, the process exits only at SHUTDOWN or a signal, or if Lambda
+refuses `next` or cannot be reached for 60 s. If forwarding fails, one line is logged and `next` still called. What is
+held then, or at any exit, is stored first. Modules that `register` does not need are imported afterwards.
 """
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.errors import ForwarderError, LambdaUnreachableError, ThreadStartError
+from telemetry_forwarder.errors import (
+    ForwarderError,
+    LambdaRefusedError,
+    LambdaUnreachableError,
+    TerminatedError,
+    ThreadStartError,
+)
 from telemetry_forwarder.lambda_api import LambdaApi, is_managed_instance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TypeVar
 
     from telemetry_forwarder.session import Session
+
+    Argument = TypeVar("Argument")
 
 # Newest first. Managed instances accept only the first, older regions and emulators only the second.
 _SCHEMAS = ("2025-01-29", "2022-12-13")
 _SUBSCRIBED = 200
 _NOT_SUPPORTED = 202
 _TRY_OLDER_SCHEMA = frozenset({400, 404})
+_SERVER_ERROR = 500
 
+# Before the second and the third attempt to register or to subscribe: Lambda allows an init 10 s.
+_PAUSES_S = (0.05, 0.2)
 _GIVE_UP_AFTER_S = 60.0
 
 
@@ -36,21 +48,47 @@ class Lifecycle:
         self._session: Session | None = None
 
     def run(self) -> int:
-        """Run until SHUTDOWN and return the exit code."""
+        """Run until SHUTDOWN or `TerminatedError`, and return the exit code."""
         try:
-            # Extensions of managed instances may register for SHUTDOWN only.
-            is_managed = is_managed_instance(self._environ)
-            self._api.register(("SHUTDOWN",) if is_managed else ("INVOKE", "SHUTDOWN"))
-            self._try(self._start_session)
-            event = b""
-            while not _is_shutdown(event):
-                event = self._next_event()
-                self._process(event)
-        except ForwarderError as exc:
-            # Lambda itself refuses us, or is gone: nothing is left to do.
-            self._log.error(str(exc))
+            self._run_until_shutdown()
+        except TerminatedError as exc:
+            self._log.warn(f"ended by {exc}, without SHUTDOWN")
+        except Exception as exc:  # noqa: BLE001  # a traceback would not be marked as ours
+            # Lambda itself refuses us, or is gone: nothing is left to do but to store what is held.
+            self._log.error(str(exc) if isinstance(exc, ForwarderError) else f"{type(exc).__name__}: {exc}")
+            self._end_session()
             return 1
+        self._end_session()
         return 0
+
+    def _run_until_shutdown(self) -> None:
+        # Extensions of managed instances may register for SHUTDOWN only.
+        is_managed = is_managed_instance(self._environ)
+        events = ("SHUTDOWN",) if is_managed else ("INVOKE", "SHUTDOWN")
+        self._attempt(self._api.register, events)
+        self._try(self._start_session)
+        event = b""
+        while not _is_shutdown(event):
+            event = self._next_event()
+            self._process(event)
+
+    def _attempt(self, call: "Callable[[Argument], int]", argument: "Argument") -> int:
+        """Return the status of *call*; repeat it twice if Lambda responds with 5xx or not at all."""
+        for pause_s in _PAUSES_S:
+            try:
+                status = call(argument)
+                if status < _SERVER_ERROR:
+                    return status
+                problem = f"Lambda responded with {status}"
+            except LambdaUnreachableError as exc:
+                problem = str(exc)
+            except LambdaRefusedError as exc:
+                if exc.status < _SERVER_ERROR:
+                    raise
+                problem = str(exc)
+            self._log.warn(f"{problem}; trying again")
+            self._clock.sleep(pause_s)
+        return call(argument)
 
     def _try(self, step: "Callable[[], object]") -> None:
         """Take one step of forwarding; if it fails, log that and continue without forwarding.
@@ -62,10 +100,18 @@ class Lifecycle:
         except ThreadStartError as exc:
             self._log.warn(f"{exc}; forwarding starts with a later event", once_a_minute="threads")
         except Exception as exc:  # noqa: BLE001  # the function must not be harmed by any of our errors
-            session, self._session = self._session, None
             self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations continue without it")
-            if session is not None:
-                session.close()
+            self._end_session()
+
+    def _end_session(self) -> None:
+        """Stop forwarding, if it has not been stopped; first deliver or store what is held, within half a second."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        try:
+            session.end()
+        except Exception as exc:  # noqa: BLE001  # as in `_try`: whatever failed may fail again
+            self._log.error(f"what was held may be lost: {type(exc).__name__}: {exc}")
 
     def _start_session(self) -> None:
         from telemetry_forwarder.session import Session
@@ -79,7 +125,7 @@ class Lifecycle:
         """Subscribe to telemetry; return whether Lambda will send any."""
         status = 0
         for schema in _SCHEMAS:
-            status = self._api.subscribe(session.subscription(schema))
+            status = self._attempt(self._api.subscribe, session.subscription(schema))
             if status not in _TRY_OLDER_SCHEMA:
                 break
         if status == _NOT_SUPPORTED:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from telemetry_forwarder.receiver.listener import Listener
+    from telemetry_forwarder.receiver.messages import ShutdownEvent
     from telemetry_forwarder.worker.thread import Worker
 
 # Lambda allows an init 10 s; the rest of the warm-up runs concurrently with the first invocation.
@@ -30,6 +31,12 @@ _MIN_INVOCATION_S = 1.0
 _MAX_SHUTDOWN_S = 2.0
 # For a shutdown whose deadline is unknown: less, because its event may have waited for us.
 _MIN_SHUTDOWN_S = 1.5
+# Storing is tried for this long even if the deadline is nearer: to exit earlier would only lose what is held.
+_LEAST_TIME_TO_STORE_S = 0.06
+_LEAST_WAIT_S = 0.3
+# For an end that Lambda has not announced. Tools that stop a process by a signal wait longer before they kill it.
+_END_S = 0.5
+_LATEST_UNIX_MS = 1e15
 # More than another process is likely to open before the listener runs: connections beyond it wait for a second or more.
 _LISTEN_BACKLOG = 4_096
 _PATH_BYTES = 16
@@ -54,6 +61,7 @@ class Session:
         self._worker: Worker | None = None
         self._listener: Listener | None = None
         self._has_threads = False
+        self._has_ended = False
         self.has_telemetry = False
         """Whether Lambda accepted the subscription; if not, nothing waits for telemetry. Set before `start`."""
 
@@ -139,12 +147,26 @@ class Session:
                     invoked.released.wait(deadline.less(_MARGIN_S).left_s())
             case "SHUTDOWN":
                 deadline = self._deadline(unix_ms, longest_s=_MAX_SHUTDOWN_S, otherwise_s=_MIN_SHUTDOWN_S)
-                shut_down = ShutdownEvent(_text(parsed, "shutdownReason"), deadline)
-                worker = self.start()
-                worker.put_event(shut_down)
-                if self.has_telemetry or worker.is_warm.is_set():
-                    shut_down.done.wait(deadline.less(_MARGIN_S).left_s())
-                self.close()
+                deadline = deadline.not_before(_LEAST_TIME_TO_STORE_S)
+                self._shut_down(self.start(), ShutdownEvent(_text(parsed, "shutdownReason"), deadline))
+
+    def end(self) -> None:
+        """Deliver or store what is held, as at SHUTDOWN, unless it has come. Blocks for half a second at most."""
+        if self._has_ended:
+            return
+        if self._worker is not None and self._has_threads:
+            from telemetry_forwarder.receiver.messages import ShutdownEvent
+
+            # No reason of Lambda's: another process may follow and read the spool.
+            self._shut_down(self._worker, ShutdownEvent("", Deadline.after(_END_S, self._clock)))
+        self.close()
+
+    def _shut_down(self, worker: "Worker", event: "ShutdownEvent") -> None:
+        worker.put_event(event)
+        if self.has_telemetry or worker.is_warm.is_set():
+            event.done.wait(event.deadline.less(_MARGIN_S).not_before(_LEAST_WAIT_S).left_s())
+        self._has_ended = True
+        self.close()
 
     def close(self) -> None:
         """Close the port, so that the kernel refuses later connections."""
@@ -162,7 +184,9 @@ class Session:
         """
         left_s = 0.0
         if isinstance(unix_ms, int | float):
-            left_s = unix_ms / 1_000 - (self._clock.unix_ns() + self._clock.slow_by_ns) / 1_000_000_000
+            # An integer may be too large for a float.
+            unix_s = max(-_LATEST_UNIX_MS, min(unix_ms, _LATEST_UNIX_MS)) / 1_000
+            left_s = unix_s - (self._clock.unix_ns() + self._clock.slow_by_ns) / 1_000_000_000
         return Deadline.after(min(left_s, longest_s) if left_s > 0.0 else otherwise_s, self._clock)
 
 
@@ -198,12 +222,17 @@ def _listen(port: int) -> _socket.socket:
 def _parse_json(event: bytes) -> object:
     try:
         import orjson
+
+        return orjson.loads(event)
     except ImportError:
         # The worker logs this; events must be readable even so.
         import json
 
         return json.loads(event)
-    return orjson.loads(event)
+    except ValueError:
+        from telemetry_forwarder.telemetry.json_values import read_json
+
+        return read_json(event)
 
 
 def _get(parsed: object, *path: str) -> object:
@@ -214,4 +243,5 @@ def _get(parsed: object, *path: str) -> object:
 
 def _text(parsed: object, *path: str) -> str:
     value = _get(parsed, *path)
-    return value if isinstance(value, str) else ""
+    # A lone surrogate cannot be exported.
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""

@@ -19,6 +19,7 @@ from tests.support.subprocess_coverage import isolated_python
 from tests.support.thread_limit import no_thread_starts
 
 STOPPED = "ERROR forwarding stopped: {}; invocations continue without it"
+AGAIN = "WARN Lambda responded with {}; trying again"
 UNREACHABLE = Response(raw=b"", closes=True)
 
 
@@ -61,12 +62,13 @@ Lines = Callable[[], list[str]]
 
 @pytest.fixture
 def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
-    """Return a function that returns the log lines so far, without the mark."""
+    """Return a function that returns the log lines so far, without the mark. That nothing listens there is left out."""
 
     def lines() -> list[str]:
         written = capfd.readouterr().err.splitlines()
         assert [line for line in written if not line.startswith(MARK)] == []
-        return [line.removeprefix(f"{MARK} ") for line in written]
+        own = [line.removeprefix(f"{MARK} ") for line in written]
+        return [line for line in own if not line.startswith("WARN http://127.0.0.1:1 does not accept telemetry")]
 
     return lines
 
@@ -118,10 +120,16 @@ def schemas(runtime: FakeLambda) -> list[str]:
             ["2025-01-29"],
             ["ERROR the Telemetry API responded with 403 to the subscription; nothing will be forwarded"],
         ),
+        ([500, 200], ["2025-01-29"] * 2, [AGAIN.format(500)]),
+        ([503, 503, 200], ["2025-01-29"] * 3, [AGAIN.format(503)] * 2),
+        ([500, 400, 200], ["2025-01-29", "2025-01-29", "2022-12-13"], [AGAIN.format(500)]),
         (
-            [500],
-            ["2025-01-29"],
-            ["ERROR the Telemetry API responded with 500 to the subscription; nothing will be forwarded"],
+            [500, 500, 500],
+            ["2025-01-29"] * 3,
+            [
+                *[AGAIN.format(500)] * 2,
+                "ERROR the Telemetry API responded with 500 to the subscription; nothing will be forwarded",
+            ],
         ),
     ],
 )
@@ -141,13 +149,14 @@ def test_subscription_tries_the_older_schema_and_tolerates_any_status(
 def test_failed_subscription_stops_forwarding_but_not_the_invocations(
     runtime: FakeLambda, run: Run, lines: Lines
 ) -> None:
-    runtime.respond(SUBSCRIBE, UNREACHABLE, UNREACHABLE)
+    runtime.respond(SUBSCRIBE, *[UNREACHABLE] * 4)
     runtime.respond(NEXT, invoke(), shutdown())
 
     assert run() == 0
 
-    reason = f"LambdaUnreachableError: PUT /2022-07-01/telemetry at {runtime.runtime_api}: closed without a response"
-    assert lines() == [STOPPED.format(reason)]
+    reason = f"PUT /2022-07-01/telemetry at {runtime.runtime_api}: closed without a response"
+    again = f"WARN {reason}; trying again"
+    assert lines() == [again, again, STOPPED.format(f"LambdaUnreachableError: {reason}")]
     assert runtime.endpoints[-2:] == [NEXT, NEXT]
 
 
@@ -160,14 +169,42 @@ def test_event_of_an_unknown_type_is_ignored(runtime: FakeLambda, run: Run, line
     assert lines() == []
 
 
-def test_invalid_event_stops_forwarding_but_not_the_process(runtime: FakeLambda, run: Run, lines: Lines) -> None:
-    runtime.respond(NEXT, Response(body=b"nonsense"), invoke(), Response(body=b"more"), shutdown())
+UNREADABLE_EVENTS = [
+    b"nonsense",
+    b"",
+    b"[]",
+    b'{"eventType":"INVOKE","requestId":"cu',
+    b'{"eventType":"INVOKE","deadlineMs":NaN}',
+    b'{"eventType":"INVOKE","deadlineMs":-Infinity,"requestId":"\\ud800"}',
+    b'{"eventType":"INVOKE","deadlineMs":1,"requestId":"\xff\xfe","tracing":{"value":"\\udfff"}}',
+    b'{"eventType":"INVOKE","deadlineMs":' + b"9" * 400 + b',"requestId":"\x00"}',
+    b'{"eventType":"INVOKE","deadlineMs":' + b"9" * 5_000 + b',"x":NaN}',
+    b'{"eventType":"INVOKE","deadlineMs":1e999,"x":' + b"[" * 5_000 + b"}",
+]
 
-    assert run() == 0
+
+@pytest.mark.parametrize("event", UNREADABLE_EVENTS, ids=range(len(UNREADABLE_EVENTS)))
+def test_unreadable_event_costs_nothing_but_its_own_fields(
+    runtime: FakeLambda, run: Run, lines: Lines, event: bytes
+) -> None:
+    runtime.respond(NEXT, Response(body=event), invoke(), shutdown())
+
+    assert run({PREFIX + "LOG_LEVEL": "info"}) == 0
+
+    # The totals of a worker that has gone on until SHUTDOWN.
+    (line,) = lines()
+    assert line.startswith("INFO records received 0; ")
+    assert runtime.endpoints.count(NEXT) == 3
+
+
+@pytest.mark.parametrize("fields", [b'"deadlineMs":NaN', b'"shutdownReason":"\xff\\ud800"', b'"x":' + b"[" * 2_000])
+def test_unreadable_shutdown_is_a_shutdown(runtime: FakeLambda, run: Run, lines: Lines, fields: bytes) -> None:
+    runtime.respond(NEXT, Response(body=b'{"eventType":"SHUTDOWN",' + fields + b"}"))
+
+    assert run({PREFIX + "LOG_LEVEL": "info"}) == 0
 
     (line,) = lines()
-    assert line.startswith("ERROR forwarding stopped: JSONDecodeError")
-    assert runtime.endpoints.count(NEXT) == 4
+    assert line.startswith("INFO records received 0; ")
 
 
 def test_shutdown_is_recognised_with_any_whitespace(runtime: FakeLambda, run: Run) -> None:
@@ -176,7 +213,30 @@ def test_shutdown_is_recognised_with_any_whitespace(runtime: FakeLambda, run: Ru
     assert run() == 0
 
 
-@pytest.mark.parametrize("status", [400, 403, 500])
+@pytest.mark.parametrize("failure", [UNREACHABLE, Response(500, b"no"), Response(503, b"no")])
+@pytest.mark.parametrize("times", [1, 2])
+def test_register_that_fails_is_repeated(
+    runtime: FakeLambda, run: Run, lines: Lines, failure: Response, times: int
+) -> None:
+    runtime.respond(REGISTER, *[failure] * times)
+    runtime.respond(NEXT, shutdown())
+
+    assert run(clock=FakeClock()) == 0
+
+    assert runtime.endpoints == [*[REGISTER] * (times + 1), SUBSCRIBE, NEXT]
+    assert [line.endswith("; trying again") for line in lines()] == [True] * times
+
+
+def test_register_that_fails_three_times_is_exit_code_1(runtime: FakeLambda, run: Run, lines: Lines) -> None:
+    runtime.respond(REGISTER, *[Response(500, b"no")] * 3)
+
+    assert run(clock=FakeClock()) == 1
+
+    assert lines()[-1] == "ERROR Lambda responded with 500 to register: no"
+    assert runtime.endpoints == [REGISTER] * 3
+
+
+@pytest.mark.parametrize("status", [400, 403])
 def test_refused_register_is_one_line_and_exit_code_1(runtime: FakeLambda, run: Run, lines: Lines, status: int) -> None:
     runtime.respond(REGISTER, Response(status, b"no"))
 

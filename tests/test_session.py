@@ -363,9 +363,26 @@ def test_deadline_is_believed_within_the_limits_of_lambda(
     assert event.deadline.left_s() == left_s
 
 
-def test_event_that_is_not_json_raises(make: Make) -> None:
-    with pytest.raises(ValueError, match="line 1 column 1"):
-        make().process(b"nonsense")
+@pytest.mark.parametrize("event", [b"nonsense", b"", b'{"eventType":"INVOKE","requestId":"cu'])
+def test_event_that_is_not_json_is_ignored(make: Make, event: bytes) -> None:
+    session = make(kind=NeverWarm)
+    assert isinstance(session, NeverWarm)
+
+    session.process(event)
+
+    assert session.workers == []
+
+
+@pytest.mark.parametrize("number", [b"9" * 400, b"-" + b"9" * 400, b"NaN", b"Infinity"])
+def test_event_with_a_number_or_text_beyond_the_standard_is_read(make: Make, number: bytes) -> None:
+    session = make(kind=NeverWarm)
+    assert isinstance(session, NeverWarm)
+
+    session.process(b'{"eventType":"INVOKE","deadlineMs":%s,"requestId":"\\ud800\xff","x":NaN}' % number)
+
+    (event,) = session.workers[0].inbox.take(0.0)
+    assert isinstance(event, InvokeEvent)
+    assert event.request_id == "?\\xff"
 
 
 def test_event_is_parsed_without_orjson(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

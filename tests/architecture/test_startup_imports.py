@@ -40,7 +40,7 @@ class PrintingApi(LambdaApi):
     has_printed = False
     def register(self, events):
         print_imported()
-        super().register(events)
+        return super().register(events)
     def next_event(self, **options):
         if not self.has_printed:
             self.has_printed = True

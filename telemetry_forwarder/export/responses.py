@@ -24,6 +24,7 @@ _MAX_MESSAGE_CHARS = 300
 # Masking takes long, and a whole page need not be masked for its first line.
 _MAX_MASKED_CHARS = 1_200
 _MAX_WAIT_S = 3_600.0
+_NO_CONTENT = 204
 _OTLP_TYPES = frozenset({"", "application/x-protobuf", "application/protobuf", "application/json"})
 _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 # What some back ends respond with instead of an OTLP message, for example Alibaba Cloud and Splunk.
@@ -55,6 +56,8 @@ def read_success(batch: Batch, response: Response, mask: Mask = str) -> PartialS
 
     An empty body accepts everything, because many receivers send none; but not if it is declared as a web page.
     """
+    if response.status == _NO_CONTENT:
+        return PartialSuccess()
     content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     shown = _quoted(content_type, mask)[:60]
     foreign_type = "" if content_type in _OTLP_TYPES else shown

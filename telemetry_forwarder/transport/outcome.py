@@ -45,10 +45,12 @@ class Response:
     body: bytes
     """At most `MAX_BODY_BYTES`."""
     is_whole: bool = True
-    """Whether *body* is all of it: it was not longer than that, and ended in time."""
+    """Whether *body* is all of it, and as it is: it was not longer than that, ended in time and is not compressed."""
 
 
 def response_of(status: int, headers: Mapping[str, str], body: bytes, *, has_ended: bool = True) -> Response:
     """Return a response that keeps only those of *headers* that are used. *has_ended*: whether *body* did."""
     kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
-    return Response(status, kept, body, has_ended and len(body) < MAX_BODY_BYTES)
+    # Nobody asked for compression, but without a request for none it is allowed.
+    is_plain = headers.get("content-encoding", "").lower() in ("", "identity")
+    return Response(status, kept, body, has_ended and is_plain and len(body) < MAX_BODY_BYTES)

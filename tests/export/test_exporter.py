@@ -3,6 +3,7 @@
 Pauses between attempts move the fake clock. A deadline takes real time only if the collector does not respond.
 """
 
+import gzip
 import json
 import threading
 from base64 import b64encode
@@ -104,6 +105,11 @@ class TestSuccess:
 
         assert bench.send(*batches) == [ExportResult(batch, delivered=batch.items) for batch in batches]
         assert [bench.collector.accepted(PATHS[signal]) for signal in (LOGS, SPANS, METRICS)] == [5, 3, 2]
+
+    def test_compressed_response_is_success_because_it_cannot_be_read(self, http_bench: Bench) -> None:
+        http_bench.collector.script(c.Response(headers={"Content-Encoding": "GZIP"}, body=gzip.compress(b"{}")))
+
+        assert http_bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
     def test_any_2xx_is_success(self, bench: Bench) -> None:
         bench.collector.script(c.Response(status=202, body=b""))

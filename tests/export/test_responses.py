@@ -128,6 +128,10 @@ def test_what_real_receivers_respond_accepts_everything(content_type: str, body:
     assert read(LOGS, body, content_type) == PartialSuccess()
 
 
+def test_status_204_accepts_everything() -> None:
+    assert read_success(Batch(LOGS, b"", 10), Response(204, TEXT, b"")) == PartialSuccess()
+
+
 @pytest.mark.parametrize(
     ("signal", "name"), [(LOGS, "rejectedLogRecords"), (SPANS, "rejectedSpans"), (METRICS, "rejectedDataPoints")]
 )

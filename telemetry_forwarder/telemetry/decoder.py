@@ -20,6 +20,9 @@ from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
 _LOG_TYPES = frozenset({"function", "extension"})
 _MEMBERS = 3
+# An event without a text has 65 bytes: `{"time":"2026-01-01T00:00:00.000Z","type":"function","record":""}`.
+_LEAST_EVENT_BYTES = 64
+_FEW_RECORDS = 1_000
 _KNOWN_MEMBERS = frozenset({"time", "type", "record"})
 # Lambda has sent reports whose `tracing` has no value.
 _MISSING_VALUE = re.compile(rb'("tracing"\s*+:)(\s*+[},])')
@@ -51,11 +54,13 @@ class Decoder:
         except ValueError:
             return None
         events = events if isinstance(events, list) else [events]
+        if len(events) > _most_records(body):
+            return None
         return None if self._reassembler.count or envelopes.may_contain_cut_record(body, len(events)) else events
 
     def decode_stepwise(self, body: bytes, observed_ns: int) -> Iterator[Record]:
         """Decode any post event by event, many times slower: read JSON, join fragments, keep the rest as text."""
-        at = 0
+        at, left = 0, _most_records(body)
         while (at := envelopes.skip_separators(body, at)) < len(body):
             status, end = scan(body, at)
             is_json = status is Status.COMPLETE
@@ -66,10 +71,14 @@ class Decoder:
                     yield from map(_read_fragment, self._reassembler.add(fragment))
                     at = end_of_fragment
                     continue
-            if is_json and body[at : at + 1] == b"{":
+            left -= 1
+            if is_json and body[at : at + 1] == b"{" and (left > 0 or envelope is not None):
                 yield _read_event_text(body[at:end], observed_ns)
             else:
-                end = min(envelopes.find_end_of_garbage(body, at), end if is_json else len(body))
+                is_value = is_json and left > 0
+                end = (
+                    envelopes.find_end_of_value(body, at, end) if is_value else envelopes.find_end_of_garbage(body, at)
+                )
                 yield Malformed(observed_ns, decode_text(body[at:end]))
             at = end
 
@@ -92,6 +101,14 @@ class Decoder:
         # Lambda's records are strings and objects, and nothing follows them in their envelope.
         is_record = fragment.raw[:1] in (b'"', b"{") and scan(fragment.raw).end == len(fragment.raw)
         return not (is_event and is_record) or self._reassembler.ends_in_escape(fragment.type)
+
+
+def _most_records(body: bytes) -> int:
+    """Return how many records a post of that size can contain; more would need a multiple of its memory.
+
+    What follows is one record, up to the next envelope.
+    """
+    return _FEW_RECORDS + len(body) // _LEAST_EVENT_BYTES
 
 
 def read_record(event: Any, observed_ns: int) -> Record:

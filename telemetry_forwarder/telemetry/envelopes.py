@@ -27,6 +27,16 @@ def find_end_of_garbage(body: bytes, at: int) -> int:
     return match.start() if (match := _ENVELOPE.search(body, at + 1)) else len(body)
 
 
+def find_end_of_value(body: bytes, at: int, end: int) -> int:
+    """Return where an envelope begins in the JSON value from *at* to *end*, which is no object or array; else *end*.
+
+    The first quote of an envelope would end a string, so it can only begin with the last brace. Looking for it in all
+    of *body* would take hours for a few megabytes of short values.
+    """
+    brace = body.rfind(b"{", at + 1, end)
+    return brace if brace >= 0 and match_envelope(body, brace) else end
+
+
 def skip_separators(body: bytes, at: int) -> int:
     return _SEPARATORS.match(body, at).end()  # type: ignore[union-attr]  # matches anywhere
 

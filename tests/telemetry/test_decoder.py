@@ -336,6 +336,21 @@ def all_text(records: list[Record]) -> str:
     return "\n".join(parts)
 
 
+@pytest.mark.parametrize("value", [b'""', b"1 ", b"true ", b'"{" ', b"{}", b"[1,", b'{"type":"function"}'])
+@pytest.mark.parametrize("is_list", [False, True])
+def test_small_values_become_no_more_records_than_events_could_be(value: bytes, is_list: bool) -> None:
+    """They took minutes per megabyte, and more memory than Lambda gives."""
+    count = 500_000 // len(value)
+    body = b"[" + b",".join([value.strip(b" ,[")] * count) + b"]" if is_list else value * count
+
+    records = decoded(body + DONE_RAW)
+
+    assert records[-1] == DONE_RECORD
+    assert len(records) <= 1_000 + (len(body) + len(DONE_RAW)) // 64 + 1
+    texts = [record.text if isinstance(record, Malformed) else "" for record in records]
+    assert value.strip(b" ,[").decode() in texts[-2]
+
+
 def test_times_are_nanoseconds() -> None:
     (found,) = decoded(post(event("function", "x", "2026-09-22T06:30:00.124Z")))
 

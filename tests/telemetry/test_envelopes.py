@@ -2,6 +2,7 @@ import pytest
 
 from telemetry_forwarder.telemetry.envelopes import (
     find_end_of_garbage,
+    find_end_of_value,
     find_next_envelope,
     is_boundary,
     match_envelope,
@@ -44,6 +45,21 @@ def test_long_runs_of_spaces_take_linear_time() -> None:
 def test_garbage_ends_where_an_envelope_begins() -> None:
     assert find_end_of_garbage(b"{xx" + ONE, 0) == 3
     assert find_end_of_garbage(b"{xx", 0) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "rest", "end"),
+    [
+        (b"12", ONE, 2),
+        (b'"ab"', ONE, 4),
+        (b'"a{"', b"b", 4),
+        (b'"a{"', ONE[2:], 2),
+        (b'"{ "', ONE[2:], 1),
+        (b'"{"', b"", 3),
+    ],
+)
+def test_value_ends_where_an_envelope_begins(value: bytes, rest: bytes, end: int) -> None:
+    assert find_end_of_value(value + rest, 0, len(value)) == end
 
 
 @pytest.mark.parametrize("rest", [b"", b"]", b" ]\n", b"," + ONE, b"\n" + ONE])

@@ -11,6 +11,7 @@ usage() {
                                      (--python: with another installed interpreter, for example 3.14)
 ./build.sh layer [x86_64|arm64|all]  build layer/dist/telemetry-forwarder-<arch>.zip
 ./build.sh image BASE TAG            build a container image with the layer in it
+./build.sh fuzz [SECONDS] [TARGET]   search for inputs that break a promise, 10 minutes for each target
 ./build.sh bench [NAME]              run startup, shares, records, memory, flush, chaos or all
 TEXT
 }
@@ -101,6 +102,11 @@ image)
     make_venv ""
     "$python" layer/build.py all
     exec docker build --build-arg "BASE=$1" --tag "$2" --file layer/Dockerfile .
+    ;;
+fuzz)
+    make_venv ""
+    "$python" -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+    exec "$python" -m tests.fuzz "$@"
     ;;
 bench)
     make_venv ""

@@ -77,8 +77,11 @@ class ResponseReader:
         line = ""
         while not line:
             first = yield from self._buffer.first_bytes(len(_PREFIX))
+            while first != _PREFIX and _PREFIX.startswith(first):
+                yield None
+                first = yield from self._buffer.first_bytes(len(_PREFIX))
             # Something else than HTTP may have no end of a line.
-            if first[0] not in b"\r\n" and not _PREFIX.startswith(first):
+            if first[0] not in b"\r\n" and first != _PREFIX:
                 raise MessageError(400, "not HTTP")
             line = yield from self._loose_line()
         return line

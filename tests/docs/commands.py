@@ -10,6 +10,7 @@ _SCRIPTS = {
     "test": "build.sh",
     "layer": "layer/build.py",
     "image": "build.sh",
+    "fuzz": "tests/fuzz/__main__.py",
     "bench": "tests/bench/__main__.py",
 }
 _SUBCOMMANDS = re.compile(r"^([a-z]+)\)$", re.MULTILINE)

@@ -120,6 +120,15 @@ def test_other_data_is_an_error(stream: bytes) -> None:
         read(stream)
 
 
+@pytest.mark.parametrize("parts", [(b"H", b"ello"), (b"HTT", b"\n"), (b"\r\nHTTP", b"S/1.1")])
+def test_other_data_that_begins_like_http_is_an_error_before_its_line_ends(parts: tuple[bytes, bytes]) -> None:
+    reader = ResponseReader(LIMIT)
+
+    assert reader.feed(parts[0]) is None
+    with pytest.raises(MessageError):
+        reader.feed(parts[1])
+
+
 def test_status_is_known_if_the_head_never_ends() -> None:
     reader = ResponseReader(LIMIT)
 

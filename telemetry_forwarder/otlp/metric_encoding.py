@@ -42,7 +42,7 @@ def encode_metric(metric: Metric) -> bytes:
         return head + field(_HISTOGRAM, b"".join([*points, _TEMPORALITY, encode_varint(data.aggregation_temporality)]))
     if isinstance(data, Sum):
         points = [
-            field(_POINT, _pack_uint(_START, point.start_time_unix_nano) + _encode_number(point))
+            field(_POINT, _pack_uint(_START, _start_unix_ns(point)) + _encode_number(point))
             for point in data.data_points
         ]
         points += [_TEMPORALITY, encode_varint(data.aggregation_temporality)]
@@ -59,6 +59,12 @@ def _encode_head(name: str, description: str, unit: str) -> bytes:
     return b"".join([field(tag, encode_text(text)) for tag, text in parts])
 
 
+def _start_unix_ns(point: NumberDataPoint | HistogramDataPoint) -> int:
+    # The wall clock may have been set back in between. Endpoints refuse points that end before they start.
+    start_ns, time_ns = point.start_time_unix_nano, point.time_unix_nano
+    return start_ns if start_ns < time_ns else time_ns
+
+
 def _encode_number(point: NumberDataPoint) -> bytes:
     value = point.value
     is_integer = isinstance(value, int) and MIN_INT <= value <= MAX_INT
@@ -67,7 +73,7 @@ def _encode_number(point: NumberDataPoint) -> bytes:
 
 
 def _encode_histogram_point(point: HistogramDataPoint) -> bytes:
-    times = (_START, point.start_time_unix_nano, _TIME, point.time_unix_nano)
+    times = (_START, _start_unix_ns(point), _TIME, point.time_unix_nano)
     statistics = (_COUNT, point.count, _TOTAL, point.sum, _MIN, point.min, _MAX, point.max)
     measurements = _pack_measurements(*times, *statistics)
     buckets = field(_BUCKETS, struct.pack(f"<{len(point.bucket_counts)}Q", *point.bucket_counts))

@@ -11,6 +11,7 @@ from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.log_formats import severity
 from telemetry_forwarder.log_formats.json_keys import BODY, REQUEST_ID, SEVERITY, TIME, find_shape, read_time
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine, reconcile_time
+from telemetry_forwarder.log_formats.parser import START_LENGTH, may_continue
 from telemetry_forwarder.otlp.log_encoding import record_attributes
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.telemetry.records import LogLine
@@ -121,8 +122,10 @@ class FastPath:
             # The general path requires a digit at the start; a timestamp alone may also begin with spaces.
             if common is None or first < "0":
                 return None
-        # `in` comes first, because it is faster than the call and nearly always decides.
-        text = text[:-2] if "\r" in text and text.endswith("\r\n") else text.removesuffix("\n")
+        text = text.removesuffix("\n")
+        # Several lines may contain a stack trace, and some messages are a line of their own.
+        if "\n" in text or "\r" in text or may_continue[text[:START_LENGTH]]:
+            return None
         return common, timestamp, text, b""
 
     def _learn_object(self, record: dict[str, Any], parsed: ParsedLine, common: _Common) -> None:
@@ -144,8 +147,10 @@ class FastPath:
             common = common_by_pair.get((record[level], record[request_id]))
         except TypeError:
             return None  # A list or an object cannot be a key.
+        if type(text) is not str or "\n" in text or "\r" in text or may_continue[text[:START_LENGTH]]:
+            return None
         # A number that equals the event's time need not be the same time: a float is not exact.
-        if common is None or type(text) is not str or type(timestamp) is not str:
+        if common is None or type(timestamp) is not str:
             return None
         return common, timestamp, text, b"".join([encode(record[key]) for key, encode in others])
 
@@ -156,13 +161,13 @@ def _logger_of(keys: tuple[str, ...]) -> _Logger | None:
         shape = find_shape(keys)
     except ValueError:
         return None
-    if shape is None or {kind for _, kind, _ in shape.fields} != {BODY, SEVERITY, TIME, REQUEST_ID}:
+    if shape is None or shape.containers or {kind for _, kind, _ in shape.fields} != {BODY, SEVERITY, TIME, REQUEST_ID}:
         return None
     # The other readers of a time do not accept text.
     if any(kind == TIME and read is not read_time for _, kind, read in shape.fields):
         return None
     key_of = {kind: key for key, kind, _ in shape.fields}
-    others = tuple([(key, record_attributes[key].encode) for key in shape.others])
+    others = tuple([(key, record_attributes[name].encode) for key, name in shape.others])
     return _Logger(key_of[BODY], key_of[SEVERITY], key_of[TIME], key_of[REQUEST_ID], others, {})
 
 

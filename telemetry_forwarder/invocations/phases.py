@@ -154,7 +154,13 @@ class Phases:
         if not phase.has_start:
             duration_ns = round((event.duration_s or 0.0) * 1_000_000_000)
             phase.start_ns = max(0, min(phase.start_ns, event.moment_ns - duration_ns))
-        phase.end_ns = max(event.moment_ns, phase.start_ns)
+        end_ns = event.moment_ns
+        if phase.kind == _INIT and phase.initialization_type not in _COLD_STARTS and event.duration_s is not None:
+            # The report of an init in advance is sent during the first invocation, however late that is.
+            # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html#platform-initReport
+            duration_ns = round(event.duration_s * 1_000_000_000)
+            end_ns = max(phase.runtime_done_ns, min(end_ns, phase.start_ns + duration_ns))
+        phase.end_ns = max(end_ns, phase.start_ns)
         phase.duration_s = event.duration_s
         phase.status = event.status or phase.status
         phase.error_type = event.error_type or phase.error_type

@@ -1,17 +1,15 @@
-"""Parses uncaught exceptions as each runtime prints them: text in, `exception.*` attributes out. Pure.
+"""Parses uncaught exceptions as each runtime reports them, and the error objects of JSON loggers. Pure; never raises.
 
-A parser returns None if the text is not in its format. The formats are those of the runtime interface clients:
+A parser returns None if the value is not in its format. The formats are those of the runtime interface clients:
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-images.html#runtimes-api-client
 """
 
 import re
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-import orjson
-
-TYPE = "exception.type"
-MESSAGE = "exception.message"
-STACKTRACE = "exception.stacktrace"
+from telemetry_forwarder.log_formats.stack_traces import MESSAGE, STACKTRACE, TYPE, describe, find_exception
+from telemetry_forwarder.telemetry.json_values import read_json_object
 
 # The separator is a carriage return if the runtime has no framed log pipe (container images, emulators).
 _PYTHON = re.compile(r"([^\W\d][\w.]*)(?:: (.*?))?([\r\n])(Traceback \(most recent call last\):.*)", re.DOTALL)
@@ -19,6 +17,34 @@ _PYTHON = re.compile(r"([^\W\d][\w.]*)(?:: (.*?))?([\r\n])(Traceback \(most rece
 _JAVA = re.compile(r"(.*?): ([\w.$]+)\n(\2\b.*)", re.DOTALL)
 _DOTNET = re.compile(r"([\w.+`]+): (.*?)\r?\n   at ", re.DOTALL)
 _NODE = re.compile(r"(?:Invoke Error|Uncaught Exception|Unhandled Promise Rejection)\s+(\{.*)", re.DOTALL)
+# What a process prints that ends because of an exception: .NET, Rust, PHP.
+_ENDED = re.compile(
+    r"(?:Unhandled exception\. ([\w.+`]{1,200}): ([^\r\n]{0,2000})"
+    r"|thread '[^'\n]{0,100}'(?: \(\d{1,10}\))? (panicked) at (?:'([^\n]{0,2000})', )?"
+    r"[^\s,]{1,300}:\d{1,7}(?::\d{1,7})?:?(?:\n([^\n]*))?"
+    r"|(?:PHP )?Fatal error: {1,2}(?:Uncaught )?([A-Za-z_][\w\\]{0,200}): (.{0,2000}?)"
+    r" in /[^\s:]{1,200}(?::| on line )\d)",
+    re.DOTALL,
+)
+
+# Members of error objects, in lower case.
+_TYPE_KEYS = ("type", "name", "errortype", "classname", "class", "kind", "exc_type", "exception_class")
+_MESSAGE_KEYS = ("message", "msg", "errormessage", "value", "exc_value", "exception_message")
+_STACK_KEYS = ("stack", "stack_trace", "stacktrace", "traceback", "trace", "extendedstacktrace", "steparray", "frames")
+_CLASS = re.compile(r"[\w.$:\\`<>+-]{1,200}")
+# Members of a frame, in lower case.
+_FUNCTION_KEYS = ("method", "methodname", "function", "label", "name")
+_FRAME_KEYS = frozenset(
+    {*_FUNCTION_KEYS, "class", "classname", "file", "filename", "path", "line", "lineno", "linenumber"}
+)
+
+
+class ReadError(NamedTuple):
+    """An error object that was read."""
+
+    exception: dict[str, str]
+    rest: Any
+    """What of the object is not in *exception*; None if nothing."""
 
 
 def parse_python(text: str) -> dict[str, str] | None:
@@ -27,31 +53,44 @@ def parse_python(text: str) -> dict[str, str] | None:
     if match is None:
         return None
     name, message, separator, trace = match.groups()
-    return _attributes(name, message or "", trace.replace(separator, "\n"))
+    return describe(name, message or "", trace.replace(separator, "\n"))
 
 
 def parse_java(text: str) -> dict[str, str] | None:
     """Parse `message: class`, then the output of printStackTrace."""
     # Called for every plain line, so the cheap test comes first.
     match = _JAVA.fullmatch(text) if "\n\tat " in text else None
-    return _attributes(match[2], match[1], match[3]) if match else None
+    return describe(match[2], match[1], match[3]) if match else None
 
 
 def parse_dotnet(text: str) -> dict[str, str] | None:
     """Parse the output of Exception.ToString: message and stack trace in one."""
     match = _DOTNET.match(text)
-    return _attributes(match[1], match[2], text) if match else None
+    return describe(match[1], match[2], text) if match else None
 
 
 def parse_node(text: str) -> dict[str, str] | None:
-    """Parse `Invoke Error` or a similar prefix, then the error as JSON; no attributes if the JSON was cut off."""
+    """Parse `Invoke Error` or a similar prefix, then the error as JSON; no attributes if the JSON was cut off.
+
+    PHP's Bref writes the same.
+    """
     match = _NODE.fullmatch(text)
     if match is None:
         return None
-    try:
-        return parse_object(orjson.loads(match[1])) or {}
-    except orjson.JSONDecodeError:
-        return {}
+    error = read_json_object(match[1])
+    return (parse_object(error) if error is not None else None) or {}
+
+
+def parse_ended(text: str) -> dict[str, str] | None:
+    """Parse what a process prints that ends because of an exception."""
+    match = _ENDED.match(text)
+    if match is None:
+        return None
+    dotnet, dotnet_message, panic, old_message, message, php, php_message = match.groups()
+    trace = text if "\n" in text else ""
+    return describe(
+        dotnet or php or (panic and "panic") or "", dotnet_message or php_message or old_message or message or "", trace
+    )
 
 
 def parse_object(error: dict[str, Any]) -> dict[str, str] | None:
@@ -60,18 +99,75 @@ def parse_object(error: dict[str, Any]) -> dict[str, str] | None:
     trace = join_stack_trace(error.get("stack") or error.get("stackTrace") or error.get("trace"))
     if not (isinstance(name, str) and isinstance(message, str)):
         return None
-    return _attributes(name, message, trace)
+    return describe(name, message, trace)
+
+
+def read_error(value: Any) -> ReadError | None:
+    """Read an error as loggers write it: an object, a list that begins with one, or a text with a stack trace."""
+    if isinstance(value, str):
+        return ReadError(find_exception(value) or {STACKTRACE: value}, None) if "\n" in value else None
+    if isinstance(value, list):
+        first = read_error(value[0]) if value and isinstance(value[0], dict) else None
+        return first and first._replace(rest=value)
+    return _read_error_object(value) if isinstance(value, dict) else None
+
+
+def _read_error_object(error: dict[str, Any]) -> ReadError | None:
+    keys = {key.lower(): key for key in error}
+    name_key, name = _first_text(error, keys, _TYPE_KEYS)
+    message_key, message = _first_text(error, keys, _MESSAGE_KEYS)
+    stack_key = next((keys[key] for key in _STACK_KEYS if key in keys and join_stack_trace(error[keys[key]])), "")
+    trace = join_stack_trace(error[stack_key]) if stack_key else ""
+    if not _CLASS.fullmatch(name):
+        name_key = name = ""
+    if not trace and not (name and message_key):
+        return None
+    known = {TYPE: name, MESSAGE: message} if name else {MESSAGE: message}
+    exception = {**(find_exception(trace) or {}), **{key: part for key, part in known.items() if part}}
+    exception |= {STACKTRACE: trace} if trace else {}
+    used = {name_key, message_key, stack_key if _is_text(error.get(stack_key)) else ""}
+    rest = {key: part for key, part in error.items() if key not in used}
+    return ReadError(exception, rest or None)
+
+
+def _first_text(error: Mapping[str, Any], keys: Mapping[str, str], names: Iterable[str]) -> tuple[str, str]:
+    """Return the key and the value of the first of *names* that holds text; empty if none does."""
+    return next(
+        ((keys[name], error[keys[name]]) for name in names if isinstance(error.get(keys.get(name, "")), str)), ("", "")
+    )
+
+
+def _is_text(trace: Any) -> bool:
+    return isinstance(trace, str) or (isinstance(trace, list) and all(isinstance(line, str) for line in trace))
 
 
 def join_stack_trace(trace: Any) -> str:
-    """Return a stack trace, given as a list of lines or as text, as one text; empty if it is neither."""
+    """Return a stack trace, given as text or as a list of lines or of frames, as one text; empty if it is none."""
     if isinstance(trace, str):
         return trace if "\n" in trace else ""
-    if not isinstance(trace, list) or not all(isinstance(line, str) for line in trace):
+    if not isinstance(trace, list) or not trace:
         return ""
-    # Python's entries end with a line feed, and can contain two lines each.
-    return ("" if trace and trace[0].endswith("\n") else "\n").join(trace)
+    if all(isinstance(line, str) for line in trace):
+        # Python's entries end with a line feed, and can contain two lines each.
+        return ("" if trace[0].endswith("\n") else "\n").join(trace)
+    lines = [_frame(frame) if isinstance(frame, dict) else "" for frame in trace]
+    return "\n".join(lines) if all(lines) else ""
 
 
-def _attributes(name: str, message: str, trace: str) -> dict[str, str]:
-    return {TYPE: name, MESSAGE: message, STACKTRACE: trace} if trace else {TYPE: name, MESSAGE: message}
+def _frame(frame: dict[str, Any]) -> str:
+    """Return a frame as a line; empty if it is not one."""
+    members = {key.lower(): str(value) for key, value in frame.items()}
+    if members.keys().isdisjoint(("line", "lineno", "linenumber")):
+        return ""
+
+    def first(*names: str) -> str:
+        return next((members[name] for name in names if members.get(name)), "")
+
+    function = ".".join(filter(None, (first("class", "classname"), first(*_FUNCTION_KEYS))))
+    place = ":".join(filter(None, (first("file", "filename", "path"), first("line", "lineno", "linenumber"))))
+    return f"    at {function} ({place})"
+
+
+def has_only_lines(trace: Any) -> bool:
+    """Return whether `join_stack_trace` keeps all of *trace*: frames may have members that are not in the text."""
+    return _is_text(trace) or all(frame.keys() <= _FRAME_KEYS for frame in trace)

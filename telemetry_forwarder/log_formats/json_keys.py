@@ -8,9 +8,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from telemetry_forwarder.log_formats import exceptions, severity
+from telemetry_forwarder.log_formats.attribute_names import name_keys
 from telemetry_forwarder.log_formats.parsed_line import UUID
 from telemetry_forwarder.telemetry import trace_context
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
+from telemetry_forwarder.telemetry.trace_context import TraceIds
 
 # Objects with more keys, or with more characters in them, are not written again and again by a logger.
 _MAX_KEYS = 32
@@ -24,9 +26,12 @@ def _text(value: Any) -> str | None:
 def _level(value: Any) -> tuple[int, str] | None:
     if isinstance(value, str):
         number = severity.from_name(value)
-        return (number, value) if number else None
+        return (number, value if value.isalpha() else severity.clean(value)) if number else None
+    if isinstance(value, dict):
+        # loguru's and log4js's.
+        return _level(value.get("name") or value.get("levelStr") or None)
     # In Python, bool is an int.
-    number = severity.from_pino(value) if type(value) is int else 0
+    number = severity.from_number(value) if type(value) is int else 0
     return (number, str(value)) if number else None
 
 
@@ -35,13 +40,22 @@ def _python_level(value: Any) -> tuple[int, str] | None:
     return (number, str(value)) if number else None
 
 
+def _severity_number(value: Any) -> tuple[int, str] | None:
+    """Read OpenTelemetry's own number. https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber"""
+    return (value, "") if type(value) is int and 1 <= value <= 24 else None
+
+
 def read_time(value: Any) -> int | None:
     return parse_time_ns(value) or None
 
 
 def _instant(value: Any) -> int | None:
-    """Read log4j2's two numbers; an object with other members is not log4j2's."""
-    if not isinstance(value, dict) or set(value) != {"epochSecond", "nanoOfSecond"}:
+    """Read log4j2's two numbers, or loguru's text and number; other objects are not theirs."""
+    if not isinstance(value, dict):
+        return None
+    if set(value) == {"repr", "timestamp"}:
+        return read_time(value["timestamp"])
+    if set(value) != {"epochSecond", "nanoOfSecond"}:
         return None
     nanos = value["nanoOfSecond"]
     whole = parse_time_ns(value["epochSecond"])
@@ -57,8 +71,27 @@ def _likely_request_id(value: Any) -> str | None:
     return value if isinstance(value, str) and UUID.fullmatch(value) else None
 
 
-def _trace_id(value: Any) -> str | None:
-    return trace_context.parse_trace_id(value) or trace_context.parse_root(value) or None
+def _trace_ids(value: Any) -> TraceIds | None:
+    ids = trace_context.parse_trace_ids(value)
+    return ids if ids.trace_id else None
+
+
+def _datadog_trace_id(value: Any) -> TraceIds | None:
+    trace_id = trace_context.parse_decimal_id(value, digits=32) or trace_context.parse_trace_id(value)
+    return TraceIds(trace_id) if trace_id else None
+
+
+def _datadog_span_id(value: Any) -> str | None:
+    return trace_context.parse_decimal_id(value, digits=16) or trace_context.parse_span_id(value) or None
+
+
+def _stack_trace(value: Any) -> str | None:
+    trace = exceptions.join_stack_trace(value)
+    return trace if trace and exceptions.has_only_lines(value) else None
+
+
+def _error(value: Any) -> exceptions.ReadError | None:
+    return exceptions.read_error(value)
 
 
 def _unless_empty(parse: Callable[[Any], str]) -> Callable[[Any], str | None]:
@@ -66,29 +99,59 @@ def _unless_empty(parse: Callable[[Any], str]) -> Callable[[Any], str | None]:
 
 
 # The kinds of value that a key can hold.
-BODY, SEVERITY, TIME, REQUEST_ID, TRACE_ID, SPAN_ID, ERROR_TYPE, ERROR_MESSAGE, STACK_TRACE = range(9)
-KINDS = 9
+BODY, SEVERITY, TIME, REQUEST_ID, TRACE_ID, SPAN_ID, ERROR_TYPE, ERROR_MESSAGE, STACK_TRACE, ERROR = range(10)
+KINDS = 10
 
 # In order of precedence: of several keys of one kind, the first that can be read is used, the others stay attributes.
+# A dot also stands for an object in the object: `log.level` is {"log": {"level": …}}, too.
 _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
-    (BODY, lambda value: value, "message msg @m renderedmessage"),
-    (BODY, _text, "@mt messagetemplate short_message event"),
-    (SEVERITY, _level, "level log_level severity @l levelname loglevel log.level lvl"),
+    (BODY, lambda value: value, "message msg @m renderedmessage @message"),
+    (BODY, _text, "@mt messagetemplate short_message event fields.message record.message"),
+    (
+        SEVERITY,
+        _level,
+        "severity_text severitytext level_name level log_level severity @l levelname loglevel log.level",
+    ),
+    (SEVERITY, _level, "lvl record.level @fields.level fields.level"),
     (SEVERITY, _python_level, "levelno"),
-    (TIME, _instant, "instant"),
-    (TIME, read_time, "timestamp @timestamp time @t ts timemillis asctime"),
+    (SEVERITY, _severity_number, "severity_number severitynumber"),
+    (TIME, _instant, "instant record.time"),
+    (TIME, read_time, "timestamp @timestamp time @t ts timemillis asctime datetime"),
     (REQUEST_ID, _request_id, "awsrequestid function_request_id functionrequestid requestid aws_request_id"),
-    (REQUEST_ID, _request_id, "faas.invocation_id"),
-    (REQUEST_ID, _likely_request_id, "request_id"),
-    (TRACE_ID, _trace_id, "trace_id traceid trace.id oteltraceid xray_trace_id xraytraceid x-amzn-trace-id"),
-    (SPAN_ID, _unless_empty(trace_context.parse_span_id), "span_id spanid span.id otelspanid"),
-    (ERROR_TYPE, _text, "errortype exception_name"),
-    (ERROR_MESSAGE, _text, "errormessage"),
-    (STACK_TRACE, _unless_empty(exceptions.join_stack_trace), "stacktrace stack_trace @x exception exc_info stack"),
+    (REQUEST_ID, _request_id, "faas.invocation_id faas.execution"),
+    (REQUEST_ID, _likely_request_id, "lambda_request_id lambdarequestid aws.request_id _awsrequestid"),
+    (REQUEST_ID, _likely_request_id, "span.requestid spans.requestid mdc.awsrequestid contextmap.awsrequestid"),
+    (REQUEST_ID, _likely_request_id, "logging.googleapis.com/labels.awsrequestid labels.awsrequestid request_id"),
+    (TRACE_ID, _trace_ids, "trace_id traceid trace.id oteltraceid otel.trace_id @tr traceparent"),
+    (
+        TRACE_ID,
+        _trace_ids,
+        "logging.googleapis.com/trace mdc.trace_id mdc.traceid contextmap.trace_id contextmap.traceid",
+    ),
+    (TRACE_ID, _datadog_trace_id, "dd.trace_id mdc.dd.trace_id contextmap.dd.trace_id"),
+    (TRACE_ID, _trace_ids, "xray_trace_id xraytraceid x-amzn-trace-id span.xraytraceid spans.xraytraceid"),
+    (SPAN_ID, _unless_empty(trace_context.parse_span_id), "span_id spanid span.id otelspanid otel.span_id @sp"),
+    (SPAN_ID, _unless_empty(trace_context.parse_span_id), "logging.googleapis.com/spanid transaction.id"),
+    (
+        SPAN_ID,
+        _unless_empty(trace_context.parse_span_id),
+        "mdc.span_id mdc.spanid contextmap.span_id contextmap.spanid",
+    ),
+    (SPAN_ID, _datadog_span_id, "dd.span_id mdc.dd.span_id contextmap.dd.span_id"),
+    (ERROR_TYPE, _text, "errortype exception_name error.type exception.type error.kind"),
+    (ERROR_MESSAGE, _text, "errormessage error.message exception.message"),
+    (STACK_TRACE, _stack_trace, "stacktrace stack_trace stack error.stack_trace error.stack exception.stacktrace"),
+    (ERROR, _error, "err error exception thrown throwable exc_info @x _exception record.exception"),
 )
 _KEYS = [(key, kind, read) for kind, read, keys in _FIELDS for key in keys.split()]
 FIELD_OF = {key: (rank, kind, read) for rank, (key, kind, read) in enumerate(_KEYS)}
 """By lower-case key: its rank in the order of precedence, its kind, its reader."""
+CONTAINERS = frozenset(key.rpartition(".")[0] for key in FIELD_OF if "." in key)
+"""Lower-case keys of objects with known keys inside."""
+
+
+def is_container(key: str) -> bool:
+    return key in CONTAINERS or key.lower() in CONTAINERS
 
 
 class Shape(NamedTuple):
@@ -96,7 +159,10 @@ class Shape(NamedTuple):
 
     fields: tuple[tuple[str, int, Callable[[Any], Any]], ...]
     """Of each known key: itself, its kind, its reader."""
-    others: tuple[str, ...]
+    others: tuple[tuple[str, str], ...]
+    """Of each unknown key: itself, and the name of its attribute."""
+    containers: tuple[str, ...]
+    """Of the keys, those of objects that may contain known keys."""
 
 
 # A logger's lines have the same keys in the same order: their meaning is determined once.
@@ -112,4 +178,7 @@ def find_shape(keys: tuple[str, ...]) -> Shape | None:
     fields = tuple([(key, *field[1:]) for key, field in found if field])
     if len({kind for _, kind, _ in fields}) < len(fields):
         return None
-    return Shape(fields, tuple([key for key, field in found if not field]))
+    names = zip(keys, name_keys(keys), strict=True)
+    known = {key for key, *_ in fields}
+    others = tuple([(key, name) for key, name in names if key not in known])
+    return Shape(fields, others, tuple(filter(is_container, keys)))

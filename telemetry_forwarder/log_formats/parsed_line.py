@@ -4,10 +4,11 @@ import re
 from typing import Any
 
 from telemetry_forwarder.core.frozen import comparable
-
-REQUEST_ID = "faas.invocation_id"
+from telemetry_forwarder.log_formats import attribute_names
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+# The level of a runtime's prefix, if the line behind it has one of its own.
+_OUTER_LEVEL = attribute_names.RENAMED + "level"
 _SECOND_NS = 1_000_000_000
 # A line is written at most one invocation's duration before Lambda receives it; and clocks differ a little.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
@@ -97,6 +98,41 @@ def parsed_line(  # noqa: PLR0913  # one parameter for each field
     return line
 
 
+def nest(outer: ParsedLine, inner: ParsedLine) -> ParsedLine:
+    """Return *inner*, the user's line, with what the line around it knows: its request id and time stay."""
+    has_level = inner.severity_number and (inner.severity_text or inner.is_uncaught_exception)
+    level = inner if has_level or not outer.severity_number else outer
+    ids, timed = outer if outer.request_id else inner, outer if outer.time_ns else inner
+    trace = inner if inner.trace_id else outer
+    return parsed_line(
+        inner.body,
+        severity_number=level.severity_number,
+        severity_text=level.severity_text,
+        time_ns=timed.time_ns,
+        request_id=ids.request_id,
+        attributes=_nest_attributes(outer, inner, is_outer_level=level is outer),
+        trace_id=trace.trace_id,
+        span_id=trace.span_id,
+        # What a runtime's logger writes is the user's, so it is no report of the runtime.
+        is_uncaught_exception=inner.is_uncaught_exception and not outer.has_runtime_format,
+        request_id_key=ids.request_id_key,
+        has_runtime_format=ids.has_runtime_format,
+        own_time=timed.own_time,
+    )
+
+
+def _nest_attributes(outer: ParsedLine, inner: ParsedLine, *, is_outer_level: bool) -> dict[str, Any]:
+    """Return the attributes of both lines, and the values of each that the other one's replace."""
+    inside, outside = inner.attributes, outer.attributes
+    if outer.time_ns and inner.time_ns != outer.time_ns and inner.own_time:
+        inside = attribute_names.add(inside, *inner.own_time)
+    if outer.request_id and inner.request_id_key and inner.request_id not in ("", outer.request_id):
+        inside = attribute_names.add(inside, inner.request_id_key, inner.request_id)
+    if not is_outer_level and outer.severity_text not in ("", inner.severity_text):
+        outside = attribute_names.override(outside, {_OUTER_LEVEL: outer.severity_text})
+    return attribute_names.override(outside, inside) if outside else inside
+
+
 def reconcile_time(time_ns: int, *, event_ns: int) -> int:
     """Return when a line with its own *time_ns* was written; 0 if that is unknown or not believed.
 
@@ -123,13 +159,11 @@ def reconcile(line: ParsedLine, *, event_ns: int, owner_id: str) -> tuple[int, s
     if not time_ns:
         time_ns = event_ns
         if line.time_ns and line.own_time:
-            attributes = {**attributes, line.own_time[0]: line.own_time[1]}
+            attributes = attribute_names.add(attributes, *line.own_time)
     if request_id != owner_id:
         if request_id and (owner_id or not line.has_likely_request_id):
             if line.request_id_key:
-                attributes = {**attributes, line.request_id_key: request_id}
+                attributes = attribute_names.add(attributes, line.request_id_key, request_id)
             request_id = ""
         request_id = owner_id or request_id
-    if request_id and attributes and REQUEST_ID in attributes:
-        attributes = {f"lambda.line.{key}" if key == REQUEST_ID else key: attributes[key] for key in attributes}
     return time_ns, request_id, attributes

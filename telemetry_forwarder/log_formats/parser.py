@@ -1,18 +1,19 @@
 """Parses a log record of any format, and recognises a runtime's report of an uncaught exception.
 
-Pure; never raises; loses nothing. `text_formats` parses text, `json_formats` parses JSON objects.
+Pure; never raises; loses nothing. `text_formats` parses text, `json_formats` parses JSON objects. What a line contains
+is read on: JSON or another prefix behind a prefix, JSON in the message of an object.
 """
 
-import json
 import re
 from typing import Any
 
-import orjson
-
-from telemetry_forwarder.log_formats import exceptions, severity
+from telemetry_forwarder.core.cache import BoundedCache
+from telemetry_forwarder.log_formats import attribute_names, exceptions, severity, stack_traces
+from telemetry_forwarder.log_formats.conventions import TextLine
 from telemetry_forwarder.log_formats.json_formats import read_object
-from telemetry_forwarder.log_formats.parsed_line import ParsedLine, parsed_line
+from telemetry_forwarder.log_formats.parsed_line import ParsedLine, nest, parsed_line
 from telemetry_forwarder.log_formats.text_formats import read_text
+from telemetry_forwarder.telemetry.json_values import read_json_object
 
 # What each runtime prints when it runs out of memory.
 _OUT_OF_MEMORY = re.compile(
@@ -27,24 +28,50 @@ _RUBY_TYPE = re.compile(r"(?:Function|Runtime|Init)<.+>", re.DOTALL)
 _UNCAUGHT_KEYS = frozenset(
     {"timestamp", "level", "log_level", "requestId", "tenantId", "traceId", "location"}
 ) | frozenset({"message", "errorType", "errorMessage", "stackTrace"})
-# The same for Node, which writes the error as the message.
+# Node writes the error as the message.
 _UNCAUGHT_NODE_KEYS = frozenset({"timestamp", "level", "requestId", "tenantId", "message"})
+# All that a runtime writes for a line that the program has printed or logged: the message may be a line of its own.
+_RUNTIME_KEYS = _UNCAUGHT_NODE_KEYS | {"traceId", "AWSRequestId"}
+# Go's client writes these alone and in this order, with frames of its own.
+# https://github.com/aws/aws-lambda-go/blob/main/lambda/messages/messages.go
+_GO_KEYS = ("errorMessage", "errorType", "stackTrace")
+_GO_FRAME = {"path", "line", "label"}
+
+# A line in a line in a line.
+_MAX_LAYERS = 3
+# Between a conventional prefix and JSON: the name of a logger.
+_MAX_NAME = 160
+# The beginnings of what is read on: JSON, colours, brackets, times, levels, and the ends of processes.
+START_LENGTH = 4
+_STARTS = re.compile(
+    r"[{\[ \t\x1b<]|\d{3}|\d\d?[:.]|PHP|[IWEF]\d\d|[A-Z], \[|LAMB|Requ|Unha|Fata"
+    r"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
+    r"|(?:TRA|DEB|INF|NOT|WAR|WRN|ERR|SEV|FAT|CRI|ALE|EME|PAN|DPA|VER|FIN|CON|SUC|TRC|DBG|FTL|PNC|VRB)"
+    r"|(?i:trac|debu|verb|info|http|noti|warn|erro|fata|crit|aler|emer|sill|trce|dbug|fail|pani|thre)"
+    r"|(?i:time|leve|ts=|lvl=)"
+)
+may_continue = BoundedCache[str, bool](lambda start: _STARTS.match(start) is not None, 1_024)
+"""By the first `START_LENGTH` characters of a message: whether it may be a line of its own. Messages begin alike."""
+
+# What we keep of a line besides its message.
+_PREFIX = attribute_names.RENAMED + "prefix"
 
 
 def read_line(record: Any, *, keep_raw: bool = False) -> ParsedLine:
     """Parse *record*, which may be any JSON value.
 
-    With *keep_raw* the body of a text line is the complete line, without its line end.
+    With *keep_raw* the body of a text line is the complete line, without its line end, and that of an object is its
+    message.
     """
     if isinstance(record, str):
         text = record.removesuffix("\n")
         if len(text) < len(record):
             text = text.removesuffix("\r")
-        first = text[:1]
-        may_be_json = first == "{" or first.isspace()
-        line = (may_be_json and _read_json(text)) or read_text(text)
+        line = _read_text(text, _MAX_LAYERS)
         return line.replace(body=text) if keep_raw else line
-    return _read_object(record) if isinstance(record, dict) else parsed_line(record)
+    if not isinstance(record, dict):
+        return parsed_line(record)
+    return _read_object(record, _MAX_LAYERS, keep_raw=keep_raw)
 
 
 def reports_out_of_memory(line: ParsedLine) -> bool:
@@ -64,39 +91,104 @@ def is_out_of_memory(text: str) -> bool:
     return ("emory" in text or "signal: killed" in text) and _OUT_OF_MEMORY.search(text) is not None
 
 
-def _read_json(text: str) -> ParsedLine | None:
-    stripped = text.strip()
-    if stripped[:1] != "{" or stripped[-1] != "}":
+def _read_text(text: str, layers: int) -> ParsedLine:
+    plain = severity.remove_colours(text) if "\x1b" in text else text
+    first = plain[:1]
+    if (first == "{" or first.isspace()) and (record := read_json_object(plain)) is not None:
+        return _read_object(record, layers)
+    read = read_text(plain)
+    line = read if isinstance(read, ParsedLine) else _read_on(read, layers)
+    if "\n" in plain or "\r" in plain:
+        line = _with_uncaught_java(line) or _with_stack_trace(line)
+    is_unknown = plain is not text and line.body == plain and not (line.severity_number or line.attributes)
+    return line.replace(body=text) if is_unknown else line
+
+
+def _read_on(read: TextLine, layers: int) -> ParsedLine:
+    """Read what follows a prefix: the message, which may be a line of its own."""
+    line, rest, prefix = read.line, read.rest, read.prefix
+    if not rest or layers <= 0 or (not prefix and not may_continue[rest[:START_LENGTH]]):
+        return line
+    at = rest.find("{", 0, _MAX_NAME) if prefix else 0
+    if at >= 0 and rest[at] == "{" and (record := read_json_object(rest[at:])) is not None:
+        inner = _read_object(record, layers - 1)
+        if _is_line(inner, record) if not prefix else inner.body is not record:
+            outer = line.replace(attributes=_kept(line, prefix + rest[:at])) if prefix else line
+            return nest(outer, inner)
+        # Fields after a message.
+        exception = {key: inner.attributes[key] for key in stack_traces.NAMES if key in inner.attributes}
+        return line.replace(attributes={**line.attributes, **exception}) if exception else line
+    if prefix and line.severity_number:
+        return line
+    inner = _read_text(rest, layers - 1)
+    if prefix:
+        return nest(line.replace(attributes=_kept(line, prefix)), inner)
+    return nest(line, inner) if inner.severity_number or inner.request_id or inner.attributes else line
+
+
+def _is_line(inner: ParsedLine, record: dict[str, Any]) -> bool:
+    """Return whether *record* is a logger's, and not only an object that was logged."""
+    return inner.body is not record or bool(inner.severity_number or inner.request_id or inner.trace_id)
+
+
+def _kept(line: ParsedLine, prefix: str) -> dict[str, Any]:
+    """Return the attributes of *line* with what of its prefix is no field."""
+    return {**line.attributes, _PREFIX: prefix.strip()}
+
+
+def _with_uncaught_java(line: ParsedLine) -> ParsedLine | None:
+    """Return a line without a prefix as Java's client reports an exception; None if it is another line."""
+    exception = exceptions.parse_java(line.body) if line.severity_number == 0 and isinstance(line.body, str) else None
+    if exception is None:
         return None
-    try:
-        return _read_object(orjson.loads(stripped))
-    except orjson.JSONDecodeError:
-        return _read_python_json(stripped)
+    return line.replace(severity_number=severity.ERROR, attributes={**exception}, is_uncaught_exception=True)
 
 
-def _read_python_json(text: str) -> ParsedLine | None:
-    """Read NaN and infinities as Python's json.dumps writes them; a strict parser rejects them."""
-    if "NaN" not in text and "Infinity" not in text:
-        return None
-    try:
-        # Not `json_values.read_json`, which ignores what follows the value: here all of the text must be JSON.
-        return _read_object(json.loads(text))
-    except (ValueError, RecursionError):
-        return None
+def _with_stack_trace(line: ParsedLine) -> ParsedLine:
+    """Add the exception that a logger has written into the message."""
+    body = line.body
+    if not isinstance(body, str) or ("\n" not in body and "\r" not in body):
+        return line
+    if stack_traces.STACKTRACE in line.attributes or (exception := stack_traces.find_exception(body)) is None:
+        return line
+    attributes = attribute_names.override(line.attributes, exception)
+    return line.replace(attributes=attributes, severity_number=line.severity_number or severity.ERROR)
 
 
-def _read_object(record: dict[str, Any]) -> ParsedLine:
+def _read_object(record: dict[str, Any], layers: int, *, keep_raw: bool = False) -> ParsedLine:
     line = read_object(record)
-    if line.severity_number < severity.ERROR and "errorType" not in record:
+    error = None
+    if line.severity_number >= severity.ERROR or "errorType" in record:
+        error = _uncaught_exception(record, line)
+    if error is not None:
+        line = line.replace(
+            severity_number=line.severity_number or severity.ERROR,
+            attributes={**error, **line.attributes},
+            is_uncaught_exception=True,
+        )
+    body = line.body
+    if type(body) is str and "\n" not in body and "\r" not in body and not may_continue[body[:START_LENGTH]]:
         return line
-    error = _uncaught_exception(record, line)
-    if error is None:
-        return line
-    return line.replace(
-        severity_number=line.severity_number or severity.ERROR,
-        attributes={**error, **line.attributes},
-        is_uncaught_exception=True,
-    )
+    if layers > 0 and body is not record:
+        line = _read_message(line, layers, is_runtimes=record.keys() <= _RUNTIME_KEYS)
+    return line.replace(body=body) if keep_raw else line
+
+
+def _read_message(line: ParsedLine, layers: int, *, is_runtimes: bool) -> ParsedLine:
+    """Read the message of an object, which may be an object or, if a runtime wrote it, any line of its own."""
+    body = line.body
+    inner = None
+    record = read_json_object(body) if isinstance(body, str) and body[:1] == "{" else body
+    if isinstance(record, dict):
+        inner = _read_object(record, layers - 1)
+        inner = inner if _is_line(inner, record) else None
+    elif isinstance(body, str) and is_runtimes and line.has_runtime_format and may_continue[body[:START_LENGTH]]:
+        inner = _read_text(body, layers - 1)
+    if inner is None:
+        return _with_stack_trace(line)
+    merged = nest(line, inner)
+    # Of Node's own report, which is the message.
+    return merged.replace(is_uncaught_exception=True) if line.is_uncaught_exception else merged
 
 
 def _uncaught_exception(record: dict[str, Any], line: ParsedLine) -> dict[str, str] | None:
@@ -107,18 +199,30 @@ def _uncaught_exception(record: dict[str, Any], line: ParsedLine) -> dict[str, s
     """
     is_error = line.severity_number >= severity.ERROR
     message = record.get("message")
-    if isinstance(message, str):
+    if isinstance(message, str) and message:
         # Java: the text of its text format, as the message.
         return exceptions.parse_java(message) if is_error else None
     if isinstance(message, dict):
-        is_node = record.get("level") == "ERROR" and {"timestamp", "requestId"} <= record.keys() <= _UNCAUGHT_NODE_KEYS
+        is_node = record.get("level") == "ERROR" and "timestamp" in record and record.keys() <= _UNCAUGHT_NODE_KEYS
         error = exceptions.parse_object(message) if is_node else None
-        return error if error and exceptions.STACKTRACE in error else None
-    # Python, .NET and Ruby: the object is the error itself, without a message.
-    name = line.attributes.get(exceptions.TYPE)
-    if message is not None or not isinstance(name, str) or not record.keys() <= _UNCAUGHT_KEYS:
+        return error if error and stack_traces.STACKTRACE in error else None
+    if str(record.get("target")).startswith("lambda_runtime"):
+        # Rust's client logs the error of a handler with its own target.
+        return {stack_traces.MESSAGE: line.body} if is_error and isinstance(line.body, str) else None
+    if _is_go_error(record):
+        return {}
+    # Python, .NET and Ruby: the object is the error itself; the message is empty or absent.
+    name = line.attributes.get(stack_traces.TYPE)
+    if message or not isinstance(name, str) or not record.keys() <= _UNCAUGHT_KEYS:
         return None
     # Only the runtimes' own failures have no frames, e.g. a module that cannot be imported.
-    has_trace = exceptions.STACKTRACE in line.attributes or name.startswith("Runtime.")
+    has_trace = stack_traces.STACKTRACE in line.attributes or name.startswith("Runtime.")
     is_runtimes = (is_error and "timestamp" in record) or _RUBY_TYPE.fullmatch(name)
     return {} if has_trace and is_runtimes and "stackTrace" in record else None
+
+
+def _is_go_error(record: dict[str, Any]) -> bool:
+    if tuple(record) != _GO_KEYS[: len(record)] or len(record) < 2:
+        return False
+    frames = record.get("stackTrace", [])
+    return isinstance(frames, list) and all(isinstance(frame, dict) and frame.keys() == _GO_FRAME for frame in frames)

@@ -8,44 +8,47 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from telemetry_forwarder.log_formats import exceptions, severity
+from telemetry_forwarder.log_formats import attribute_names, exceptions, severity, stack_traces
+from telemetry_forwarder.log_formats.conventions import (
+    LEVEL,
+    TIME,
+    UUID,
+    TextLine,
+    read_convention,
+    read_end_of_process,
+    read_labelled_ids,
+)
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine, parsed_line
 from telemetry_forwarder.telemetry import trace_context
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
-_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_TIME = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
-_LEVEL = r"TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|SEVERE|FATAL|CRITICAL"
-
 # [INFO] message
-_BRACKETED = re.compile(rf"\[({_LEVEL})\][ \t]", re.IGNORECASE)
+_BRACKETED = re.compile(rf"\[({LEVEL})\][ \t]", re.IGNORECASE)
 # 2026-09-22 06:30:00 <id> INFO  Class - message
 # 2026-09-22T06:30:03.000Z <id> Task timed out after 3.00 seconds
-_JAVA = re.compile(rf"({_TIME}) ({_UUID}) (?:(Task timed out after )|({_LEVEL}) +(?:([\w.$]+(?::\d+)?) - )?)", re.ASCII)
+_JAVA = re.compile(rf"({TIME}) ({UUID}) (?:(Task timed out after )|({LEVEL}) +(?:([\w.$]+(?::\d+)?) - )?)", re.ASCII)
 # I, [2026-09-22T06:30:00.123456 #8]  INFO <id> -- prog: message
-_RUBY = re.compile(rf"[A-Z], \[({_TIME}) #(\d{{1,10}})\] +([A-Z]+) +(?:({_UUID}) +)?-- ([^:\n]*): ?", re.ASCII)
-# By convention: a timestamp, an optional name between separators, a level. Repeats are bounded: lines can be long.
-_DATED = re.compile(
-    rf"\[?({_TIME})\]?(?: ?[-|:] ?[\w.$-]{{1,100}})?[ \t]{{0,4}}[-|:]?[ \t]{{0,4}}\[?({_LEVEL})\b", re.ASCII
-)
-_PLAIN = re.compile(rf"({_LEVEL}):")
-_LOGFMT_LEVEL = re.compile(r'(?:^|\s)level="?([A-Za-z]{3,11})\b')
-_LOGFMT_TIME = re.compile(r'(?:^|\s)(?:time|ts)="?([\w.:+-]{10,40})')
+_RUBY = re.compile(rf"[A-Z], \[({TIME}) #(\d{{1,10}})\] +([A-Z]+) +(?:({UUID}) +)?-- ([^:\n]*): ?", re.ASCII)
+# Of a time alone, only what JSON follows is a prefix: Go's log package writes no level.
+_TIME_AND_JSON = re.compile(rf"({TIME})[ \t]{{1,4}}(?:[\w./-]{{1,100}}:\d{{1,6}}: )?(?=\{{)", re.ASCII)
+# Python's client before 3.1 prints this in front of an uncaught exception.
+# https://github.com/aws/aws-lambda-python-runtime-interface-client/blob/3.0.0/awslambdaric/lambda_literals.py
+_WARNING = "LAMBDA_WARNING: Unhandled exception. "
+_MAX_WARNING = 1_000
 # The platform's own lines.
-_PLATFORM = re.compile(rf"(START |END |REPORT |)RequestId: ({_UUID})\b(?: Error: ([^\r\n]*)(?:\s+([\w.]+)$)?)?")
+_PLATFORM = re.compile(rf"(START |END |REPORT |)RequestId: ({UUID})\b(?: Error: ([^\r\n]*)(?:\s+([\w.]+)$)?)?")
 # How Lambda reports a crashed runtime; a user's line may contain an id and an error, too.
 _CRASHES = ("Runtime exited", "Runtime.", "Task timed out", "signal: killed")
 _XRAY = re.compile(r"\tXRAY TraceId: (\S+)\tSegmentId: (\S+)")
 
 
-def read_text(text: str) -> ParsedLine:
-    """Parse a line of text without its line end."""
+def read_text(text: str) -> ParsedLine | TextLine:
+    """Parse a line of text without its line end and without colours."""
     reader = _READERS.get(text[:1])
-    if reader and (line := reader(text)):
-        return line
-    if exception := exceptions.parse_java(text):
-        return parsed_line(text, severity_number=severity.ERROR, attributes={**exception}, is_uncaught_exception=True)
-    return parsed_line(text)
+    if (reader and (found := reader(text))) or (found := read_convention(text)):
+        return found
+    line = parsed_line(text)
+    return read_labelled_ids(line) if "race" in text else line
 
 
 def _runtime_line(
@@ -68,38 +71,78 @@ def _runtime_line(
     )
 
 
-def _leveled_line(body: str, *, level: str, time_ns: int = 0) -> ParsedLine:
-    """Return a line of a common convention, whose body stays complete."""
-    return parsed_line(body, severity_number=severity.from_name(level), severity_text=level, time_ns=time_ns)
-
-
-def _bracketed(text: str) -> ParsedLine | None:
-    """Parse lines of Python and Java, and lines that begin with a date in brackets."""
+def _bracketed(text: str) -> ParsedLine | TextLine | None:
+    """Parse lines of Python and Java."""
     parts = text.split("\t", 3)
     if len(parts) == 4:
         level, timestamp, request_id, body = parts
         if level[-1] == "]" and (line := _tabbed(body, level=level[1:-1], timestamp=timestamp, request_id=request_id)):
-            return line
+            return TextLine(line, body)
     match = _BRACKETED.match(text)
     if match is None:
-        return _dated(text)
-    line = _leveled_line(text[match.end() :], level=match[1])
-    exception = exceptions.parse_python(line.body) if line.severity_number == severity.ERROR else None
-    return line if exception is None else line.replace(attributes=exception, is_uncaught_exception=True)
+        return None
+    body = text[match.end() :]
+    line = read_labelled_ids(parsed_line(body, severity_number=severity.from_name(match[1]), severity_text=match[1]))
+    exception = exceptions.parse_python(body) if line.severity_number == severity.ERROR else None
+    if exception is None:
+        return TextLine(line, body)
+    return line.replace(attributes=exception, is_uncaught_exception=True)
 
 
-def _node_or_dotnet(text: str) -> ParsedLine | None:
-    """Parse lines of Node and .NET, of Java with log4j2, and other lines that begin with a date."""
+def _dated(text: str) -> ParsedLine | TextLine | None:
+    """Parse lines of Node and .NET, of Java with log4j2, and a time before JSON."""
     parts = text.split("\t", 3)
     if len(parts) == 4 and severity.from_name(parts[2]):
         timestamp, request_id, level, body = parts
         if line := _tabbed(body, level=level, timestamp=timestamp, request_id=request_id):
             return _with_exception(line)
-    return _java(text) or _dated(text)
+    if len(parts) >= 3 and _is_uuid(parts[1]) and (read := _without_level(text)):
+        return read
+    if _is_uuid(parts[0]) and (line := _bref(text)):
+        return line
+    if java := _java(text):
+        return java
+    match = _TIME_AND_JSON.match(text) if text[-1] == "}" else None
+    if match is None:
+        return None
+    return TextLine(parsed_line(text, time_ns=parse_time_ns(match[1])), text[match.end() :], prefix=text[: match.end()])
+
+
+def _is_uuid(text: str) -> bool:
+    return len(text) == 36 and re.fullmatch(UUID, text) is not None
+
+
+def _without_level(text: str) -> TextLine | None:
+    """Parse a line of .NET's Amazon.Lambda.Logging: time, request id, and a message with a level of its own."""
+    timestamp, request_id, body = text.split("\t", 2)
+    line = _tabbed(body, level="", timestamp=timestamp, request_id=request_id)
+    return TextLine(line, body) if line else None
+
+
+def _bref(text: str) -> ParsedLine | None:
+    """Parse an error of PHP's Bref: `<id>⇥Invoke Error⇥{…}`."""
+    request_id, _, body = text.partition("\t")
+    exception = exceptions.parse_node(body)
+    if exception is None:
+        return None
+    return parsed_line(
+        body,
+        severity_number=severity.ERROR,
+        request_id=request_id,
+        attributes=exception,
+        is_uncaught_exception=True,
+        request_id_key="requestId",
+        has_runtime_format=True,
+    )
+
+
+def _hexadecimal(text: str) -> ParsedLine | None:
+    request_id = text.partition("\t")[0] if "\t" in text[36:37] else ""
+    return _bref(text) if _is_uuid(request_id) else read_end_of_process(text)
 
 
 def _tabbed(body: str, *, level: str, timestamp: str, request_id: str) -> ParsedLine | None:
-    """Parse a line of the four fields that Lambda's runtimes separate by tabs."""
+    """Parse a line of the fields that Lambda's runtimes separate by tabs."""
     looks_dated = timestamp[4:5] == "-" and timestamp[10:11] == "T"
     if not looks_dated and not parse_time_ns(timestamp):
         return None
@@ -111,19 +154,18 @@ def _tabbed(body: str, *, level: str, timestamp: str, request_id: str) -> Parsed
     return _runtime_line(body, level=level, timestamp=timestamp, request_id=request_id)
 
 
-def _with_exception(line: ParsedLine) -> ParsedLine:
-    if line.severity_number < severity.ERROR:
-        return line
-    parse = exceptions.parse_dotnet if line.severity_text == "fail" else exceptions.parse_node
-    exception = parse(line.body)
-    return (
-        line
-        if exception is None
-        else line.replace(attributes={**line.attributes, **exception}, is_uncaught_exception=True)
-    )
+def _with_exception(line: ParsedLine) -> TextLine:
+    exception = None
+    if line.severity_number >= severity.ERROR:
+        parse = exceptions.parse_dotnet if line.severity_text == "fail" else exceptions.parse_node
+        exception = parse(line.body)
+    if exception is None:
+        return TextLine(line, line.body)
+    attributes = attribute_names.override(line.attributes, exception)
+    return TextLine(line.replace(attributes=attributes, is_uncaught_exception=True))
 
 
-def _java(text: str) -> ParsedLine | None:
+def _java(text: str) -> ParsedLine | TextLine | None:
     match = _JAVA.match(text)
     if match is None:
         return None
@@ -132,12 +174,12 @@ def _java(text: str) -> ParsedLine | None:
         line = _runtime_line(text[match.start(3) :], level="ERROR", timestamp=timestamp, request_id=request_id)
         return line.replace(severity_text="")
     attributes = {"logger": logger} if logger else None
-    return _runtime_line(
-        text[match.end() :], level=level, timestamp=timestamp, request_id=request_id, attributes=attributes
-    )
+    body = text[match.end() :]
+    line = _runtime_line(body, level=level, timestamp=timestamp, request_id=request_id, attributes=attributes)
+    return TextLine(line, body)
 
 
-def _ruby(text: str) -> ParsedLine | None:
+def _ruby(text: str) -> TextLine | None:
     match = _RUBY.match(text)
     if match is None:
         return None
@@ -145,30 +187,34 @@ def _ruby(text: str) -> ParsedLine | None:
     attributes: dict[str, Any] = {"process.pid": int(process)}
     if program:
         attributes["logger"] = program
-    return _runtime_line(
-        text[match.end() :], level=level, timestamp=timestamp, request_id=request_id or "", attributes=attributes
-    )
+    body = text[match.end() :]
+    line = _runtime_line(body, level=level, timestamp=timestamp, request_id=request_id or "", attributes=attributes)
+    return TextLine(line, body)
 
 
-def _dated(text: str) -> ParsedLine | None:
-    match = _DATED.match(text)
-    return _leveled_line(text, level=match[2], time_ns=parse_time_ns(match[1])) if match else None
-
-
-def _capitalised(text: str) -> ParsedLine | None:
-    """Parse lines that begin with a word in capitals: Ruby's, the platform's, and plain levels."""
+def _capitalised(text: str) -> ParsedLine | TextLine | None:
+    """Parse lines that begin with a word in capitals: Ruby's, the platform's, and those of a process that ends."""
     if text[1:4] == ", [":
         return _ruby(text)
-    if match := _PLAIN.match(text):
-        return _leveled_line(text, level=match[1])
+    if text.startswith(_WARNING):
+        return _after_warning(text)
     match = _PLATFORM.match(text)
-    return _platform(text, match) if match else None
+    return _platform(text, match) if match else read_end_of_process(text)
+
+
+def _after_warning(text: str) -> TextLine | None:
+    """Parse what follows the warning, which is no part of the message."""
+    head = text[:_MAX_WARNING]
+    begin = max(head.find("\r"), head.find("\n")) + 1
+    if not begin:
+        return None
+    return TextLine(parsed_line(text), text[begin:], prefix=text[: begin - 1])
 
 
 def _platform(text: str, match: re.Match[str]) -> ParsedLine:
     record, request_id, error, error_type = match.groups()
     if not record and error:
-        attributes = {exceptions.MESSAGE: error, **({exceptions.TYPE: error_type} if error_type else {})}
+        attributes = {stack_traces.MESSAGE: error, **({stack_traces.TYPE: error_type} if error_type else {})}
         is_crash = error.startswith(_CRASHES) or (error_type or "").startswith("Runtime.")
         return parsed_line(
             text,
@@ -184,18 +230,11 @@ def _platform(text: str, match: re.Match[str]) -> ParsedLine:
     return parsed_line(text, request_id=request_id, trace_id=trace_id, span_id=span_id)
 
 
-def _logfmt(text: str) -> ParsedLine | None:
-    level = _LOGFMT_LEVEL.search(text) if text.startswith(("time=", "ts=", "level=")) else None
-    if level is None or not severity.from_name(level[1]):
-        return None
-    timestamp = _LOGFMT_TIME.search(text)
-    return _leveled_line(text, level=level[1], time_ns=parse_time_ns(timestamp[1]) if timestamp else 0)
-
-
-_READERS: dict[str, Callable[[str], ParsedLine | None]] = {
+_READERS: dict[str, Callable[[str], ParsedLine | TextLine | None]] = {
     "[": _bracketed,
-    **dict.fromkeys("0123456789", _node_or_dotnet),
+    **dict.fromkeys("0123456789", _dated),
+    **dict.fromkeys("abcdef", _hexadecimal),
     # Ruby writes A and U for levels other than its five.
-    **dict.fromkeys("ACDEFINRSTUW", _capitalised),
-    **dict.fromkeys("lt", _logfmt),
+    **dict.fromkeys("ACDEFILNPRSTUW", _capitalised),
+    **dict.fromkeys("tp", read_end_of_process),
 }

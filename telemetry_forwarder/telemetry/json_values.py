@@ -8,6 +8,12 @@ from typing import Any
 import orjson
 
 _INVALID_BYTE = re.compile("[\udc80-\udcff]")
+_LARGEST_64_BIT_DIGITS = 19
+_TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_TOO_MANY_DIGITS = b"0" * (_LARGEST_64_BIT_DIGITS + 1)
+# A longer text is read only if it has at most this many values: each takes about a microsecond on its way to OTLP.
+_SHORT_LENGTH = 8_192
+_MAX_VALUES = 8_192
 # Python refuses to convert longer integers. https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
 _MAX_DIGITS = 4_000
 
@@ -30,6 +36,35 @@ def read_json(text: bytes) -> Any:
     except (ValueError, RecursionError):
         return decode_text(text)
     return value
+
+
+def read_json_object(text: str) -> dict[str, Any] | None:
+    """Return the object that *text* is, as tolerantly as `read_json`; None if it is something else.
+
+    None as well if a long text has so many values that it would delay other lines.
+    """
+    text = text.strip(" \t\r\n")
+    if text[:1] != "{" or text[-1] != "}" or (len(text) > _SHORT_LENGTH and _count_values(text) > _MAX_VALUES):
+        return None
+    try:
+        value = orjson.loads(text)
+        # The parser makes floats of them.
+        if _TOO_MANY_DIGITS in text.encode().translate(_TO_ZEROS):
+            value, _ = _TOLERANT.raw_decode(text)
+    except ValueError:
+        try:
+            value, end = _TOLERANT.raw_decode(text)
+        except (ValueError, RecursionError):
+            return None
+        if end < len(text):
+            return None
+    except RecursionError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _count_values(text: str) -> int:
+    return text.count(",") + text.count("[") + text.count("{")
 
 
 def decode_text(raw: bytes) -> str:

@@ -2,13 +2,28 @@
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from telemetry_forwarder.telemetry.records import Tracing
 
 # W3C's notation, or X-Ray's.
 _TRACE_ID = re.compile(r"([0-9a-f]{32})|1-([0-9a-f]{8})-([0-9a-f]{24})", re.IGNORECASE | re.ASCII)
 _SPAN_ID = re.compile(r"[0-9a-f]{16}", re.IGNORECASE | re.ASCII)
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}", re.IGNORECASE | re.ASCII)
+# https://cloud.google.com/logging/docs/structured-logging#structured_logging_special_fields
+_GOOGLE_TRACE = re.compile(r"projects/[^/\s]{1,100}/traces/([0-9a-f]{32})", re.IGNORECASE | re.ASCII)
+
+
+class TraceIds(NamedTuple):
+    """The ids that one value contains, as hex digits; empty if it does not."""
+
+    trace_id: str
+    span_id: str = ""
+
+
+# Of 128 bits.
+_MAX_DECIMALS = 39
 
 
 def parse_trace_id(value: Any) -> str:
@@ -25,6 +40,28 @@ def parse_span_id(value: Any) -> str:
     if isinstance(value, str) and _SPAN_ID.fullmatch(value) and value.strip("0"):
         return value.lower()
     return ""
+
+
+def parse_trace_ids(value: Any) -> TraceIds:
+    """Return the ids of a trace id, an X-Ray header, a W3C `traceparent`, or the name of a trace at Google."""
+    if not isinstance(value, str):
+        return TraceIds("")
+    if trace_id := parse_trace_id(value):
+        return TraceIds(trace_id)
+    if match := _TRACEPARENT.fullmatch(value):
+        trace_id = parse_trace_id(match[1])
+        return TraceIds(trace_id, parse_span_id(match[2]) if trace_id else "")
+    match = _GOOGLE_TRACE.fullmatch(value)
+    return TraceIds(parse_trace_id(match[1]) if match else parse_root(value))
+
+
+def parse_decimal_id(value: Any, *, digits: int) -> str:
+    """Return a decimal id, as Datadog writes it, as *digits* hex digits; empty if it is none, zero or too large."""
+    if isinstance(value, str):
+        value = int(value) if value.isascii() and value.isdecimal() and len(value) <= _MAX_DECIMALS else 0
+    # In Python, bool is an int.
+    is_id = type(value) is int and 0 < value < 1 << (4 * digits)
+    return f"{value:0{digits}x}" if is_id else ""
 
 
 def parse_root(header: Any) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.log_formats.json_formats import read_key_by_key, read_object
-from telemetry_forwarder.log_formats.json_keys import FIELD_OF
+from telemetry_forwarder.log_formats.json_keys import CONTAINERS, FIELD_OF
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine
 from telemetry_forwarder.log_formats.parser import read_line
 from tests.support.lines import ID, ISO, SECOND_NS, SPAN_ID, TIME_NS, TRACE_ID, exception, line, read
@@ -114,19 +114,22 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
     "node, uncaught exception": (
         {"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": NODE_ERROR},
         line(
-            NODE_ERROR,
+            "no",
             17,
             "ERROR",
             time_ns=TIME_NS,
             request_id=ID,
-            attributes=NODE_EXCEPTION,
+            attributes={"code": 5, **NODE_EXCEPTION},
             is_uncaught_exception=True,
         ),
     ),
-    "node, an error below level ERROR": ({"level": "WARN", "message": NODE_ERROR}, line(NODE_ERROR, 13, "WARN")),
+    "node, an error below level ERROR": (
+        {"level": "WARN", "message": NODE_ERROR},
+        line("no", 13, "WARN", attributes={"code": 5, **NODE_EXCEPTION}),
+    ),
     "node, an error without a stack": (
         {"level": "ERROR", "message": {"errorType": "a", "errorMessage": "b"}},
-        line({"errorType": "a", "errorMessage": "b"}, 17, "ERROR"),
+        line("b", 17, "ERROR", attributes=exception("a", "b")),
     ),
     "node, a user's object": ({"level": "ERROR", "message": {"order": 5}}, line({"order": 5}, 17, "ERROR")),
     "java": (
@@ -204,6 +207,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             9,
             "INFO",
             time_ns=TIME_NS + 456_000,
+            request_id=ID,
             attributes={
                 "fields": {"order": 5},
                 "target": "app",
@@ -265,11 +269,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             9,
             "INFO",
             time_ns=TIME_NS,
-            attributes={
-                "sampling_rate": 0,
-                "service": "payment",
-                "error": {"name": "Error", "stack": "Error: no\n    at x"},
-            },
+            attributes={"sampling_rate": 0, "service": "payment", **exception("Error", "no", "Error: no\n    at x")},
             trace_id=TRACE_ID,
         ),
     ),
@@ -291,7 +291,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
     ),
     "winston": (
         {"level": "verbose", "message": "hello", "timestamp": ISO, "stack": "Error: no\n    at x"},
-        line("hello", 6, "verbose", time_ns=TIME_NS, attributes={"exception.stacktrace": "Error: no\n    at x"}),
+        line("hello", 6, "verbose", time_ns=TIME_NS, attributes=exception("Error", "no", "Error: no\n    at x")),
     ),
     "structlog": (
         {"event": "hello", "level": "warning", "timestamp": "2026-09-22T06:30:00.123456Z", "order": 5},
@@ -330,6 +330,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
             9,
             "INFO",
             time_ns=TIME_NS + 1,
+            request_id=ID,
             attributes={"thread": "main", "loggerName": "app", "contextMap": {"AWSRequestId": ID}},
         ),
     ),
@@ -356,7 +357,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
                 "@version": "1",
                 "logger_name": "app",
                 "level_value": 40000,
-                "exception.stacktrace": "java.lang.Error: no\n\tat x",
+                **exception("java.lang.Error", "no", "java.lang.Error: no\n\tat x"),
             },
         ),
     ),
@@ -382,7 +383,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
     ),
     "serilog, rendered": (
         {"@t": ISO, "@m": "User a", "@mt": "User {Name}"},
-        line("User a", time_ns=TIME_NS, attributes={"@mt": "User {Name}"}),
+        line("User a", 9, time_ns=TIME_NS, attributes={"@mt": "User {Name}"}),
     ),
     "serilog, in full": (
         {"Timestamp": ISO, "Level": "Verbose", "MessageTemplate": "User {Name}", "Properties": {"Name": "a"}},
@@ -402,7 +403,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
     ),
     "gelf": (
         {"version": "1.1", "short_message": "hello", "level": 6},
-        line("hello", attributes={"version": "1.1", "level": 6}),
+        line("hello", 9, "6", attributes={"version": "1.1"}),
     ),
     "w3c ids": (
         {"msg": "hello", "traceId": TRACE_ID.upper(), "spanId": SPAN_ID, "trace_flags": "01"},
@@ -456,13 +457,13 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
     ),
     "an exception under conventional names": (
         {"message": "no", "exception.type": 5, "errorType": "E", "errorMessage": "m"},
-        line("no", attributes={"exception.type": 5, "errorType": "E", "exception.message": "m"}),
+        line("no", attributes={**exception("E", "m"), "lambda.line.exception.type": 5}),
     ),
     "a stack of another type": (
         {"message": "hello", "stack": "my-stack", "stackTrace": [1, "a"]},
         line("hello", attributes={"stack": "my-stack", "stackTrace": [1, "a"]}),
     ),
-    "json in the message stays text": ({"message": '{"a":1}', "n": 1}, line('{"a":1}', attributes={"n": 1})),
+    "an object in the message that is no line": ({"message": '{"a":1}', "n": 1}, line('{"a":1}', attributes={"n": 1})),
     "no message": ({"hello": "world"}, line({"hello": "world"})),
     "everything but a message": (
         {"level": "INFO", "time": ISO, "requestId": ID, "trace_id": TRACE_ID, "event": {"a": 1}},
@@ -519,9 +520,29 @@ def test_object_keeps_the_source_of_its_request_id_and_time(
     assert parsed.own_time == (("timestamp", own_time) if own_time else None)
 
 
-_KEYS = st.sampled_from([*FIELD_OF, "requestId", "Level", "logger", "fields", "faas.invocation_id"]) | st.text()
+_KEYS = st.sampled_from(
+    [*FIELD_OF, *CONTAINERS, "requestId", "Level", "logger", "faas.invocation_id", "lambda.tenant_id", "event.name", ""]
+) | st.text(st.characters(codec=None))
 _VALUES = st.sampled_from(
-    [None, "", "a", "a\nb", "INFO", 30, True, 1.5, ISO, ID, TRACE_ID, SPAN_ID, HEADER, FRAMES, {"message": "a"}]
+    [
+        None,
+        "",
+        "a",
+        "a\nb",
+        "INFO",
+        30,
+        True,
+        1.5,
+        ISO,
+        ID,
+        TRACE_ID,
+        SPAN_ID,
+        HEADER,
+        FRAMES,
+        {"message": "a"},
+        {"requestId": ID},
+        {"message": "a", "name": "E", "stack": "E: a\n    at b"},
+    ]
 )
 
 

@@ -14,7 +14,7 @@ def test_shape_separates_known_keys_from_others() -> None:
 
     assert shape is not None
     assert [key for key, *_ in shape.fields] == ["timestamp", "Level", "message"]
-    assert shape.others == ("customer",)
+    assert shape.others == (("customer", "customer"),)
 
 
 def test_two_keys_of_one_kind_have_no_shape() -> None:
@@ -47,6 +47,14 @@ def test_every_kind_has_a_key_in_lower_case() -> None:
         ("level", 30, (9, "30")),
         ("level", True, None),
         ("level", 5, None),
+        ("level", 400, (17, "400")),
+        ("level", "\x1b[31merror\x1b[39m", (17, "error")),
+        ("level", "[WARN ]", (13, "WARN")),
+        ("level", {"name": "ERROR", "no": 40}, (17, "ERROR")),
+        ("level", {"levelStr": "WARN", "level": 30000}, (13, "WARN")),
+        ("level", {}, None),
+        ("severity_number", 17, (17, "")),
+        ("severity_number", 25, None),
         ("levelno", 30, (13, "30")),
         ("levelno", 5, None),
         ("levelno", "30", None),
@@ -57,6 +65,7 @@ def test_every_kind_has_a_key_in_lower_case() -> None:
         ("instant", {"epochSecond": 5, "nanoOfSecond": 5}, None),
         ("instant", {"epochSecond": 5}, None),
         ("instant", ISO, None),
+        ("record.time", {"repr": "now", "timestamp": SECOND_NS // 10**9}, SECOND_NS),
         ("requestid", ID, ID),
         ("requestid", "emulated", "emulated"),
         ("requestid", "no id", None),
@@ -64,9 +73,19 @@ def test_every_kind_has_a_key_in_lower_case() -> None:
         ("requestid", 5, None),
         ("request_id", ID, ID),
         ("request_id", "order-5", None),
-        ("trace_id", TRACE_ID, TRACE_ID),
-        ("trace_id", XRAY, TRACE_ID),
-        ("trace_id", f"Root={XRAY};Sampled=1", TRACE_ID),
+        ("trace_id", TRACE_ID, (TRACE_ID, "")),
+        ("trace_id", XRAY, (TRACE_ID, "")),
+        ("trace_id", f"Root={XRAY};Sampled=1", (TRACE_ID, "")),
+        ("traceparent", f"00-{TRACE_ID}-{SPAN_ID}-01", (TRACE_ID, SPAN_ID)),
+        ("logging.googleapis.com/trace", f"projects/orders/traces/{TRACE_ID}", (TRACE_ID, "")),
+        ("dd.trace_id", 1 << 63, (f"{1 << 63:032x}", "")),
+        ("dd.trace_id", str(1 << 127), (f"{1 << 127:032x}", "")),
+        ("dd.trace_id", TRACE_ID, (TRACE_ID, "")),
+        ("dd.trace_id", str(1 << 128), None),
+        ("dd.trace_id", True, None),
+        ("dd.span_id", "255", "00000000000000ff"),
+        ("dd.span_id", 1 << 64, None),
+        ("dd.span_id", "0", None),
         ("trace_id", "0", None),
         ("span_id", SPAN_ID, SPAN_ID),
         ("span_id", "0", None),

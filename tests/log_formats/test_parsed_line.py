@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from telemetry_forwarder.log_formats.parsed_line import REQUEST_ID, parsed_line, reconcile, reconcile_time
+from telemetry_forwarder.log_formats.attribute_names import REQUEST_ID
+from telemetry_forwarder.log_formats.parsed_line import parsed_line, reconcile, reconcile_time
 from tests.support.lines import ID, ISO, TIME_NS
 
 S = 1_000_000_000
@@ -89,8 +90,13 @@ def test_a_lines_own_time_is_used_if_it_is_plausible(own_ns: int, event_ns: int,
             id="a likely request id without an invocation",
         ),
         pytest.param(
-            {"attributes": {"a": 1, REQUEST_ID: "mine"}}, 0, ID, (0, ID, {"a": 1, f"lambda.line.{REQUEST_ID}": "mine"}),
-            id="an attribute of the same name",
+            {"request_id": "mine", "request_id_key": REQUEST_ID}, 0, ID, (0, ID, {f"lambda.line.{REQUEST_ID}": "mine"}),
+            id="a key of the same name",
+        ),
+        pytest.param(
+            {"time_ns": 1, "own_time": ("time", 1), "attributes": {"time": 2}}, TIME_NS, "",
+            (TIME_NS, "", {"time": 2, "lambda.line.time": 1}),
+            id="a key that is taken",
         ),
     ],
 )  # fmt: skip

@@ -50,7 +50,14 @@ from telemetry_forwarder.log_formats import severity
         ("anything", 0),
         ("", 0),
         ("99", 0),
-        ("300", 0),
+        ("300", 13),
+        ("1000", 0),
+        ("\x1b[31mERROR\x1b[39m", 17),
+        ("[error    ]", 17),
+        ("<WARN>", 13),
+        ("e" * 65, 0),
+        ("ERRO", 17),
+        ("SUCCESS", 10),
     ],
 )
 def test_severity_from_name(level: str, number: int) -> None:
@@ -59,10 +66,27 @@ def test_severity_from_name(level: str, number: int) -> None:
 
 @pytest.mark.parametrize(
     ("level", "number"),
-    [(10, 1), (20, 5), (30, 9), (35, 12), (40, 13), (50, 17), (60, 21), (61, 22), (0, 0), (9, 0), (70, 0), (-10, 0)],
+    [
+        (10, 1),
+        (20, 5),
+        (30, 9),
+        (35, 12),
+        (40, 13),
+        (50, 17),
+        (60, 21),
+        (61, 22),
+        (100, 5),
+        (400, 17),
+        (600, 21),
+        (40_000, 17),
+        (0, 0),
+        (9, 0),
+        (70, 0),
+        (-10, 0),
+    ],
 )
-def test_severity_from_pino_number(level: int, number: int) -> None:
-    assert severity.from_pino(level) == number
+def test_severity_from_number(level: int, number: int) -> None:
+    assert severity.from_number(level) == number
 
 
 @pytest.mark.parametrize(
@@ -76,5 +100,10 @@ def test_severity_from_python_number(level: int, number: int) -> None:
 @given(st.text(), st.integers())
 def test_any_level_yields_a_valid_severity_number(level: str, number: int) -> None:
     assert severity.from_name(level) in range(25)
-    assert severity.from_pino(number) in range(25)
+    assert severity.from_number(number) in range(25)
     assert severity.from_python(number) in range(25)
+    assert severity.from_syslog(number) in range(25)
+
+
+def test_syslog_counts_downwards() -> None:
+    assert list(map(severity.from_syslog, range(-1, 9))) == [0, 21, 19, 21, 17, 13, 10, 9, 5, 0]

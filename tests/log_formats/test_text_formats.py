@@ -37,7 +37,14 @@ TABLE = {
     ),
     "python, a caught exception": (
         f"[ERROR]\t{ISO}\t{ID}\tcaught\n{PYTHON_TRACE}\nValueError: a: b",
-        line(f"caught\n{PYTHON_TRACE}\nValueError: a: b", 17, "ERROR", time_ns=TIME_NS, request_id=ID),
+        line(
+            f"caught\n{PYTHON_TRACE}\nValueError: a: b",
+            17,
+            "ERROR",
+            time_ns=TIME_NS,
+            request_id=ID,
+            attributes=exception("ValueError", "a: b", f"{PYTHON_TRACE}\nValueError: a: b"),
+        ),
     ),
     "python, uncaught exception": (
         f"[ERROR] ValueError: a: b\n{PYTHON_TRACE}",
@@ -161,7 +168,14 @@ TABLE = {
     ),
     "node, an exception that was caught": (
         f"{ISO}\t{ID}\tERROR\tError: no\n    at handler (/var/task/index.js:1:1)",
-        line("Error: no\n    at handler (/var/task/index.js:1:1)", 17, "ERROR", time_ns=TIME_NS, request_id=ID),
+        line(
+            "Error: no\n    at handler (/var/task/index.js:1:1)",
+            17,
+            "ERROR",
+            time_ns=TIME_NS,
+            request_id=ID,
+            attributes=exception("Error", "no", "Error: no\n    at handler (/var/task/index.js:1:1)"),
+        ),
     ),
     "java with a level": ("[INFO] hello\n", line("hello", 9, "INFO")),
     "java with a fatal level": ("[FATAL]  hello", line(" hello", 21, "FATAL")),
@@ -177,7 +191,14 @@ TABLE = {
             is_uncaught_exception=True,
         ),
     ),
-    "java, a stack trace that the user printed": (JAVA_TRACE, line(JAVA_TRACE.removesuffix("\n"))),
+    "java, a stack trace that the user printed": (
+        JAVA_TRACE,
+        line(
+            JAVA_TRACE.removesuffix("\n"),
+            17,
+            attributes=exception("java.lang.IllegalStateException", "no: never", JAVA_TRACE.removesuffix("\n")),
+        ),
+    ),
     "log4j2": (
         f"2026-09-22 06:30:00 {ID} INFO  Handler - a - b\n",
         line("a - b", 9, "INFO", time_ns=SECOND_NS, request_id=ID, attributes={"logger": "Handler"}),
@@ -206,7 +227,14 @@ TABLE = {
     ),
     ".net, an exception that was caught": (
         f"{ISO}\t{ID}\tfail\tcaught\n{DOTNET_TRACE}",
-        line(f"caught\n{DOTNET_TRACE}", 17, "fail", time_ns=TIME_NS, request_id=ID),
+        line(
+            f"caught\n{DOTNET_TRACE}",
+            17,
+            "fail",
+            time_ns=TIME_NS,
+            request_id=ID,
+            attributes=exception("System.InvalidOperationException", "no", DOTNET_TRACE),
+        ),
     ),
     "ruby": (
         f"I, [2026-09-22T06:30:00.123456 #8]  INFO {ID} -- app: hello: you",

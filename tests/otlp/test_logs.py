@@ -134,15 +134,6 @@ def test_a_different_id_is_kept_in_addition_to_that_of_the_invocation(key: str, 
     )
 
 
-def test_an_attribute_of_that_name_is_renamed_only_if_there_is_a_request_id() -> None:
-    parsed = line("x", attributes={"faas.invocation_id": 5, "b": 6})
-
-    assert encoded_line(function_line(), parsed) == record("x", {"faas.invocation_id": 5, "b": 6})
-    assert encoded_line(function_line(), parsed, invocation()) == record(
-        "x", {"faas.invocation_id": "a", "lambda.line.faas.invocation_id": 5, "b": 6}, **ids(TRACE_ID, SPAN_ID)
-    )
-
-
 def test_unknown_members_of_the_envelope_are_kept() -> None:
     logged = function_line(time_ns=0, time="noon", new=[1])
 

@@ -1,0 +1,114 @@
+"""Finds an exception with its stack trace in a text, as loggers and programs print it. Pure; never raises.
+
+The result is `exception.*` attributes. Every search is linear in the length of the text: repeats are bounded.
+"""
+
+import re
+from collections.abc import Callable
+
+TYPE = "exception.type"
+MESSAGE = "exception.message"
+STACKTRACE = "exception.stacktrace"
+NAMES = (TYPE, MESSAGE, STACKTRACE)
+
+# What precedes the first frame and may contain the type and the message of the exception.
+_MAX_HEAD = 2_000
+
+_PYTHON = "Traceback (most recent call last):"
+_PYTHON_END = re.compile(r"([^\W\d][\w.]{0,200})(?:: (.*))?", re.DOTALL)
+# Python's own lines, also as Lambda indents them; exception groups have a margin.
+_PYTHON_INNER = " \t\u00a0|+"
+# Frames of Java, Node.js and .NET.
+_AT_FRAME = re.compile(r"\n[ \t]{1,24}at [\w$.<(\[/]")
+_AT_TYPE = re.compile(
+    r"(?:^|[\s:])((?:[\w$`]{1,80}\.){0,12}[\w$`]{0,80}(?:Error|Exception|Throwable)[\w$`]{0,40})"
+    r"(?: \[\w{1,80}\])?(?:: (.*))?\Z",
+    re.DOTALL,
+)
+_GO = re.compile(r"(panic|fatal error): ([^\n]{0,2000}?)(?: \[recovered\][^\n]*)?\n")
+_GOROUTINE = re.compile(r"\ngoroutine \d{1,10} \[")
+_RUBY_FRAME = re.compile(r"\n\s{0,8}(?:from )?[^\s:]{1,300}\.rb:\d{1,7}:in ")
+_RUBY_TYPE = re.compile(r"([A-Z]\w{0,100}(?:::\w{1,100}){0,8})\)")
+_PHP_FRAME = re.compile(r"\n(?:Stack trace:|\[stacktrace\])\n#0 ")
+_PHP_TYPE = re.compile(
+    r"([A-Za-z_][\w\\]{0,200})(?:\(code: \w{1,20}\))?: (.{0,2000}) (?:in|at) /[^\n]{1,400}\Z", re.DOTALL
+)
+
+
+def find_exception(text: str) -> dict[str, str] | None:
+    """Return the attributes of the first exception in *text*; None if it contains no stack trace."""
+    if "\n" not in text:
+        if "\r" not in text:
+            return None
+        text = text.replace("\r", "\n")
+    for find in _FINDERS:
+        if (exception := find(text)) is not None:
+            return exception
+    return None
+
+
+def describe(name: str, message: str, trace: str) -> dict[str, str]:
+    """Return the attributes of an exception."""
+    return {TYPE: name, MESSAGE: message, STACKTRACE: trace} if trace else {TYPE: name, MESSAGE: message}
+
+
+def _find_python(text: str) -> dict[str, str] | None:
+    begin = text.find(_PYTHON)
+    if begin < 0:
+        return None
+    # Of exceptions that caused each other, the last one was raised.
+    at = text.find("\n", text.rfind(_PYTHON))
+    while at >= 0:
+        at += 1
+        if text[at : at + 1].strip(_PYTHON_INNER) and (match := _PYTHON_END.match(text, at)):
+            return describe(match[1], (match[2] or "").rstrip("\n"), text[begin:])
+        at = text.find("\n", at)
+    return {STACKTRACE: text[begin:]}
+
+
+def _find_frames(text: str) -> dict[str, str] | None:
+    frame = _AT_FRAME.search(text)
+    if frame is None:
+        return None
+    begin = max(0, frame.start() - _MAX_HEAD)
+    match = _AT_TYPE.search(text[begin : frame.start()])
+    return describe(match[1], match[2] or "", text[begin + match.start(1) :]) if match else None
+
+
+def _find_go(text: str) -> dict[str, str] | None:
+    if not _GOROUTINE.search(text):
+        return None
+    match = _GO.search(text)
+    return describe(match[1], match[2], text[match.start() :]) if match else None
+
+
+def _find_ruby(text: str) -> dict[str, str] | None:
+    frame = _RUBY_FRAME.search(text)
+    if frame is None:
+        return None
+    begin = text.rfind("\n", 0, frame.start()) + 1
+    head = text[begin : frame.start()]
+    # `message (Class)`, after the place if the program has ended: `file.rb:3:in 'f': message (Class)`.
+    message, _, name = head.rpartition(" (")
+    if ":in " in message[:_MAX_HEAD] and "': " in message:
+        message = message.partition("': ")[2]
+    match = _RUBY_TYPE.fullmatch(name)
+    return describe(match[1], message, text[begin:]) if match else None
+
+
+def _find_php(text: str) -> dict[str, str] | None:
+    frame = _PHP_FRAME.search(text)
+    if frame is None:
+        return None
+    begin = max(0, frame.start() - _MAX_HEAD)
+    match = _PHP_TYPE.search(text[begin : frame.start()].rstrip(")\n"))
+    return describe(match[1], match[2], text[begin + match.start() :]) if match else None
+
+
+_FINDERS: tuple[Callable[[str], dict[str, str] | None], ...] = (
+    _find_python,
+    _find_frames,
+    _find_go,
+    _find_ruby,
+    _find_php,
+)

@@ -61,8 +61,8 @@ def read_success(batch: Batch, response: Response, mask: Mask = str) -> PartialS
     content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     shown = _quoted(content_type, mask)[:60]
     foreign_type = "" if content_type in _OTLP_TYPES else shown
-    if content_type in _PAGE_TYPES:
-        return NotOtlp(foreign_type)
+    if content_type in _PAGE_TYPES or response.is_foreign:
+        return NotOtlp(shown or "no content type")
     if not response.is_whole:
         # It was accepted, whatever happened to the rest of the response.
         is_page = response.body.lstrip().startswith(b"<")

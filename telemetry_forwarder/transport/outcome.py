@@ -46,6 +46,8 @@ class Response:
     """At most `MAX_BODY_BYTES`."""
     is_whole: bool = True
     """Whether *body* is all of it, and as it is: it was not longer than that, ended in time and is not compressed."""
+    is_foreign: bool = False
+    """Whether it is certainly not from a receiver of the protocol that was used."""
 
 
 def response_of(status: int, headers: Mapping[str, str], body: bytes, *, has_ended: bool = True) -> Response:

@@ -111,17 +111,18 @@ class TestSuccess:
 
         assert http_bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
-    def test_any_2xx_is_success(self, bench: Bench) -> None:
-        bench.collector.script(c.Response(status=202, body=b""))
+    def test_any_2xx_is_success(self, http_bench: Bench) -> None:
+        http_bench.collector.script(c.Response(status=202, body=b""))
 
-        assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
+        assert http_bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
-    def test_unusual_content_type_is_success_and_logged_once_a_minute(self, bench: Bench) -> None:
-        bench.collector.script(then=c.Response(headers={"Content-Type": "text/plain"}, body=b"OK"))
+    def test_unusual_content_type_is_success_and_logged_once_a_minute(self, http_bench: Bench) -> None:
+        http_bench.collector.script(then=c.Response(headers={"Content-Type": "text/plain"}, body=b"OK"))
 
-        assert bench.send(LOG, LOG) == [ExportResult(LOG, delivered=3)] * 2
-        assert bench.captured.lines == [
-            f"WARN {bench.collector.endpoint} responded with 200 and text/plain: check that this is an OTLP endpoint"
+        assert http_bench.send(LOG, LOG) == [ExportResult(LOG, delivered=3)] * 2
+        assert http_bench.captured.lines == [
+            f"WARN {http_bench.collector.endpoint} responded with 200 and text/plain: "
+            "check that this is an OTLP endpoint"
         ]
 
     def test_rejected_items_are_counted_and_not_sent_again(self, bench: Bench) -> None:
@@ -585,6 +586,15 @@ class TestNotOtlp:
         http_bench.collector.script(c.Raw(data=data))
 
         assert http_bench.send(LOG) == [ExportResult(LOG, held=LOG)]
+
+    @pytest.mark.parametrize("content_type", ["", "application/json", "application/x-protobuf"])
+    @pytest.mark.parametrize("body", [b"", b"OK", b"{}"])
+    def test_acknowledgement_of_http_is_none_of_grpc(self, bench: Bench, content_type: str, body: bytes) -> None:
+        headers = {"X-Content-Type" if not content_type else "Content-Type": content_type}
+        bench.collector.script(c.Response(status=202, headers=headers, body=body))
+
+        is_held = bench.collector.is_grpc
+        assert bench.send(LOG) == [ExportResult(LOG, held=LOG) if is_held else ExportResult(LOG, delivered=3)]
 
     def test_pauses_grow_and_other_signals_are_not_concerned(self, bench: Bench) -> None:
         bench.collector.script(*[replace(self.PAGE, path=PATHS[LOGS])] * 2)

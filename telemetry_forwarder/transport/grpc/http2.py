@@ -29,7 +29,8 @@ from telemetry_forwarder.transport.sockets import Stream
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + encode_settings({Setting.ENABLE_PUSH: 0})
 _READ_BYTES = 65_536
-_MAX_HEADER_BYTES = 65_536
+# The message of a refusal is one: a limit that a server exceeds would have its request sent again.
+_MAX_HEADER_BYTES = 262_144
 
 Headers = Iterable[tuple[bytes, bytes]]
 

@@ -52,7 +52,8 @@ def response_of_call(
     if is_call or not re.fullmatch("[2-5][0-9][0-9]", http_status):
         raise RequestError(FailureKind.BROKEN, "the response has no status")
     # It is from a proxy, or from a server of something else.
-    return response_of(int(http_status), headers, body, has_ended=has_ended)
+    kept = response_of(int(http_status), headers, body, has_ended=has_ended)
+    return Response(kept.status, kept.headers, kept.body, kept.is_whole, is_foreign=True)
 
 
 def _refusal(code: str, text: bytes, details: str) -> Response:

@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from hpack import Encoder
@@ -18,6 +19,7 @@ from telemetry_forwarder.transport.grpc.frames import (
     Kind,
     Setting,
     encode_frame,
+    encode_headers,
     encode_settings,
     take_frame,
 )
@@ -39,12 +41,14 @@ class Peer:
         self.connection = Http2Connection(Stream(ours))
         self._encoder = Encoder()
         self._received = bytearray()
+        self._sending = threading.Thread(target=bool)
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
 
     def close(self) -> None:
         self.connection.close()
         self._reading.join()
+        self._sending.join()
         self.socket.close()
 
     def headers(self, *pairs: tuple[str, str], ends: bool = False, stream_id: int = 1) -> bytes:
@@ -60,9 +64,16 @@ class Peer:
 
     def request(self, *received: bytes, body: bytes = b"x", ends: bool = False, seconds: float = 30.0) -> Http2Response:
         """Make a request to which the other side has sent *received* already, and then ends if *ends*."""
-        self.socket.sendall(b"".join(received))
-        if ends:
-            self.socket.shutdown(socket.SHUT_WR)
+
+        def send() -> None:
+            # Our side may end before it has received everything.
+            with suppress(OSError):
+                self.socket.sendall(b"".join(received))
+                if ends:
+                    self.socket.shutdown(socket.SHUT_WR)
+
+        self._sending = threading.Thread(target=send)
+        self._sending.start()
         return self.connection.request([(b":method", b"POST")], body, new_attempt(seconds))
 
     def sent(self) -> list[Frame]:
@@ -121,6 +132,17 @@ def test_headers_in_several_frames(peer: Peer) -> None:
     )
 
     assert (response.headers, response.is_complete) == ({":status": "200", "a": "1"}, True)
+
+
+def test_long_message_of_a_refusal_is_received(peer: Peer) -> None:
+    headers = [(b":status", b"200"), (b"grpc-status", b"3"), (b"grpc-message", b"x" * 200_000)]
+    frames = bytearray(b"".join(encode_headers(headers, 1)))
+    frames[4] |= END_STREAM
+
+    response = peer.request(SETTINGS, bytes(frames))
+
+    assert (response.headers["grpc-status"], len(response.headers["grpc-message"])) == ("3", 200_000)
+    assert response.is_complete
 
 
 def test_frames_of_unknown_kinds_and_of_other_streams_are_ignored(peer: Peer) -> None:
@@ -227,7 +249,7 @@ def test_idle_connection_that_was_closed_is_not_used_again(peer: Peer) -> None:
         ([SETTINGS, encode_frame(Kind.HEADERS, END_HEADERS, 1, b"\xff")], "not HTTP/2: .*"),
         ([SETTINGS, *[encode_frame(Kind.HEADERS, 0, 1, bytes(16_384))] * 1], "closed before a response"),
         (
-            [SETTINGS, *[encode_frame(Kind.CONTINUATION, 0, 1, bytes(16_384))] * 5],
+            [SETTINGS, *[encode_frame(Kind.CONTINUATION, 0, 1, bytes(16_384))] * 17],
             "not HTTP/2: the headers are too long",
         ),
         ([SETTINGS], "closed before a response"),

@@ -121,7 +121,7 @@ def test_details_without_a_delay(text: str) -> None:
 def test_response_of_something_else_is_that_of_http(headers: dict[str, str], status: int) -> None:
     kept = {name: value for name, value in headers.items() if name != ":status"}
 
-    assert response_of_call(headers, b"<html>", {}) == Response(status, kept, b"<html>")
+    assert response_of_call(headers, b"<html>", {}) == Response(status, kept, b"<html>", is_foreign=True)
 
 
 @pytest.mark.parametrize("headers", [{}, {":status": "2x0"}, {":status": "0200"}, CALL, {**CALL, "grpc-status": "x"}])

@@ -37,7 +37,6 @@ def _behind_at_the_deadline(run: Run) -> None:
     budget = {"TELEMETRY_FORWARDER_FLUSH": "end", "TELEMETRY_FORWARDER_FLUSH_BUDGET_MS": "10000"}
     with run.environment(budget, timeout_s=2.0):
         run.invoke(sleep=1.2)
-        run.invoke()
 
 
 def _set_at_shutdown(run: Run) -> None:

@@ -621,7 +621,9 @@ def test_without_telemetry_no_report_is_waited_for() -> None:
 
 # Events in any order.
 
-EVENTS = st.sampled_from(["invoke", "end", "report", "early", "receive", "flushed", "failed", "open", "close", "full"])
+EVENTS = st.sampled_from(
+    ["invoke", "end", "report", "early", "receive", "flushed", "failed", "open", "close", "full", "ahead", "back"]
+)
 STORY = st.lists(st.tuples(EVENTS, st.floats(0, 12)), max_size=60)
 
 
@@ -674,6 +676,8 @@ class Story:
                 bench.policy.flushed(was_delivered=event == "flushed")
             case "full":
                 bench.is_nearly_full = bench.has_unsent = True
+            case "ahead" | "back":
+                bench.clock.jump_wall(3_600 if event == "ahead" else -3_600)
             case "open" | "close":
                 bench.is_circuit_open = event == "open"
 
@@ -689,6 +693,7 @@ class Story:
             assert 0 < step.flush.left_s() <= FLUSH_LIMIT_S + 1e-5
             self.flush = step.flush
         assert step.wake_in_s is None or step.wake_in_s > 0, "never a busy loop"
+        assert (step.wake_in_s or 0) <= FLUSH_LIMIT_S + 1e-5, "never for as long as the wall clock was set back"
         return step
 
 

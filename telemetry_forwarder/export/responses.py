@@ -59,19 +59,20 @@ def read_success(batch: Batch, response: Response, mask: Mask = str) -> PartialS
     if response.status == _NO_CONTENT:
         return PartialSuccess()
     content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    shown = _quoted(content_type, mask)[:60]
-    foreign_type = "" if content_type in _OTLP_TYPES else shown
+    # Masking takes long, and hardly any response needs it.
+    foreign_type = "" if content_type in _OTLP_TYPES else _quoted(content_type, mask)[:60]
     if content_type in _PAGE_TYPES or response.is_foreign:
-        return NotOtlp(shown or "no content type")
+        return NotOtlp(foreign_type or content_type or "no content type")
+    shown = foreign_type or content_type or "a body"
     if not response.is_whole:
         # It was accepted, whatever happened to the rest of the response.
         is_page = response.body.lstrip().startswith(b"<")
-        return NotOtlp(f"{shown or 'a body'} that is a web page") if is_page else PartialSuccess(0, "", foreign_type)
+        return NotOtlp(f"{shown} that is a web page") if is_page else PartialSuccess(0, "", foreign_type)
     partial = _from_json if content_type.endswith("json") else _from_protobuf
     if (read := partial(batch.signal, response.body)) is None:
-        return NotOtlp(foreign_type or f"{shown or 'a body'} that is no OTLP response")
+        return NotOtlp(foreign_type or f"{shown} that is no OTLP response")
     rejected, message = read
-    return PartialSuccess(min(max(0, rejected), batch.items), _quoted(message, mask), foreign_type)
+    return PartialSuccess(min(max(0, rejected), batch.items), message and _quoted(message, mask), foreign_type)
 
 
 def _from_protobuf(signal: str, body: bytes) -> tuple[int, str] | None:

@@ -24,14 +24,20 @@ from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body
 from telemetry_forwarder.settings import Settings
 from telemetry_forwarder.telemetry.decoder import Decoder
-from telemetry_forwarder.transport.outcome import Response, response_of
+from telemetry_forwarder.transport.grpc.http2 import Http2Connection
+from telemetry_forwarder.transport.grpc.status import response_of_call
+from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, RequestError, Response, response_of
 from telemetry_forwarder.transport.response_reader import ResponseReader
+from telemetry_forwarder.transport.sockets import Stream
 from tests.support.fake_clock import FakeClock
 from tests.support.otlp_messages import REQUESTS, count
 from tests.support.posts import OBSERVED_NS, event, post
+from tests.support.requests import new_attempt
 
 _SIGNALS = (LOGS, SPANS, METRICS)
 _MAX_BODY = 64
+# Less than a socket holds, because nobody reads concurrently.
+_MAX_SENT = 65_536
 _FORMAT = SpoolFormat(function="orders", version="7", process=bytes(4))
 
 
@@ -124,6 +130,20 @@ def responses(data: bytes) -> None:
     assert _read_response(_parts(data)) == _read_response([data[1:]])
 
 
+def calls(data: bytes) -> None:
+    """What a server of gRPC sends is a response, or an error of ours, and is used as one of HTTP."""
+    ours, theirs = socket.socketpair()
+    with closing(theirs), closing(Http2Connection(Stream(ours))) as connection:
+        theirs.sendall(data[:_MAX_SENT])
+        theirs.shutdown(socket.SHUT_WR)
+        with suppress(RequestError):
+            call = connection.request([(b":method", b"POST")], b"x", new_attempt())
+            assert len(call.body) <= MAX_BODY_BYTES
+            response = response_of_call(call.headers, bytes(call.body), call.trailers, has_ended=call.is_complete)
+            assert len(response.body) <= MAX_BODY_BYTES
+            _use(response)
+
+
 def _converter() -> tuple[Converter, Ledger]:
     ledger = Ledger()
     converter = Converter(
@@ -206,6 +226,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "listener_http": listener_http,
     "listener_tcp": listener_tcp,
     "responses": responses,
+    "calls": calls,
     "decoder": decoder,
     "log_formats": log_formats,
     "spool": spool,

@@ -98,9 +98,9 @@ class Converter:
         return self._invocations.has_open_phase
 
     @property
-    def least_lag_ns(self) -> int:
-        """The shortest time from an event to its arrival; negative if the wall clock is slow, 0 if unknown."""
-        return self._invocations.least_lag_ns
+    def lag_ns(self) -> int:
+        """How long events take to arrive, as far as is known; negative while the wall clock is slow."""
+        return self._invocations.lag_ns
 
     def convert(self, body: bytes, observed_ns: int) -> ConversionResult:
         """Convert a post. The batches contain its logs; spans and metrics only if very many events are pending."""

@@ -39,12 +39,12 @@ class InvocationTracker:
         self._completed: list[Completed] = []
         self._last_end_ns = 0
         self._shutdown: PresumedEnd | None = None
-        self._least_lag_ns: int | None = None
+        self._lag_ns: int | None = None
 
     @property
-    def least_lag_ns(self) -> int:
-        """The shortest time from an event to its arrival; negative if the wall clock is slow, 0 if unknown."""
-        return self._least_lag_ns or 0
+    def lag_ns(self) -> int:
+        """How long events take to arrive, as far as is known; negative while the wall clock is slow."""
+        return self._lag_ns or 0
 
     @property
     def has_open_phase(self) -> bool:
@@ -65,8 +65,7 @@ class InvocationTracker:
         if not self._duplicates.is_new(event):
             return False
         if event.time_ns:
-            lag_ns = event.observed_ns - event.time_ns
-            self._least_lag_ns = lag_ns if self._least_lag_ns is None else min(self._least_lag_ns, lag_ns)
+            self._note_lag(event.observed_ns - event.time_ns)
         match event:
             case Start(request_id=str(request_id)) if request_id:
                 self._start(event)
@@ -128,9 +127,19 @@ class InvocationTracker:
         self._drop([invocation for invocation in self._attempts if invocation.is_taken][:-_MAX_TAKEN])
         return taken
 
+    def _note_lag(self, lag_ns: int) -> None:
+        known_ns = self._lag_ns
+        if lag_ns < 0 or known_ns is None:
+            self._lag_ns = lag_ns
+        elif known_ns < 0:
+            # The clock has been set meanwhile, unless this event has waited for a thaw.
+            self._lag_ns = min(lag_ns, _MAX_LAG_NS)
+        else:
+            self._lag_ns = min(lag_ns, known_ns)
+
     def _by_lambdas_clock(self, at_ns: int) -> int:
         """Correct a time that was read here, if the wall clock is slow, or fast by more than a minute."""
-        lag_ns = self.least_lag_ns
+        lag_ns = self.lag_ns
         return at_ns - lag_ns if lag_ns < 0 or lag_ns > _MAX_LAG_NS else at_ns
 
     def _open(self, request_id: str, tracing: Tracing, at_ns: int) -> Invocation:

@@ -122,7 +122,7 @@ class Intake:
             self._log.warn(f"the rest of a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
             return _NOTHING
         self._store.put(result.batches)
-        self._clock.slow_by_ns = max(0, -self._converter.least_lag_ns)
+        self._clock.slow_by_ns = max(0, -self._converter.lag_ns)
         self.memory.used(size_bytes)
         return result
 

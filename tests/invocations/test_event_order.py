@@ -163,5 +163,31 @@ def test_shutdown_ends_what_is_open_by_lambdas_clock(ahead_s: int) -> None:
     assert abs(invocation.end_ns - at(500)) <= 5_000_000
 
 
+@pytest.mark.parametrize(
+    ("lags_s", "end_s"),
+    [
+        ([0, 1, 3_600], 500),
+        # An event that waits for a thaw does not prove that the clock is fast; an hour that all events take does.
+        ([3_600, 3_601], 500 - 3_600),
+        ([3_600, 1], 500),
+        # The clock was slow and has been set, or an event has waited for a thaw.
+        ([-600, 1], 500),
+        ([-600, 7_200], 500),
+        ([1, -600], 500 + 600),
+    ],
+)
+def test_clock_is_corrected_by_what_the_latest_events_prove(lags_s: list[int], end_s: int) -> None:
+    tracker = InvocationTracker(is_managed=False, new_id=counted_ids())
+    for number, lag_s in enumerate(lags_s):
+        event = init_start(-100 + number)
+        tracker.observe(type(event)(**{**vars_of(event), "observed_ns": event.time_ns + lag_s * 1_000_000_000}))
+    tracker.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(500_000))
+
+    tracker.shut_down("timeout", at(500_000))
+
+    [ended] = [each for each in tracker.take_completed() if isinstance(each, CompletedInvocation)]
+    assert ended.end_ns == at(end_s * 1_000)
+
+
 def vars_of(event: Event) -> dict[str, Any]:
     return {name: getattr(event, name) for name in type(event).__annotations__ | Event.__annotations__}

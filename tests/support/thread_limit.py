@@ -1,7 +1,7 @@
 """Limits the number of threads, as Lambda does, of this process or of another."""
 
 import os
-import resource
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,9 +34,22 @@ def no_room_for_stacks(pid: int) -> Iterator[None]:
     """Limit the address space of a process to what it has, so that a new thread gets no stack."""
     with open(f"/proc/{pid}/statm") as statm:
         used_bytes = int(statm.read().split()[0]) * _PAGE_BYTES
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_AS)
-    resource.prlimit(pid, resource.RLIMIT_AS, (used_bytes + _MARGIN_BYTES, hard))
+    with open(f"/proc/{pid}/limits") as limits:
+        before = next(line.split()[3] for line in limits if line.startswith("Max address space"))
+    _limit_address_space(pid, str(used_bytes + _MARGIN_BYTES))
     try:
         yield
     finally:
-        resource.prlimit(pid, resource.RLIMIT_AS, (soft, hard))
+        _limit_address_space(pid, before)
+
+
+def _limit_address_space(pid: int, soft: str) -> None:
+    # Only the user of a process may limit it.
+    owner = os.stat(f"/proc/{pid}")
+    is_ours = owner.st_uid == os.geteuid()
+    subprocess.run(
+        ["prlimit", f"--pid={pid}", f"--as={soft}:"],
+        user=None if is_ours else owner.st_uid,
+        group=None if is_ours else owner.st_gid,
+        check=True,
+    )

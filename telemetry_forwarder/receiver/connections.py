@@ -12,6 +12,9 @@ from telemetry_forwarder.receiver.messages import Body
 # A post can be twice as large as the subscription's maxBytes, plus metadata: just over 2 MB.
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api.html#telemetry-api-buffering
 MAX_BODY_BYTES = 4_194_304
+# Lambda cuts records after about 256 KiB, of which each byte can be an escape of six. To convert a line takes several
+# times its size.
+MAX_LINE_BYTES = 2_097_152
 # How much is still read and discarded from a sender that was refused, until it reads the response.
 MAX_DISCARDED_BYTES = 67_108_864
 
@@ -155,8 +158,8 @@ class TcpConnection:
             self._partial = bytearray(received[end_of_line:])
         else:
             self._partial += received
-        # Lambda sends no line longer than that. The decoder keeps the part as text.
-        if received == b"" or len(self._partial) > MAX_BODY_BYTES:
+        # The decoder keeps the part of a longer line as text.
+        if received == b"" or len(self._partial) > MAX_LINE_BYTES:
             self.release_partial()
         return received != b""
 

@@ -80,7 +80,8 @@ class Reassembler:
     def _settle(self, fragment: Fragment, status: Status) -> list[Fragment]:
         if status is not Status.INCOMPLETE or not fragment.raw:
             return [fragment._replace(is_complete=status is Status.COMPLETE)]
-        if len(self._held) == _MAX_HELD_TYPES:
+        held_bytes = sum(len(each.raw) for each in self._held.values())
+        if len(self._held) == _MAX_HELD_TYPES or held_bytes + len(fragment.raw) > _MAX_HELD_BYTES:
             return [fragment]
         self._held[fragment.type] = fragment
         return []

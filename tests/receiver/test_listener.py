@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from telemetry_forwarder.receiver.connections import MAX_BODY_BYTES, MAX_DISCARDED_BYTES
+from telemetry_forwarder.receiver.connections import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, MAX_LINE_BYTES
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.listener import MAX_CONNECTIONS, MAX_HELD_BYTES, Listener
 from telemetry_forwarder.receiver.messages import Body
@@ -682,7 +682,7 @@ def test_lines_of_two_connections_do_not_mix(tcp: Running) -> None:
 
 def test_line_longer_than_the_limit_is_split(tcp: Running) -> None:
     client = tcp.connect()
-    line = b"x" * (MAX_BODY_BYTES * 2) + b"\n"
+    line = b"x" * (MAX_LINE_BYTES * 2) + b"\n"
 
     client.sendall(line)
 
@@ -694,8 +694,8 @@ def test_line_longer_than_the_limit_is_split(tcp: Running) -> None:
 
 def test_incomplete_lines_beyond_the_bound_are_put_into_the_inbox_in_parts(start: Start) -> None:
     tcp = start("tcp", inbox_bytes=2 * MAX_HELD_BYTES)
-    size = MAX_BODY_BYTES - 1
-    letters = [b"%c" % letter for letter in b"abcde"]
+    size = MAX_LINE_BYTES - 1
+    letters = [b"%c" % letter for letter in b"abcdefghi"]
     clients = [tcp.connect() for _ in letters]
 
     for client, letter in zip(clients, letters, strict=True):

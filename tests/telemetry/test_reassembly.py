@@ -124,6 +124,15 @@ def test_the_number_of_held_types_is_bounded() -> None:
     assert reassembler.count == 16
 
 
+def test_what_is_held_is_bounded_for_all_types_together() -> None:
+    reassembler = Reassembler()
+    large = b'"' + b"A" * 3_000_000
+
+    results = added(reassembler, [fragment(large, f"type {number}") for number in range(4)])
+
+    assert results == [[], [], [fragment(large, "type 2")], [fragment(large, "type 3")]]
+
+
 @FAST
 @given(st.lists(st.tuples(st.sampled_from(["function", "extension"]), st.binary(max_size=6))))
 def test_no_byte_is_lost(fragments: list[tuple[str, bytes]]) -> None:

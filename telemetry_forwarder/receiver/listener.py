@@ -81,8 +81,8 @@ class Listener:
             number, _ = self._server._accept()  # type: ignore[attr-defined]  # `_socket` has no public one
         except (BlockingIOError, ConnectionAbortedError):
             return  # The client has closed the connection again.
-        except OSError:
-            # No descriptor is free. The connection stays in the queue, so `poll` would return at once.
+        except (OSError, MemoryError):
+            # No descriptor or memory is free. The connection stays in the queue, so `poll` would return at once.
             if not self._close_idlest(even_of_lambda=False):
                 self._clock.sleep(_NO_DESCRIPTOR_PAUSE_S)
             return
@@ -111,12 +111,12 @@ class Listener:
         self._connections[number] = connection = self._connections.pop(number)
         try:
             received = connection.socket.recv(_RECEIVE_BYTES)
-        except OSError:
+        except (OSError, MemoryError):
             received = b""
         try:
             is_open = connection.receive(received)
-        except OSError:
-            # The client is gone, or does not read its responses.
+        except (OSError, MemoryError):
+            # The client is gone, does not read its responses, or posts more than there is memory for: it tries again.
             is_open = False
         if not is_open:
             self._end(number)

@@ -36,3 +36,20 @@ class Reluctant(threading.Thread):
         if self._errors:
             raise self._errors.pop()
         super().start()
+
+
+def test_thread_that_the_system_has_refused_can_start_later() -> None:
+    has_run = Latch()
+    thread = threading.Thread(target=has_run.set)
+    # No address space has room for this stack.
+    usual = threading.stack_size(1 << 46)
+    try:
+        with pytest.raises(ThreadStartError):
+            start_thread(thread)
+    finally:
+        threading.stack_size(usual)
+
+    start_thread(thread)
+
+    thread.join()
+    assert has_run.is_set()

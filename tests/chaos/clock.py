@@ -49,6 +49,18 @@ def _set_at_shutdown(run: Run) -> None:
         run.set_wall_clock(run.random.choice([-400 * _DAY_S, -_HOUR_S, -3.0, 3.0, _HOUR_S, 400 * _DAY_S]))
 
 
+def _set_in_drain(run: Run) -> None:
+    """Set the clock while SHUTDOWN waits for a hanging endpoint."""
+    run.set_wall_clock(0.0)
+    run.collector.script(then=Hang(accepts=False))
+    shift_s = run.random.choice([-_HOUR_S, -10.0, _HOUR_S])
+    setting = threading.Timer(0.2 + run.random.random(), run.set_wall_clock, [shift_s])
+    with run.environment({"TELEMETRY_FORWARDER_FLUSH": "shutdown"}):
+        run.invoke()
+        setting.start()
+    setting.join()
+
+
 def _set_in_freeze(run: Run) -> None:
     run.set_wall_clock(0.0)
     with run.environment():
@@ -79,6 +91,7 @@ CLOCK = (
     ),
     Scenario("clock ahead", "the wall clock is up to 400 days fast, and the endpoint may hang", _ahead),
     Scenario("clock set at the end", "it is set forward or back just before SHUTDOWN", _set_at_shutdown),
+    Scenario("clock set in drain", "it is set while SHUTDOWN waits for a hanging endpoint", _set_in_drain),
     Scenario("clock set in freeze", "it is set forward or back while the environment is frozen", _set_in_freeze),
     Scenario("clock set in a wait", "it is set while `next` is withheld", _set_in_wait),
 )

@@ -4,12 +4,14 @@ import os
 import signal
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from tests.chaos.run import Run
 from tests.chaos.scenario import Scenario
 from tests.emulator.settings import MANAGED, SNAP_START
 from tests.support.collector import Hang, Response
+from tests.support.waiting import wait_until
 
 EXTENSION = "telemetry-forwarder"
 
@@ -83,6 +85,28 @@ def _killed(run: Run) -> None:
         run.invoke()
 
 
+def _signalled(run: Run) -> None:
+    """End the extension by a signal while it holds everything; the next process delivers it."""
+    run.collector.refuse()
+    with run.environment({"TELEMETRY_FORWARDER_FLUSH": "shutdown"}) as function:
+        for _ in range(3):
+            run.invoke(lines=700)
+        function.thaw()
+        pid = function.pids()[EXTENSION]
+        os.kill(pid, run.random.choice([signal.SIGTERM, signal.SIGINT]))
+        wait_until(lambda: _has_exited(pid))
+        run.collector.listen()
+        run.invoke(expect="error")
+        run.invoke()
+
+
+def _has_exited(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def _much_at_shutdown(run: Run) -> None:
     run.collector.script(then=Response(after_s=0.02))
     with run.environment({"TELEMETRY_FORWARDER_FLUSH": "shutdown"}):
@@ -132,6 +156,7 @@ _FOR_BOTH = (
     Scenario("freeze during export", "the sandbox freezes with a request in flight", _frozen_during_export),
     Scenario("reset with spool", "what was spooled is delivered by the next process", _reset_with_spool),
     Scenario("deadline", "SHUTDOWN leaves less time than a hanging request takes", _little_time),
+    Scenario("SIGTERM, SIGINT", "a signal ends the extension; what it held arrives", _signalled),
     Scenario("5,000 at shutdown", "5,000 records held until SHUTDOWN, responses after 20 ms", _much_at_shutdown),
     Scenario("restored", "SnapStart: a snapshot of an hour ago is restored", _restored),
 )

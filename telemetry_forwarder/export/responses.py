@@ -28,7 +28,7 @@ _NO_CONTENT = 204
 _OTLP_TYPES = frozenset({"", "application/x-protobuf", "application/protobuf", "application/json"})
 _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 # What some back ends respond with instead of an OTLP message, for example Alibaba Cloud and Splunk.
-_ACKNOWLEDGEMENTS = frozenset({b"ok", b"success", b"accepted", b"true"})
+_ACKNOWLEDGEMENTS = frozenset({b"", b"ok", b"success", b"accepted", b"true", b"null"})
 
 Mask = Callable[[str], str]
 """Returns a text without secrets, which a server may quote."""
@@ -87,7 +87,7 @@ def _from_protobuf(signal: str, body: bytes) -> tuple[int, str] | None:
 
 def _from_json(signal: str, body: bytes) -> tuple[int, str] | None:
     """Read the JSON that many receivers send whatever the request's encoding. Unknown members are ignored."""
-    if not body.strip() or body.strip().strip(b'"').lower() in _ACKNOWLEDGEMENTS:
+    if body.strip().strip(b'"').lower() in _ACKNOWLEDGEMENTS:
         return 0, ""
     try:
         response = orjson.loads(body)

@@ -120,6 +120,8 @@ def test_body_that_no_receiver_sends_is_no_otlp_response(content_type: str, body
         ("application/json", b'{"partialSuccess": null, "errors": false}'),
         ("application/json", b'{"message": "received"}'),
         ("application/json", b'"OK"'),
+        ("application/json", b'""'),
+        ("application/json", b"null"),
         ("application/x-protobuf", b"{}"),
         ("", b"success"),
     ],

@@ -280,6 +280,30 @@ def test_process_exits_if_the_runtime_api_stays_unreachable(runtime: FakeLambda,
     assert lines()[-1].startswith("ERROR GET /2020-01-01/extension/event/next at ")
 
 
+def test_totals_are_logged_before_the_process_gives_up(runtime: FakeLambda, run: Run, lines: Lines) -> None:
+    runtime.respond(NEXT, *[UNREACHABLE] * 100)
+
+    assert run({PREFIX + "LOG_LEVEL": "info"}, FakeClock()) == 1
+
+    *_, reason, totals = lines()
+    assert reason.startswith("ERROR GET /2020-01-01/extension/event/next at ")
+    assert totals.startswith("INFO records received 0; ")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken on purpose"), MemoryError("broken on purpose")])
+def test_totals_are_logged_if_a_step_of_the_main_thread_fails(
+    runtime: FakeLambda, run: Run, lines: Lines, error: Exception
+) -> None:
+    runtime.respond(NEXT, invoke("1"), invoke("2"), shutdown())
+
+    assert run({PREFIX + "LOG_LEVEL": "info"}, broken.MainThreadsClock(error)) == 0
+
+    stopped, totals = lines()
+    assert stopped == STOPPED.format(f"{type(error).__name__}: broken on purpose")
+    assert totals.startswith("INFO records received 0; ")
+    assert runtime.endpoints.count(NEXT) == 3
+
+
 @pytest.mark.parametrize(
     "breaks_at", [pytest.param(PREFIX + "TYPES", id="settings"), pytest.param("AWS_LAMBDA_FUNCTION_NAME", id="worker")]
 )

@@ -29,5 +29,18 @@ class WorkersClock(FakeClock):
         return super().unix_ns()
 
 
+class MainThreadsClock(FakeClock):
+    """A clock that raises *error* when the main thread asks for the wall time, as it does for every event."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def unix_ns(self) -> int:
+        if threading.current_thread() is threading.main_thread():
+            raise self._error
+        return super().unix_ns()
+
+
 def no_memory(*_: object) -> None:
     raise MemoryError

@@ -17,13 +17,22 @@ _AFTER_FREEZE_S = 2.0
 class Attempt:
     """The time left for one request, and the state of its connection."""
 
-    __slots__ = ("_deadline", "_left_s", "_was_left_s", "has_new_connection", "is_connecting", "peer")
+    __slots__ = (
+        "_after_freeze_s",
+        "_deadline",
+        "_left_s",
+        "_was_left_s",
+        "has_new_connection",
+        "is_connecting",
+        "peer",
+    )
 
     def __init__(self, deadline: Deadline, left_s: Callable[[Deadline], float]) -> None:
         """*left_s* returns the seconds left until a deadline; its result may shrink at any time."""
         self._deadline = deadline
         self._left_s = left_s
         self._was_left_s = 0.0
+        self._after_freeze_s = _AFTER_FREEZE_S
         self.has_new_connection = False
         """Whether a connection was opened for this request; otherwise it uses that of an earlier one."""
         self.is_connecting = False
@@ -42,7 +51,9 @@ class Attempt:
         """
         left_s = self._left_s(self._deadline)
         if self._was_left_s - left_s > SLICE_S + _FROZEN_S:
-            self._deadline = self._deadline.not_before(_AFTER_FREEZE_S)
+            self._deadline = self._deadline.not_before(self._after_freeze_s)
+            # Half as long after the next: otherwise invocations of a few milliseconds would prolong it for hours.
+            self._after_freeze_s /= 2
             left_s = self._left_s(self._deadline)
         self._was_left_s = left_s
         if left_s == 0.0:

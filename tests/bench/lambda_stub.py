@@ -66,9 +66,10 @@ class LambdaStub:
         }
         self._queue_event(orjson.dumps(event))
 
-    def shut_down(self, seconds: float = 600.0) -> None:
+    def shut_down(self, seconds: float = 600.0, reason: str = "spindown") -> None:
         deadline_ms = int((time.time() + seconds) * 1000)
-        self._queue_event(b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % deadline_ms)
+        event = {"eventType": "SHUTDOWN", "shutdownReason": reason, "deadlineMs": deadline_ms}
+        self._queue_event(orjson.dumps(event))
 
     def _queue_event(self, event: bytes) -> None:
         with self._changed:

@@ -1,15 +1,18 @@
-/* Preloaded into the extension: moves its wall clock by the nanoseconds in a file, which may change at any time.
+/* Preloaded into the extension: moves its wall clock by the nanoseconds in a file, which may change at any time, and
+ * its monotonic clock by those that follow.
  *
  * A lock with a timeout waits by the wall clock, as it does with a glibc before 2.30 and in the layer's interpreter.
  * No headers, because the compiler of the tests has none.
  */
 
-enum { REALTIME = 0, MONOTONIC = 1, REALTIME_COARSE = 5, READ_ONLY = 0, READ = 1, SHARED = 1, TIMED_OUT = 110 };
+enum { REALTIME = 0, MONOTONIC = 1, REALTIME_COARSE = 5, MONOTONIC_COARSE = 6, BOOT_TIME = 7, READ_ONLY = 0, READ = 1, SHARED = 1, TIMED_OUT = 110 };
 #define SECOND 1000000000L
 #if defined(__x86_64__)
 #define CLOCK_GETTIME 228
+#define CLOCK_NANOSLEEP 230
 #else
 #define CLOCK_GETTIME 113
+#define CLOCK_NANOSLEEP 115
 #endif
 
 struct timespec { long seconds, nanoseconds; };
@@ -25,21 +28,25 @@ extern int *__errno_location(void);
 
 static volatile long *shift;
 
+static long shift_of(int clock)
+{
+    if (clock == REALTIME || clock == REALTIME_COARSE)
+        return shift[0];
+    return clock == MONOTONIC || clock == MONOTONIC_COARSE || clock == BOOT_TIME ? shift[1] : 0;
+}
+
 static long now(int clock)
 {
     struct timespec time = {0, 0};
     if (!shift)
-        shift = mmap(0, sizeof *shift, READ, SHARED, open(getenv("WALL_CLOCK_SHIFT"), READ_ONLY), 0);
+        shift = mmap(0, 2 * sizeof *shift, READ, SHARED, open(getenv("WALL_CLOCK_SHIFT"), READ_ONLY), 0);
     syscall(CLOCK_GETTIME, clock, &time);
-    return time.seconds * SECOND + time.nanoseconds + (clock == REALTIME || clock == REALTIME_COARSE ? *shift : 0);
+    return time.seconds * SECOND + time.nanoseconds + shift_of(clock);
 }
 
 int clock_gettime(int clock, struct timespec *time)
 {
-    long now_ns;
-    if (clock != REALTIME && clock != REALTIME_COARSE)
-        return syscall(CLOCK_GETTIME, clock, time);
-    now_ns = now(clock);
+    long now_ns = now(clock);
     time->seconds = now_ns / SECOND;
     time->nanoseconds = now_ns % SECOND;
     return 0;
@@ -81,4 +88,16 @@ int sem_timedwait(void *semaphore, const struct timespec *until)
 int sem_clockwait(void *semaphore, int clock, const struct timespec *until)
 {
     return wait_until(semaphore, now(REALTIME) + until->seconds * SECOND + until->nanoseconds - now(clock));
+}
+
+int clock_nanosleep(int clock, int flags, const struct timespec *until, struct timespec *left)
+{
+    struct timespec real = *until;
+    long until_ns;
+    if (flags & 1) {
+        until_ns = until->seconds * SECOND + until->nanoseconds - shift_of(clock);
+        real.seconds = until_ns / SECOND;
+        real.nanoseconds = until_ns % SECOND;
+    }
+    return syscall(CLOCK_NANOSLEEP, clock, flags, &real, left) ? *__errno_location() : 0;
 }

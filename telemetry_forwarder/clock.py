@@ -22,6 +22,9 @@ class Clock:
     monotonic_s = staticmethod(time.monotonic)
     """Return the time for measuring durations, which never goes backwards."""
 
+    thread_cpu_s = staticmethod(time.thread_time)
+    """Return the CPU time that the calling thread has used."""
+
     sleep = staticmethod(time.sleep)
     """Block for that many seconds."""
 

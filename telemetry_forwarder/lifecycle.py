@@ -151,8 +151,8 @@ class Lifecycle:
             pause_s = min(pause_s * 2, 2.0)
 
     def _start_threads(self) -> None:
-        if self._session is not None:
-            self._try(self._session.start)
+        if (session := self._session) is not None:
+            self._try(lambda: session.start().timer.sent())  # noqa: PLW0108  # `start` may raise, too
 
     def _process(self, event: bytes) -> None:
         if (session := self._session) is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Lambda allows an init 10 s; the rest of the warm-up runs concurrently with the first invocation.
 _MAX_WARM_UP_S = 6.0
-# Reserved at the end of an invocation, and of the shutdown, for Lambda to receive our `next` or see our exit.
+# Reserved at the end of the shutdown for Lambda to see our exit.
 _MARGIN_S = 0.05
 # Lambda's longest and shortest timeout of a function, and the time that it allows a shutdown.
 _MAX_INVOCATION_S = 900.0
@@ -127,7 +127,8 @@ class Session:
     def process(self, event: bytes) -> None:
         """Pass Lambda's *event* to the worker and block until the worker is done with it.
 
-        For INVOKE, until the worker no longer needs the invocation; for SHUTDOWN, until it has drained. Always returns
+        For INVOKE, until the worker no longer needs the invocation, or the time for it is over (`NextTimer`); for
+        SHUTDOWN, until it has drained. Always returns
         shortly before the event's deadline. INVOKE waits only if there is telemetry. SHUTDOWN waits if there
         is telemetry or the worker is warm: on a busy CPU its imports take seconds.
         """
@@ -141,10 +142,12 @@ class Session:
             case "INVOKE":
                 deadline = self._deadline(unix_ms, longest_s=_MAX_INVOCATION_S, otherwise_s=_MIN_INVOCATION_S)
                 arn, trace_header = _text(parsed, "invokedFunctionArn"), _text(parsed, "tracing", "value")
-                invoked = InvokeEvent(_text(parsed, "requestId"), arn, trace_header, deadline)
-                self.start().put_event(invoked)
+                worker = self.start()
+                release_by = worker.timer.release_by(deadline)
+                invoked = InvokeEvent(_text(parsed, "requestId"), arn, trace_header, release_by)
+                worker.put_event(invoked)
                 if self.has_telemetry:
-                    invoked.released.wait(deadline.less(_MARGIN_S).left_s())
+                    worker.timer.wait(invoked)
             case "SHUTDOWN":
                 deadline = self._deadline(unix_ms, longest_s=_MAX_SHUTDOWN_S, otherwise_s=_MIN_SHUTDOWN_S)
                 deadline = deadline.not_before(_LEAST_TIME_TO_STORE_S)

@@ -8,7 +8,7 @@ Nothing here raises. Used by the worker's thread alone.
 import errno
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from telemetry_forwarder.buffer import spool_files
@@ -24,6 +24,7 @@ from telemetry_forwarder.settings import PREFIX
 SPOOL_FULL = "spool full"
 SPOOL_DAMAGED = "spool file damaged"
 SPOOL_GONE = "spool file gone"
+SPOOL_TOO_LARGE = "spool file too large"
 
 # More than the head of any file.
 _HEAD_BYTES = 1_024
@@ -50,7 +51,9 @@ class Spool:
         log: Diagnostics,
         limit_bytes: int,
         left_free_bytes: int = 16 * 1024 * 1024,
+        largest_bytes: Mapping[str, int] | None = None,
     ) -> None:
+        """*largest_bytes*: by signal, the largest body that is ever written. A larger file is not read."""
         self._path = folder
         self._format = file_format
         self._ledger = ledger
@@ -58,6 +61,7 @@ class Spool:
         self._log = log
         self._limit_bytes = limit_bytes
         self._left_free_bytes = left_free_bytes
+        self._largest_bytes = largest_bytes or {}
         self._queues: dict[str, deque[SpoolFile]] = {signal: deque() for signal in (*SIGNALS, POSTS)}
         """The files that can be taken, oldest first."""
         self._last_ordinal = 0
@@ -86,6 +90,10 @@ class Spool:
         """Return the file that `take` would read; None if there is none."""
         queue = self._queues[signal]
         return queue[0] if queue else None
+
+    def is_own(self, spooled: SpooledBatch) -> bool:
+        """Return whether this process has spooled it."""
+        return self._format.is_own(spooled.file)
 
     def has_room_for(self, batches: Iterable[Batch]) -> bool:
         """Return whether *batches* fit within the limit without removing other files."""
@@ -162,13 +170,17 @@ class Spool:
             yield folder
 
     def _list(self, folder: int) -> None:
-        foreign = []
+        foreign, too_large = [], []
         for name in sorted(os.listdir(folder)):
             if file := self._format.parse_name(name):
                 self._add(file)
                 self._ledger.restored(file.signal, file.items)
+                if file.size_bytes > self._largest_bytes.get(file.signal, file.size_bytes) + _HEAD_BYTES:
+                    too_large.append(name)
+                    self._lose(self._queues[file.signal].pop(), SPOOL_TOO_LARGE)
             elif not name.endswith(SET_ASIDE_SUFFIX):
                 foreign.append(name)
+        self._set_aside(folder, too_large, "oversized")
         # More files than are kept would only cost time at start-up.
         self._set_aside(folder, foreign[:SET_ASIDE_LIMIT], "foreign")
         self._make_room(folder, 0)
@@ -208,7 +220,7 @@ class Spool:
             if not waiting:
                 return False
             oldest = min(waiting, key=lambda file: file.ordinal)
-            self._lose(oldest, SPOOL_FULL)
+            self._lose(self._queues[oldest.signal].popleft(), SPOOL_FULL)
             spool_files.remove(folder, oldest.name)
         return True
 
@@ -219,16 +231,14 @@ class Spool:
                 batch = self._format.decode(file, spool_files.read_whole(folder, file))
                 if batch is None:
                     self._set_aside(folder, [file.name], "half-written" if file.is_part else "damaged")
-                    self._lose(file, SPOOL_DAMAGED)
+                    self._lose(self._queues[file.signal].popleft(), SPOOL_DAMAGED)
                 return batch
         except FileNotFoundError:
             # The function may remove everything in /tmp.
-            self._lose(file, SPOOL_GONE)
+            self._lose(self._queues[file.signal].popleft(), SPOOL_GONE)
         return None
 
     def _lose(self, file: SpoolFile, reason: str) -> None:
-        """Drop *file*, the oldest of its signal."""
-        self._queues[file.signal].popleft()
         self._files_bytes -= on_disk(file.size_bytes)
         self._ledger.unspooled(file.signal, file.items)
         self._ledger.dropped(file.signal, file.items, reason)

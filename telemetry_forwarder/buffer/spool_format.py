@@ -52,6 +52,10 @@ class SpoolFormat:
         self._owner = f"{zlib.crc32(f'{_VERSION} {self._identity}'.encode()):08x}"
         self._process = process[:4].hex()
 
+    def is_own(self, file: SpoolFile) -> bool:
+        """Return whether this process has written *file*."""
+        return file.name.split("-", 3)[2] == self._process
+
     def new_file(self, ordinal: int, batch: Batch, size_bytes: int) -> SpoolFile:
         name = f"{ordinal:020d}-{self._owner}-{self._process}-{batch.signal}-{batch.items}-{size_bytes}.batch"
         return SpoolFile(name, ordinal, batch.signal, batch.items, size_bytes)

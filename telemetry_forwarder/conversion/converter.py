@@ -39,13 +39,17 @@ _MIN_WAIT_FOR_REST_NS = 10_000_000_000
 
 @frozen
 class ConversionResult:
-    """What one post was converted to."""
+    """What a slice of a post was converted to."""
 
+    next_at: int
+    """Where the rest of the post begins."""
     batches: Sequence[Batch] = ()
     ended: Sequence[str] = ()
     """Request ids of the invocations whose platform.runtimeDone arrived."""
     reported: Sequence[str] = ()
     """Request ids of the invocations whose platform.report arrived."""
+    observed_ns: int = 0
+    """When the post arrived."""
 
 
 class Converter:
@@ -81,6 +85,7 @@ class Converter:
         self._ended: list[str] = []
         self._reported: list[str] = []
         self._pending_events = 0
+        self._spooled_decoder = Decoder()
 
     @property
     def awaits_rest(self) -> bool:
@@ -102,27 +107,37 @@ class Converter:
         """How long events take to arrive, as far as is known; negative while the wall clock is slow."""
         return self._invocations.lag_ns
 
-    def convert(self, body: bytes, observed_ns: int) -> ConversionResult:
-        """Convert a post. The batches contain its logs; spans and metrics only if very many events are pending."""
-        events = self._decoder.load_events(body)
+    def convert(self, body: bytes, observed_ns: int, at: int = 0) -> ConversionResult:
+        """Convert a slice of a post, from *at* on; most posts are smaller than a slice.
+
+        The batches contain its logs; spans and metrics only if very many events are pending.
+        """
+        events, next_at = self._decoder.load_slice(body, at)
         if events is not None:
             self._convert_events(events, observed_ns)
         else:
-            self._convert_records(self._decoder.decode_stepwise(body, observed_ns))
+            records, next_at = self._decoder.decode_stepwise(body, observed_ns, at)
+            self._convert_records(records)
         is_full = self._pending_events >= _MAX_PENDING_EVENTS
         batches = self.collect(observed_ns) if is_full else self._logs.take()
         ended, self._ended = self._ended, []
         reported, self._reported = self._reported, []
-        return ConversionResult(batches=batches, ended=ended, reported=reported)
+        return ConversionResult(next_at, batches, ended, reported, observed_ns)
 
-    def convert_spooled(self, body: bytes, observed_ns: int) -> list[Batch]:
-        """Convert a post that an earlier process spooled raw, to logs alone: this process lacks its invocations."""
-        decoder = Decoder()
-        records = [*decoder.decode(body, observed_ns), *decoder.release()]
+    def convert_spooled(self, body: bytes, observed_ns: int, at: int = 0) -> ConversionResult:
+        """Convert a slice of a post that an earlier process spooled raw.
+
+        It becomes logs alone, because this process lacks its invocations.
+        """
+        if not at:
+            self._spooled_decoder = Decoder()
+        records, next_at = self._spooled_decoder.decode_slice(body, observed_ns, at)
+        if next_at >= len(body):
+            records += self._spooled_decoder.release()
         self._ledger.records_received += len(records)
         if "logs" not in self._settings.signals:
             self._ledger.filtered(LOGS, len(records), LOGS_DISABLED)
-            return []
+            return ConversionResult(next_at)
         for record in records:
             match record:
                 case LogLine():
@@ -131,7 +146,7 @@ class Converter:
                     self._logs.add_malformed(record)
                 case _:
                     self._logs.add_event(record, None)
-        return self._logs.take()
+        return ConversionResult(next_at, self._logs.take())
 
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> bool:
         """Record an INVOKE event; return whether the platform.runtimeDone of the invocation has already arrived."""

@@ -18,8 +18,6 @@ from telemetry_forwarder.flushing.step import Step
 
 # The time limit of a flush. It outlasts the budget: a flush that is cut short is sent twice.
 _FLUSH_LIMIT_S = 10.0
-# Time reserved at the end of an invocation for Lambda to receive our request for `next`.
-_RELEASE_MARGIN_S = 0.2
 # If less than this share of the budget is left, no flush is begun for an invocation to wait for.
 _MIN_BUDGET_SHARE = 0.1
 
@@ -85,8 +83,8 @@ class FlushPolicy:
         """Lambda refused the subscription: no event will report the end of an invocation."""
         self._has_runtime_done = False
 
-    def invoked(self, request_id: str, deadline: Deadline) -> None:
-        """INVOKE arrived: `next` is withheld until a step releases it."""
+    def invoked(self, request_id: str, limit: Deadline) -> None:
+        """INVOKE arrived: `next` is withheld until a step releases it, at *limit* at the latest."""
         now = Moment(self._clock)
         self._rate.invoked(now)
         self._requests.invoked(request_id)
@@ -94,7 +92,7 @@ class FlushPolicy:
         flushes_at_end = not self._has_missed_end and (is_rare or self._settings.mode is Mode.END)
         self._hold = Hold(
             now,
-            deadline.less(_RELEASE_MARGIN_S),
+            limit,
             flushes_at_end=flushes_at_end,
             budget=None if flushes_at_end and self._requests.is_running else self._budget(),
         )

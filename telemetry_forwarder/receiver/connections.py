@@ -15,6 +15,10 @@ MAX_BODY_BYTES = 4_194_304
 # Lambda cuts records after about 256 KiB, of which each byte can be an escape of six. To convert a line takes several
 # times its size.
 MAX_LINE_BYTES = 2_097_152
+# What is read from a socket at once.
+RECEIVE_BYTES = 262_144
+# Over TCP, the lines that one read completes.
+MAX_POST_BYTES = MAX_BODY_BYTES + RECEIVE_BYTES
 # How much is still read and discarded from a sender that was refused, until it reads the response.
 MAX_DISCARDED_BYTES = 67_108_864
 

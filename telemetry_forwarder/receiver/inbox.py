@@ -7,7 +7,8 @@ import threading
 from collections import deque
 
 from telemetry_forwarder.core.sync import WakeUp
-from telemetry_forwarder.receiver.messages import Body, Item, WorkerEvent
+from telemetry_forwarder.receiver.end_watch import EndWatch
+from telemetry_forwarder.receiver.messages import Body, InvokeEvent, Item, WorkerEvent
 
 # The overhead of a body in memory. Without it, the number of empty bodies would have no bound.
 _OVERHEAD_BYTES = 256
@@ -26,6 +27,7 @@ class Inbox:
         self._room_freed = WakeUp()
         self._is_closed = False
         self._refusals = 0
+        self._ends = EndWatch()
         self.foreign_posts = 0
         """Posts that were refused because Lambda did not send them. Written by the listener alone."""
 
@@ -34,6 +36,7 @@ class Inbox:
 
         An empty inbox accepts any body, so that one larger than the bound is not refused forever.
         """
+        self._ends.search(body.content)
         with self._lock:
             is_added = not self._is_closed and self._add_if_room(body)
             if not is_added:
@@ -42,6 +45,7 @@ class Inbox:
 
     def put_body_blocking(self, body: Body) -> None:
         """Block until there is room for *body*, then add it. A closed inbox discards it at once."""
+        self._ends.search(body.content)
         while True:
             with self._lock:
                 if self._is_closed or self._add_if_room(body):
@@ -68,6 +72,9 @@ class Inbox:
         self._room_freed.notify()
 
     def put_event(self, event: WorkerEvent) -> None:
+        """Add *event*. For INVOKE, `has_ended` is set as soon as a body with the end of the invocation has arrived."""
+        if isinstance(event, InvokeEvent):
+            self._ends.expect(event)
         with self._lock:
             self._add(event)
 

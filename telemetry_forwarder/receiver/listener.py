@@ -13,14 +13,19 @@ import select
 import threading
 
 from telemetry_forwarder.clock import Clock
-from telemetry_forwarder.receiver.connections import MAX_BODY_BYTES, HttpConnection, SubscribedPath, TcpConnection
+from telemetry_forwarder.receiver.connections import (
+    MAX_BODY_BYTES,
+    RECEIVE_BYTES,
+    HttpConnection,
+    SubscribedPath,
+    TcpConnection,
+)
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.startup.threads import start_thread
 
 MAX_CONNECTIONS = 64
 # Incomplete requests of all connections together. Lambda itself uses one or two connections.
 MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
-_RECEIVE_BYTES = 262_144
 _NO_DESCRIPTOR_PAUSE_S = 0.02
 
 
@@ -110,7 +115,7 @@ class Listener:
         # Move it to the end: the first connection is the one that has been silent for longest.
         self._connections[number] = connection = self._connections.pop(number)
         try:
-            received = connection.socket.recv(_RECEIVE_BYTES)
+            received = connection.socket.recv(RECEIVE_BYTES)
         except (OSError, MemoryError):
             received = b""
         try:

@@ -8,24 +8,56 @@ from telemetry_forwarder.core.sync import Latch
 class Body:
     """The bytes of one request, and when they were received."""
 
-    __slots__ = ("content", "observed_ns")
+    __slots__ = ("at", "content", "observed_ns")
 
     def __init__(self, content: bytes, observed_ns: int) -> None:
         self.content = content
         self.observed_ns = observed_ns
+        self.at = 0
+        """How many bytes are converted. Large posts are converted in slices."""
+
+    @property
+    def left_bytes(self) -> int:
+        return len(self.content) - self.at
 
 
 class InvokeEvent:
-    """Lambda's INVOKE. `next` is called only when *released* is set."""
+    """Lambda's INVOKE. The main thread calls `next` when *released* is set, and at *release_by* in any case."""
 
-    __slots__ = ("arn", "deadline", "released", "request_id", "trace_header")
+    __slots__ = (
+        "arn",
+        "ended_or_released",
+        "has_ended",
+        "release_by",
+        "released",
+        "released_at_s",
+        "request_id",
+        "trace_header",
+    )
 
-    def __init__(self, request_id: str, arn: str, trace_header: str, deadline: Deadline) -> None:
+    def __init__(self, request_id: str, arn: str, trace_header: str, release_by: Deadline) -> None:
+        """*release_by* is the invocation's deadline less the margin."""
         self.request_id = request_id
         self.arn = arn
         self.trace_header = trace_header
-        self.deadline = deadline
+        self.release_by = release_by
+        self.has_ended = False
+        """Whether a post with the end of the invocation has arrived; it may not be converted yet."""
+        self.ended_or_released = Latch()
         self.released = Latch()
+        self.released_at_s: float | None = None
+        """The monotonic time of the release by the worker."""
+
+    def release(self, now_s: float) -> None:
+        """Let the main thread call `next`; *now_s* is the monotonic time."""
+        self.released_at_s = now_s
+        self.released.set()
+        self.ended_or_released.set()
+
+    def end(self) -> None:
+        """Note that the end of the invocation has arrived."""
+        self.has_ended = True
+        self.ended_or_released.set()
 
 
 class ShutdownEvent:

@@ -5,7 +5,6 @@ and records that Lambda has cut are joined.
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -18,6 +17,9 @@ from telemetry_forwarder.telemetry.reassembly import Fragment, Reassembler
 from telemetry_forwarder.telemetry.records import LogLine, Malformed, Record
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
+# Conversion stops after about this much, so that nobody waits for the rest of a post: 8 ms of a CPU at most.
+SLICE_BYTES = 65_536
+_STEPWISE_BYTES = SLICE_BYTES // 4
 _LOG_TYPES = frozenset({"function", "extension"})
 _MEMBERS = 3
 # An event without a text has 65 bytes: `{"time":"2026-01-01T00:00:00.000Z","type":"function","record":""}`.
@@ -39,48 +41,74 @@ class Decoder:
 
         Anything that is not a record becomes a `Malformed` in its place. A record whose rest has not arrived is held.
         """
-        events = self.load_events(body)
+        records: list[Record] = []
+        at = 0
+        while at < len(body):
+            part, at = self.decode_slice(body, observed_ns, at)
+            records += part
+        return records
+
+    def decode_slice(self, body: bytes, observed_ns: int, at: int) -> tuple[list[Record], int]:
+        """Return the next records of *body*, from *at* on, and where those that follow begin."""
+        events, next_at = self.load_slice(body, at)
         if events is None:
-            return list(self.decode_stepwise(body, observed_ns))
-        return [read_record(event, observed_ns) for event in events]
+            return self.decode_stepwise(body, observed_ns, at)
+        return [read_record(event, observed_ns) for event in events], next_at
 
-    def load_events(self, body: bytes) -> list[Any] | None:
-        """Return the events of *body* for `read_record`; None if only `decode_stepwise` can decode it.
+    def load_slice(self, body: bytes, at: int = 0) -> tuple[list[Any] | None, int]:
+        """Return the next events of *body*, from *at* on, for `read_record`, and where those that follow begin.
 
-        That is the case for a body that is not JSON, or that may contain a part of a cut record.
+        None if only `decode_stepwise` can decode them: if they are not JSON, or may contain a part of a cut record.
         """
+        if at and not body.startswith(b"["):
+            # One event per line.
+            return None, at
+        end = envelopes.find_end_of_slice(body, at + SLICE_BYTES)
+        part = body
+        if at or end < len(body):
+            # A boundary within a record leaves brackets open, so that the slice is no JSON.
+            part = b"".join([b"[" if at else b"", body[at:end], b"]" if end < len(body) else b""])
         try:
-            events = orjson.loads(body)
+            events = orjson.loads(part)
         except ValueError:
-            return None
+            return None, at
         events = events if isinstance(events, list) else [events]
-        if len(events) > _most_records(body):
-            return None
-        return None if self._reassembler.count or envelopes.may_contain_cut_record(body, len(events)) else events
+        if len(events) > _most_records(part):
+            return None, at
+        if self._reassembler.count or envelopes.may_contain_cut_record(part, len(events)):
+            return None, at
+        # The next event begins after the comma.
+        return events, end + 1 if end < len(body) else end
 
-    def decode_stepwise(self, body: bytes, observed_ns: int) -> Iterator[Record]:
-        """Decode any post event by event, many times slower: read JSON, join fragments, keep the rest as text."""
-        at, left = 0, _most_records(body)
-        while (at := envelopes.skip_separators(body, at)) < len(body):
+    def decode_stepwise(self, body: bytes, observed_ns: int, at: int = 0) -> tuple[list[Record], int]:
+        """Return what `decode_slice` does, event by event and many times slower.
+
+        Reads JSON, joins fragments, and keeps the rest as text.
+        """
+        records: list[Record] = []
+        until = min(len(body), at + _STEPWISE_BYTES)
+        left = (until - at) // _LEAST_EVENT_BYTES + (0 if at else _FEW_RECORDS)
+        while (at := envelopes.skip_separators(body, at)) < until:
             status, end = scan(body, at)
             is_json = status is Status.COMPLETE
             envelope = envelopes.match_envelope(body, at)
             if envelope is not None and (not is_json or self._may_be_fragment(body, envelope, end)):
                 fragment, end_of_fragment = _fragment(body, envelope, observed_ns)
                 if not is_json or self._is_fragment(fragment, is_event=envelopes.is_boundary(body, end)):
-                    yield from map(_read_fragment, self._reassembler.add(fragment))
+                    records += map(_read_fragment, self._reassembler.add(fragment))
                     at = end_of_fragment
                     continue
             left -= 1
             if is_json and body[at : at + 1] == b"{" and (left > 0 or envelope is not None):
-                yield _read_event_text(body[at:end], observed_ns)
+                records.append(_read_event_text(body[at:end], observed_ns))
             else:
                 is_value = is_json and left > 0
                 end = (
                     envelopes.find_end_of_value(body, at, end) if is_value else envelopes.find_end_of_garbage(body, at)
                 )
-                yield Malformed(observed_ns, decode_text(body[at:end]))
+                records.append(Malformed(observed_ns, decode_text(body[at:end])))
             at = end
+        return records, at
 
     @property
     def incomplete_count(self) -> int:

@@ -9,6 +9,8 @@ _ENVELOPE = re.compile(rb'\{\s*+"time"\s*+:\s*+"([^"]*+)"\s*+,\s*+"type"\s*+:\s*
 _NEXT = re.compile(rb"\}\s*+(?:,\s*+)?+(?=%s)" % _ENVELOPE.pattern)
 _SEPARATORS = re.compile(rb"[ \t\r\n,\[\]]*+")
 _RECORD = b'","record":'
+# As Lambda writes it. Within a string the quotes would be escaped; within a record it is possible.
+_NEXT_EVENT = b'},{"time":"'
 
 Envelope = re.Match[bytes]
 """Its groups are the time and the type; its end is where the record begins."""
@@ -35,6 +37,12 @@ def find_end_of_value(body: bytes, at: int, end: int) -> int:
     """
     brace = body.rfind(b"{", at + 1, end)
     return brace if brace >= 0 and match_envelope(body, brace) else end
+
+
+def find_end_of_slice(body: bytes, start: int) -> int:
+    """Return where the first event that ends at or after *start* seems to end; the end of *body* if none does."""
+    found = body.find(_NEXT_EVENT, start)
+    return len(body) if found < 0 else found + 1
 
 
 def skip_separators(body: bytes, at: int) -> int:

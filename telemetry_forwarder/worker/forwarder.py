@@ -5,6 +5,7 @@ The ledger accounts for every telemetry item on its way through intake, store an
 
 from collections import deque
 from enum import Enum
+from math import inf
 
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock, Deadline
@@ -12,6 +13,7 @@ from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.flushing.policy import FlushPolicy
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, SendFinished, ShutdownEvent, SubscriptionResult
+from telemetry_forwarder.telemetry.decoder import SLICE_BYTES
 from telemetry_forwarder.worker.accounting import Accounting
 from telemetry_forwarder.worker.intake import Intake
 
@@ -125,20 +127,19 @@ class Forwarder:
 
     def _release_invocations(self) -> None:
         while self._withheld:
-            self._withheld.pop().released.set()
+            self._withheld.pop().release(self._clock.monotonic_s())
 
     def _process_items(self, wake_in_s: float | None) -> None:
-        """Wait for items and process them; then convert a single pending post, so that others are sent meanwhile."""
-        self._items.extend(self._inbox.take(0.0 if self._intake.has_work else wake_in_s))
+        """Wait for items and process them; then convert a slice of the pending posts, so that no event waits long."""
+        if self._intake.has_work:
+            wake_in_s = min(self._intake.wait_s(), inf if wake_in_s is None else wake_in_s)
+        self._items.extend(self._inbox.take(wake_in_s))
         has_items = bool(self._items)
         while self._items:
             self._process(self._items.popleft())
-        if self._intake.has_backlog:
-            self._convert(self._intake.take_postponed())
-        elif self._intake.has_replay and not has_items:
-            self._intake.replay_next()
-        else:
+        if not self._intake.has_work or self._intake.wait_s() > 0.0:
             return
+        self._convert_slice(may_replay=not has_items)
         if self._state is State.DRAINING:
             # Send what was converted since the drain began.
             if not self._intake.has_work:
@@ -148,13 +149,11 @@ class Forwarder:
 
     def _process(self, item: "Item") -> None:
         match item:
-            case Body() if self._intake.is_shutting_down:
-                self._intake.postpone(item)
             case Body():
-                self._convert(item)
+                self._intake.postpone(item)
             case InvokeEvent():
                 self._withheld.append(item)
-                self._policy.invoked(item.request_id, item.deadline)
+                self._policy.invoked(item.request_id, item.release_by)
                 if self._intake.invoked(item):
                     self._policy.runtime_done(item.request_id, self._clock.unix_ns())
             case SendFinished():
@@ -169,12 +168,13 @@ class Forwarder:
                 if not item.has_telemetry:
                     self._policy.telemetry_unavailable()
 
-    def _convert(self, body: Body) -> None:
-        result = self._intake.convert(body)
-        for request_id in result.ended:
-            self._policy.runtime_done(request_id, body.observed_ns)
-        for request_id in result.reported:
-            self._policy.reported(request_id)
+    def _convert_slice(self, *, may_replay: bool) -> None:
+        # After SHUTDOWN one post at a time, so that others are sent meanwhile.
+        for result in self._intake.convert_next(1 if self._shutdown else SLICE_BYTES, may_replay=may_replay):
+            for request_id in result.ended:
+                self._policy.runtime_done(request_id, result.observed_ns)
+            for request_id in result.reported:
+                self._policy.reported(request_id)
 
     def _begin_flush(self, deadline: Deadline) -> None:
         shutdown = self._shutdown
@@ -221,7 +221,7 @@ class Forwarder:
             self._process(item)
         convert_until = deadline.less(_LAST_BATCH_S)
         while self._intake.has_backlog and not convert_until.is_over():
-            self._convert(self._intake.take_postponed())
+            self._convert_slice(may_replay=False)
         # An invocation that only the rest of the backlog would end is ended by the shutdown.
         if self._has_telemetry:
             self._intake.finish(shutdown.reason)

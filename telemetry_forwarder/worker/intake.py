@@ -5,30 +5,23 @@ batches are on disk, so a process that is killed while replaying spooled posts l
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from telemetry_forwarder.buffer.ledger import Ledger
-from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
-from telemetry_forwarder.buffer.store import NOT_SPOOLED, SPOOL_RESERVE_S, Store
+from telemetry_forwarder.buffer.spool import Spool
+from telemetry_forwarder.buffer.store import Store
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import ConversionResult, Converter
-from telemetry_forwarder.core.batch import POSTS, Batch
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
+from telemetry_forwarder.worker.conversion_time import ConversionTime
 from telemetry_forwarder.worker.memory import MemoryTrimmer
+from telemetry_forwarder.worker.replay import Replay
 
-# As much as the inbox holds by default: at SHUTDOWN it is emptied into the backlog.
+# As much as the inbox holds by default.
 _MAX_BACKLOG_BYTES = 16_777_216
-# Measured with one-character lines, the slowest case per byte; typical lines take a quarter.
-_CONVERSION_CPU_S_PER_BYTE = 0.12 / 1_000_000
-_TYPICAL_SHARE = 0.25
-# Twice what was measured.
-_SPOOLING_CPU_S_PER_BYTE = 0.002 / 1_000_000
-# Time reserved at the end of SHUTDOWN for sending what was converted, and for steps that cannot be interrupted.
-_SENDING_S = 0.4
-_NOTHING = ConversionResult()
 
 
 class Intake:
@@ -49,17 +42,14 @@ class Intake:
         """Without *duplicates* every post is a new one. *cpu_share* is that of the environment after init."""
         self._converter = converter
         self._store = store
-        self._spool = spool
         self._duplicates = duplicates
         self._ledger = ledger
         self._clock = clock
         self._log = log
-        self._cpu_share = cpu_share
+        self._time = ConversionTime(clock, cpu_share=cpu_share)
+        self._replay = Replay(converter, store, spool, ledger=ledger)
         self._backlog: deque[Body] = deque()
         self._backlog_bytes = 0
-        self._has_spooled_posts = False
-        self._is_last_chance = False
-        self._convert_until: Deadline | None = None
         self.memory = MemoryTrimmer()
 
     @property
@@ -80,94 +70,103 @@ class Intake:
     @property
     def has_replay(self) -> bool:
         """Whether a spooled post may be replayed now: after SHUTDOWN, only if no other process will do it."""
-        return self._has_spooled_posts and (self._convert_until is None or self._is_last_chance)
+        return self._replay.has_posts and (not self._time.is_shutting_down or self._time.is_last_chance)
 
     @property
     def has_work(self) -> bool:
-        """Whether a post may be converted now."""
+        """Whether a post may be converted, as far as `wait_s` allows it."""
         return self.has_backlog or self.has_replay
 
     @property
     def is_shutting_down(self) -> bool:
-        return self._convert_until is not None
+        return self._time.is_shutting_down
+
+    def wait_s(self) -> float:
+        """Return the seconds until something may be converted; zero if it may now."""
+        return self._time.wait_s()
 
     def restore(self) -> None:
         """Look for posts that an earlier process spooled."""
-        self._spool.restore()
-        self._has_spooled_posts = self._spool.waiting_posts > 0
+        self._replay.restore()
 
     def shut_down(self, event: ShutdownEvent) -> None:
         """Convert only what can be done well before the deadline of *event*. The first call counts. For any thread."""
-        if self._convert_until is None:
-            self._is_last_chance = event.ends_environment
-            # Lambda may leave less than the reserve, and most posts take milliseconds.
-            reserve_s = min(SPOOL_RESERVE_S + _SENDING_S, event.deadline.left_s() / 2)
-            self._convert_until = event.deadline.less(reserve_s)
+        self._time.shut_down(event)
 
     def convert(self, body: Body) -> ConversionResult:
-        """Convert *body*, or spool it raw if too little time is left."""
-        # The parts of a cut record have the same time, and may have the same bytes: "xxxx" and "xxxx".
-        may_be_part = self._converter.awaits_rest
-        if self._duplicates is not None and not self._duplicates.is_new(body.content) and not may_be_part:
+        """Convert a slice of *body* and put the rest back, or spool it raw if too little time is left."""
+        if not body.at and self._is_duplicate(body):
             self._ledger.duplicate_posts += 1
-            return _NOTHING
-        size_bytes = len(body.content)
-        if not self._has_time_for(size_bytes):
-            self._spool_raw(body, self._store.write_deadline())
-            return _NOTHING
+            return ConversionResult(len(body.content))
+        if not self._time.is_enough_for(body.left_bytes, self._backlog_bytes):
+            self._replay.spool(body, self._store.write_deadline())
+            return ConversionResult(len(body.content))
+        before_s = self._clock.thread_cpu_s()
         try:
-            result = self._converter.convert(body.content, body.observed_ns)
+            result = self._converter.convert(body.content, body.observed_ns, body.at)
         except Exception as exc:  # noqa: BLE001  # a defect costs this post, and not all that follow
             self._ledger.post_conversion_failed()
             self._log.warn(f"the rest of a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
-            return _NOTHING
+            return ConversionResult(len(body.content))
         self._store.put(result.batches)
         self._clock.slow_by_ns = max(0, -self._converter.lag_ns)
-        self.memory.used(size_bytes)
+        self._note_use(result.next_at - body.at, before_s)
+        body.at = result.next_at
+        if body.left_bytes:
+            self._backlog.appendleft(body)
+            self._backlog_bytes += body.left_bytes
         return result
 
+    def convert_next(self, limit_bytes: int, *, may_replay: bool) -> Iterator[ConversionResult]:
+        """Convert the oldest posts, *limit_bytes* together, or a slice of the oldest if it is larger.
+
+        If no post is pending and *may_replay*, convert a slice of a spooled one.
+        """
+        if not self._backlog and may_replay:
+            yield self.replay_next()
+        while limit_bytes > 0 and self._backlog:
+            body = self.take_postponed()
+            limit_bytes -= body.left_bytes
+            yield self.convert(body)
+
     def postpone(self, body: Body) -> None:
-        """Append *body* to the backlog; spool it at once if the backlog is full."""
-        if self._backlog_bytes + len(body.content) > _MAX_BACKLOG_BYTES:
-            self._spool_raw(body, self._store.write_deadline())
+        """Append *body* to the backlog; spool it at once if the backlog is full, or if older posts are spooled."""
+        if self._backlog_bytes + body.left_bytes > _MAX_BACKLOG_BYTES or self._replay.has_own:
+            self._replay.spool(body, self._store.write_deadline())
+            self._replay.has_posts |= self._replay.has_own
         else:
             self._backlog.append(body)
-            self._backlog_bytes += len(body.content)
+            self._backlog_bytes += body.left_bytes
 
     def take_postponed(self) -> Body:
-        """Remove and return the oldest post of the backlog."""
+        """Remove and return the oldest post of the backlog, or its rest."""
         body = self._backlog.popleft()
-        self._backlog_bytes -= len(body.content)
+        self._backlog_bytes -= body.left_bytes
         return body
 
     def spool_backlog(self, deadline: Deadline) -> None:
         """Spool the backlog raw, which takes a hundredth of the time to convert it."""
+        self._replay.stop(deadline)
         while self._backlog:
-            self._spool_raw(self.take_postponed(), deadline)
+            self._replay.spool(self.take_postponed(), deadline)
 
-    def replay_next(self) -> None:
-        """Convert the oldest post that an earlier process spooled, if there is time for it. The others wait for it."""
-        entry = self._spool.take(POSTS)
-        if entry is not None and not self._has_time_for(len(entry.batch.body)):
-            self._spool.put_back(entry)
-            entry = None
-        # A file that cannot be read now is left to the next process.
-        self._has_spooled_posts = entry is not None and self._spool.waiting_posts > 0
-        if entry is None:
-            return
-        batches = self._convert_spooled(entry)
-        # At the last chance the disk is about to be deleted.
-        if self._is_last_chance or not self._spool.has_room_for(batches):
-            self._store.put(batches)
-        else:
-            for batch in batches:
-                self._ledger.received(batch.signal, batch.items)
-            self._store.put_back(batches, self._store.write_deadline())
-        self._spool.remove(entry)
-        self.memory.used(len(entry.batch.body))
+    def replay_next(self) -> ConversionResult:
+        """Convert a slice of the oldest spooled post, if there is time for it. The others wait for it."""
+        body = self._replay.next_body()
+        if body is None:
+            return ConversionResult(0)
+        deadline = self._store.write_deadline()
+        if not self._time.is_enough_for(body.left_bytes, self._backlog_bytes):
+            self._replay.stop(deadline)
+            return ConversionResult(0)
+        before_s, at = self._clock.thread_cpu_s(), body.at
+        result = self._replay.convert(deadline, is_last_chance=self._time.is_last_chance)
+        self._note_use(result.next_at - at, before_s)
+        return result
 
     def invoked(self, event: InvokeEvent) -> bool:
         """Record an INVOKE event; return whether the end of the invocation has already arrived."""
+        self._time.invoked(event)
         return self._converter.invoked(event.request_id, event.arn, event.trace_header, self._clock.unix_ns())
 
     def collect(self, measurements: Sequence[Measurement] = ()) -> None:
@@ -178,28 +177,12 @@ class Intake:
         """End what is still open because of a SHUTDOWN for *reason*."""
         self._converter.finish(reason, self._clock.unix_ns())
 
-    def _has_time_for(self, size_bytes: int) -> bool:
-        """Return whether that much can be converted before the end; at the last chance, whether typical lines can.
+    def _is_duplicate(self, body: Body) -> bool:
+        # The parts of a cut record have the same time, and may have the same bytes: "xxxx" and "xxxx".
+        may_be_part = self._converter.awaits_rest
+        return self._duplicates is not None and not self._duplicates.is_new(body.content) and not may_be_part
 
-        What is not converted then is lost, so a post that would only in the worst case take too long is converted.
-        """
-        if self._convert_until is None:
-            return True
-        share = _TYPICAL_SHARE if self._is_last_chance else 1.0
-        cpu_s = size_bytes * _CONVERSION_CPU_S_PER_BYTE * share + self._backlog_bytes * _SPOOLING_CPU_S_PER_BYTE
-        return self._convert_until.left_s() > cpu_s / self._cpu_share
-
-    def _convert_spooled(self, entry: SpooledBatch) -> list[Batch]:
-        try:
-            batches = self._converter.convert_spooled(entry.batch.body, entry.file.ordinal)
-        except Exception as exc:  # noqa: BLE001  # a defect must not fail again in every later process
-            self._ledger.dropped(POSTS, 1, f"failed with {type(exc).__name__}")
-            return []
-        self._ledger.delivered(POSTS, 1)
-        return batches
-
-    def _spool_raw(self, body: Body, deadline: Deadline) -> None:
-        """Spool *body*, or count it as dropped if there is no room on disk or no time."""
-        self._ledger.received(POSTS, 1)
-        for batch in self._spool.write([Batch(POSTS, body.content, 1)], deadline):
-            self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
+    def _note_use(self, size_bytes: int, before_s: float) -> None:
+        """Count a conversion that began when the thread's CPU time was *before_s*."""
+        self.memory.used(size_bytes)
+        self._time.used(self._clock.thread_cpu_s() - before_s)

@@ -8,6 +8,7 @@ import threading
 from telemetry_forwarder.core.sync import Latch
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
+from telemetry_forwarder.receiver.next_timer import NextTimer
 from telemetry_forwarder.startup.threads import start_thread
 
 TYPE_CHECKING = False
@@ -35,6 +36,8 @@ class Worker:
         warm_up: "WarmUp",
     ) -> None:
         self.inbox = Inbox(settings.inbox_bytes)
+        self.timer = NextTimer(settings, clock)
+        """For the main thread: when it calls `next`."""
         self.is_warm = Latch()
         """Set when everything is imported and built and spooled posts are replayed, or when that has failed."""
         self._settings = settings
@@ -89,7 +92,7 @@ class Worker:
             dropped_posts += sum(isinstance(item, Body) for item in items)
             for item in items:
                 if isinstance(item, InvokeEvent):
-                    item.released.set()
+                    item.release(self._clock.monotonic_s())
                 elif isinstance(item, ShutdownEvent):
                     if dropped_posts:
                         self._log.error(f"{dropped_posts} posts of telemetry were dropped after that")

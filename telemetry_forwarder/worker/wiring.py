@@ -11,7 +11,7 @@ from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.conversion.converter import Converter
-from telemetry_forwarder.core.batch import SIGNALS
+from telemetry_forwarder.core.batch import POSTS, SIGNALS
 from telemetry_forwarder.core.jitter import random_fraction
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.diagnostics import Diagnostics
@@ -23,6 +23,7 @@ from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
 from telemetry_forwarder.lambda_api import is_managed_instance
 from telemetry_forwarder.otlp.metrics import TEMPORALITIES
 from telemetry_forwarder.otlp.resource import describe_function
+from telemetry_forwarder.receiver.connections import MAX_POST_BYTES
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.settings import PREFIX, Settings
@@ -126,7 +127,12 @@ def _spool(settings: Settings, environ: Mapping[str, str], *, ledger: Ledger, cl
     # A folder of our own: other files in it would be set aside and removed.
     is_own = os.path.basename(os.path.normpath(settings.spool_dir)) == _OWN_NAME
     folder = settings.spool_dir if is_own else os.path.join(settings.spool_dir, _OWN_NAME)
-    return Spool(folder, file_format, ledger=ledger, clock=clock, log=log, limit_bytes=settings.spool_bytes)
+    # A batch that is larger than a request has one item, which is not much larger than the post that it comes from.
+    largest_bytes = dict.fromkeys(SIGNALS, settings.batch_bytes + 2 * MAX_POST_BYTES) | {POSTS: MAX_POST_BYTES}
+    limit_bytes = settings.spool_bytes
+    return Spool(
+        folder, file_format, ledger=ledger, clock=clock, log=log, limit_bytes=limit_bytes, largest_bytes=largest_bytes
+    )
 
 
 def _policy(settings: Settings, clock: Clock, *, is_managed: bool) -> FlushPolicy:

@@ -18,7 +18,8 @@ class Sink:
         self._kept: list[tuple[str, bool, bytes]] = []
         self.requests = 0
         self._server = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self.port: int = self._server.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -53,7 +54,10 @@ class Sink:
                     if field.startswith(b"content-length:"):
                         length = int(field.split(b":")[1])
                     is_packed |= field.startswith(b"content-encoding: gzip")
-                body = reader.read(length)
+                try:
+                    body = reader.read(length)
+                except OSError:
+                    return
                 self.requests += 1
                 if self._keeps:
                     self._kept.append((line.split()[1].decode(), is_packed, body))

@@ -93,7 +93,7 @@ def test_spooled_post_becomes_logs_alone() -> None:
     own = event("extension", "[telemetry-forwarder] INFO an own line")
     body = post(START, event("function", "a line"), own, DONE)[:-1] + b",nonsense"
 
-    bench.batches += bench.converter.convert_spooled(body, OBSERVED_NS)
+    bench.batches += bench.converter.convert_spooled(body, OBSERVED_NS).batches
     bench.collect()
 
     assert sorted(bench.logs) == ["a line", "nonsense", "platform.runtimeDone", "platform.start"]
@@ -109,7 +109,7 @@ def test_lines_of_a_spooled_post_belong_to_no_invocation() -> None:
     crash = f"RequestId: {ID} Error: Runtime exited with error: signal: killed Runtime.ExitError"
     body = post(event("function", "a line"), event("function", crash))
 
-    bench.batches += bench.converter.convert_spooled(body, OBSERVED_NS)
+    bench.batches += bench.converter.convert_spooled(body, OBSERVED_NS).batches
     bench.convert(START, DONE, REPORT)
     bench.collect()
 
@@ -122,9 +122,9 @@ def test_lines_of_a_spooled_post_belong_to_no_invocation() -> None:
 def test_spooled_post_becomes_nothing_if_logs_are_disabled() -> None:
     bench = Bench(SIGNALS="spans,metrics")
 
-    batches = bench.converter.convert_spooled(post(START, event("function", "a line")), OBSERVED_NS)
+    result = bench.converter.convert_spooled(post(START, event("function", "a line")), OBSERVED_NS)
 
-    assert batches == []
+    assert result.batches == ()
 
 
 def test_lines_after_a_retry_belong_to_the_retry() -> None:

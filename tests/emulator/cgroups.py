@@ -40,6 +40,11 @@ class Group:
             (self.path / "cpu.cfs_period_us").write_text(str(PERIOD_US))
             (self.path / "cpu.cfs_quota_us").write_text(str(quota_us or -1))
 
+    def prefer(self) -> None:
+        """Let other processes of the machine, as far as possible, not take the CPU that the quota grants."""
+        # The highest values.
+        self.write(("cpu.shares", "cpu.weight"), "10000" if (self.path / "cpu.weight").exists() else "262144")
+
     def oom_kills(self) -> int:
         for name in ("memory.oom_control", "memory.events"):
             if (self.path / name).exists():

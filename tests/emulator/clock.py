@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from datetime import UTC, datetime
@@ -37,8 +38,12 @@ class SandboxClock:
 
 def iso(unix_ns: int) -> str:
     """Format a time as Lambda's events do: UTC, milliseconds, Z."""
-    moment = datetime.fromtimestamp(unix_ns // 1_000_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ns // 1_000_000 % 1000:03d}Z"
+    return f"{_iso_second(unix_ns // 1_000_000_000)}.{unix_ns // 1_000_000 % 1000:03d}Z"
+
+
+@functools.lru_cache(maxsize=16)
+def _iso_second(unix_s: int) -> str:
+    return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def ms(seconds: float) -> float:

@@ -60,7 +60,7 @@ class Exit:
 
 @dataclass
 class Observations:
-    """The record of one `Lambda`. Lists only ever grow; with `remember=False` only counts are kept."""
+    """The record of one `Lambda`. Lists only ever grow; `remember=False` keeps few of them."""
 
     remember: bool = True
     calls: list[Call] = field(default_factory=list)
@@ -92,6 +92,6 @@ class Observations:
         """Append *items* to the list called *kind* and count them."""
         with self._lock:
             self.counts[kind] += len(items)
-            # Extensions print little, and every test needs it.
-            if self.remember or kind == "extension_output":
+            # These are few, and every test needs them.
+            if self.remember or kind in ("extension_output", "resets"):
                 getattr(self, kind).extend(items)

@@ -7,11 +7,11 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-Sink = Callable[[str, int | None], None]
-"""Receives one log record and its time in ns, None if only the moment of reading is known."""
+Sink = Callable[[Sequence[str], int | None], None]
+"""Receives log records and their time in ns, None if only the moment of reading is known."""
 
 _CHUNK_BYTES = 1 << 16
 
@@ -28,13 +28,15 @@ class Lines:
         self._sink, self._rest = sink, b""
 
     def feed(self, chunk: bytes) -> None:
-        *lines, self._rest = (self._rest + chunk).split(b"\n") if b"\n" in chunk else (self._rest + chunk,)
-        for line in lines:
-            self._sink(line.decode(errors="replace"), None)
+        lines, newline, rest = chunk.rpartition(b"\n")
+        if newline:
+            self._sink((self._rest + lines).decode(errors="replace").split("\n"), None)
+            self._rest = b""
+        self._rest += rest
 
     def end(self) -> None:
         if self._rest:
-            self._sink(self._rest.decode(errors="replace"), None)
+            self._sink([self._rest.decode(errors="replace")], None)
             self._rest = b""
 
 
@@ -55,7 +57,7 @@ class Frames:
             time_ns = int.from_bytes(self._rest[8:16], "big") * 1000
             text = self._rest[self._HEADER_BYTES : end].decode(errors="replace")
             del self._rest[:end]
-            self._sink(text, time_ns)
+            self._sink([text], time_ns)
 
     def end(self) -> None:
         self._rest.clear()

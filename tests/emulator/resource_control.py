@@ -31,6 +31,8 @@ class ResourceControl:
         self._memory = new_group("memory", "memory.limit_in_bytes", "memory.max") if memory_limit else None
         self._oom_kills_seen = 0
         self._is_kill_requested = False
+        if self._cpu:
+            self._cpu.prefer()
         if self._memory:
             self._limit_memory(self._memory)
         self.enforced_by = {"freeze": self._freezer.kind if self._freezer else "SIGSTOP"}

@@ -58,6 +58,8 @@ class Settings:
     redelivery_most_s: float = 1.0
     post_timeout_s: float = 5.0
     redeliver_every: int = 0
+    observer_port: int = 0
+    """Also send telemetry to this HTTP port of the machine, as Lambda does to its own log service."""
 
     # Resources.
     freeze: bool | Literal["signals"] = False

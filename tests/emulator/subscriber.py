@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -30,8 +31,7 @@ class Subscription:
     timeout_s: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
+class Fragment(NamedTuple):
     """Bytes of an event as they are sent. Of a cut record, only the last fragment has the *event*."""
 
     payload: bytes
@@ -69,19 +69,20 @@ class Subscriber:
     def accepts(self, category: str) -> bool:
         return category in self.subscription.types
 
-    def add(self, fragments: Sequence[Fragment]) -> None:
-        """Buffer one event, or drop and count it if the buffer is full."""
-        size = sum(len(fragment.payload) for fragment in fragments)
-        event = fragments[-1].event
-        assert event is not None
+    def add(self, events: Sequence[Sequence[Fragment]]) -> None:
+        """Buffer events, each as its fragments, or drop and count those for which there is no room."""
         with self._changed:
-            if self._is_closed:
-                self._observed.add("dropped", Dropped(self.name, event, "the subscription has ended"))
-            elif self._held_bytes + size > self._settings.backlog_bytes:
-                self._lost_bytes.append(size)
-                self._observed.add("dropped", Dropped(self.name, event, "buffer overflow"))
-            else:
-                self._push(fragments, size)
+            for fragments in events:
+                size = sum([len(fragment.payload) for fragment in fragments])
+                event = fragments[-1].event
+                assert event is not None
+                if self._is_closed:
+                    self._observed.add("dropped", Dropped(self.name, event, "the subscription has ended"))
+                elif self._held_bytes + size > self._settings.backlog_bytes:
+                    self._lost_bytes.append(size)
+                    self._observed.add("dropped", Dropped(self.name, event, "buffer overflow"))
+                else:
+                    self._push(fragments, size)
 
     def flush(self) -> None:
         """Send what is buffered without waiting for the timer, as Lambda does when an input stream closes."""
@@ -115,7 +116,7 @@ class Subscriber:
         self._fragments.extend(fragments)
         self._held_bytes += size
         self._buffered_bytes += size
-        self._batch_ends += sum(fragment.ends_batch for fragment in fragments)
+        self._batch_ends += sum([fragment.ends_batch for fragment in fragments])
         if len(self._fragments) == len(fragments) or self._is_full():
             self._changed.notify_all()
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
 from .clock import SandboxClock, iso
+from .destination import Address
 from .observations import Event, Observations
 from .settings import Settings
 from .subscriber import Fragment, Subscriber, Subscription
 
 
-@dataclass(frozen=True, slots=True)
-class _Emitted:
+class _Emitted(NamedTuple):
     category: str
     event: Event
     line: str | None
@@ -33,20 +33,24 @@ class Telemetry:
         self._subscribers: dict[str, Subscriber] = {}
         self.shift_ns = 0
         """Added to the time of every event: the init of a snapshot is in the past."""
+        if settings.observer_port:
+            address = Address("HTTP", settings.observer_port)
+            types = ("platform", "function", "extension")
+            self.subscribe("observer", Subscription("2025-01-29", address, types, max_bytes=1_048_576, timeout_s=0.025))
 
     def platform(self, kind: str, record: dict[str, Any], at_ns: int | None = None) -> Event:
         """Emit a platform event, e.g. ``initStart``."""
-        return self._emit("platform", f"platform.{kind}", record, None, at_ns)
+        return self._emit("platform", f"platform.{kind}", [(record, None)], at_ns)[0]
 
-    def function(self, line: str, at_ns: int | None = None) -> None:
-        """Emit a record that the function printed."""
-        self._observed.add("function_output", line)
-        self._emit("function", "function", self._parsed(line, at_ns), line, at_ns)
+    def function(self, lines: Sequence[str], at_ns: int | None = None) -> None:
+        """Emit records that the function printed."""
+        self._observed.add("function_output", *lines)
+        self._emit("function", "function", [(self._parsed(line, at_ns), line) for line in lines], at_ns)
 
-    def extension(self, line: str, at_ns: int | None = None) -> None:
-        """Emit a line that an extension printed."""
-        self._observed.add("extension_output", line)
-        self._emit("extension", "extension", self._parsed(line, at_ns), line, at_ns)
+    def extension(self, lines: Sequence[str], at_ns: int | None = None) -> None:
+        """Emit lines that an extension printed."""
+        self._observed.add("extension_output", *lines)
+        self._emit("extension", "extension", [(self._parsed(line, at_ns), line) for line in lines], at_ns)
 
     def subscribe(self, name: str, subscription: Subscription) -> None:
         with self._lock:
@@ -60,7 +64,7 @@ class Telemetry:
             )
             self._subscribers[name] = subscriber
             for emitted in self._replay or ():
-                self._offer(subscriber, emitted)
+                self._offer(subscriber, [emitted])
             record = {"name": name, "state": "Subscribed", "types": list(subscription.types)}
             self.platform("telemetrySubscription", record)
 
@@ -92,28 +96,35 @@ class Telemetry:
             if name in (None, subscriber.name):
                 subscriber.close()
 
-    def _emit(self, category: str, kind: str, record: Any, line: str | None, at_ns: int | None) -> Event:
+    def _emit(
+        self, category: str, kind: str, records: Sequence[tuple[Any, str | None]], at_ns: int | None
+    ) -> list[Event]:
         with self._lock:
-            at_ns = (time.time_ns() if at_ns is None else at_ns) + self.shift_ns
-            emitted = _Emitted(category, {"time": iso(at_ns), "type": kind, "record": record}, line)
-            self._observed.add("emitted", emitted.event)
+            at = iso((time.time_ns() if at_ns is None else at_ns) + self.shift_ns)
+            events = [{"time": at, "type": kind, "record": record} for record, _ in records]
+            emitted = [_Emitted(category, event, line) for event, (_, line) in zip(events, records, strict=True)]
+            self._observed.add("emitted", *events)
             if self._replay is not None:
-                self._replay.append(emitted)
+                self._replay += emitted
             for subscriber in self._subscribers.values():
                 self._offer(subscriber, emitted)
-            return emitted.event
+            return events
 
     def _announce(self, kind: str, record: Event) -> Event:
         event = {"time": iso(time.time_ns() + self.shift_ns), "type": kind, "record": record}
         self._observed.add("emitted", event)
         return event
 
-    def _offer(self, subscriber: Subscriber, emitted: _Emitted) -> None:
-        if subscriber.accepts(emitted.category):
-            event = emitted.event
-            if emitted.line is not None and subscriber.subscription.schema == "2022-07-01":
-                event = {**event, "record": emitted.line}
-            subscriber.add(fragments_of(event, self._settings))
+    def _offer(self, subscriber: Subscriber, emitted: Sequence[_Emitted]) -> None:
+        """Pass on events of one category."""
+        if emitted and subscriber.accepts(emitted[0].category):
+            events = [each.event for each in emitted]
+            if subscriber.subscription.schema == "2022-07-01":
+                events = [
+                    {**each.event, "record": each.event["record"] if each.line is None else each.line}
+                    for each in emitted
+                ]
+            subscriber.add([fragments_of(event, self._settings) for event in events])
 
     def _parsed(self, line: str, at_ns: int | None) -> Any:
         """Return the record of a printed line: with the JSON log format always an object."""
@@ -134,9 +145,11 @@ def fragments_of(event: Event, settings: Settings) -> list[Fragment]:
 
     Every piece repeats the envelope and holds raw bytes of the record where a value should be.
     """
+    if settings.cut is None or event["type"] not in ("function", "extension"):
+        return [Fragment(orjson.dumps(event), event)]
     record = orjson.dumps(event["record"])
     limit = settings.cut_bytes
-    if settings.cut is None or len(record) <= limit or event["type"] not in ("function", "extension"):
+    if len(record) <= limit:
         return [Fragment(orjson.dumps(event), event)]
     envelope = b'{"time":"%b","type":"%b","record":' % (event["time"].encode(), event["type"].encode())
     fragments = []

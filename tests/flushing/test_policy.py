@@ -12,7 +12,6 @@ from tests.support.fake_clock import FakeClock
 BUDGET_S = 0.5
 INTERVAL_S = 5.0
 FLUSH_LIMIT_S = 10.0
-RELEASE_MARGIN_S = 0.2
 REPORT_WAIT_S = 0.15
 SPOOL_RESERVE_S = 0.3
 RESULT_WAIT_S = 0.1
@@ -124,7 +123,7 @@ AT_END = pytest.mark.parametrize("mode", [Mode.END, Mode.AUTO])
 def test_next_is_withheld_until_the_end_and_its_flush(mode: Mode) -> None:
     bench = Bench(mode)
 
-    assert bench.invoke() == Expected(WITHHELD, wake_s=TIMEOUT_S - RELEASE_MARGIN_S)
+    assert bench.invoke() == Expected(WITHHELD, wake_s=TIMEOUT_S)
     assert bench.receive() == Expected(WITHHELD, wake_s=INTERVAL_S)
     assert bench.end() == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=BUDGET_S)
     assert bench.flushed() == Expected(RELEASED)
@@ -142,7 +141,7 @@ def test_end_of_another_invocation_changes_nothing() -> None:
     bench = Bench()
     bench.invoke("a")
 
-    assert bench.end("b") == Expected(WITHHELD, wake_s=TIMEOUT_S - RELEASE_MARGIN_S)
+    assert bench.end("b") == Expected(WITHHELD, wake_s=TIMEOUT_S)
 
 
 def test_end_that_arrived_before_its_invoke_is_not_waited_for() -> None:
@@ -234,22 +233,22 @@ def test_flush_at_the_end_is_not_waited_for_beyond_the_invocations_deadline() ->
     bench.receive()
     bench.after(2.5)
 
-    assert bench.end() == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=0.3)
-    assert bench.after(0.3) == Expected(RELEASED)
+    assert bench.end() == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=0.5)
+    assert bench.after(0.5) == Expected(RELEASED)
 
 
 def test_missing_end_delays_one_invocation_only() -> None:
     bench = Bench()
     bench.invoke("a", timeout_s=3.0)
 
-    assert bench.after(3.0 - RELEASE_MARGIN_S) == Expected(RELEASED)
+    assert bench.after(3.0) == Expected(RELEASED)
     assert bench.invoke("b") == Expected(RELEASED)
     bench.end("b")
-    assert bench.invoke("c") == Expected(WITHHELD, wake_s=TIMEOUT_S - RELEASE_MARGIN_S)
+    assert bench.invoke("c") == Expected(WITHHELD, wake_s=TIMEOUT_S)
 
 
 def test_next_is_not_withheld_in_an_invocation_shorter_than_the_margin() -> None:
-    assert Bench().invoke(timeout_s=RELEASE_MARGIN_S) == Expected(RELEASED)
+    assert Bench().invoke(timeout_s=0.0) == Expected(RELEASED)
 
 
 def test_long_invocation_is_flushed_while_it_runs() -> None:
@@ -260,7 +259,7 @@ def test_long_invocation_is_flushed_while_it_runs() -> None:
 
     assert bench.after(INTERVAL_S - 1) == Expected(WITHHELD, wake_s=1)
     assert bench.after(1) == Expected(WITHHELD, flush_s=FLUSH_LIMIT_S, wake_s=FLUSH_LIMIT_S)
-    assert bench.flushed() == Expected(WITHHELD, wake_s=TIMEOUT_S - RELEASE_MARGIN_S - INTERVAL_S - 1)
+    assert bench.flushed() == Expected(WITHHELD, wake_s=TIMEOUT_S - INTERVAL_S - 1)
     assert bench.receive() == Expected(WITHHELD, wake_s=INTERVAL_S)
 
 
@@ -373,7 +372,7 @@ def test_auto_waits_for_the_end_again_once_invocations_are_rare() -> None:
     bench.make_busy()
     bench.clock.advance(31)
 
-    assert bench.invoke("x") == Expected(WITHHELD, wake_s=TIMEOUT_S - RELEASE_MARGIN_S)
+    assert bench.invoke("x") == Expected(WITHHELD, wake_s=TIMEOUT_S)
 
 
 @pytest.mark.parametrize("mode", [Mode.END, Mode.EVERY])
@@ -657,7 +656,7 @@ class Story:
                 self.number += 1
                 self.is_invoked = True
                 self.ended_at_s = float("inf")
-                self.release_at_s = bench.clock.monotonic_s() + 8.0 - RELEASE_MARGIN_S
+                self.release_at_s = bench.clock.monotonic_s() + 8.0
                 bench.policy.invoked(str(self.number), Deadline.after(8.0, bench.clock))
             case "end" | "report":
                 self.ended_at_s = min(self.ended_at_s, bench.clock.monotonic_s())

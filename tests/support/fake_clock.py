@@ -10,6 +10,7 @@ class FakeClock(Clock):
         super().__init__()
         self._unix_ns = unix_ns
         self._monotonic_s = monotonic_s
+        self._thread_cpu_s = 0.0
         self.sleeps: list[float] = []
 
     def unix_ns(self) -> int:
@@ -17,6 +18,13 @@ class FakeClock(Clock):
 
     def monotonic_s(self) -> float:
         return self._monotonic_s
+
+    def thread_cpu_s(self) -> float:
+        return self._thread_cpu_s
+
+    def use_cpu(self, seconds: float) -> None:
+        """Count CPU time of the thread; the clocks stand still."""
+        self._thread_cpu_s += seconds
 
     def sleep(self, seconds: float | SupportsIndex, /) -> None:
         """Note *seconds* in `sleeps` and let them pass at once."""

@@ -1,5 +1,6 @@
 """Processes of one environment that leave spooled posts and batches for each other."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -39,7 +40,7 @@ def spool_in(
 ) -> Spool:
     return Spool(
         str(folder),
-        SpoolFormat(function="orders", version="7", process=b"\0\0\0\0"),
+        SpoolFormat(function="orders", version="7", process=os.urandom(4)),
         ledger=ledger,
         clock=clock,
         log=captured.diagnostics(clock),

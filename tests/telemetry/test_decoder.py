@@ -355,3 +355,49 @@ def test_times_are_nanoseconds() -> None:
     (found,) = decoded(post(event("function", "x", "2026-09-22T06:30:00.124Z")))
 
     assert found == line("x", time_ns=MOMENT_NS + MS)
+
+
+LONG = [*[event("function", f"line {number} " + "x" * 100) for number in range(2_000)], DONE]
+NESTED = {"xs": [{"a": 1}, {"time": MOMENT, "type": "function", "record": {"b": 2}}] * 2_000}
+
+
+def slices_of(body: bytes) -> list[list[Record]]:
+    decoder, slices, at = Decoder(), [], 0
+    while at < len(body):
+        records, at = decoder.decode_slice(body, OBSERVED_NS, at)
+        slices.append(records)
+    return slices
+
+
+@pytest.mark.parametrize(
+    ("body", "least"),
+    [
+        (post(*LONG), 4),
+        (b"\n".join(map(orjson.dumps, LONG)), 15),
+        (post(*LONG)[:-1] + b",nonsense", 4),
+        (post(*LONG[:1_000])[:-1] + b',{"time":nonsense,' + post(*LONG[1_000:])[1:], 4),
+        (post(event("function", NESTED), *LONG), 4),
+        (raw_post(*[raw_event(part) for part in (b'"x', b"y" * 100_000, b'z"')], *map(orjson.dumps, LONG)), 4),
+        (b"[" + b" " * 100_000 + post(*LONG)[1:], 4),
+    ],
+    ids=["array", "lines", "ends in garbage", "garbage within", "nested events", "cut record", "spaces"],
+)
+def test_slices_of_a_large_post_are_the_same_records(body: bytes, least: int) -> None:
+    slices = slices_of(body)
+
+    assert len(slices) >= least
+    assert [record for part in slices for record in part] == Decoder().decode(body, OBSERVED_NS)
+
+
+def test_large_post_of_one_event_is_one_slice() -> None:
+    assert [len(part) for part in slices_of(post(event("function", "x" * 1_000_000)))] == [1]
+
+
+@FAST
+@given(st.lists(STRICT_JSON, max_size=5), st.integers(1, 3))
+def test_slices_lose_nothing_whatever_the_records_are(records: list[Any], times: int) -> None:
+    events = [event("function", record) for record in records] * times + LONG[:700]
+
+    slices = slices_of(post(*events))
+
+    assert [record for part in slices for record in part] == [line(each["record"]) for each in events]

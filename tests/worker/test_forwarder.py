@@ -1,5 +1,6 @@
 """The worker's loop between a real inbox and a real OTLP receiver, in a thread of the test."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 from telemetry_forwarder.buffer.ledger import Tally
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.conversion.converter import Converter
-from telemetry_forwarder.core.batch import POSTS, Batch
+from telemetry_forwarder.conversion.converter import ConversionResult, Converter
+from telemetry_forwarder.core.batch import POSTS
 from telemetry_forwarder.export.exporter import Exporters
 from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
@@ -113,6 +114,7 @@ class Interrupted(Body):
 
     def __init__(self, content: bytes, action: Callable[[], object]) -> None:
         self.content = content
+        self.at = 0
         self._action = action
 
     @property
@@ -463,7 +465,7 @@ def test_end_that_arrives_after_shutdown_counts(make: Make, collector: FakeColle
     assert attributes(span.attributes)["lambda.status"] == "success"
 
 
-def test_post_that_is_being_converted_when_shutdown_comes_is_converted_whole(
+def test_rest_of_a_post_that_is_being_converted_when_shutdown_comes_is_left_to_the_next_process(
     make: Make, collector: FakeCollector
 ) -> None:
     messages = [f"line {number}" for number in range(2_000)]
@@ -478,9 +480,16 @@ def test_post_that_is_being_converted_when_shutdown_comes_is_converted_whole(
     process.start()
     assert is_overtaken.wait(LONG_S)
     process.shut_down("timeout", 5.0)
+    begin = lines(collector)
+    next_process = make()
+    next_process.start()
+    assert next_process.is_warm.wait(LONG_S)
+    next_process.shut_down("timeout")
 
+    assert 0 < len(begin) < 1_000
     assert lines(collector) == messages
-    assert process.accounts == "records received 2000; logs received 2000 delivered 2000 dropped 0 held 0 spooled 0"
+    assert process.accounts.startswith(f"records received {len(begin)} posts spooled 1; ")
+    assert next_process.accounts.startswith(f"records received {2_000 - len(begin)} posts restored 1; ")
 
 
 def test_spooled_posts_are_delivered_before_the_environment_ends(
@@ -680,9 +689,9 @@ class Hooked(Converter):
 
     action: Callable[[], object]
 
-    def convert_spooled(self, body: bytes, observed_ns: int) -> list[Batch]:
+    def convert_spooled(self, body: bytes, observed_ns: int, at: int = 0) -> ConversionResult:
         self.action()
-        return super().convert_spooled(body, observed_ns)
+        return super().convert_spooled(body, observed_ns, at)
 
 
 @pytest.fixture
@@ -768,3 +777,134 @@ def test_shutdown_without_time_for_the_backlog_ends_the_open_invocation(
     timed.run()
 
     assert process.ledger.snapshot().of("traces") == Tally("traces", received=1, spooled=1)
+
+
+class Sliced(Converter):
+    """A converter that calls *action* before each slice, with the number of bytes that are converted."""
+
+    action: Callable[[int], object]
+
+    def convert(self, body: bytes, observed_ns: int, at: int = 0) -> ConversionResult:
+        self.action(at)
+        return super().convert(body, observed_ns, at)
+
+    def convert_spooled(self, body: bytes, observed_ns: int, at: int = 0) -> ConversionResult:
+        self.action(at)
+        return super().convert_spooled(body, observed_ns, at)
+
+
+FLOOD = post(*[event("function", f"line {number}") for number in range(10_000)])
+
+
+def sliced(tmp_path: Path, captured: CapturedLog) -> tuple[Timed, Sliced]:
+    process = SpoolingProcess(tmp_path, captured, kind=Sliced, spool_bytes=20 * MB)
+    assert isinstance(process.converter, Sliced)
+    return Timed(process, captured), process.converter
+
+
+@pytest.mark.parametrize("is_spooled", [False, True])
+def test_invocation_is_released_in_the_middle_of_a_large_post(
+    tmp_path: Path, captured: CapturedLog, *, is_spooled: bool
+) -> None:
+    if is_spooled:
+        SpoolingProcess(tmp_path, captured, spool_bytes=20 * MB).spool_raw(FLOOD)
+    timed, converter = sliced(tmp_path, captured)
+    clock = timed.process.clock
+    invoked = InvokeEvent(ID, "arn", "", Deadline.after(LONG_S, clock))
+    released_before: list[int] = []
+
+    def act(at: int) -> None:
+        if 0 < at < 100_000:
+            timed.inbox.put_event(invoked)
+        if invoked.released.is_set() and not released_before:
+            released_before.append(at)
+            timed.shut_down(2.0)
+
+    converter.action = act
+    if not is_spooled:
+        timed.inbox.put_body(Body(FLOOD, OBSERVED_NS))
+    timed.run()
+
+    assert released_before < [250_000]
+    assert len(FLOOD) > 700_000
+
+
+def test_flood_is_kept_unconverted_while_an_invocation_needs_the_cpu(tmp_path: Path, captured: CapturedLog) -> None:
+    timed, converter = sliced(tmp_path, captured)
+    clock, slices = timed.process.clock, []
+
+    def act(at: int) -> None:
+        slices.append(at)
+        # All of the CPU for 40 ms.
+        clock.use_cpu(0.01)
+        clock.advance(0.04)
+
+    converter.action = act
+    timed.inbox.put_event(InvokeEvent(ID, "arn", "", Deadline.after(LONG_S, clock)))
+    for number in range(20):
+        timed.inbox.put_body(Body(FLOOD + b" " * number, OBSERVED_NS))
+    thread = threading.Thread(target=timed.run)
+    thread.start()
+    while len(slices) < 2:
+        threading.Event().wait(0.001)
+    timed.shut_down(0.0)
+    thread.join(LONG_S)
+
+    assert not thread.is_alive()
+    assert len(slices) < 8
+    tally = timed.process.posts
+    assert (tally.received, tally.spooled + tally.all_dropped) == (20, 20)
+
+
+def test_end_of_the_invocation_lifts_the_limit(tmp_path: Path, captured: CapturedLog) -> None:
+    timed, converter = sliced(tmp_path, captured)
+    clock = timed.process.clock
+    converted: list[int] = []
+
+    def act(at: int) -> None:
+        converted.append(at)
+        clock.use_cpu(0.01)
+        if len(converted) == 30:
+            timed.shut_down(2.0)
+
+    converter.action = act
+    done = post(event("platform.runtimeDone", {"requestId": ID, "status": "success"}))
+    timed.inbox.put_event(InvokeEvent(ID, "arn", "", Deadline.after(LONG_S, clock)))
+    for number in range(3):
+        timed.inbox.put_body(Body(FLOOD + b" " * number, OBSERVED_NS))
+    timed.inbox.put_body(Body(done, OBSERVED_NS))
+    timed.run()
+
+    assert len(converted) >= 30
+
+
+@pytest.mark.parametrize(
+    ("signal", "tally"), [("posts", "posts dropped 1"), ("logs", "dropped 7"), ("metrics", "dropped 7")]
+)
+def test_file_that_is_larger_than_any_of_ours_is_set_aside_unread(
+    make: Make, collector: FakeCollector, tmp_path: Path, signal: str, tally: str
+) -> None:
+    first = make(FLUSH="shutdown")
+    first.log("one")
+    first.expedite(0.0)
+    first.inbox.put_event(ShutdownEvent("timeout", Deadline.after(LONG_S, first.clock)))
+    first.start()
+    first.join()
+    folder = tmp_path / "telemetry-forwarder"
+    [name] = [path.name for path in folder.iterdir()]
+    items = 1 if signal == "posts" else 7
+    forged = re.sub(r"-posts-1-[0-9]+\.", f"-{signal}-{items}-{10 << 30}.", name)
+    with (folder / forged).open("wb") as file:
+        # More than this machine could read, but without a block on disk.
+        file.truncate(10 << 30)
+    second = make()
+
+    second.start()
+    assert second.is_warm.wait(LONG_S)
+    second.shut_down("timeout")
+
+    assert lines(collector) == ["one"]
+    warnings = [line for line in second.captured.lines if line.startswith("WARN")]
+    assert warnings == [f"WARN spool: set aside oversized file {forged}"]
+    [totals] = [line for line in second.captured.lines if line.startswith("INFO records received")]
+    assert f"{tally} (spool file too large {items})" in totals

@@ -1,0 +1,1 @@
+"""Floods of log lines at every memory size: does any invocation take longer than the budget allows?"""

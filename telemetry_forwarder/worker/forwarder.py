@@ -210,8 +210,9 @@ class Forwarder:
         self._accounting.flushed()
 
     def _close(self, shutdown: ShutdownEvent) -> None:
-        """Spool the unsent batches, then the items that arrived in the meantime."""
-        deadline = shutdown.deadline.less(min(SPOOL_RESERVE_S / 2, shutdown.deadline.left_s() / 4))
+        """Spool the unsent batches, then the items that arrived in the meantime; also if the deadline has passed."""
+        reserve_s = min(SPOOL_RESERVE_S / 2, shutdown.deadline.left_s() / 4)
+        deadline = shutdown.deadline.less(reserve_s).not_before(_LAST_BATCH_S)
         self._store.put_back(self._flusher.abandon(), deadline)
         self._intake.collect()
         self._store.spool_all(deadline)

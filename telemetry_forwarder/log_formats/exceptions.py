@@ -132,9 +132,10 @@ def _read_error_object(error: dict[str, Any]) -> ReadError | None:
 
 def _first_text(error: Mapping[str, Any], keys: Mapping[str, str], names: Iterable[str]) -> tuple[str, str]:
     """Return the key and the value of the first of *names* that holds text; empty if none does."""
-    return next(
-        ((keys[name], error[keys[name]]) for name in names if isinstance(error.get(keys.get(name, "")), str)), ("", "")
-    )
+    for name in names:
+        if name in keys and isinstance(value := error[keys[name]], str):
+            return keys[name], value
+    return "", ""
 
 
 def _is_text(trace: Any) -> bool:

@@ -79,7 +79,7 @@ def _line(
     else:
         attributes = _name_exception(record, attributes, error_keys, error)
     if body is None or (body == "" and stack_traces.MESSAGE in attributes):
-        body, attributes = _body_without_message(record, attributes, has_message=body is not None)
+        body, attributes = _body_without_message(record, attributes)
     if level is None:
         level, attributes = _level_of_layout(record, attributes)
     # If the body is the whole object, it contains the request id and the time anyway.
@@ -186,13 +186,9 @@ def _read_other_error(attributes: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-def _body_without_message(
-    record: dict[str, Any], attributes: dict[str, Any], *, has_message: bool
-) -> tuple[Any, dict[str, Any]]:
+def _body_without_message(record: dict[str, Any], attributes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     if stack_traces.MESSAGE in attributes:
         return attributes[stack_traces.MESSAGE], attributes
-    if has_message:
-        return "", attributes
     exception = {name: attributes[name] for name in stack_traces.NAMES if name in attributes}
     return record, exception
 

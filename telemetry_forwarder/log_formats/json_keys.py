@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from telemetry_forwarder.log_formats import exceptions, severity
+from telemetry_forwarder.log_formats import exceptions, severity, stack_traces
 from telemetry_forwarder.log_formats.attribute_names import name_keys
 from telemetry_forwarder.log_formats.parsed_line import UUID
 from telemetry_forwarder.telemetry import trace_context
@@ -90,8 +90,13 @@ def _stack_trace(value: Any) -> str | None:
     return trace if trace and exceptions.has_only_lines(value) else None
 
 
-def _error(value: Any) -> exceptions.ReadError | None:
-    return exceptions.read_error(value)
+def _trace_in_text(value: Any) -> exceptions.ReadError | None:
+    exception = stack_traces.find_exception(value) if isinstance(value, str) else None
+    return (
+        exceptions.ReadError(exception, None if exception.get(stack_traces.STACKTRACE) == value else value)
+        if exception
+        else None
+    )
 
 
 def _unless_empty(parse: Callable[[Any], str]) -> Callable[[Any], str | None]:
@@ -141,7 +146,9 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (ERROR_TYPE, _text, "errortype exception_name error.type exception.type error.kind"),
     (ERROR_MESSAGE, _text, "errormessage error.message exception.message"),
     (STACK_TRACE, _stack_trace, "stacktrace stack_trace stack error.stack_trace error.stack exception.stacktrace"),
-    (ERROR, _error, "err error exception thrown throwable exc_info @x _exception record.exception"),
+    (ERROR, exceptions.read_error, "err error exception thrown throwable exc_info @x _exception record.exception"),
+    (ERROR, exceptions.read_error, "context.exception context.error @fields.error"),
+    (ERROR, _trace_in_text, "full_message"),
 )
 _KEYS = [(key, kind, read) for kind, read, keys in _FIELDS for key in keys.split()]
 FIELD_OF = {key: (rank, kind, read) for rank, (key, kind, read) in enumerate(_KEYS)}

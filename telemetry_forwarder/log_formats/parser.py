@@ -112,7 +112,7 @@ def _read_on(read: TextLine, layers: int) -> ParsedLine:
     at = rest.find("{", 0, _MAX_NAME) if prefix else 0
     if at >= 0 and rest[at] == "{" and (record := read_json_object(rest[at:])) is not None:
         inner = _read_object(record, layers - 1)
-        if _is_line(inner, record) if not prefix else inner.body is not record:
+        if _is_line(inner, record) if not prefix else _has_message(inner, record):
             outer = line.replace(attributes=_kept(line, prefix + rest[:at])) if prefix else line
             return nest(outer, inner)
         # Fields after a message.
@@ -129,6 +129,12 @@ def _read_on(read: TextLine, layers: int) -> ParsedLine:
 def _is_line(inner: ParsedLine, record: dict[str, Any]) -> bool:
     """Return whether *record* is a logger's, and not only an object that was logged."""
     return inner.body is not record or bool(inner.severity_number or inner.request_id or inner.trace_id)
+
+
+def _has_message(inner: ParsedLine, record: dict[str, Any]) -> bool:
+    """Return whether *record* is a whole line, and not only the fields that a logger adds to its message."""
+    message = inner.attributes.get(stack_traces.MESSAGE)
+    return inner.is_uncaught_exception or (inner.body is not record and inner.body is not message)
 
 
 def _kept(line: ParsedLine, prefix: str) -> dict[str, Any]:

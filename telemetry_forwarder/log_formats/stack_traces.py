@@ -27,12 +27,10 @@ _AT_TYPE = re.compile(
 )
 _GO = re.compile(r"(panic|fatal error): ([^\n]{0,2000}?)(?: \[recovered\][^\n]*)?\n")
 _GOROUTINE = re.compile(r"\ngoroutine \d{1,10} \[")
-_RUBY_FRAME = re.compile(r"\n\s{0,8}(?:from )?[^\s:]{1,300}\.rb:\d{1,7}:in ")
+_RUBY_FRAME = re.compile(r"\n[ \t]{0,8}(?:from )?[^\s:]{1,300}\.rb:\d{1,7}:in ")
 _RUBY_TYPE = re.compile(r"([A-Z]\w{0,100}(?:::\w{1,100}){0,8})\)")
 _PHP_FRAME = re.compile(r"\n(?:Stack trace:|\[stacktrace\])\n#0 ")
-_PHP_TYPE = re.compile(
-    r"([A-Za-z_][\w\\]{0,200})(?:\(code: \w{1,20}\))?: (.{0,2000}) (?:in|at) /[^\n]{1,400}\Z", re.DOTALL
-)
+_PHP_TYPE = re.compile(r"([A-Z][\w\\]{0,200})(?:\(code: \w{1,20}\))?: (.{0,2000}) (?:in|at) /[^\n]{1,400}\Z", re.DOTALL)
 
 
 def find_exception(text: str) -> dict[str, str] | None:
@@ -83,7 +81,7 @@ def _find_go(text: str) -> dict[str, str] | None:
 
 
 def _find_ruby(text: str) -> dict[str, str] | None:
-    frame = _RUBY_FRAME.search(text)
+    frame = _RUBY_FRAME.search(text) if ".rb:" in text else None
     if frame is None:
         return None
     begin = text.rfind("\n", 0, frame.start()) + 1

@@ -48,18 +48,15 @@ def read_json_object(text: str) -> dict[str, Any] | None:
         return None
     try:
         value = orjson.loads(text)
-        # The parser makes floats of them.
-        if _TOO_MANY_DIGITS in text.encode().translate(_TO_ZEROS):
-            value, _ = _TOLERANT.raw_decode(text)
     except ValueError:
+        value = None
+    # The first parser makes floats of large integers.
+    if value is None or _TOO_MANY_DIGITS in text.encode().translate(_TO_ZEROS):
         try:
-            value, end = _TOLERANT.raw_decode(text)
+            tolerant, end = _TOLERANT.raw_decode(text)
         except (ValueError, RecursionError):
-            return None
-        if end < len(text):
-            return None
-    except RecursionError:
-        return None
+            end = -1
+        value = tolerant if end == len(text) else value
     return value if isinstance(value, dict) else None
 
 

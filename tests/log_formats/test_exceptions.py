@@ -3,12 +3,15 @@ from typing import Any
 import pytest
 
 from telemetry_forwarder.log_formats.exceptions import (
+    has_only_lines,
     join_stack_trace,
     parse_dotnet,
+    parse_ended,
     parse_java,
     parse_node,
     parse_object,
     parse_python,
+    read_error,
 )
 from tests.support.lines import exception
 
@@ -91,3 +94,46 @@ def test_error_object(error: dict[str, Any], attributes: dict[str, str] | None) 
 )
 def test_stack_trace_is_joined(trace: Any, text: str) -> None:
     assert join_stack_trace(trace) == text
+
+
+GO_FRAME = {"path": "main.go", "line": 12, "label": "handler"}
+LOG4J_FRAME = {"class": "a.B", "method": "c", "file": "B.java", "line": 9, "exact": False}
+
+
+def test_frames_become_lines() -> None:
+    assert join_stack_trace([GO_FRAME, LOG4J_FRAME]) == "    at handler (main.go:12)\n    at a.B.c (B.java:9)"
+    assert (has_only_lines([GO_FRAME]), has_only_lines([LOG4J_FRAME]), has_only_lines("a\nb")) == (True, False, True)
+
+
+@pytest.mark.parametrize("trace", [[{"a": 1}], [{"line": 1}, 5], [1, "a"], [], 5, None, "one line"])
+def test_other_values_are_no_stack_trace(trace: Any) -> None:
+    assert join_stack_trace(trace) in ("", "    at  (1)")
+
+
+@pytest.mark.parametrize(
+    ("error", "found", "rest"),
+    [
+        ({"type": "E", "message": "no"}, exception("E", "no"), None),
+        ({"Name": "E", "Message": "no", "code": 5}, exception("E", "no"), {"code": 5}),
+        ({"name": "E", "message": "no", "stack": ["E: no", "  at x"]}, exception("E", "no", "E: no\n  at x"), None),
+        ({"stack": "E.Error: no\n    at x"}, exception("E.Error", "no", "E.Error: no\n    at x"), None),
+        ({"className": "E", "message": "no", "stepArray": [GO_FRAME]},
+         exception("E", "no", "    at handler (main.go:12)"), {"stepArray": [GO_FRAME]}),
+        ({"name": "not a class", "message": "no", "stack": "a\nb"},
+         {"exception.message": "no", "exception.stacktrace": "a\nb"}, {"name": "not a class"}),
+        ([{"exc_type": "E", "exc_value": "no"}, 5], exception("E", "no"), [{"exc_type": "E", "exc_value": "no"}, 5]),
+        ("E: no\n    at x", {"exception.stacktrace": "E: no\n    at x"}, None),
+    ],
+)  # fmt: skip
+def test_error_of_a_logger(error: Any, found: dict[str, str], rest: Any) -> None:
+    assert read_error(error) == (found, rest)
+
+
+@pytest.mark.parametrize("error", [None, 5, "no", {}, {"name": "E"}, {"message": "no"}, {"code": 5}, [], [5], [{}]])
+def test_other_values_are_no_error(error: Any) -> None:
+    assert read_error(error) is None
+
+
+@pytest.mark.parametrize("text", ["Unhandled exception", "thread 'a' started", "Fatal error: no", "panicked"])
+def test_other_text_is_not_the_end_of_a_process(text: str) -> None:
+    assert parse_ended(text) is None

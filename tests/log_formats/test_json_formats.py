@@ -482,6 +482,41 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
     ),
     "an empty message": ({"message": "", "level": "INFO"}, line("", 9, "INFO")),
     "empty": ({}, line({})),
+    "a span id inside, without a trace id": (
+        {"message": "hello", "span": {"id": SPAN_ID}},
+        line("hello", attributes={"span": {"id": SPAN_ID}}),
+    ),
+    "an error under a name of the user's, with more": (
+        {
+            "level": "ERROR",
+            "message": "m",
+            "mine": {"name": "E", "message": "no", "stack": "E: no\n    at x", "code": 5},
+        },
+        line("m", 17, "ERROR", attributes={"mine": {"code": 5}, **exception("E", "no", "E: no\n    at x")}),
+    ),
+    "an error under a name of the user's": (
+        {"level": "ERROR", "message": "m", "mine": {"name": "E", "message": "no", "stack": "E: no\n    at x"}},
+        line("m", 17, "ERROR", attributes=exception("E", "no", "E: no\n    at x")),
+    ),
+    "other objects on an error": (
+        {"level": "ERROR", "message": "m", "mine": {"name": "E", "message": "no"}},
+        line("m", 17, "ERROR", attributes={"mine": {"name": "E", "message": "no"}}),
+    ),
+    "keys of ours": (
+        {"message": "m", "lambda.tenant_id": "red", "event.name": "e", "": 1},
+        line(
+            "m",
+            attributes={
+                "lambda.line.lambda.tenant_id": "red",
+                "lambda.line.event.name": "e",
+                "lambda.line.empty_key": 1,
+            },
+        ),
+    ),
+    "an empty message and an error type": (
+        {"message": "", "level": "INFO", "errorType": "E"},
+        line("", 9, "INFO", attributes={"errorType": "E"}),
+    ),
 }
 
 

@@ -35,6 +35,11 @@ def test_exception_type_is_text(attributes: dict[str, Any], exception_type: str)
     assert parsed_line("", attributes=attributes).exception_type == exception_type
 
 
+def test_exception_message_is_text() -> None:
+    assert parsed_line("", attributes={"exception.message": 5}).exception_message == "5"
+    assert parsed_line("").exception_message == ""
+
+
 @pytest.mark.parametrize(
     ("request_id", "has_runtime_format", "is_likely"),
     [(ID, True, True), (ID, False, False), ("order-5", True, False), ("", True, False)],

@@ -1,4 +1,6 @@
+import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +14,7 @@ from telemetry_forwarder.telemetry.json_values import read_json_object
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 from tests.log_formats.test_json_formats import TABLE as JSON_TABLE
 from tests.log_formats.test_text_formats import TABLE as TEXT_TABLE
-from tests.support.lines import ID, ISO, line
+from tests.support.lines import ID, ISO, TIME_NS, line
 from tests.support.strategies import json_values
 
 JSON = json_values(allow_nan=True)
@@ -116,14 +118,121 @@ def test_any_mutation_of_a_real_line_is_parsed(text: str, data: st.DataObject) -
         ("no: a\n\tat ", "a: b\n"),
         ("level=info", " time="),
         ("emory", "\n"),
+        ("panic: ", "\n"),
+        ("", "a.b.Error: x\n\tat "),
+        ("", "Traceback (most recent call last):\n"),
+        ("", "x (A)\n/x.rb:3:in "),
+        ("", "Stack trace:\n#0 "),
+        ("Error: a", " in /x"),
+        ("\x1b[", "\x1b[31m"),
+        ("{", '"a": 1, '),
+        ("a=", "level=error"),
+        ("trace", "trace_id="),
+        (f"{ISO} ", "[a] "),
+        (f"{ID}\tInvoke Error\t{{", "{"),
     ],
 )
 def test_the_longest_line_takes_linear_time(start: str, repeated: str) -> None:
     """A pattern that backtracks would take minutes for Lambda's 256 KiB."""
     text = start + repeated * (262_144 // len(repeated)) + "!"
+    began_s = time.process_time()
 
     assert read_line(text, keep_raw=True).body == text
+    # About 10 ms; a search that is not linear takes minutes.
+    assert time.process_time() - began_s < 1
     assert not is_out_of_memory(text)
+
+
+LAYERS = [
+    f"[INFO]\t{ISO}\t{ID}\t{{}}",
+    f"{ISO}\t{ID}\tINFO\t{{}}",
+    f"{ISO}\t{ID}\t{{}}",
+    "INFO:root:{}",
+    "2026/09/22 06:30:00 {}",
+    '{{"timestamp": "2026-09-22T06:30:00.123Z", "level": "INFO", "requestId": "a", "message": {}}}',
+    "\x1b[31m{}\x1b[39m",
+    "LAMBDA_WARNING: Unhandled exception. \r{}",
+]
+
+
+@given(st.lists(st.sampled_from(LAYERS), max_size=5), st.sampled_from(REAL_TEXTS) | st.text(), OBJECTS, st.booleans())
+def test_any_line_in_a_line_is_parsed(layers: list[str], text: str, record: dict[str, Any], keep_raw: bool) -> None:
+    for content in (text, json.dumps(record)):
+        line = content
+        for layer in layers:
+            line = layer.format(json.dumps(line) if '"message"' in layer else line)
+
+        parsed = read_line(line, keep_raw=keep_raw)
+
+        assert_is_valid(parsed)
+        assert "" not in parsed.attributes
+        if keep_raw:
+            assert parsed.body == line.removesuffix("\n").removesuffix("\r" if line.endswith("\r\n") else "")
+
+
+INNER = {"level": "error", "message": "m", "timestamp": "2026-09-22T07:00:00Z", "requestId": "mine", "logger": "a"}
+
+
+def test_the_users_line_wins_and_the_outer_id_and_time_stay() -> None:
+    parsed = read_line(f"I, [2026-09-22T06:30:00.123456 #8]  INFO {ID} -- app: {json.dumps(INNER)}")
+
+    assert (parsed.body, parsed.severity_number, parsed.severity_text) == ("m", 17, "error")
+    assert (parsed.request_id, parsed.time_ns) == (ID, TIME_NS + 456_000)
+    assert parsed.attributes == {
+        "process.pid": 8,
+        "logger": "a",
+        "lambda.line.logger": "app",
+        "lambda.line.level": "INFO",
+        "timestamp": "2026-09-22T07:00:00Z",
+        "requestId": "mine",
+    }
+
+
+def test_a_report_that_the_user_has_logged_is_no_failure() -> None:
+    error = json.dumps({"errorMessage": "no", "errorType": "E"})
+
+    assert read_line(error).is_uncaught_exception
+    assert not read_line(f"[INFO]\t{ISO}\t{ID}\t{error}").is_uncaught_exception
+
+
+def test_reading_ends_after_three_layers() -> None:
+    text = json.dumps({"level": "error", "message": "m"})
+    for _ in range(5):
+        text = json.dumps({"level": "info", "message": text})
+
+    assert read_line(text).severity_text == "info"
+
+
+def test_the_message_of_an_object_stays_raw() -> None:
+    message = json.dumps({"level": "error", "message": "m"})
+    parsed = read_line({"level": "info", "message": message}, keep_raw=True)
+
+    assert (parsed.body, parsed.severity_text) == (message, "error")
+
+
+def test_a_prefix_is_kept_where_json_replaces_the_line() -> None:
+    assert read_line('INFO:app:{"message": "m"}').attributes == {"lambda.line.prefix": "INFO:app:"}
+
+
+def test_the_fields_after_a_message_leave_it_complete() -> None:
+    line = 'error: failed {"error": {"name": "E", "message": "no"}}'
+    parsed = read_line(line)
+
+    assert parsed.body == line
+    assert parsed.attributes == {"exception.type": "E", "exception.message": "no"}
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": "cut \\ud83d"}', '{"a": NaN}', '{"a": 1, "a": 2}', '{"a": "\t"}', '{"\ud800": 1}']
+)
+def test_json_text_is_read_as_leniently_as_a_post(text: str) -> None:
+    assert isinstance(read_line(text).body, dict)
+
+
+def test_the_last_of_two_equal_keys_wins() -> None:
+    assert read_line('{"level": "info", "message": "m", "level": "error"}') == read_line(
+        {"level": "error", "message": "m"}
+    )
 
 
 @given(st.text())
@@ -207,7 +316,7 @@ def is_kept(value: Any, parsed: ParsedLine) -> bool:
         return True
     if not isinstance(value, str):
         is_time = parse_time_ns(value) // 1_000_000_000 == parsed.time_ns // 1_000_000_000
-        return str(value) in [*texts, *str_lines(texts)] or (type(value) is int and value < 10**9) or is_time
+        return str(value) in [*texts, *str_lines(texts)] or is_time
     if (record := read_json_object(value)) is not None:
         return all(is_kept(inner, parsed) for inner in leaves(record))
     ids = (parsed.trace_id, f"1{parsed.trace_id}", parsed.span_id)

@@ -322,6 +322,11 @@ TABLE = {
         "INIT_START Runtime Version: python:3.13.v60\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:0a",
         line("INIT_START Runtime Version: python:3.13.v60\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:0a"),
     ),
+    "an id before other text": (f"{ID}\thello\tyou", line(f"{ID}\thello\tyou")),
+    "a warning with nothing behind it": (
+        "LAMBDA_WARNING: Unhandled exception. The most likely cause",
+        line("LAMBDA_WARNING: Unhandled exception. The most likely cause"),
+    ),
     "plain": ("Successfully added item\r\n", line("Successfully added item")),
     "empty": ("", line("")),
     "a line end": ("\n", line("")),

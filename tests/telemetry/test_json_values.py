@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.telemetry.json_values import decode_text, read_json, write_json
+from telemetry_forwarder.telemetry.json_values import decode_text, read_json, read_json_object, write_json
 from tests.support.properties import FAST
 from tests.support.strategies import JSON, json_values
 
@@ -78,3 +78,35 @@ def test_values_nested_deeper_than_python_recurses_are_written() -> None:
         deep = [1, {"é": deep, "b": []}, {}]
 
     assert write_json(deep) == '[1,{"é":' * 1_000 + '"core"' + ',"b":[]},{}]' * 1_000
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        (' \r\n{"a": 1}\t', {"a": 1}),
+        ('{"a": 12345678901234567890123}', {"a": 12345678901234567890123}),
+        (
+            '{"a": "12345678901234567890123", "b": 9223372036854775807}',
+            {"a": "12345678901234567890123", "b": 2**63 - 1},
+        ),
+        ('{"a": "cut \\ud83d"}', {"a": "cut \ud83d"}),
+        ('{"a": "\ud83d"}', {"a": "\ud83d"}),
+        ('{"a": "one\ttwo"}', {"a": "one\ttwo"}),
+        ('{"a": Infinity}', {"a": float("inf")}),
+        ('{"a": 1, "b": 2, "a": 3}', {"a": 3, "b": 2}),
+        ("[1]", None),
+        ("", None),
+        ("{}x}", None),
+        ("{a}", None),
+        ("{} {}", None),
+        ('{"a":' * 5_000 + "1" + "}" * 5_000, None),
+        ("{" + ",".join(f'"a{number}":1' for number in range(10_000)) + "}", None),
+    ],
+)
+def test_an_object_in_text_is_read_tolerantly_and_completely(text: str, value: Any) -> None:
+    assert read_json_object(text) == value
+
+
+def test_a_deep_object_with_a_large_integer_is_read() -> None:
+    assert read_json_object('{"a":' * 1_000 + "12345678901234567890123" + "}" * 1_000) is not None

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.telemetry.records import Tracing
-from telemetry_forwarder.telemetry.trace_context import parse_root, parse_span_id, parse_trace_id, parse_tracing
+from telemetry_forwarder.telemetry.trace_context import (
+    parse_decimal_id,
+    parse_root,
+    parse_span_id,
+    parse_trace_id,
+    parse_trace_ids,
+    parse_tracing,
+)
 from tests.support.properties import FAST
 
 ROOT, PARENT, OWN = "1-5759E988-bd862e3fe1be46a994272793", "53995c3f42cd8ad8", "54565fb41ac79632"
@@ -84,3 +91,44 @@ def test_span_id(value: Any, expected: str) -> None:
 )
 def test_root_of_a_header(header: Any, expected: str) -> None:
     assert parse_root(header) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0AF7651916cd43dd8448eb211c80319c", ("0af7651916cd43dd8448eb211c80319c", "")),
+        (
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"),
+        ),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", ("", "")),
+        ("projects/orders/traces/0af7651916cd43dd8448eb211c80319c", ("0af7651916cd43dd8448eb211c80319c", "")),
+        ("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1", ("5759e988bd862e3fe1be46a994272793", "")),
+        ("projects/orders", ("", "")),
+        ("", ("", "")),
+        (5, ("", "")),
+    ],
+)
+def test_ids_in_any_notation(value: Any, expected: tuple[str, str]) -> None:
+    assert parse_trace_ids(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [
+        ("255", 16, "00000000000000ff"),
+        (255, 32, f"{255:032x}"),
+        (str(1 << 127), 32, f"{1 << 127:032x}"),
+        (str(1 << 128), 32, ""),
+        (1 << 64, 16, ""),
+        ("0", 16, ""),
+        (-1, 16, ""),
+        (True, 16, ""),
+        ("ff", 16, ""),
+        ("²", 16, ""),
+        ("1" * 40, 32, ""),
+        (None, 16, ""),
+    ],
+)
+def test_decimal_id(value: Any, digits: int, expected: str) -> None:
+    assert parse_decimal_id(value, digits=digits) == expected

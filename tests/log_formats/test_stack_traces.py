@@ -1,0 +1,66 @@
+"""Stack traces as `lines` does not contain them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_forwarder.log_formats.stack_traces import MESSAGE, NAMES, STACKTRACE, TYPE, find_exception
+
+PYTHON = "Traceback (most recent call last):"
+PHP = "PHP Fatal error:  Uncaught A\\B: no in /a.php:3\nStack trace:\n#0 {main}"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message", "trace"),
+    [
+        (f"{PYTHON}\n  x\nKeyError: 'a'\n\nDuring handling\n\n{PYTHON}\n  y\na.B", "a.B", "", None),
+        (f"a\n{PYTHON}\n  x\nE: two\nlines\n", "E", "two\nlines", f"{PYTHON}\n  x\nE: two\nlines\n"),
+        (f"a\r{PYTHON}\r  x\rE: no", "E", "no", f"{PYTHON}\n  x\nE: no"),
+        (f"{PYTHON}\n  x\n5\n", None, None, f"{PYTHON}\n  x\n5\n"),
+        (f"  + Exception Group {PYTHON}\n  | x\nExceptionGroup: two (2)", "ExceptionGroup", "two (2)", None),
+        ("no\na.b.MyException: m: n\n\tat a.b.C.d(C.java:9)", "a.b.MyException", "m: n", None),
+        ("failed DOMException [AbortError]: no\n    at f (a.js:1:2)", "DOMException", "no", None),
+        ("Error\n    at f (a.js:1:2)", "Error", "", None),
+        ("panic: a [recovered]\n\tpanic: a\n\ngoroutine 1 [running]:\nmain.main()", "panic", "a", None),
+        ("/a.rb:3:in 'f': no (A::B)\n\tfrom /a.rb:9:in 'g'", "A::B", "no", None),
+        (PHP, "A\\B", "no", "A\\B: no in /a.php:3\nStack trace:\n#0 {main}"),
+    ],
+)
+def test_exception_is_found(text: str, name: str | None, message: str | None, trace: str | None) -> None:
+    found = find_exception(text)
+
+    assert found is not None
+    assert (found.get(TYPE), found.get(MESSAGE)) == (name, message)
+    assert trace in (None, found[STACKTRACE])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "one line",
+        "two\nlines",
+        "two\rlines",
+        "Trace: here\n    at f (a.js:1:2)",
+        "the list\n    at the end",
+        "goroutine\ngoroutine 1 [running]:",
+        "no\n/a.rb:3:in 'f'",
+        "a (b)\n/a.rb:3:in 'f'",
+        ".rb: is Ruby\n",
+        "Stack trace:\n#0 {main}",
+        "no\nStack trace:\n#0 {main}",
+    ],
+)
+def test_other_text_has_no_exception(text: str) -> None:
+    assert find_exception(text) is None
+
+
+@given(
+    st.lists(
+        st.sampled_from([PYTHON, "\n", "\r", "  x", "E: a", "\n    at f", "\n\tat a.b", "Error", ": ", PHP, " (A)"])
+    )
+)
+def test_any_text_is_searched(parts: list[str]) -> None:
+    found = find_exception("".join(parts))
+
+    assert found is None or (set(found) <= set(NAMES) and all(isinstance(value, str) for value in found.values()))

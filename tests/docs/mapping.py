@@ -12,6 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
+from telemetry_forwarder.log_formats import json_keys
 from telemetry_forwarder.otlp.instruments import MEMORY_SIZE
 from telemetry_forwarder.settings import Settings
 from tests.docs.pages import DOCS, write_block
@@ -94,6 +95,29 @@ def table() -> str:
     return "\n".join(rows)
 
 
+_KINDS = {
+    json_keys.BODY: "body",
+    json_keys.SEVERITY: "severity",
+    json_keys.TIME: "time",
+    json_keys.REQUEST_ID: "`faas.invocation_id`",
+    json_keys.TRACE_ID: "trace id",
+    json_keys.SPAN_ID: "span id",
+    json_keys.ERROR_TYPE: "`exception.type`",
+    json_keys.ERROR_MESSAGE: "`exception.message`",
+    json_keys.STACK_TRACE: "`exception.stacktrace`",
+    json_keys.ERROR: "an error object, or a text with a stack trace",
+}
+
+
+def keys_table() -> str:
+    """Return the table of the keys of JSON lines as Markdown."""
+    rows = ["| meaning | keys, in order of precedence |", "| --- | --- |"]
+    for kind, meaning in _KINDS.items():
+        keys = [f"`{key}`" for key, (_, of_key, _) in json_keys.FIELD_OF.items() if of_key == kind]
+        rows.append(f"| {meaning} | {', '.join(keys)} |")
+    return "\n".join(rows)
+
+
 def _conversion(platform_logs: str) -> Converter:
     ids = itertools.count(1)
     return Converter(
@@ -149,3 +173,4 @@ def _cell(names: list[str]) -> str:
 
 if __name__ == "__main__":
     write_block(PAGE, "mapping", table())
+    write_block(PAGE, "keys", keys_table())

@@ -401,3 +401,12 @@ def test_slices_lose_nothing_whatever_the_records_are(records: list[Any], times:
     slices = slices_of(post(*events))
 
     assert [record for part in slices for record in part] == [line(each["record"]) for each in events]
+
+
+@pytest.mark.parametrize("value", [b"1", b'""', b"{}", b"[]"])
+def test_post_of_many_small_values_has_a_bounded_number_of_records(value: bytes) -> None:
+    body = b"[" + b",".join([value] * 200_000) + b"]"
+
+    records = Decoder().decode(body, OBSERVED_NS)
+
+    assert len(records) <= 1_001 + len(body) // 64

@@ -8,6 +8,8 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*")
 _FOUR_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+){3}")
+# Not by `ipaddress`, which is a large module that most environments do not need.
+_IPV4_ADDRESS = re.compile(r"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(?!$)|$)){4}")
 # Certainly a host and not half of a password, so an @ may follow in the path.
 _PLAIN_HOST = re.compile(r"localhost|[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE)
 _SCHEMELESS = re.compile(r"([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*|\[[0-9a-f:.]+\])(:[0-9]+)?(?:/[^@?#\s]*)?")
@@ -30,9 +32,9 @@ def parse_url(text: str) -> SplitResult | None:
         # Only if needed: importing the codec takes 2 ms.
         host = host if host.isascii() else host.encode("idna").decode()
         port = url.port
-        if _FOUR_NUMBERS.fullmatch(host):
-            ipaddress.ip_address(host)
     except ValueError:
+        return None
+    if _FOUR_NUMBERS.fullmatch(host) and not _IPV4_ADDRESS.fullmatch(host):
         return None
     may_split_password = has_at_after_host(url) and not (url.path and _PLAIN_HOST.fullmatch(url.netloc))
     if url.scheme not in DEFAULT_PORTS or not _HOST.fullmatch(host) or may_split_password:

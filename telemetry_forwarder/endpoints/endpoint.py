@@ -26,6 +26,8 @@ _TIMEOUT_S = 10.0
 _MIN_TIMEOUT_MS = 100
 _GRPC_PORT, _HTTP_PORT = 4317, 4318
 
+# Belongs into the variable of the signal, where nothing is appended.
+_SIGNAL_PATH = re.compile(rf"(/v1/(?:{'|'.join(SIGNALS)}))/*$")
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 # Control characters, and bytes that are not UTF-8.
 _INVALID = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -134,6 +136,9 @@ class _Reader:
         elif value and text != value and not is_grpc:
             self._reject("ENDPOINT", "has neither http:// nor https://", f"{url.scheme}://{url.netloc}")
         if not is_grpc and (url is default or not name.endswith(f"{self._signal.upper()}_ENDPOINT")):
+            if match := _SIGNAL_PATH.search(url.path):
+                complaint = f"the base URL ends in {match[1]}, and /v1/<signal> is appended to it"
+                self._reject("ENDPOINT", complaint, f"{urls.host_and_port(url)}{match[1]}/v1/<signal>")
             return url._replace(path=f"{url.path.rstrip('/')}/v1/{self._signal}")
         return url._replace(path=url.path or "/")
 

@@ -4,6 +4,9 @@ from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.invocations.completed import OUT_OF_MEMORY, SUCCESS, TIMEOUT, CompletedInvocation
 from telemetry_forwarder.telemetry.records import PhaseSpan, Report, RuntimeDone, Start, Tracing
 
+# Lambda's word for a failure that it cannot name; managed instances report it for every exception of a handler.
+_UNKNOWN = "Runtime.Unknown"
+
 
 @frozen
 class PresumedEnd:
@@ -138,7 +141,8 @@ def _error_type(invocation: Invocation, status: str) -> str:
     if _has_run_out_of_memory(invocation, status):
         return OUT_OF_MEMORY
     presumed = invocation.presumed_end.error_type if invocation.presumed_end else ""
-    return (reported[0] if reported else invocation.exception_type) or presumed or status
+    known = [error_type for error_type in reported if error_type != _UNKNOWN]
+    return (known[0] if known else invocation.exception_type) or "".join(reported[:1]) or presumed or status
 
 
 def _has_run_out_of_memory(invocation: Invocation, status: str) -> bool:

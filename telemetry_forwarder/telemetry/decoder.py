@@ -11,7 +11,7 @@ import orjson
 
 from telemetry_forwarder.telemetry import envelopes
 from telemetry_forwarder.telemetry.json_scanner import Status, scan
-from telemetry_forwarder.telemetry.json_values import decode_text, read_json, write_json
+from telemetry_forwarder.telemetry.json_values import decode_text, may_lose_digits, read_json, write_json
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.reassembly import Fragment, Reassembler
 from telemetry_forwarder.telemetry.records import LogLine, Malformed, Record
@@ -26,6 +26,8 @@ _MEMBERS = 3
 _LEAST_EVENT_BYTES = 64
 _FEW_RECORDS = 1_000
 _KNOWN_MEMBERS = frozenset({"time", "type", "record"})
+# Searched because it is cheap: in text lines there is nothing to lose.
+_OBJECT_LINE = b'"type":"function","record":{'
 # Lambda has sent reports whose `tracing` has no value.
 _MISSING_VALUE = re.compile(rb'("tracing"\s*+:)(\s*+[},])')
 
@@ -72,6 +74,8 @@ class Decoder:
             events = orjson.loads(part)
         except ValueError:
             return None, at
+        if _OBJECT_LINE in part and may_lose_digits(part):
+            events = read_json(part)
         events = events if isinstance(events, list) else [events]
         if len(events) > _most_records(part):
             return None, at

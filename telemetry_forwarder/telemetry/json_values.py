@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 _INVALID_BYTE = re.compile("[\udc80-\udcff]")
-_LARGEST_64_BIT_DIGITS = 19
+# Of the integers that orjson reads: 20 digits are too many unless they are less than 2**64, 19 after a minus may be.
 _TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
-_TOO_MANY_DIGITS = b"0" * (_LARGEST_64_BIT_DIGITS + 1)
+_TOO_MANY_DIGITS, _NEGATIVE = b"0" * 20, b"-" + b"0" * 19
 # A longer text is read only if it has at most this many values: each takes about a microsecond on its way to OTLP.
 _SHORT_LENGTH = 8_192
 _MAX_VALUES = 8_192
@@ -25,17 +25,24 @@ def read_json(text: bytes) -> Any:
     not UTF-8. A number too large for a float is kept as text. What follows the value is ignored.
     """
     try:
-        return orjson.loads(text)
+        value = orjson.loads(text)
+        if not may_lose_digits(text):
+            return value
     except ValueError:
-        pass
+        value = None
     characters = text.lstrip(b" \t\r\n").decode("utf-8", "surrogateescape")
     # An invalid byte as in `decode_text`, with the backslash of \xNN escaped as JSON strings require.
     escaped = _INVALID_BYTE.sub(lambda match: rf"\\x{ord(match[0]) - 0xDC00:02x}", characters)
     try:
-        value, _ = _TOLERANT.raw_decode(escaped)
+        return _TOLERANT.raw_decode(escaped)[0]
     except (ValueError, RecursionError):
-        return decode_text(text)
-    return value
+        return decode_text(text) if value is None else value
+
+
+def may_lose_digits(text: bytes) -> bool:
+    """Return whether *text* contains so many digits that orjson could have made a float of an integer."""
+    zeros = text.translate(_TO_ZEROS)
+    return _TOO_MANY_DIGITS in zeros or _NEGATIVE in zeros
 
 
 def read_json_object(text: str) -> dict[str, Any] | None:
@@ -50,8 +57,7 @@ def read_json_object(text: str) -> dict[str, Any] | None:
         value = orjson.loads(text)
     except ValueError:
         value = None
-    # The first parser makes floats of large integers.
-    if value is None or _TOO_MANY_DIGITS in text.encode().translate(_TO_ZEROS):
+    if value is None or may_lose_digits(text.encode()):
         try:
             tolerant, end = _TOLERANT.raw_decode(text)
         except (ValueError, RecursionError):

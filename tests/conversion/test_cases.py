@@ -49,7 +49,8 @@ def converted(case: dict[str, Any]) -> list[Batch]:
         is_managed=case["managed"],
         new_id=counted_ids(),
     )
-    body = json.dumps(events_of(case)).encode()
+    # As Lambda writes it.
+    body = json.dumps(events_of(case), separators=(",", ":")).encode()
     return [*converter.convert(body, OBSERVED_NS).batches, *converter.collect(OBSERVED_NS)]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
+from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS
 from telemetry_forwarder.endpoints.endpoint import Endpoint, read_endpoints
 
 _OTEL = "OTEL_EXPORTER_OTLP_"
@@ -79,6 +79,26 @@ def test_signal_without_an_endpoint_is_named_in_the_problem() -> None:
 )
 def test_path_of_the_signal_is_appended_to_the_generic_endpoint(generic: str, url: str) -> None:
     assert logs({_OTEL + "ENDPOINT": generic}).url == url
+
+
+@pytest.mark.parametrize("path", ["/v1/traces", "/base/v1/logs/", "/v1/metrics"])
+def test_a_base_url_with_the_path_of_a_signal_is_named_once(path: str) -> None:
+    problems: list[str] = []
+
+    read_endpoints({"OTEL_EXPORTER_OTLP_ENDPOINT": f"https://user:secret@host{path}"}, problems)
+
+    ending = path.removeprefix("/base").rstrip("/")
+    complaint = f"the base URL ends in {ending}, and /v1/<signal> is appended to it"
+    assert problems == [f"OTEL_EXPORTER_OTLP_ENDPOINT: {complaint}; using host{ending}/v1/<signal> instead"]
+
+
+def test_the_url_of_a_signal_may_end_in_its_path() -> None:
+    problems: list[str] = []
+    names = {f"OTEL_EXPORTER_OTLP_{name.upper()}_ENDPOINT": f"https://host/v1/{name}" for name in SIGNALS}
+
+    read_endpoints(names, problems)
+
+    assert problems == []
 
 
 @pytest.mark.parametrize(

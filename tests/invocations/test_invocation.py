@@ -158,6 +158,13 @@ def test_a_timeout_stays_one_despite_exhausted_memory(
         ([done("a", 5, status="error", errorType="Runtime.ExitError")], {}, "Runtime.ExitError", False),
         ([done("a", 5, status="error"), report("a", 6, errorType="Late")], {}, "Late", False),
         ([done("a", 5, status="error")], {"exception_type": "KeyError"}, "KeyError", False),
+        (
+            [done("a", 5, status="error", errorType="Runtime.Unknown")],
+            {"exception_type": "KeyError"},
+            "KeyError",
+            False,
+        ),
+        ([done("a", 5, status="error", errorType="Runtime.Unknown")], {}, "Runtime.Unknown", False),
         ([done("a", 5, status="failure")], {}, "failure", False),
         ([done("a", 5, status="timeout", errorType="Sandbox.Timedout")], {}, "Sandbox.Timedout", False),
         ([read_event("platform.report", {"status": "error"}, time_ns=at(5), observed_ns=0)], {}, "error", False),

@@ -15,12 +15,16 @@ from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
 TIME = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?|\d{1,2}:\d\d[AP]M"
+_CLOCK = (
+    r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?|\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)"
+    # syslog's time has no year.
+    r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
+)
 _EPOCH = r"\d{10}(?:\.\d{1,9})?|\d\.\d{1,20}e\+09"
 
 LEVEL = "TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|SEVERE|FATAL|CRITICAL"
 _SHORT = "TRC|DBG|INF|WRN|ERR|FTL|PNC|VRB|TRCE|DBUG|FAIL|CRIT|EMERG|TRAC|DEBU|ERRO|FATA|PANI"
-_UPPER = f"{LEVEL}|INFORMATION|SUCCESS|ALERT|EMERGENCY|PANIC|DPANIC|VERBOSE|FINEST|FINER|FINE|CONFIG|{_SHORT}"
+_UPPER = f"{LEVEL}|LOG|INFORMATION|SUCCESS|ALERT|EMERGENCY|PANIC|DPANIC|VERBOSE|FINEST|FINER|FINE|CONFIG|{_SHORT}"
 _ANY = f"(?i:{_UPPER}|SILLY)"
 
 _SPACE = r"[ \t]{0,4}"
@@ -31,10 +35,11 @@ _NAME = (
     rf"|[\w./-]{{1,80}}:\d{{1,6}}:?(?=\s)"
     rf"|(?:(?<=[-|:] )|(?<=[-|:]))[\w.$-]{{1,100}}(?={_SPACE}[-|:]))"
 )
-_AFTER = r"(?=[\s\]:|\[(,]|$)"
+_AFTER = r"(?=[\s\]:|\[(,/]|$)"
 _LEVEL_HERE = (
     rf"{_SEPARATOR}(?:\[?(?P<upper>(?:{_UPPER})(?:[+-]\d{{1,2}})?){_AFTER}|\[ ?(?P<bracketed>{_ANY}) {{0,8}}\]"
-    rf"|(?P<before_colon>{_ANY}):(?=\s|$)|(?<=\t)(?P<tabbed>{_ANY})\t|(?<=[| ])(?P<barred>{_ANY}){_SPACE}\|"
+    rf"|(?P<before_colon>{_ANY}):(?=\s|$)|(?P<before_label>{_ANY})(?= [\w.-]{{1,80}} : (?:\w{{1,80}}=|\[))"
+    rf"|(?<=\t)(?P<tabbed>{_ANY})\t|(?<=[| ])(?P<barred>{_ANY}){_SPACE}\|"
     rf"|[\w-]{{1,60}}\.(?P<channel>{_UPPER}):)"
 )
 _TIMED = re.compile(rf" {{0,4}}\[?(?P<time>{TIME}|{_CLOCK}|{_EPOCH})\]?(?:{_NAME}){{0,4}}?{_LEVEL_HERE}", re.ASCII)
@@ -44,6 +49,13 @@ _DATED = re.compile(
 )
 
 _BRACKETED = re.compile(rf"\[ ?({_ANY}) {{0,8}}\](?=[\s:\[]|$)")
+# The name of a thread comes first: SLF4J's simple logger, and Log4j 1 after the milliseconds since the start.
+_THREAD = re.compile(rf"(?:\d{{1,9}} {{1,8}})?\[[^\]\n]{{1,100}}\] ({_UPPER})(?=[\s:])", re.ASCII)
+# NestJS: process, date, level.
+_NEST = re.compile(
+    r"\[[A-Z]\w{0,40}\] \d{1,10} {1,4}- \d\d/\d\d/\d{4}, \d{1,2}:\d\d:\d\d [AP]M {1,8}"
+    r"(LOG|ERROR|WARN|DEBUG|VERBOSE|FATAL) "
+)
 # klog: level, month and day, time, thread, place.
 _KLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} {1,8}\d{1,10} [\w./-]{1,100}:\d{1,6}\]", re.ASCII)
 _JAVA_UTIL = re.compile(
@@ -59,14 +71,15 @@ _FIRST_LOWER = re.compile(
 )
 # By the first character of the line.
 _FIRST: dict[str, tuple[re.Pattern[str], ...]] = {
-    "[": (_BRACKETED,),
+    "[": (_BRACKETED, _THREAD, _NEST),
+    **dict.fromkeys("0123456789", (_THREAD,)),
     **dict.fromkeys("TCV ", (_FIRST_UPPER,)),
     **dict.fromkeys("IWEF", (_FIRST_UPPER, _KLOG, _JAVA_UTIL)),
     **dict.fromkeys("JMASOND", (_FIRST_UPPER, _JAVA_UTIL)),
     "P": (_FIRST_UPPER, _PHP),
     **dict.fromkeys("tdvihnwefcas", (_FIRST_LOWER,)),
 }
-_TIMED_FIRST = frozenset("0123456789[ ")
+_TIMED_FIRST = frozenset("0123456789[ JFMASOND")
 
 _LOGFMT = re.compile(r"[A-Za-z_@][\w.@-]{0,63}=")
 _LOGFMT_LEVEL = re.compile(r"""(?:^|\s)(?:level|lvl)=["']?([A-Za-z]{3,11}(?:[+-]\d{1,2})?)\b""")
@@ -193,7 +206,7 @@ def _timed(text: str) -> Prefix | None:
     if "/" in time and match["before_colon"] and level.islower():
         # Go's log package writes no level, so this is the message.
         return None
-    return Prefix(level, parse_time_ns(float(time) if "e" in time else time), match.end())
+    return Prefix(level, parse_time_ns(float(time) if "e+" in time else time), match.end())
 
 
 def _logfmt(text: str) -> Prefix | None:

@@ -15,6 +15,7 @@ from telemetry_forwarder.telemetry.trace_context import TraceIds
 # The keys under which the runtimes themselves write the request id.
 _RUNTIME_KEYS = frozenset({"requestId", "AWSRequestId", "AWSrequestId"})
 _NO_ERROR: list[Any] = [None] * (KINDS - ERROR_TYPE)
+_SEVERITY_KEYS = frozenset({"severity_text", "severityText", "severity_number", "severityNumber"})
 # Members of an object in the object that are read.
 _MAX_MEMBERS = 64
 
@@ -162,6 +163,9 @@ def _name_exception(
         found = (stack_traces.find_exception(parts[-1]) or {}) if parts[-1] else {}
         named = {name: part for name, part in zip(stack_traces.NAMES, parts, strict=True) if part is not None}
         exception = {**found, **(error.exception if error else {}), **named}
+        if stack_traces.MESSAGE not in exception and isinstance(text := attributes.get("error"), str):
+            # Go's loggers write the message of the error by itself.
+            exception[stack_traces.MESSAGE] = text
     # A value that is empty or not used stays.
     for key, name, part in zip(part_keys, stack_traces.NAMES, parts, strict=True):
         if key and exception.get(name) != part:
@@ -189,6 +193,9 @@ def _read_other_error(attributes: dict[str, Any]) -> dict[str, Any]:
 def _body_without_message(record: dict[str, Any], attributes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     if stack_traces.MESSAGE in attributes:
         return attributes[stack_traces.MESSAGE], attributes
+    if isinstance(record.get("body"), str) and not _SEVERITY_KEYS.isdisjoint(record):
+        # OpenTelemetry's own log record.
+        return record["body"], {key: value for key, value in attributes.items() if key != "body"}
     exception = {name: attributes[name] for name in stack_traces.NAMES if name in attributes}
     return record, exception
 

@@ -40,6 +40,13 @@ def _python_level(value: Any) -> tuple[int, str] | None:
     return (number, str(value)) if number else None
 
 
+def _severity(value: Any) -> tuple[int, str] | None:
+    if type(value) is not int:
+        return _level(value)
+    number = severity.from_severity(value)
+    return (number, str(value)) if number else None
+
+
 def _severity_number(value: Any) -> tuple[int, str] | None:
     """Read OpenTelemetry's own number. https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber"""
     return (value, "") if type(value) is int and 1 <= value <= 24 else None
@@ -111,13 +118,10 @@ KINDS = 10
 # A dot also stands for an object in the object: `log.level` is {"log": {"level": …}}, too.
 _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (BODY, lambda value: value, "message msg @m renderedmessage @message"),
-    (BODY, _text, "@mt messagetemplate short_message event fields.message record.message"),
-    (
-        SEVERITY,
-        _level,
-        "severity_text severitytext level_name level log_level severity @l levelname loglevel log.level",
-    ),
-    (SEVERITY, _level, "lvl record.level @fields.level fields.level"),
+    (BODY, _text, "@mt messagetemplate short_message event fields.message record.message log"),
+    (SEVERITY, _level, "severity_text severitytext level_name level log_level"),
+    (SEVERITY, _severity, "severity"),
+    (SEVERITY, _level, "@l levelname loglevel log.level @level lvl record.level @fields.level fields.level"),
     (SEVERITY, _python_level, "levelno"),
     (SEVERITY, _severity_number, "severity_number severitynumber"),
     (TIME, _instant, "instant record.time"),
@@ -127,7 +131,11 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (REQUEST_ID, _likely_request_id, "lambda_request_id lambdarequestid aws.request_id _awsrequestid"),
     (REQUEST_ID, _likely_request_id, "span.requestid spans.requestid mdc.awsrequestid contextmap.awsrequestid"),
     (REQUEST_ID, _likely_request_id, "logging.googleapis.com/labels.awsrequestid labels.awsrequestid request_id"),
-    (TRACE_ID, _trace_ids, "trace_id traceid trace.id oteltraceid otel.trace_id @tr traceparent"),
+    (
+        TRACE_ID,
+        _trace_ids,
+        "trace_id traceid trace.id trace.trace_id oteltraceid x-b3-traceid otel.trace_id @tr traceparent",
+    ),
     (
         TRACE_ID,
         _trace_ids,
@@ -135,7 +143,11 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     ),
     (TRACE_ID, _datadog_trace_id, "dd.trace_id mdc.dd.trace_id contextmap.dd.trace_id"),
     (TRACE_ID, _trace_ids, "xray_trace_id xraytraceid x-amzn-trace-id span.xraytraceid spans.xraytraceid"),
-    (SPAN_ID, _unless_empty(trace_context.parse_span_id), "span_id spanid span.id otelspanid otel.span_id @sp"),
+    (
+        SPAN_ID,
+        _unless_empty(trace_context.parse_span_id),
+        "span_id spanid span.id trace.span_id otelspanid x-b3-spanid otel.span_id @sp",
+    ),
     (SPAN_ID, _unless_empty(trace_context.parse_span_id), "logging.googleapis.com/spanid transaction.id"),
     (
         SPAN_ID,

@@ -23,8 +23,8 @@ _NAMES = {
     "DPANIC": 18, "PANIC": 19, "TRC": 1, "PNC": 19, "TRAC": 1, "DEBU": 5, "ERRO": ERROR, "FATA": 21, "PANI": 19,
     # winston and npm: their "verbose" is above debug and in lower case, Serilog's is never in lower case.
     "SILLY": 1, "verbose": 6, "HTTP": 7,
-    # loguru.
-    "SUCCESS": 10,
+    # loguru, and NestJS.
+    "SUCCESS": 10, "LOG": 9,
     # klog, and Ruby's first column.
     "I": 9, "W": 13, "E": ERROR, "F": 21,
 }  # fmt: skip
@@ -37,6 +37,8 @@ _BY_NUMBER = {
     100: "DEBUG", 200: "INFO", 250: "NOTICE", 300: "WARNING", 400: "ERROR", 500: "CRITICAL", 550: "ALERT",
     600: "EMERGENCY", 5_000: "TRACE", 10_000: "DEBUG", 20_000: "INFO", 30_000: "WARN", 40_000: "ERROR", 50_000: "FATAL",
 }  # fmt: skip
+# https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#LogSeverity
+_GOOGLE = {100: 5, 200: 9, 300: 10, 400: 13, 500: ERROR, 600: 21, 700: 19, 800: 21}
 # https://datatracker.ietf.org/doc/html/rfc5424#section-6.2.1
 _SYSLOG = (21, 19, 21, ERROR, 13, 10, 9, 5)
 
@@ -72,6 +74,11 @@ def from_number(level: int) -> int:
 def from_python(level: int) -> int:
     """Return the severity of a number of Python's `logging`: 10 is debug, 50 is critical."""
     return 24 if level > 53 else _scale(level, _PYTHON)
+
+
+def from_severity(severity: int) -> int:
+    """Return the severity of a number called `severity`: OpenTelemetry's own, or Google's."""
+    return severity if 1 <= severity <= 24 else _GOOGLE.get(severity, 0)
 
 
 def from_syslog(level: int) -> int:

@@ -29,11 +29,11 @@ _ANY = f"(?i:{_UPPER}|SILLY)"
 
 _SPACE = r"[ \t]{0,4}"
 _SEPARATOR = rf"{_SPACE}(?:[-|:,]{_SPACE})?"
-# A thread, a process, a logger or a place in the source.
+# A thread, a process, a logger or a place in the source. Atomic: a row of dashes can be divided in many ways.
 _NAME = (
-    rf"{_SEPARATOR}(?:{UUID}|\[[^\]\n]{{0,100}}\]|\([^)\n]{{0,40}}\)|[\w.@/-]{{1,80}}\[\d{{1,10}}\]:?"
+    rf"{_SEPARATOR}(?>{UUID}|\[[^\]\n]{{0,100}}\]|\([^)\n]{{0,40}}\)|[\w.@/-]{{1,80}}\[\d{{1,10}}\]:?"
     rf"|[\w./-]{{1,80}}:\d{{1,6}}:?(?=\s)"
-    rf"|(?:(?<=[-|:] )|(?<=[-|:]))[\w.$-]{{1,100}}(?={_SPACE}[-|:]))"
+    rf"|(?:(?<=[-|:] )|(?<=[-|:]))(?>[\w.$-]{{1,100}})(?={_SPACE}[-|:]))"
 )
 _AFTER = r"(?=[\s\]:|\[(,/]|$)"
 _LEVEL_HERE = (

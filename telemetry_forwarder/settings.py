@@ -43,6 +43,7 @@ SETTINGS = (
     Setting("SIGNALS", "logs,spans,metrics", choices=("logs", "spans", "metrics")),
     Setting("PLATFORM_LOGS", "default", choices=("default", "all", "none", *_PLATFORM_EVENTS)),
     Setting("RAW_LINES", "false", choices=("true", "false")),
+    Setting("JOIN_LINES", "true", choices=("true", "false")),
     Setting("TRACE_PARENT", "link", choices=("link", "parent", "none")),
     Setting("SAMPLING", "all", choices=("all", "xray")),
     Setting("FLUSH", "auto", choices=("auto", "end", "every N s (1 to 3600)", "shutdown")),
@@ -105,6 +106,7 @@ class Settings:
         self.warm_up = read.choice("WARM_UP")
         self.platform_logs = read.platform_logs("PLATFORM_LOGS")
         self.keep_raw = read.choice("RAW_LINES") == "true"
+        self.joins_lines = read.choice("JOIN_LINES") == "true"
         self.trace_parent = read.choice("TRACE_PARENT")
         self.sampling = read.choice("SAMPLING")
         self.inbox_bytes = read.number("INBOX_BYTES")

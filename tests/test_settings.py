@@ -44,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "flush_every_s": 0.0,
     "initialization_type": "",
     "keep_raw": False,
+    "joins_lines": True,
     "memory_mb": 128,
     "platform_logs": ("default",),
     "port": 0,
@@ -54,7 +55,7 @@ DEFAULTS: dict[str, Any] = {
 
 def test_names_list_every_setting_once() -> None:
     tested = {row[0] for row in NUMBERS} | {row[0] for row in CHOICES} | {row[0] for row in LISTS}
-    others = {"FLUSH", "PLATFORM_LOGS", "PORT", "RAW_LINES", "SPOOL_DIR"}
+    others = {"FLUSH", "JOIN_LINES", "PLATFORM_LOGS", "PORT", "RAW_LINES", "SPOOL_DIR"}
 
     assert [setting.name for setting in SETTINGS] == list(dict.fromkeys(setting.name for setting in SETTINGS))
     assert names() == {PREFIX + name for name in tested | others}
@@ -89,7 +90,7 @@ def test_listed_limits_are_the_limits(name: str, attribute: str, default: int, l
 
 
 ALL = [name for name, *_ in NUMBERS] + [name for name, *_ in CHOICES] + [name for name, *_ in LISTS]
-ALL += ["FLUSH", "RAW_LINES", "PLATFORM_LOGS", "PORT", "SPOOL_DIR"]
+ALL += ["FLUSH", "JOIN_LINES", "RAW_LINES", "PLATFORM_LOGS", "PORT", "SPOOL_DIR"]
 
 
 @pytest.mark.parametrize("value", ["", " ", "\t\n"])

@@ -7,6 +7,7 @@ from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.fast_path import FastPath
+from telemetry_forwarder.conversion.joined_lines import join_lines, may_be_split
 from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED, LogLineConverter
 from telemetry_forwarder.conversion.platform_logs import filter_reason
 from telemetry_forwarder.core.batch import LOGS, Batch
@@ -67,6 +68,8 @@ class Converter:
         new_id: Callable[[int], str],
     ) -> None:
         self._settings = settings
+        # Where invocations run concurrently, lines of several may alternate.
+        self._joins_lines = settings.joins_lines and not is_managed
         self._ledger = ledger
         self._decoder = Decoder()
         self._invocations = InvocationTracker(is_managed=is_managed, new_id=new_id)
@@ -114,6 +117,8 @@ class Converter:
         """
         events, next_at = self._decoder.load_slice(body, at)
         if events is not None:
+            if self._joins_lines and may_be_split(body, at, next_at):
+                events = self._join(events)
             self._convert_events(events, observed_ns)
         else:
             records, next_at = self._decoder.decode_stepwise(body, observed_ns, at)
@@ -177,6 +182,13 @@ class Converter:
         """End what is still open, because SHUTDOWN came for *reason*. `collect` returns the results."""
         self._invocations.shut_down(reason, now_ns)
         self._convert_records(self._decoder.release())
+
+    def _join(self, events: list[Any]) -> list[Any]:
+        joined = join_lines(events)
+        if count := len(events) - len(joined):
+            self._ledger.records_received += count
+            self._ledger.filtered(LOGS, count, "joined with the line before")
+        return joined
 
     def _convert_events(self, events: list[Any], observed_ns: int) -> None:
         self._ledger.records_received += len(events)

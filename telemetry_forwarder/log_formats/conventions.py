@@ -17,7 +17,9 @@ TIME = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _CLOCK = (
     r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?|\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)"
-    # syslog's time has no year.
+    # Dates that are not read: the day first, without separators, or without a year as syslog's.
+    r"|\d\d[-/.](?:\d\d|[A-Z][a-z]{2})[-/.]\d{4}[ T:,]{1,2}\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?[+-]\d{4})?"
+    r"|(?:\d{8}[ T-]|\d\d-\d\d )\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
     r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
 )
 _EPOCH = r"\d{10}(?:\.\d{1,9})?|\d\.\d{1,20}e\+09"
@@ -50,7 +52,11 @@ _DATED = re.compile(
 
 _BRACKETED = re.compile(rf"\[ ?({_ANY}) {{0,8}}\](?=[\s:\[]|$)")
 # The name of a thread comes first: SLF4J's simple logger, and Log4j 1 after the milliseconds since the start.
-_THREAD = re.compile(rf"(?:\d{{1,9}} {{1,8}})?\[[^\]\n]{{1,100}}\] ({_UPPER})(?=[\s:])", re.ASCII)
+_THREAD = re.compile(
+    rf"(?:\d{{1,9}} {{1,8}})?\[[^\]\n]{{1,100}}\](?: ({_UPPER})(?=[\s:])| ?\[({_ANY}) {{0,8}}\])", re.ASCII
+)
+# Node.js itself: (node:8) [DEP0040] DeprecationWarning: message
+_NODE_WARNING = re.compile(r"\(node:\d{1,10}\) (?:\[\w{1,20}\] )?\w{0,80}(Warning): ")
 # NestJS: process, date, level.
 _NEST = re.compile(
     r"\[[A-Z]\w{0,40}\] \d{1,10} {1,4}- \d\d/\d\d/\d{4}, \d{1,2}:\d\d:\d\d [AP]M {1,8}"
@@ -66,12 +72,13 @@ _FIRST_UPPER = re.compile(
     rf" {{0,4}}(?:({LEVEL}|PANIC|DPANIC)(?=[ \t]{{1,4}}[^\s])|({_UPPER}):|(INFO|WARN|{_SHORT})\[\d{{4}}\])"
 )
 _FIRST_LOWER = re.compile(
-    r"(trace|debug|verbose|info|http|notice|warn|warning|error|fatal|critical|crit|alert|emerg|silly|trce|dbug|fail):"
-    r"(?= {1,20}\S)"
+    r"(trace|debug|verbose|info|http|notice|warn|warning|error|fatal|critical|crit|alert|emerg|silly|trce|dbug|fail)"
+    r"(?::(?= {1,20}\S)| {1,4}[-|] )"
 )
 # By the first character of the line.
 _FIRST: dict[str, tuple[re.Pattern[str], ...]] = {
     "[": (_BRACKETED, _THREAD, _NEST),
+    "(": (_NODE_WARNING,),
     **dict.fromkeys("0123456789", (_THREAD,)),
     **dict.fromkeys("TCV ", (_FIRST_UPPER,)),
     **dict.fromkeys("IWEF", (_FIRST_UPPER, _KLOG, _JAVA_UTIL)),

@@ -71,7 +71,10 @@ def _line(
     for key in containers:
         attributes = _read_members(key, record[key], attributes, values)
     body, level, time_ns, request_id, trace, span_id, *error = values
-    _, _, time_key, request_key, trace_key, span_key, *error_keys = keys
+    _, level_key, time_key, request_key, trace_key, span_key, *error_keys = keys
+    if level_key and type(record[level_key]) is dict:
+        # Its name is not all of it.
+        attributes[level_key] = record[level_key]
     if trace or span_id:
         trace, span_id = _read_ids(record, attributes, (trace_key, span_key), ids=(trace, span_id))
     if error == _NO_ERROR:

@@ -157,7 +157,11 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (SPAN_ID, _datadog_span_id, "dd.span_id mdc.dd.span_id contextmap.dd.span_id"),
     (ERROR_TYPE, _text, "errortype exception_name error.type exception.type error.kind"),
     (ERROR_MESSAGE, _text, "errormessage error.message exception.message"),
-    (STACK_TRACE, _stack_trace, "stacktrace stack_trace stack error.stack_trace error.stack exception.stacktrace"),
+    (
+        STACK_TRACE,
+        _stack_trace,
+        "stacktrace stack_trace stack error.stack_trace error.stack exception.stacktrace trace",
+    ),
     (ERROR, exceptions.read_error, "err error exception thrown throwable exc_info @x _exception record.exception"),
     (ERROR, exceptions.read_error, "context.exception context.error @fields.error"),
     (ERROR, _trace_in_text, "full_message"),

@@ -105,7 +105,8 @@ def parse_object(error: dict[str, Any]) -> dict[str, str] | None:
 def read_error(value: Any) -> ReadError | None:
     """Read an error as loggers write it: an object, a list that begins with one, or a text with a stack trace."""
     if isinstance(value, str):
-        return ReadError(find_exception(value) or {STACKTRACE: value}, None) if "\n" in value else None
+        # Complete: what precedes the exception is not lost.
+        return ReadError({**(find_exception(value) or {}), STACKTRACE: value}, None) if "\n" in value else None
     if isinstance(value, list):
         first = read_error(value[0]) if value and isinstance(value[0], dict) else None
         return first and first._replace(rest=value)

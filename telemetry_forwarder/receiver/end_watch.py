@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 
 # Searched for first: a plain search in a post of 1 MiB takes a fraction of a millisecond.
 _TYPE = b"platform.runtimeDone"
-# Quotes within a string are escaped, so a log line cannot contain this.
-_REQUEST_ID = re.compile(rb'"type"\s*:\s*"platform\.runtimeDone".{0,2000}?"requestId"\s*:\s*"([^"]{1,64})"', re.DOTALL)
+# The event as Lambda writes it. Quotes within a string are escaped, so the text of a line cannot match.
+# The pattern begins with a literal, for which `re` searches fast.
+_END = re.compile(
+    rb'"time"\s*:\s*"[^"]{0,64}"\s*,\s*"type"\s*:\s*"platform\.runtimeDone"\s*,\s*"record"\s*:\s*\{'
+    rb'.{0,1000}?"requestId"\s*:\s*"([^"]{1,64})"',
+    re.DOTALL,
+)
+_BEFORE_BYTES = 16
 _REMEMBERED = 64
 
 
@@ -40,8 +46,9 @@ class EndWatch:
     def search(self, content: bytes) -> None:
         """Search the body of a post. Does not block."""
         if _TYPE in content:
-            for found in _REQUEST_ID.finditer(content):
-                self._note_end(found[1].decode("ascii", "replace"))
+            for found in _END.finditer(content):
+                if _is_event(content, found.start()):
+                    self._note_end(found[1].decode("ascii", "replace"))
 
     def _note_end(self, request_id: str) -> None:
         with self._lock:
@@ -53,3 +60,12 @@ class EndWatch:
             self._early[request_id] = None
             if len(self._early) > _REMEMBERED:
                 del self._early[next(iter(self._early))]
+
+
+def _is_event(content: bytes, at: int) -> bool:
+    """Return whether the object whose first key is *at* is an event: not a value in an object that was logged as JSON.
+
+    If the function logs a list with a copy of the event behind another object, `next` is called too early for it.
+    """
+    before = b"".join(content[max(0, at - _BEFORE_BYTES) : at].split())
+    return before in (b"{", b"[{") or (before.endswith(b"{") and not before.endswith((b":{", b"[{")))

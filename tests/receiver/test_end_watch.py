@@ -38,8 +38,9 @@ def expected(watch: EndWatch, request_id: str = ID) -> InvokeEvent:
         post(event("platform.runtimeDone", {"metrics": {"durationMs": 1.5}, "spans": [{}], "requestId": ID})),
         b'[ {"time" : "", "type" : "platform.runtimeDone", "record" : {"requestId" : "%b"}} ]' % ID.encode(),
         b'{"time":"","type":"platform.runtimeDone","record":{"requestId":"%b"}}\n{"type":"function"' % ID.encode(),
+        b'{"type":"function"}\n{"time":"","type":"platform.runtimeDone","record":{"requestId":"%b"}}' % ID.encode(),
     ],
-    ids=["alone", "in a flood", "behind another", "other order", "with spaces", "lines"],
+    ids=["alone", "in a flood", "behind another", "other order", "with spaces", "lines", "last line"],
 )
 def test_end_of_the_invocation_is_found(watch: EndWatch, content: bytes) -> None:
     invoked = expected(watch)
@@ -58,11 +59,19 @@ def test_end_of_the_invocation_is_found(watch: EndWatch, content: bytes) -> None
         post(end("another")),
         post(event("platform.start", {"requestId": ID})),
         post(event("function", END_IN_A_LINE)),
-        b'[{"type":"platform.runtimeDone","record":{"requestId":"\xff\xfe"}}]',
-        b'[{"type":"platform.runtimeDone","record":{"requestId":"' + b"x" * 100_000,
-        b'"type":"platform.runtimeDone",' * 10_000,
+        post(event("function", {"level": "INFO", "message": {"type": "platform.runtimeDone", "requestId": ID}})),
+        post(event("function", {"type": "platform.runtimeDone", "record": {"requestId": ID}})),
+        post(event("function", {"message": end()})),
+        post(event("function", {"received": [end()]})),
+        post(event("function", end())),
+        b'[{"time":"","type":"platform.runtimeDone","record":{"requestId":"\xff\xfe"}}]',
+        b'[{"time":"","type":"platform.runtimeDone","record":{"requestId":"' + b"x" * 100_000,
+        b'{"time":"","type":"platform.runtimeDone","record":{' * 10_000,
     ],
-    ids=["empty", "another", "start", "a line", "no text", "long", "many"],
+    ids=[
+        *("empty", "another", "start", "a line", "keys in an object", "type and record in an object"),
+        *("event as a value", "event in a list", "event as a record", "no text", "long", "many"),
+    ],
 )
 def test_nothing_else_is_the_end(watch: EndWatch, content: bytes) -> None:
     invoked = expected(watch)

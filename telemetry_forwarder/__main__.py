@@ -10,11 +10,6 @@ from telemetry_forwarder.errors import TerminatedError
 from telemetry_forwarder.lambda_api import LambdaApi
 from telemetry_forwarder.lifecycle import Lifecycle
 
-# All that a library may see of the environment: the SDK reads these. We read others from a copy, and the rest is meant
-# for the function: its `OPENSSL_CONF` could leave no ciphers, `OTEL_SDK_DISABLED` disable the metrics, an unknown
-# `GRPC_POLL_STRATEGY` abort the process, `PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION` name one that is not installed.
-_FOR_LIBRARIES = frozenset({b"OTEL_RESOURCE_ATTRIBUTES", b"OTEL_SERVICE_NAME"})
-
 # By default they end the process without a word. Lambda sends none of them, but tools and other processes may.
 _SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGALRM", "SIGUSR1", "SIGUSR2")
 
@@ -25,7 +20,7 @@ def main(name: str) -> None:
     The exit code is 0 after SHUTDOWN or a signal, 1 if Lambda refused the extension or could not be reached.
     """
     environ = {_text(variable): _text(value) for variable, value in posix.environ.items()}
-    _hide_from_libraries()
+    _hide_environment()
     api = LambdaApi(environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"), name)
     lifecycle = Lifecycle(api, environ, Clock())
     _raise_at_signals()
@@ -34,12 +29,18 @@ def main(name: str) -> None:
     posix._exit(code)
 
 
-def _hide_from_libraries() -> None:
-    for variable in posix.environ.keys() - _FOR_LIBRARIES:
-        # Remove it from the dict behind `os.environ` and from the C environment, which refuses an empty name.
-        del posix.environ[variable]
+def _hide_environment() -> None:
+    """Remove all variables: they are meant for the function, we read a copy, and libraries would read them, too.
+
+    `OPENSSL_CONF` could leave no ciphers, `OTEL_SDK_DISABLED` disable the metrics, and
+    `PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION` name an implementation that is not installed.
+    """
+    for variable in posix.environ:
+        # The C environment refuses an empty name.
         if variable:
             posix.unsetenv(variable)
+    # This dict is also behind `os.environ`.
+    posix.environ.clear()
 
 
 def _raise_at_signals() -> None:

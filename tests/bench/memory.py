@@ -42,7 +42,7 @@ def many(tree: Tree, records: int) -> Case:
 def big(tree: Tree, bodies: int = 10, *, pause_s: float = 0.0) -> Case:
     """Measure the peak with bodies of 4 MB: the largest that Lambda sends is about half of that.
 
-    Without *pause_s* between them, the inbox and the outbox, 16 MB each, are full.
+    Without *pause_s* between them, the worker's backlog of 16 MiB is full, and posts are written to disk.
     """
 
     def case() -> dict[str, float]:
@@ -71,8 +71,8 @@ def _settle(sink: Sink) -> None:
 
 
 def _check(sink: Sink, sent: int) -> None:
-    """Fail unless most records arrived; those that came too fast may be on disk."""
-    if (arrived := sink.items()) < sent // 2:
+    """Fail unless many records arrived; those that came too fast may be on disk."""
+    if (arrived := sink.items()) < sent // 4:
         raise RuntimeError(f"{arrived} of {sent} records arrived")
 
 

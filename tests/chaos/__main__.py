@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("names", nargs="*", help="scenarios whose names begin with this; without any, all")
     options = parser.parse_args(arguments)
+    known = [each.name for each in SCENARIOS]
+    if unknown := [name for name in options.names if not any(each.startswith(name) for each in known)]:
+        parser.error(f"no scenario begins with {unknown[0]!r}; there are {', '.join(map(repr, known))}")
     if options.user is not None and (options.tree is None or options.figures or os.geteuid()):
         parser.error("--user needs root and --tree (a checkout's tree has a link to this Python), and no --figures")
     tree = options.tree.resolve() if options.tree else assemble()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import figures
-from tests.chaos.__main__ import SCENARIOS
+from tests.chaos.__main__ import SCENARIOS, main
 from tests.chaos.run import BUDGET_S, Run
 from tests.chaos.scenario import Scenario
 from tests.chaos.soak import run_soak
@@ -40,6 +40,16 @@ def test_an_open_circuit_breaker_sends_no_request(opt: Path) -> None:
                 run.invoke()
 
             assert len(run.collector.requests) == sent
+
+
+def test_unknown_scenario_is_an_error_that_lists_the_names(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["clock", "nonsense"])
+
+    assert error.value.code == 2
+    message = capsys.readouterr().err
+    assert "no scenario begins with 'nonsense'; there are " in message
+    assert all(repr(scenario.name) in message for scenario in SCENARIOS)
 
 
 def test_thirty_thousand_records_are_in_the_ledger_of_one_process(opt: Path) -> None:

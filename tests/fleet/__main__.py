@@ -16,12 +16,15 @@ _ROW = "{:<18} {:>9} {:>8} {:>8} {:>9} {:>11} {:>11} {:>9} {:>9} {:>9}"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; return 1 if there was a wave or something was lost."""
     parser = argparse.ArgumentParser(prog="python -m tests.fleet", description=__doc__)
-    parser.add_argument("--environments", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--environments", type=int, default=10_000, help="number of environments")
+    parser.add_argument("--seed", type=int, default=1, help="determines the times of the invocations")
     parser.add_argument("--at-once", type=int, default=2, help="number of scenarios that run concurrently")
     parser.add_argument("names", nargs="*", help="names of scenarios; without any, all")
     options = parser.parse_args(arguments)
-    names = [each.name for each in SCENARIOS if not options.names or each.name in options.names]
+    known = [each.name for each in SCENARIOS]
+    if unknown := [name for name in options.names if name not in known]:
+        parser.error(f"there is no scenario {', '.join(map(repr, unknown))}; there are {', '.join(map(repr, known))}")
+    names = [name for name in known if not options.names or name in options.names]
     print("requests per second; the peaks as multiples of the steady rate; backlog and the rest in items")
     print(
         _ROW.format(

@@ -17,3 +17,13 @@ def test_environments_do_not_return_at_the_same_moment_and_deliver_everything(na
     run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
 
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_unknown_scenario_is_an_error_that_lists_the_names() -> None:
+    command = [sys.executable, "-m", "tests.fleet", "slow", "nonsense"]
+
+    run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "there is no scenario 'nonsense'; there are 'refused', 'hangs', " in run.stderr
+    assert all(repr(name) in run.stderr for name in NAMES)

@@ -21,7 +21,7 @@ _FLUSH = ("end", "auto", "every 1 s", "shutdown")
 _ENDPOINTS = ("healthy", "hanging")
 _COLUMNS = (
     *("memory", "lines", "flush", "endpoint", "timeouts without", "with", "failed"),
-    *("seconds without", "longer by, median", "most", "bound", "books"),
+    *("seconds without", "longer by, median", "most", "bound", "counts"),
 )
 
 
@@ -30,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.floods", description=__doc__)
     parser.add_argument("--runs", type=int, default=2, help="number of runs of each cell, with and without in turn")
     parser.add_argument("--opt", type=Path, help="the tree to measure; by default this checkout")
-    parser.add_argument("--memory", type=int, nargs="*", default=_MEMORY_MB)
-    parser.add_argument("--lines", type=int, nargs="*", default=_LINES)
-    parser.add_argument("--flush", nargs="*", default=_FLUSH)
-    parser.add_argument("--endpoint", nargs="*", default=_ENDPOINTS)
+    parser.add_argument("--memory", type=int, nargs="*", default=_MEMORY_MB, help="memory sizes of the function in MB")
+    parser.add_argument("--lines", type=int, nargs="*", default=_LINES, help="numbers of lines that it prints at once")
+    parser.add_argument("--flush", nargs="*", default=_FLUSH, help="values of TELEMETRY_FORWARDER_FLUSH")
+    parser.add_argument("--endpoint", nargs="*", default=_ENDPOINTS, choices=_ENDPOINTS, help="states of the endpoint")
     options = parser.parse_args(arguments)
     opt = options.opt or assemble()
     cells = [Cell(*each) for each in itertools.product(options.memory, options.lines, options.flush, options.endpoint)]

@@ -81,7 +81,7 @@ def measure(cell: Cell, opt: Path | None) -> Reading:
         exits += [exit_ for _, of_reset in lam.resets for exit_ in of_reset]
         unclean = [exit_ for exit_ in exits if exit_.killed or exit_.code]
         timeouts = sum(result.status == "timeout" for result, _ in played)
-        is_exact, remarks = _books(lam, spool, processes=len(exits)) if opt else (True, [])
+        is_exact, remarks = _counts(lam, spool, processes=len(exits)) if opt else (True, [])
         return Reading(
             seconds=tuple(result.total_s for result, _ in played),
             cpu_s=tuple(cpu_s for _, cpu_s in played),
@@ -101,7 +101,7 @@ def _invoke(lam: Lambda, lines: int) -> tuple[InvocationResult, float]:
     return result, (cpu_ms(pid) - before_ms) / 1_000 if pid and is_same else 0.0
 
 
-def _books(lam: Lambda, spool: Path, *, processes: int) -> tuple[bool, list[str]]:
+def _counts(lam: Lambda, spool: Path, *, processes: int) -> tuple[bool, list[str]]:
     """Return whether every record that Lambda delivered is in a ledger or in a post on disk."""
     lines = [line for line in lam.extension_output if is_ledger_line(line)]
     balanced = all(signal.is_exact for line in lines for signal in parse(line).values())

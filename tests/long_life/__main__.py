@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from tests.long_life.life import Life, run
 from tests.support.opt_tree import assemble
 
-_ROW = "{:>6} {:>8} {:>11} {:>9} {:>12} {:>8}"
+_ROW = "{:>6} {:>9} {:>11} {:>9} {:>12} {:>8}"
 _ROWS = 12
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; return 1 if something is wrong with the books or has grown."""
+    """Print the table; return 1 if something is wrong with the counts or has grown."""
     parser = argparse.ArgumentParser(prog="python -m tests.long_life", description=__doc__)
     parser.add_argument("--hours", type=float, default=24.0, help="simulated time")
-    parser.add_argument("--records", type=int, default=5_000_000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--records", type=int, default=5_000_000, help="number of lines that are logged in that time")
+    parser.add_argument("--seed", type=int, default=1, help="determines the random faults")
     options = parser.parse_args(arguments)
     started_s = time.monotonic()
     life = run(assemble(), simulated_s=options.hours * 3_600, lines=options.records, seed=options.seed)
@@ -30,15 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def table(life: Life) -> str:
-    """Return the usage over time, and the books."""
-    lines = [_ROW.format("hour", "process", "records", "RSS (MB)", "descriptors", "threads")]
+    """Return the usage over time, and the counts."""
+    lines = [_ROW.format("hour", "processes", "records", "RSS (MB)", "descriptors", "threads")]
     step = max(1, len(life.samples) // _ROWS)
     for first in range(0, len(life.samples), step):
         part = life.samples[first : first + step]
         most = [max(getattr(each.usage, name) for each in part) for name in ("rss_kb", "descriptors", "threads")]
         last = part[-1]
         lines.append(
-            _ROW.format(f"{last.at_s / 3_600:.1f}", last.process, last.records, f"{most[0] / 1024:.1f}", *most[1:])
+            _ROW.format(f"{last.at_s / 3_600:.1f}", last.processes, last.records, f"{most[0] / 1024:.1f}", *most[1:])
         )
     lines.append(
         f"{life.invocations} invocations, {len(life.books)} processes, {life.outages} outages, "

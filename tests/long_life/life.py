@@ -34,7 +34,8 @@ class Sample:
     """The process at one moment of the simulated time."""
 
     at_s: float
-    process: int
+    processes: int
+    """So far, this one included."""
     records: int
     usage: Usage
 
@@ -62,7 +63,7 @@ class Life:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with the books, or has grown."""
+        """What is wrong with the counts, or has grown."""
         found = [f"process {number} exited with {each.code}" for number, each in enumerate(self.books) if each.code]
         if any(len(each.ledgers) != len(_PATHS) for each in self.books):
             outputs = [books.output for books in self.books if len(books.ledgers) != len(_PATHS)]
@@ -162,7 +163,7 @@ def run(opt: Path, *, simulated_s: float, lines: int, seed: int) -> Life:
                 life.invocations += 1
                 request_id = str(uuid.UUID(int=life.invocations))
                 process.invoke(request_id, _bodies(life, request_id, count, ahead_s=now_s), ahead_s=now_s)
-                life.samples.append(Sample(now_s, len(life.books), life.sent, process.usage()))
+                life.samples.append(Sample(now_s, len(life.books) + 1, life.sent, process.usage()))
                 now_s += random.expovariate(1 / _GAP_S)
                 if random.random() < _STEP_SHARE:
                     life.steps += 1

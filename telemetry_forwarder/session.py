@@ -128,9 +128,9 @@ class Session:
         """Pass Lambda's *event* to the worker and block until the worker is done with it.
 
         For INVOKE, until the worker no longer needs the invocation, or the time for it is over (`NextTimer`); for
-        SHUTDOWN, until it has drained. Always returns
-        shortly before the event's deadline. INVOKE waits only if there is telemetry. SHUTDOWN waits if there
-        is telemetry or the worker is warm: on a busy CPU its imports take seconds.
+        SHUTDOWN, until it has drained. INVOKE returns before its deadline; SHUTDOWN too, unless less than 0.3 s is
+        left. INVOKE waits only if there is telemetry. SHUTDOWN waits if there is telemetry or the worker is warm: on
+        a busy CPU its imports take seconds.
         """
         from telemetry_forwarder.receiver.messages import InvokeEvent, ShutdownEvent
 

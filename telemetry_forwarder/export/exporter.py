@@ -56,8 +56,8 @@ class _NotAccepted(Enum):
 class Exporters:
     """The exporter of each signal. `send` is for one thread at a time per signal, all else for any thread.
 
-    An endpoint that failed in all attempts of a request is left alone for 1 s at first, up to 60 s: its
-    batches are held without a request. After that time one request of each signal probes it.
+    If all attempts of a request have failed, the endpoint gets no request for 1 s at first, up to 60 s: its batches are
+    held. After that time one request of each signal probes it.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Exporters:
     def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool = False) -> ExportResult:
         """Send *batch* and return its result. Blocks until *deadline* at most.
 
-        With *is_last_chance* the endpoint is tried even if it is to be left alone.
+        With *is_last_chance* a request is sent even if a circuit breaker is open.
         """
         if batch.signal not in self._exporters:
             return ExportResult(batch, dropped={NO_ENDPOINT: batch.items})

@@ -1,7 +1,7 @@
 """Converts posts, new ones and those that an earlier process spooled, and puts the resulting batches into the store.
 
-Every post is converted, spooled raw, or counted as a duplicate or as dropped. A spooled post is removed only after its
-batches are on disk, so a process that is killed while replaying spooled posts loses none.
+Every post is converted, spooled raw, or counted as a duplicate or as dropped. A post of an earlier process is removed
+only after its batches are on disk, so a process that is killed while replaying those loses none.
 """
 
 from collections import deque

@@ -1,7 +1,7 @@
 """Converts posts that are on disk: those of an earlier process, and those that this one had no time to convert.
 
-A file is removed only after its batches are stored, so a process that is killed meanwhile loses none. Of an earlier
-process's posts the batches are stored on disk, too.
+A file is removed only after its batches are stored: on disk, if the post is of an earlier process, so that a process
+that is killed meanwhile loses none; in memory, if it is of this one, or if the disk is full or about to be removed.
 """
 
 from telemetry_forwarder.buffer.ledger import Ledger

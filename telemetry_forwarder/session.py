@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Lambda allows an init 10 s; the rest of the warm-up runs concurrently with the first invocation.
 _MAX_WARM_UP_S = 6.0
-# Reserved at the end of the shutdown for Lambda to see our exit.
-_MARGIN_S = 0.05
 # Lambda's longest and shortest timeout of a function, and the time that it allows a shutdown.
 _MAX_INVOCATION_S = 900.0
 _MIN_INVOCATION_S = 1.0
@@ -33,7 +31,6 @@ _MAX_SHUTDOWN_S = 2.0
 _MIN_SHUTDOWN_S = 1.5
 # Storing is tried for this long even if the deadline is nearer: to exit earlier would only lose what is held.
 _LEAST_TIME_TO_STORE_S = 0.06
-_LEAST_WAIT_S = 0.3
 # For an end that Lambda has not announced. Tools that stop a process by a signal wait longer before they kill it.
 _END_S = 0.5
 _LATEST_UNIX_MS = 1e15
@@ -157,7 +154,7 @@ class Session:
         """Deliver or store what is held, as at SHUTDOWN, unless it has come. Blocks for half a second at most."""
         if self._has_ended:
             return
-        if self._worker is not None and self._has_threads:
+        if self._worker is not None:
             from telemetry_forwarder.receiver.messages import ShutdownEvent
 
             # No reason of Lambda's: another process may follow and read the spool.
@@ -165,9 +162,10 @@ class Session:
         self.close()
 
     def _shut_down(self, worker: "Worker", event: "ShutdownEvent") -> None:
-        worker.put_event(event)
         if self.has_telemetry or worker.is_warm.is_set():
-            event.done.wait(event.deadline.less(_MARGIN_S).not_before(_LEAST_WAIT_S).left_s())
+            worker.shut_down(event)
+        else:
+            worker.put_event(event)
         self._has_ended = True
         self.close()
 

@@ -276,6 +276,21 @@ def test_thread_that_cannot_start_is_started_with_a_later_event(make: Make, name
     assert thread_names(since=before) >= {"listener", "worker"}
 
 
+def test_posts_are_stored_if_the_worker_never_starts(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
+    session = make()
+    session.has_telemetry = True
+
+    with no_thread_starts("worker"):
+        with pytest.raises(ThreadStartError):
+            session.start()
+        with socket.create_connection(("127.0.0.1", port_of(session)), timeout=10) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n[]")
+            assert client.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+        session.end()
+
+    assert " INFO records received 0 posts spooled 1; " in capfd.readouterr().err
+
+
 def test_warm_up_that_cannot_start_is_started_with_a_later_event(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     session = make()
 

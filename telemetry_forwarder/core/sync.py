@@ -20,11 +20,13 @@ class Latch:
 
     def __init__(self) -> None:
         self._is_set = False
-        try:
+        # First, for `__del__`: what follows may raise, and a signal may arrive.
+        self._descriptor = -1
+        try:  # noqa: SIM105  # `contextlib` is not imported yet
             self._descriptor = posix.eventfd(0)
         except OSError:
             # No descriptor is free. An invocation must not fail for that: `wait` looks at the state repeatedly.
-            self._descriptor = -1
+            pass
 
     def __del__(self) -> None:
         if self._descriptor >= 0:
@@ -53,17 +55,22 @@ class Latch:
 
 
 class WakeUp:
-    """Wakes one of the threads that wait. Calls of `notify` before the thread waits count as one."""
+    """Wakes one of the threads that wait. Calls of `notify` before the thread waits count as one.
+
+    Creating it raises OSError if no descriptor is free.
+    """
 
     __slots__ = ("_descriptor", "_is_notified")
 
     def __init__(self) -> None:
+        self._descriptor = -1
         self._descriptor = posix.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
         self._is_notified = False
         """Whether `notify` was called since the last wait: another call needs no system call then."""
 
     def __del__(self) -> None:
-        posix.close(self._descriptor)
+        if self._descriptor >= 0:
+            posix.close(self._descriptor)
 
     def notify(self) -> None:
         """Wake the thread. May be called from any thread; does not block."""

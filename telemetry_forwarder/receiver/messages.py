@@ -1,5 +1,7 @@
 """Defines the items of the inbox: request bodies, events and results."""
 
+import _thread
+
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.core.sync import Latch
@@ -63,12 +65,23 @@ class InvokeEvent:
 class ShutdownEvent:
     """Lambda's SHUTDOWN. The worker sets *done* when it has finished, before *deadline* if it can."""
 
-    __slots__ = ("deadline", "done", "reason")
+    __slots__ = ("_owner", "deadline", "done", "reason")
 
     def __init__(self, reason: str, deadline: Deadline) -> None:
         self.reason = reason
         self.deadline = deadline
         self.done = Latch()
+        self._owner: dict[str, int] = {}
+
+    def claim(self) -> bool:
+        """Return whether the calling thread is the first that asks: it stores what is held and logs the totals."""
+        own = _thread.get_ident()
+        # One call of a dict is atomic in CPython.
+        return self._owner.setdefault("", own) == own
+
+    @property
+    def is_claimed(self) -> bool:
+        return bool(self._owner)
 
     @property
     def ends_environment(self) -> bool:

@@ -4,6 +4,7 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.otlp.self_metrics import Measurement, SelfMetrics
+from telemetry_forwarder.receiver.inbox import Inbox
 
 
 class Accounting:
@@ -14,6 +15,7 @@ class Accounting:
         self._clock = clock
         self._log = log
         self._self_metrics = SelfMetrics(ledger, clock.monotonic_s())
+        self._is_closed = False
 
     def measurements(self, *, is_last: bool) -> list[Measurement]:
         """Return the changes since the last call that returned any; at most once a minute, unless *is_last*."""
@@ -23,10 +25,13 @@ class Accounting:
         """Check and log the accounts after a flush, at level debug only: every invocation would pay for it."""
         self._log.debug(self._checked_summary)
 
-    def close(self, *, refused_posts: int, foreign_posts: int) -> None:
-        """Log the final accounts."""
-        self._ledger.posts_refused += refused_posts
-        self._ledger.posts_foreign += foreign_posts
+    def close(self, inbox: Inbox) -> None:
+        """Log the final accounts, with the posts that *inbox* refused. Only the first call counts. For any thread."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._ledger.posts_refused += inbox.take_refusals()
+        self._ledger.posts_foreign += inbox.foreign_posts
         self._log.info(self._checked_summary())
 
     def _checked_summary(self) -> str:

@@ -4,6 +4,8 @@ The ledger accounts for every telemetry item on its way through intake, store an
 """
 
 from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
 from enum import Enum
 from math import inf
 
@@ -41,7 +43,7 @@ class State(Enum):
 
 
 class Forwarder:
-    """Moves telemetry from the inbox to the endpoints. For the worker's thread, except `limit_work_to_shutdown`."""
+    """Moves telemetry from the inbox to the endpoints. For the worker's thread, if nothing else is said."""
 
     def __init__(
         self,
@@ -57,9 +59,9 @@ class Forwarder:
         self._inbox = inbox
         self._intake = intake
         self._store = store
-        self._flusher = flusher
+        self.flusher = flusher
         self._policy = policy
-        self._accounting = accounting
+        self.accounting = accounting
         self._clock = clock
         self._state = State.SERVING
         self._items: deque[Item] = deque()
@@ -68,22 +70,22 @@ class Forwarder:
         """The INVOKE events that are not released yet."""
         self._shutdown: ShutdownEvent | None = None
         self._has_telemetry = True
+        self.is_stopped = False
+        """Set by the main thread: `run` returns after the step that it is in."""
 
     def run(self, *, on_warm: "Callable[[], None]") -> None:
-        """Work until SHUTDOWN is processed. Blocks without polling while there is nothing to do.
-
-        Calls *on_warm* once, when spooled posts are replayed, 2 s have passed or SHUTDOWN has come.
-        """
+        """Block until SHUTDOWN; call *on_warm* when spooled posts are replayed, 2 s have passed or SHUTDOWN came."""
         try:
             self._intake.restore()
             replay_until = Deadline.after(_MAX_REPLAY_S, self._clock)
             while self._state is State.SERVING and self._intake.has_replay and not replay_until.is_over():
                 self._take_step()
             on_warm()
-            while self._state is not State.CLOSED:
+            while self._state is not State.CLOSED and not self.is_stopped:
                 self._take_step()
         except Exception:
-            self._spool_after_error()
+            if self._shutdown is None or self._shutdown.claim():
+                self.spool_everything(self._store.write_deadline())
             raise
 
     def limit_work_to_shutdown(self, event: ShutdownEvent) -> None:
@@ -91,18 +93,14 @@ class Forwarder:
 
         To be called before the inbox receives *event*, from any thread.
         """
-        self._flusher.exporters.limit_time(event.deadline.less(SPOOL_RESERVE_S))
+        self.flusher.exporters.limit_time(event.deadline.less(SPOOL_RESERVE_S))
         self._intake.shut_down(event)
-
-    def close_connections(self) -> None:
-        """Close the idle connections, if the process continues after `run`."""
-        self._flusher.exporters.close()
 
     def _take_step(self) -> None:
         step = self._policy.step(
             has_unsent=self._store.has_batches or self._intake.has_pending_events,
             is_nearly_full=self._store.is_nearly_full,
-            is_circuit_open=self._flusher.exporters.are_all_failing,
+            is_circuit_open=self.flusher.exporters.are_all_failing,
             has_open_phase=self._shutdown is not None and self._intake.has_open_phase,
             has_backlog=self._intake.has_backlog,
         )
@@ -144,7 +142,7 @@ class Forwarder:
             # Send what was converted since the drain began.
             if not self._intake.has_work:
                 self._intake.collect()
-            self._flusher.send_more()
+            self.flusher.send_more()
             self._check_flush()
 
     def _process(self, item: "Item") -> None:
@@ -157,7 +155,7 @@ class Forwarder:
                 if self._intake.invoked(item):
                     self._policy.runtime_done(item.request_id, self._clock.unix_ns())
             case SendFinished():
-                self._flusher.sent(item.signal)
+                self.flusher.sent(item.signal)
                 self._check_flush()
             case ShutdownEvent():
                 self._shutdown = item
@@ -180,8 +178,8 @@ class Forwarder:
         shutdown = self._shutdown
         if shutdown is not None:
             self._state = State.DRAINING
-        self._intake.collect(self._accounting.measurements(is_last=shutdown is not None))
-        self._flusher.begin(deadline, is_last_chance=shutdown is not None and shutdown.ends_environment)
+        self._intake.collect(self.accounting.measurements(is_last=shutdown is not None))
+        self.flusher.begin(deadline, is_last_chance=shutdown is not None and shutdown.ends_environment)
         self._check_flush()
 
     def _finish(self, shutdown: ShutdownEvent) -> None:
@@ -194,26 +192,29 @@ class Forwarder:
         self._intake.finish(shutdown.reason)
         if self._state is State.DRAINING:
             self._intake.collect()
-            self._flusher.send_more()
+            self.flusher.send_more()
             self._check_flush()
 
     def _check_flush(self) -> None:
         """Report the end of the flush to the policy, if it has ended."""
         is_draining = self._state is State.DRAINING
-        if not self._flusher.is_over or (is_draining and self._intake.has_work):
+        if not self.flusher.is_over or (is_draining and self._intake.has_work):
             return
         if is_draining:
             # No step waits for this flush any more: what arrives later is sent with the next one.
             self._state = State.SHUTTING_DOWN
-        self._policy.flushed(was_delivered=self._flusher.was_delivered)
+        self._policy.flushed(was_delivered=self.flusher.was_delivered)
         self._intake.memory.freed()
-        self._accounting.flushed()
+        self.accounting.flushed()
 
     def _close(self, shutdown: ShutdownEvent) -> None:
         """Spool the unsent batches, then the items that arrived in the meantime; also if the deadline has passed."""
+        if not shutdown.claim():
+            self._state = State.CLOSED
+            return
         reserve_s = min(SPOOL_RESERVE_S / 2, shutdown.deadline.left_s() / 4)
         deadline = shutdown.deadline.less(reserve_s).not_before(_LAST_BATCH_S)
-        self._store.put_back(self._flusher.abandon(), deadline)
+        self._store.put_back(self.flusher.abandon(), deadline)
         self._intake.collect()
         self._store.spool_all(deadline)
         # Lambda does not repeat posts that were accepted before this.
@@ -233,18 +234,16 @@ class Forwarder:
         self._release_invocations()
         shutdown.done.set()
 
-    def _spool_after_error(self) -> None:
-        """Spool everything, because a defect has ended the loop."""
-        deadline = self._store.write_deadline()
-        self._store.put_back(self._flusher.abandon(), deadline)
-        for item in self._items:
-            if isinstance(item, Body):
-                self._intake.postpone(item)
-        self._spool_rest(deadline)
+    def spool_everything(self, deadline: Deadline) -> None:
+        """Spool or drop all, and log the totals: a defect has ended the loop, or (main thread) it does not respond."""
+        self._store.put_back(self.flusher.abandon(), deadline)
+        items, self._items = [*self._items, *self._inbox.take(0.0)], deque()
+        with suppress(Exception):  # The state may be inconsistent.
+            self._intake.collect()
+        self._spool_rest(deadline, [item for item in items if isinstance(item, Body)])
 
-    def _spool_rest(self, deadline: Deadline) -> None:
-        """Spool or drop everything, and log the final accounts."""
-        self._intake.spool_backlog(deadline)
+    def _spool_rest(self, deadline: Deadline, newer: Iterable[Body] = ()) -> None:
+        self._intake.spool_backlog(deadline, newer)
         self._store.spool_all(deadline)
         self._store.drop_all()
-        self._accounting.close(refused_posts=self._inbox.take_refusals(), foreign_posts=self._inbox.foreign_posts)
+        self.accounting.close(self._inbox)

@@ -5,7 +5,7 @@ only after its batches are on disk, so a process that is killed while replaying 
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool
@@ -144,11 +144,13 @@ class Intake:
         self._backlog_bytes -= body.left_bytes
         return body
 
-    def spool_backlog(self, deadline: Deadline) -> None:
-        """Spool the backlog raw, which takes a hundredth of the time to convert it."""
+    def spool_backlog(self, deadline: Deadline, newer: Iterable[Body] = ()) -> None:
+        """Spool the backlog raw, and *newer* posts after it. That takes a hundredth of the time to convert them."""
         self._replay.stop(deadline)
         while self._backlog:
             self._replay.spool(self.take_postponed(), deadline)
+        for body in newer:
+            self._replay.spool(body, deadline)
 
     def replay_next(self) -> ConversionResult:
         """Convert a slice of the oldest spooled post, if there is time for it. The others wait for it."""

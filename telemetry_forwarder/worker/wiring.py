@@ -6,12 +6,10 @@ from collections.abc import Mapping
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
-from telemetry_forwarder.buffer.spool import Spool
-from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.conversion.converter import Converter
-from telemetry_forwarder.core.batch import POSTS, SIGNALS
+from telemetry_forwarder.core.batch import SIGNALS
 from telemetry_forwarder.core.jitter import random_fraction
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.diagnostics import Diagnostics
@@ -23,7 +21,6 @@ from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
 from telemetry_forwarder.lambda_api import is_managed_instance
 from telemetry_forwarder.otlp.metrics import TEMPORALITIES
 from telemetry_forwarder.otlp.resource import describe_function
-from telemetry_forwarder.receiver.connections import MAX_POST_BYTES
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.settings import PREFIX, Settings
@@ -33,8 +30,8 @@ from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.worker.accounting import Accounting
 from telemetry_forwarder.worker.forwarder import Forwarder
 from telemetry_forwarder.worker.intake import Intake
+from telemetry_forwarder.worker.last_resort import new_spool
 
-_OWN_NAME = "telemetry-forwarder"
 _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 # How long telemetry is held at most while an invocation runs, unless the setting says otherwise.
 _INTERVAL_S = 5.0
@@ -55,7 +52,7 @@ def build_forwarder(
         request_bytes=settings.batch_bytes,
         request_items=settings.batch_items,
     )
-    spool = _spool(settings, environ, ledger=ledger, clock=clock, log=log)
+    spool = new_spool(settings, environ, ledger=ledger, clock=clock, log=log)
     store = Store(outbox, spool, ledger, clock)
     intake = Intake(
         _converter(settings, environ, registration, ledger=ledger, log=log),
@@ -116,23 +113,6 @@ def _temporality(environ: Mapping[str, str], log: Diagnostics) -> str:
         return wanted
     log.warn(f"{_TEMPORALITY}: {wanted[:60]!r} is none of {', '.join(TEMPORALITIES)}; using delta instead")
     return "delta"
-
-
-def _spool(settings: Settings, environ: Mapping[str, str], *, ledger: Ledger, clock: Clock, log: Diagnostics) -> Spool:
-    file_format = SpoolFormat(
-        function=environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
-        version=environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
-        process=os.urandom(4),
-    )
-    # A folder of our own: other files in it would be set aside and removed.
-    is_own = os.path.basename(os.path.normpath(settings.spool_dir)) == _OWN_NAME
-    folder = settings.spool_dir if is_own else os.path.join(settings.spool_dir, _OWN_NAME)
-    # A batch that is larger than a request has one item, which is not much larger than the post that it comes from.
-    largest_bytes = dict.fromkeys(SIGNALS, settings.batch_bytes + 2 * MAX_POST_BYTES) | {POSTS: MAX_POST_BYTES}
-    limit_bytes = settings.spool_bytes
-    return Spool(
-        folder, file_format, ledger=ledger, clock=clock, log=log, limit_bytes=limit_bytes, largest_bytes=largest_bytes
-    )
 
 
 def _policy(settings: Settings, clock: Clock, *, is_managed: bool) -> FlushPolicy:

@@ -1,6 +1,9 @@
+import gc
 import math
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -8,14 +11,23 @@ from telemetry_forwarder.core.sync import Latch, WakeUp
 from tests.support.threads import LONG_S, in_threads, join
 
 
-def latch_without_descriptor() -> Latch:
-    """Create a latch while no descriptor is free."""
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Leave no descriptor free."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
     try:
-        return Latch()
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+class SignalError(Exception):
+    """As a signal raises it."""
+
+
+def interrupted(*_: object) -> int:
+    raise SignalError
 
 
 def open_descriptors() -> set[str]:
@@ -72,8 +84,19 @@ class TestLatch:
 
         assert open_descriptors() == before
 
+    @pytest.mark.parametrize("kind", [Latch, WakeUp])
+    def test_signal_while_it_is_created_leaves_nothing_behind(
+        self, kind: type[Latch | WakeUp], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("posix.eventfd", interrupted)
+
+        with pytest.raises(SignalError):
+            kind()
+        gc.collect()
+
     def test_without_a_free_descriptor_it_works_as_well(self) -> None:
-        latch = latch_without_descriptor()
+        with no_descriptors():
+            latch = Latch()
         results: list[bool] = [latch.wait(-1), latch.wait(0.001)]
         threads = in_threads(2, lambda: results.append(latch.wait()))
         threads += in_threads(2, lambda: results.append(latch.wait(LONG_S)))
@@ -86,6 +109,21 @@ class TestLatch:
 
 
 class TestWakeUp:
+    def test_without_a_free_descriptor_it_raises_and_leaves_nothing_behind(self) -> None:
+        # pytest reports an error in `__del__` as one of the test.
+        with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+            WakeUp()
+        gc.collect()
+
+    def test_it_leaves_no_descriptor_open(self) -> None:
+        before = open_descriptors()
+
+        wake_ups = [WakeUp() for _ in range(3)]
+        wake_ups[0].notify()
+        del wake_ups
+
+        assert open_descriptors() == before
+
     def test_notifications_before_a_wait_count_as_one(self) -> None:
         wake_up = WakeUp()
         wake_up.notify()

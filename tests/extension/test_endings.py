@@ -7,15 +7,29 @@ from pathlib import Path
 
 import pytest
 
+from telemetry_forwarder.core.batch import SIGNALS
+from tests.chaos.ledger_line import parse
+from tests.support import preload
 from tests.support.collector import FakeCollector
 from tests.support.extension_process import ExtensionProcess
 from tests.support.fake_lambda import NEXT, Response, invoke, shutdown
 from tests.support.otlp_messages import LOGS
 from tests.support.posts import event, post
+from tests.support.wall_clock import WallClock
 
 _LINES = 2_000
-_TELEMETRY = post(*(event("function", f"line {number}") for number in range(_LINES)))
+# The extension gives up after 60 s.
+_GONE_S = 61.0
+_STALLED = Path(preload.__file__).with_name("stalled.c")
+_EARLY = "the end came before forwarding was ready; posts are stored as received"
+_STUCK = "forwarding does not respond; what is held is stored"
 _TOTALS = "[telemetry-forwarder] INFO records received "
+
+
+def telemetry(number: int = 0) -> bytes:
+    """Return a post: Lambda does not send the same twice."""
+    return post(*(event("function", f"line {line} of post {number}") for line in range(_LINES)))
+
 
 End = Callable[[ExtensionProcess], None]
 
@@ -63,7 +77,7 @@ def test_what_is_held_is_delivered_by_the_next_process(opt: Path, tmp_path: Path
         collector.refuse()
         with ExtensionProcess(opt, variables) as extension:
             extension.runtime.respond(NEXT, invoke())
-            extension.post(_TELEMETRY)
+            extension.post(telemetry())
             extension.runtime.wait_for(NEXT, 2)
             end(extension)
             ended = extension.end()
@@ -105,6 +119,103 @@ def test_signal_before_anything_is_held_is_one_line(opt: Path, tmp_path: Path) -
         code, lines = extension.end()
 
     assert (code, lines[0]) == (0, "[telemetry-forwarder] WARN ended by SIGTERM, without SHUTDOWN")
+
+
+EARLY_ENDS: dict[str, tuple[End, int, int]] = {
+    "SHUTDOWN": (shut_down(2_000), 0, 0),
+    "SHUTDOWN in 60 ms": (shut_down(60), 0, 0),
+    "SIGTERM": (send(signal.SIGTERM), 0, 1),
+    "next 500": (respond(500), 1, 1),
+}
+
+
+@pytest.mark.parametrize("name", EARLY_ENDS)
+def test_posts_before_the_worker_is_ready_are_stored(opt: Path, tmp_path: Path, name: str) -> None:
+    """On a machine without CPU its imports may take longer than the environment exists."""
+    end, code, reasons = EARLY_ENDS[name]
+    with FakeCollector() as collector:
+        variables = held_in(tmp_path, collector) | {"TELEMETRY_FORWARDER_WARM_UP": "background"}
+        with ExtensionProcess(stalled(opt, tmp_path, "start"), variables) as extension:
+            extension.runtime.respond(NEXT, invoke())
+            for number in range(2):
+                extension.post(telemetry(number))
+            extension.runtime.wait_for(NEXT, 2)
+            end(extension)
+            ended = extension.end()
+        deliver_rest(opt, variables)
+
+        assert collector.accepted(LOGS) == 2 * _LINES
+
+    early, totals = ended[1][reasons:]
+    assert (ended[0], early) == (code, f"[telemetry-forwarder] WARN {_EARLY}")
+    assert totals.startswith(f"{_TOTALS}0 posts spooled 2; logs received 0 delivered 0 dropped 0 held 0 spooled 0")
+
+
+@pytest.mark.parametrize(
+    ("flush", "name"),
+    [
+        ("shutdown", "SHUTDOWN"),
+        ("shutdown", "SIGTERM"),
+        ("end", "SHUTDOWN"),
+        ("end", "SHUTDOWN in 60 ms"),
+        ("end", "next 500"),
+    ],
+)
+def test_what_a_worker_holds_that_does_not_respond_is_stored(opt: Path, tmp_path: Path, flush: str, name: str) -> None:
+    end, code, reasons = EARLY_ENDS[name]
+    with FakeCollector() as collector:
+        variables = held_in(tmp_path, collector) | {
+            "TELEMETRY_FORWARDER_FLUSH": flush,
+            "TELEMETRY_FORWARDER_PLATFORM_LOGS": "none",
+        }
+        with ExtensionProcess(stalled(opt, tmp_path, "senders"), variables) as extension:
+            extension.runtime.respond(NEXT, invoke())
+            for number in range(5):
+                extension.post(telemetry(number))
+            if flush == "end":
+                extension.post(post(event("platform.runtimeDone", {"requestId": "id", "status": "success"})))
+            extension.runtime.wait_for(NEXT, 2)
+            end(extension)
+            ended = extension.end()
+        assert collector.accepted(LOGS) == 0
+        deliver_rest(opt, variables)
+
+        assert collector.accepted(LOGS) == 5 * _LINES
+
+    stuck, totals = ended[1][reasons:]
+    assert (ended[0], stuck) == (code, f"[telemetry-forwarder] WARN {_STUCK}")
+    assert totals.startswith(_TOTALS)
+    assert {signal: ledger.is_exact for signal, ledger in parse(totals).items()} == dict.fromkeys(SIGNALS, True)
+
+
+def test_runtime_api_that_is_gone_for_a_minute_ends_the_process(opt: Path, tmp_path: Path) -> None:
+    clock = WallClock(opt, tmp_path / "clock")
+    with FakeCollector() as collector:
+        variables = held_in(tmp_path, collector)
+        collector.refuse()
+        with ExtensionProcess(clock.opt, variables) as extension:
+            extension.runtime.respond(NEXT, invoke())
+            extension.post(telemetry())
+            extension.runtime.wait_for(NEXT, 2)
+            extension.runtime.stop()
+            clock.shift_both(_GONE_S, monotonic_s=_GONE_S)
+            ended = extension.end()
+        collector.listen()
+        deliver_rest(opt, variables)
+
+        assert collector.accepted(LOGS) == _LINES
+
+    *first, last = ended[1]
+    gone = f"GET /2020-01-01/extension/event/next at {extension.runtime.runtime_api}: [Errno 111] Connection refused"
+    assert (ended[0], [line for line in first if "WARN" not in line]) == (1, [f"[telemetry-forwarder] ERROR {gone}"])
+    assert last.startswith(_TOTALS)
+
+
+def stalled(opt: Path, folder: Path, what: str) -> Path:
+    """Return a copy of *opt* in which *what* never gets on: the `start` of the worker, or the `senders`."""
+    copy = folder / "stalled"
+    preload.with_library(opt, copy, _STALLED, define=what.upper())
+    return copy
 
 
 def held_in(folder: Path, collector: FakeCollector) -> dict[str, str]:

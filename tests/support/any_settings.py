@@ -179,7 +179,7 @@ def forward_once(environ: Mapping[str, str], seconds: float) -> list[str]:
         inbox.put_event(event)
         forwarder.limit_work_to_shutdown(event)
         forwarder.run(on_warm=lambda: None)
-        forwarder.close_connections()
+        forwarder.flusher.exporters.close()
         # They log what is wrong with the files.
         for thread in threading.enumerate():
             if thread.name == "certificates" and thread not in others:

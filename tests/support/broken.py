@@ -1,6 +1,7 @@
 """Objects that fail on purpose."""
 
 import threading
+from collections.abc import Callable
 
 from tests.support.fake_clock import FakeClock
 
@@ -27,6 +28,25 @@ class WorkersClock(FakeClock):
         if self.is_broken and threading.current_thread().name == "worker":
             raise RuntimeError("broken on purpose")
         return super().unix_ns()
+
+
+class StallingClock(FakeClock):
+    """A clock that stalls the worker's thread while `is_stalled`, as a hung disk or a lack of CPU does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_stalled: Callable[[], bool] = lambda: False
+        self.has_stalled = threading.Event()
+        self._goes_on = threading.Event()
+
+    def unix_ns(self) -> int:
+        if threading.current_thread().name == "worker" and self.is_stalled():
+            self.has_stalled.set()
+            self._goes_on.wait()
+        return super().unix_ns()
+
+    def go_on(self) -> None:
+        self._goes_on.set()
 
 
 class MainThreadsClock(FakeClock):

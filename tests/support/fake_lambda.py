@@ -83,6 +83,10 @@ class FakeLambda:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Refuse connections from now on, and close the one on which `next` waits. May be called repeatedly."""
         self._server.shutdown()
         self.script[NEXT].put(NO_MORE)
         self._server.server_close()

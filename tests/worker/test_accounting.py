@@ -4,6 +4,7 @@ import pytest
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.core.batch import LOGS, POSTS
+from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.worker.accounting import Accounting
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
@@ -22,7 +23,12 @@ def test_accounts_are_logged_after_each_flush_and_at_the_end(captured: CapturedL
     ledger.received(LOGS, 2)
     accounting.flushed()
     ledger.delivered(LOGS, 2)
-    accounting.close(refused_posts=3, foreign_posts=2)
+    inbox = Inbox(1)
+    for _ in range(3):
+        inbox.note_refusal()
+    inbox.foreign_posts = 2
+    accounting.close(inbox)
+    accounting.close(inbox)
 
     after_flush, at_end = captured.lines
     assert after_flush.startswith("DEBUG records received 0; logs received 2 delivered 0 dropped 0 held 2")
@@ -39,7 +45,7 @@ def test_accounts_that_do_not_balance_are_reported_once_a_minute(captured: Captu
     # More than there is in memory.
     ledger.delivered(signal, 2)
     accounting.flushed()
-    accounting.close(refused_posts=0, foreign_posts=0)
+    accounting.close(Inbox(1))
 
     assert [line for line in captured.lines if line.startswith("WARN")] == [
         f"WARN the accounts do not balance ({signal}: 0 unaccounted for, -2 held, 0 spooled): please report this defect"

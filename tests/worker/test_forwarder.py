@@ -154,7 +154,7 @@ def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
 
         yield make
         for process in processes:
-            process.forwarder.close_connections()
+            process.forwarder.flusher.exporters.close()
 
 
 def lines(collector: FakeCollector) -> list[str]:

@@ -197,6 +197,9 @@ class InvocationTracker:
             return
         invocation.adopt_tracing(event.tracing)
         invocation.report = event
+        if event.init_duration_s is not None and not invocation.is_taken:
+            # Tells of the init also where its own events were not delivered.
+            invocation.is_cold = True
         invocation.tenant_id = invocation.tenant_id or event.tenant_id
         if invocation.is_taken and (spans := select_report_spans(invocation)):
             self._completed.append(

@@ -109,6 +109,7 @@ _READERS: dict[str, Callable[[_Object], Any]] = {
     "produced_bytes": lambda event: event.inner("metrics").count("producedBytes"),
     "request_id": lambda event: event.text("requestId"),
     "restore_duration_s": lambda event: event.inner("metrics").seconds("restoreDurationMs"),
+    "init_duration_s": lambda event: event.inner("metrics").seconds("initDurationMs"),
     "runtime_version": lambda event: event.text("runtimeVersion"),
     "spans": _Object.spans,
     "state": lambda event: event.text("state"),

@@ -148,6 +148,8 @@ class Report(End):
     memory_size_bytes: int | None = None
     max_memory_used_bytes: int | None = None
     restore_duration_s: float | None = None
+    init_duration_s: float | None = None
+    """Of the init that this invocation waited for."""
     tracing: Tracing = Tracing()
 
 

@@ -652,3 +652,25 @@ def test_any_sequence_of_events_completes_each_invocation_once(
     known = {one.request_id for one in completed if isinstance(one, CompletedInvocation)}
     named = {event.fields.get("requestId", "") for event, *_ in story} | {name for _, name, yes, _ in story if yes}
     assert known | {""} == named | {""}
+
+
+def test_the_duration_of_the_init_in_the_report_tells_of_a_cold_start() -> None:
+    """Where the events of the init were not delivered."""
+    invocations = listening(start("a", 0), done("a", 10), platform_report("a", 12, initDurationMs=463.51))
+    (completed,) = invocations.take_completed()
+
+    assert isinstance(completed, CompletedInvocation)
+    assert completed.is_cold
+
+
+def test_a_report_that_comes_too_late_changes_nothing() -> None:
+    invocations = listening(start("a", 0), done("a", 10))
+    invocations.take_completed()
+
+    invocations.observe(platform_report("a", 12, initDurationMs=463.51))
+
+    assert invocations.take_completed() == []
+
+
+def platform_report(request_id: str, ms: float, **metrics: float) -> Event:
+    return platform_event("report", ms, requestId=request_id, status="success", metrics=metrics)

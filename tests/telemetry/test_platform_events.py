@@ -139,6 +139,7 @@ EVENTS: list[tuple[str, dict[str, Any], type[Event], dict[str, Any]]] = [
             "memory_size_bytes": 134_217_728,
             "max_memory_used_bytes": 100_663_296,
             "restore_duration_s": 0.2005,
+            "init_duration_s": 0.46351,
             "spans": READ_SPANS,
             "tracing": READ_TRACING,
         },

@@ -9,11 +9,12 @@
 extern void *dlsym(void *library, const char *name);
 extern int pause(void);
 extern int getpid(void);
-extern long syscall(long number, ...);
 #if defined(__x86_64__)
 #define GETTID 186
+#define GETRANDOM 318
 #else
 #define GETTID 178
+#define GETRANDOM 278
 #endif
 #define THREADS 3
 #define SPOOL_ID_BYTES 4
@@ -37,12 +38,19 @@ int pthread_create(void *thread, const void *attributes, void *(*routine)(void *
 #endif
 
 #ifdef OPTION_START
-/* The worker asks for these bytes while it builds the spool; the main thread may do so, too. */
+/* The worker asks for these bytes while it builds the spool; the main thread may do so, too. The layer's interpreter,
+ * which was built for an older C library, asks by `syscall`.
+ */
+long syscall(long number, long first, long second, long third, long fourth, long fifth, long sixth)
+{
+    long (*call)(long, ...) = dlsym(NEXT, "syscall");
+    if (number == GETRANDOM && second == SPOOL_ID_BYTES && call(GETTID) != getpid())
+        stall(0);
+    return call(number, first, second, third, fourth, fifth, sixth);
+}
+
 long getrandom(void *buffer, unsigned long size, unsigned flags)
 {
-    long (*get)(void *, unsigned long, unsigned) = dlsym(NEXT, "getrandom");
-    if (size == SPOOL_ID_BYTES && syscall(GETTID) != getpid())
-        stall(0);
-    return get(buffer, size, flags);
+    return syscall(GETRANDOM, (long)buffer, size, flags, 0, 0, 0);
 }
 #endif

@@ -125,7 +125,7 @@ class Session:
         """Pass Lambda's *event* to the worker and block until the worker is done with it.
 
         For INVOKE, until the worker no longer needs the invocation, or the time for it is over (`NextTimer`); for
-        SHUTDOWN, until it has drained. INVOKE returns before its deadline; SHUTDOWN too, unless less than 0.3 s is
+        SHUTDOWN, until it has drained. INVOKE returns before its deadline; SHUTDOWN too, unless less than 0.5 s is
         left. INVOKE waits only if there is telemetry. SHUTDOWN waits if there is telemetry or the worker is warm: on
         a busy CPU its imports take seconds.
         """

@@ -106,7 +106,7 @@ class Settings:
         self.warm_up = read.choice("WARM_UP")
         self.platform_logs = read.platform_logs("PLATFORM_LOGS")
         self.keep_raw = read.choice("RAW_LINES") == "true"
-        self.joins_lines = read.choice("JOIN_LINES") == "true"
+        self.joins_lines = read.choice("JOIN_LINES") == "true" and not self.keep_raw
         self.trace_parent = read.choice("TRACE_PARENT")
         self.sampling = read.choice("SAMPLING")
         self.inbox_bytes = read.number("INBOX_BYTES")

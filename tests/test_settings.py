@@ -198,7 +198,8 @@ def test_invalid_port_leaves_any_free_port(value: str) -> None:
 def test_flag_has_several_spellings(value: str) -> None:
     is_on = value.lower() in ("1", "true", "yes", "on")
 
-    assert changed(RAW_LINES=value) == ({"keep_raw": True} if is_on else {})
+    assert changed(RAW_LINES=value) == ({"keep_raw": True, "joins_lines": False} if is_on else {})
+    assert changed(JOIN_LINES=value) == ({} if is_on else {"joins_lines": False})
 
 
 def test_invalid_flag_leaves_false() -> None:

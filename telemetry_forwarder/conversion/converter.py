@@ -1,13 +1,12 @@
 """Converts posts of the Telemetry API to encoded batches. No I/O; never raises, whatever Lambda sends."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.fast_path import FastPath
-from telemetry_forwarder.conversion.joined_lines import join_lines, may_be_split
 from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED, LogLineConverter
 from telemetry_forwarder.conversion.platform_logs import filter_reason
 from telemetry_forwarder.core.batch import LOGS, Batch
@@ -68,8 +67,6 @@ class Converter:
         new_id: Callable[[int], str],
     ) -> None:
         self._settings = settings
-        # Where invocations run concurrently, lines of several may alternate.
-        self._joins_lines = settings.joins_lines and not is_managed
         self._ledger = ledger
         self._decoder = Decoder()
         self._invocations = InvocationTracker(is_managed=is_managed, new_id=new_id)
@@ -117,8 +114,6 @@ class Converter:
         """
         events, next_at = self._decoder.load_slice(body, at)
         if events is not None:
-            if self._joins_lines and may_be_split(body, at, next_at):
-                events = self._join(events)
             self._convert_events(events, observed_ns)
         else:
             records, next_at = self._decoder.decode_stepwise(body, observed_ns, at)
@@ -143,10 +138,12 @@ class Converter:
         if "logs" not in self._settings.signals:
             self._ledger.filtered(LOGS, len(records), LOGS_DISABLED)
             return ConversionResult(next_at)
-        for record in records:
-            match record:
+        records.reverse()
+        while records:
+            match record := records.pop():
                 case LogLine():
-                    self._lines.convert_without_invocation(record)
+                    for line in self._lines.join(record, records):
+                        self._lines.convert_without_invocation(line)
                 case Malformed():
                     self._logs.add_malformed(record)
                 case _:
@@ -183,13 +180,6 @@ class Converter:
         self._invocations.shut_down(reason, now_ns)
         self._convert_records(self._decoder.release())
 
-    def _join(self, events: list[Any]) -> list[Any]:
-        joined = join_lines(events)
-        if count := len(events) - len(joined):
-            self._ledger.records_received += count
-            self._ledger.filtered(LOGS, count, "joined with the line before")
-        return joined
-
     def _convert_events(self, events: list[Any], observed_ns: int) -> None:
         self._ledger.records_received += len(events)
         observed = encode_observed_time(observed_ns)
@@ -199,17 +189,19 @@ class Converter:
             # Popped, so that a converted event is freed while the others are converted.
             event = events.pop()
             if not convert_fast(event, observed):
-                self._convert_record(read_record(event, observed_ns))
+                self._convert_record(read_record(event, observed_ns), events)
 
-    def _convert_records(self, records: Iterable[Record]) -> None:
-        for record in records:
-            self._ledger.records_received += 1
-            self._convert_record(record)
+    def _convert_records(self, records: list[Record]) -> None:
+        self._ledger.records_received += len(records)
+        records.reverse()
+        while records:
+            self._convert_record(records.pop(), records)
 
-    def _convert_record(self, record: Record) -> None:
+    def _convert_record(self, record: Record, following: list[Any]) -> None:
         match record:
             case LogLine():
-                self._lines.convert(record)
+                for line in self._lines.join(record, following):
+                    self._lines.convert(line)
             case Malformed():
                 if "logs" in self._settings.signals:
                     self._logs.add_malformed(record)

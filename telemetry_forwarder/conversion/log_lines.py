@@ -1,7 +1,11 @@
 """Log lines of the function and of extensions -> log records, each with its invocation. Pure; never raises."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.fast_path import FastPath
+from telemetry_forwarder.conversion.line_joiner import collect_lines, join_lines, may_follow
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.diagnostics import is_own_line
 from telemetry_forwarder.invocations.invocation import Invocation
@@ -13,6 +17,7 @@ from telemetry_forwarder.settings import Settings
 from telemetry_forwarder.telemetry.records import LogLine
 
 LOGS_DISABLED = "logs disabled"
+_JOINED = "joined with the line before"
 
 
 class LogLineConverter:
@@ -32,7 +37,24 @@ class LogLineConverter:
         self._invocations = invocations
         self._ledger = ledger
         self._keep_raw = settings.keep_raw
+        # Where invocations run concurrently, lines of several may alternate.
+        self._joins_lines = settings.joins_lines and not invocations.is_managed
         self._are_logs_enabled = "logs" in settings.signals
+
+    def join(self, line: LogLine, following: list[Any]) -> Sequence[LogLine]:
+        """Return *line* joined with the stack trace that follows it, or the lines that were no stack trace.
+
+        *following* is what Lambda sent after *line*, in reverse: members of a post, or records. What is returned is
+        removed from its end.
+        """
+        if not self._joins_lines or not may_follow(following):
+            return (line,)
+        lines = collect_lines(line, following)
+        joined = join_lines(lines) if len(lines) > 1 else None
+        if joined is None:
+            return lines
+        self._ledger.filtered(LOGS, len(lines) - 1, _JOINED)
+        return (joined,)
 
     def convert(self, line: LogLine) -> None:
         """Encode any line."""

@@ -28,7 +28,7 @@ class InvocationTracker:
 
     def __init__(self, *, is_managed: bool, new_id: Callable[[int], str]) -> None:
         """*is_managed*: invocations run concurrently, so nothing is guessed. *new_id* returns n random bytes as hex."""
-        self._is_managed = is_managed
+        self.is_managed = is_managed
         self._new_id = new_id
         # In the order in which they began.
         self._attempts: list[Invocation] = []
@@ -87,7 +87,7 @@ class InvocationTracker:
             latest = self._latest.get(request_id) if isinstance(request_id, str) else None
             # Called for every line; an earlier attempt is rare.
             return latest if latest is None or latest.former is None else self._attempt(request_id, time_ns)
-        if self._is_managed:
+        if self.is_managed:
             return None
         for invocation in reversed(self._attempts):
             if self._has_begun(invocation, time_ns):
@@ -108,7 +108,7 @@ class InvocationTracker:
         status = _STATUSES.get(reason.lower(), "")
         self._shutdown = PresumedEnd(at_ns=self._by_lambdas_clock(at_ns), status=status, error_type=reason.lower())
         # If invocations run one after the other, only the last one can be running.
-        for invocation in self._attempts if self._is_managed else self._attempts[-1:]:
+        for invocation in self._attempts if self.is_managed else self._attempts[-1:]:
             if status and invocation.presumed_end is None:
                 invocation.presumed_end = self._shutdown
 
@@ -120,7 +120,7 @@ class InvocationTracker:
         for invocation in reversed(self._attempts):
             if not invocation.is_taken and (invocation.is_settled or has_later_ended):
                 ended.append(invocation)
-            has_later_ended = has_later_ended or (invocation.has_ended and not self._is_managed)
+            has_later_ended = has_later_ended or (invocation.has_ended and not self.is_managed)
         taken += [self._take(invocation) for invocation in reversed(ended)]
         taken += self._completed
         self._completed = []

@@ -16,6 +16,8 @@ _MAX_HEAD = 2_000
 
 _PYTHON = "Traceback (most recent call last):"
 _PYTHON_END = re.compile(r"([^\W\d][\w.]{0,200})(?:: (.*))?", re.DOTALL)
+# The exception of a group is within its margin.
+_PYTHON_GROUP = re.compile(r"\n[ \t\u00a0]{0,40}\| ([\w.]{0,200}Group): ([^\n]*)")
 # Python's own lines, also as Lambda indents them; exception groups have a margin.
 _PYTHON_INNER = " \t\u00a0|+"
 # Frames of Java, Node.js and .NET.
@@ -25,6 +27,9 @@ _AT_TYPE = re.compile(
     r"(?: \[\w{1,80}\])?(?:: (.*))?\Z",
     re.DOTALL,
 )
+# Of any name but that of `console.trace`, only before a frame with its place: `(index.js:3:9)`.
+_AT_PLACE = re.compile(r"\n[ \t]{1,24}at (?:[^\n(]{1,300}\()?[^\s()]{1,300}:\d{1,7}(?::\d{1,7})?\)?(?= \{\n|[\r\n]|\Z)")
+_AT_NAME = re.compile(r"(?:^|\n)(?!Trace\b)((?:[\w$]{1,80}\.){0,12}[A-Z][\w$]{0,80})(?:: ([^\n]*))?\r?\Z")
 _GO = re.compile(r"(panic|fatal error): ([^\n]{0,2000}?)(?: \[recovered\][^\n]*)?\n")
 _GOROUTINE = re.compile(r"\ngoroutine \d{1,10} \[")
 _RUBY_FRAME = re.compile(r"\n[ \t]{0,8}(?:from )?[^\s:]{1,300}\.rb:\d{1,7}:in ")
@@ -61,7 +66,8 @@ def _find_python(text: str) -> dict[str, str] | None:
         if text[at : at + 1].strip(_PYTHON_INNER) and (match := _PYTHON_END.match(text, at)):
             return describe(match[1], (match[2] or "").rstrip("\n"), text[begin:])
         at = text.find("\n", at)
-    return {STACKTRACE: text[begin:]}
+    group = _PYTHON_GROUP.search(text, begin)
+    return describe(group[1], group[2], text[begin:]) if group else {STACKTRACE: text[begin:]}
 
 
 def _find_frames(text: str) -> dict[str, str] | None:
@@ -69,7 +75,10 @@ def _find_frames(text: str) -> dict[str, str] | None:
     if frame is None:
         return None
     begin = max(0, frame.start() - _MAX_HEAD)
-    match = _AT_TYPE.search(text[begin : frame.start()])
+    head = text[begin : frame.start()]
+    match = _AT_TYPE.search(head)
+    if match is None and _AT_PLACE.match(text, frame.start()):
+        match = _AT_NAME.search(head)
     return describe(match[1], match[2] or "", text[begin + match.start(1) :]) if match else None
 
 

@@ -34,9 +34,15 @@ PREFIXES = st.sampled_from(["", f"[INFO]\t2026-09-22T06:30:00.100Z\t{ID}\t", "ER
 
 
 def converted(records: list[Any], *, keep_raw: bool) -> list[LogRecord]:
-    settings = Settings({"TELEMETRY_FORWARDER_RAW_LINES": str(keep_raw).lower()})
+    settings = {"TELEMETRY_FORWARDER_RAW_LINES": str(keep_raw).lower(), "TELEMETRY_FORWARDER_JOIN_LINES": "false"}
     converter = Converter(
-        settings, Resource({}), Ledger(), version="0", temporality="delta", is_managed=False, new_id=counted_ids()
+        Settings(settings),
+        Resource({}),
+        Ledger(),
+        version="0",
+        temporality="delta",
+        is_managed=False,
+        new_id=counted_ids(),
     )
     start = {"requestId": ID, "tenantId": "blue"}
     events = [{"time": "2026-09-22T06:30:00.000Z", "type": "platform.start", "record": start}]

@@ -35,7 +35,7 @@ _RUNTIME_KEYS = _UNCAUGHT_NODE_KEYS | {"traceId", "AWSRequestId"}
 # Go's client writes these alone and in this order, with frames of its own.
 # https://github.com/aws/aws-lambda-go/blob/main/lambda/messages/messages.go
 _GO_KEYS = ("errorMessage", "errorType", "stackTrace")
-_GO_FRAME = {"path", "line", "label"}
+_GO_FRAME = {"path": "", "line": 0, "label": ""}
 
 # A line in a line in a line.
 _MAX_LAYERS = 3
@@ -228,7 +228,12 @@ def _uncaught_exception(record: dict[str, Any], line: ParsedLine) -> dict[str, s
 
 
 def _is_go_error(record: dict[str, Any]) -> bool:
-    if tuple(record) != _GO_KEYS[: len(record)] or len(record) < 2:
+    if tuple(record) not in (_GO_KEYS, _GO_KEYS[:2]):
         return False
-    frames = record.get("stackTrace", [])
-    return isinstance(frames, list) and all(isinstance(frame, dict) and frame.keys() == _GO_FRAME for frame in frames)
+    # Go leaves out an empty list, other runtimes do not.
+    frames = record.get("stackTrace", [_GO_FRAME])
+    return isinstance(frames, list) and frames != [] and all(map(_is_go_frame, frames))
+
+
+def _is_go_frame(frame: Any) -> bool:
+    return isinstance(frame, dict) and frame.keys() == _GO_FRAME.keys()

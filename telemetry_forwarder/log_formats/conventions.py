@@ -6,7 +6,7 @@ every search is short, however long the line is.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from telemetry_forwarder.log_formats import exceptions, severity, stack_traces
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine, parsed_line
@@ -38,11 +38,11 @@ _NAME = (
     rf"|(?:(?<=[-|:] )|(?<=[-|:]))(?>[\w.$-]{{1,100}})(?={_SPACE}[-|:]))"
 )
 _AFTER = r"(?=[\s\]:|\[(,/]|$)"
+# The level once, since a pattern with all its spellings is large; `_timed` decides where it counts in lower case.
 _LEVEL_HERE = (
-    rf"{_SEPARATOR}(?:\[?(?P<upper>(?:{_UPPER})(?:[+-]\d{{1,2}})?){_AFTER}|\[ ?(?P<bracketed>{_ANY}) {{0,8}}\]"
-    rf"|(?P<before_colon>{_ANY}):(?=\s|$)|(?P<before_label>{_ANY})(?= [\w.-]{{1,80}} : (?:\w{{1,80}}=|\[))"
-    rf"|(?<=\t)(?P<tabbed>{_ANY})\t|(?<=[| ])(?P<barred>{_ANY}){_SPACE}\|"
-    rf"|[\w-]{{1,60}}\.(?P<channel>{_UPPER}):)"
+    rf"{_SEPARATOR}(?:[\w-]{{1,60}}\.)??(?P<open>\[ ?)?(?P<level>{_ANY}(?:[+-]\d{{1,2}})?)"
+    rf"(?:(?P<close> {{0,8}}\])|(?P<colon>:(?=\s|$))|(?P<label> [\w.-]{{1,80}} : (?:\w{{1,80}}=|\[))"
+    rf"|(?P<bar>{_SPACE}\|)|{_AFTER})"
 )
 _TIMED = re.compile(rf" {{0,4}}\[?(?P<time>{TIME}|{_CLOCK}|{_EPOCH})\]?(?:{_NAME}){{0,4}}?{_LEVEL_HERE}", re.ASCII)
 # The same for the most frequent lines, in less time.
@@ -106,14 +106,8 @@ _ENDS = ("Unhandled exception. ", "thread '", "panic: ", "fatal error: ", "Fatal
 _GO_PANIC = re.compile(r"(panic|fatal error): ([^\n]*)")
 
 
-class Prefix(NamedTuple):
-    """What precedes the message of a line."""
-
-    level: str
-    time_ns: int
-    """0 if there is none, or no date."""
-    end: int
-    """Where the level ends."""
+Prefix = tuple[str, int, int]
+"""Level, time (0 if there is none, or no date), and where the level ends."""
 
 
 class TextLine:
@@ -134,14 +128,13 @@ def read_convention(text: str) -> TextLine | None:
     prefix = _find_prefix(text)
     if prefix is None:
         return None
-    line = parsed_line(
-        text, severity_number=severity.from_name(prefix.level), severity_text=prefix.level, time_ns=prefix.time_ns
-    )
+    level, time_ns, end = prefix
+    line = parsed_line(text, severity_number=severity.from_name(level), severity_text=level, time_ns=time_ns)
     if "race" in text or "equest" in text:
         line = read_labelled_ids(line)
     if line.severity_number >= severity.ERROR and "lambda_runtime" in text[:_MAX_LABELLED]:
         line = _rust_error(line, text)
-    return TextLine(line, text[prefix.end :], prefix=text[: prefix.end])
+    return TextLine(line, text[end:], prefix=text[:end])
 
 
 def _rust_error(line: ParsedLine, text: str) -> ParsedLine:
@@ -161,9 +154,9 @@ def read_labelled_ids(line: ParsedLine) -> ParsedLine:
         changes["request_id"] = request[1]
     if trace := _TRACE_IDS.search(head):
         ids = trace_context.parse_trace_ids(trace[1])
-        trace_id = ids.trace_id or trace_context.parse_decimal_id(trace[1], digits=32)
+        trace_id = ids[0] or trace_context.parse_decimal_id(trace[1], digits=32)
         span = _SPAN_ID.search(head) if trace_id else None
-        span_id = ids.span_id or (
+        span_id = ids[1] or (
             trace_context.parse_span_id(span[1]) or trace_context.parse_decimal_id(span[1], digits=16) if span else ""
         )
         changes |= {"trace_id": trace_id, "span_id": span_id}
@@ -199,21 +192,30 @@ def _find_prefix(text: str) -> Prefix | None:
         return prefix
     for pattern in _FIRST.get(first, ()):
         if match := pattern.match(text):
-            return Prefix(match[match.lastindex or 0], 0, match.end())
+            return match[match.lastindex or 0], 0, match.end()
     return _logfmt(text)
 
 
 def _timed(text: str) -> Prefix | None:
     if match := _DATED.match(text):
-        return Prefix(match[2], parse_time_ns(match[1]), match.end())
+        return match[2], parse_time_ns(match[1]), match.end()
     match = _TIMED.match(text)
     if match is None:
         return None
-    level, time = match[match.lastindex or 0], match["time"]
-    if "/" in time and match["before_colon"] and level.islower():
-        # Go's log package writes no level, so this is the message.
+    level, time = match["level"], match["time"]
+    if not level.isupper() and not _is_delimited(match, text):
         return None
-    return Prefix(level, parse_time_ns(float(time) if "e+" in time else time), match.end())
+    return level, parse_time_ns(float(time) if "e+" in time else time), match.end("level")
+
+
+def _is_delimited(match: re.Match[str], text: str) -> bool:
+    """Return whether a level in lower case is one, and not a word of the message."""
+    before, after = text[match.start("level") - 1], text[match.end("level") : match.end("level") + 1]
+    if match["colon"] or match["label"]:
+        # Go's log package writes no level, so there it is the message.
+        return "/" not in match["time"]
+    is_enclosed = match["open"] and match["close"]
+    return bool(is_enclosed or (before == after == "\t") or (match["bar"] and before in "| "))
 
 
 def _logfmt(text: str) -> Prefix | None:
@@ -224,4 +226,4 @@ def _logfmt(text: str) -> Prefix | None:
     if level is None or not severity.from_name(level[1]):
         return None
     time = _LOGFMT_TIME.search(text)
-    return Prefix(level[1], parse_time_ns(time[1]) if time else 0, len(text))
+    return level[1], parse_time_ns(time[1]) if time else 0, len(text)

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-images.html#runtimes-api-c
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from telemetry_forwarder.log_formats.stack_traces import MESSAGE, STACKTRACE, TYPE, describe, find_exception
 from telemetry_forwarder.telemetry.json_values import read_json_object
@@ -39,12 +39,8 @@ _FRAME_KEYS = frozenset(
 )
 
 
-class ReadError(NamedTuple):
-    """An error object that was read."""
-
-    exception: dict[str, str]
-    rest: Any
-    """What of the object is not in *exception*; None if nothing."""
+ReadError = tuple[dict[str, str], Any]
+"""The exception, and what of the error object is not in it; None if nothing."""
 
 
 def parse_python(text: str) -> dict[str, str] | None:
@@ -106,10 +102,10 @@ def read_error(value: Any) -> ReadError | None:
     """Read an error as loggers write it: an object, a list that begins with one, or a text with a stack trace."""
     if isinstance(value, str):
         # Complete: what precedes the exception is not lost.
-        return ReadError({**(find_exception(value) or {}), STACKTRACE: value}, None) if "\n" in value else None
+        return ({**(find_exception(value) or {}), STACKTRACE: value}, None) if "\n" in value else None
     if isinstance(value, list):
         first = read_error(value[0]) if value and isinstance(value[0], dict) else None
-        return first and first._replace(rest=value)
+        return (first[0], value) if first else None
     return _read_error_object(value) if isinstance(value, dict) else None
 
 
@@ -128,7 +124,7 @@ def _read_error_object(error: dict[str, Any]) -> ReadError | None:
     exception |= {STACKTRACE: trace} if trace else {}
     used = {name_key, message_key, stack_key if _is_text(error.get(stack_key)) else ""}
     rest = {key: part for key, part in error.items() if key not in used}
-    return ReadError(exception, rest or None)
+    return exception, rest or None
 
 
 def _first_text(error: Mapping[str, Any], keys: Mapping[str, str], names: Iterable[str]) -> tuple[str, str]:

@@ -120,7 +120,7 @@ def _read_ids(
     if trace_key and "=" in str(record[trace_key]):
         # The rest of a header.
         attributes[trace_key] = record[trace_key]
-    return trace.trace_id, span_id or trace.span_id
+    return trace[0], span_id or trace[1]
 
 
 def _has_runtime_keys(record: dict[str, Any]) -> bool:
@@ -165,7 +165,7 @@ def _name_exception(
     if error is not None or parts[-1] is not None or len([part for part in parts if part]) > 1:
         found = (stack_traces.find_exception(parts[-1]) or {}) if parts[-1] else {}
         named = {name: part for name, part in zip(stack_traces.NAMES, parts, strict=True) if part is not None}
-        exception = {**found, **(error.exception if error else {}), **named}
+        exception = {**found, **(error[0] if error else {}), **named}
         if stack_traces.MESSAGE not in exception and isinstance(text := attributes.get("error"), str):
             # Go's loggers write the message of the error by itself.
             exception[stack_traces.MESSAGE] = text
@@ -173,23 +173,19 @@ def _name_exception(
     for key, name, part in zip(part_keys, stack_traces.NAMES, parts, strict=True):
         if key and exception.get(name) != part:
             attributes[key] = record[key]
-    if error_key and error is not None and error.rest is not None:
-        attributes[error_key] = error.rest
+    if error_key and error is not None and error[1] is not None:
+        attributes[error_key] = error[1]
     return attribute_names.override(attributes, exception)
 
 
 def _read_other_error(attributes: dict[str, Any]) -> dict[str, Any]:
     """Read the first error with a stack trace that has a name of the user's choice."""
     for key, value in attributes.items():
-        if (
-            isinstance(value, dict)
-            and (error := exceptions.read_error(value))
-            and stack_traces.STACKTRACE in error.exception
-        ):
+        if isinstance(value, dict) and (error := exceptions.read_error(value)) and stack_traces.STACKTRACE in error[0]:
             others = {other: part for other, part in attributes.items() if other != key}
-            if error.rest is not None:
-                others[key] = error.rest
-            return attribute_names.override(others, error.exception)
+            if error[1] is not None:
+                others[key] = error[1]
+            return attribute_names.override(others, error[0])
     return attributes
 
 

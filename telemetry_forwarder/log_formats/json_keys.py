@@ -80,12 +80,12 @@ def _likely_request_id(value: Any) -> str | None:
 
 def _trace_ids(value: Any) -> TraceIds | None:
     ids = trace_context.parse_trace_ids(value)
-    return ids if ids.trace_id else None
+    return ids if ids[0] else None
 
 
 def _datadog_trace_id(value: Any) -> TraceIds | None:
     trace_id = trace_context.parse_decimal_id(value, digits=32) or trace_context.parse_trace_id(value)
-    return TraceIds(trace_id) if trace_id else None
+    return (trace_id, "") if trace_id else None
 
 
 def _datadog_span_id(value: Any) -> str | None:
@@ -99,11 +99,9 @@ def _stack_trace(value: Any) -> str | None:
 
 def _trace_in_text(value: Any) -> exceptions.ReadError | None:
     exception = stack_traces.find_exception(value) if isinstance(value, str) else None
-    return (
-        exceptions.ReadError(exception, None if exception.get(stack_traces.STACKTRACE) == value else value)
-        if exception
-        else None
-    )
+    if exception is None:
+        return None
+    return exception, None if exception.get(stack_traces.STACKTRACE) == value else value
 
 
 def _unless_empty(parse: Callable[[Any], str]) -> Callable[[Any], str | None]:

@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from telemetry_forwarder.telemetry.records import Tracing
 
@@ -15,13 +15,8 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2
 _GOOGLE_TRACE = re.compile(r"projects/[^/\s]{1,100}/traces/([0-9a-f]{32})", re.IGNORECASE | re.ASCII)
 
 
-class TraceIds(NamedTuple):
-    """The ids that one value contains, as hex digits; empty if it does not."""
-
-    trace_id: str
-    span_id: str = ""
-
-
+TraceIds = tuple[str, str]
+"""Trace id and span id of one value, as hex digits; empty if it does not contain them."""
 # Of 128 bits.
 _MAX_DECIMALS = 39
 
@@ -45,14 +40,14 @@ def parse_span_id(value: Any) -> str:
 def parse_trace_ids(value: Any) -> TraceIds:
     """Return the ids of a trace id, an X-Ray header, a W3C `traceparent`, or the name of a trace at Google."""
     if not isinstance(value, str):
-        return TraceIds("")
+        return "", ""
     if trace_id := parse_trace_id(value):
-        return TraceIds(trace_id)
+        return trace_id, ""
     if match := _TRACEPARENT.fullmatch(value):
         trace_id = parse_trace_id(match[1])
-        return TraceIds(trace_id, parse_span_id(match[2]) if trace_id else "")
+        return trace_id, parse_span_id(match[2]) if trace_id else ""
     match = _GOOGLE_TRACE.fullmatch(value)
-    return TraceIds(parse_trace_id(match[1]) if match else parse_root(value))
+    return parse_trace_id(match[1]) if match else parse_root(value), ""
 
 
 def parse_decimal_id(value: Any, *, digits: int) -> str:

@@ -64,13 +64,14 @@ class CompletedPhase:
 
 @frozen
 class LateSpans:
-    """Phases of an invocation that Lambda reported after the invocation itself was taken."""
+    """What Lambda reported of an invocation after it was taken: phases, or that it was a cold start."""
 
     request_id: str
     trace_id: str
     parent_span_id: str
     is_sampled: bool | None
     spans: tuple[PhaseSpan, ...]
+    is_late_cold_start: bool = False
 
 
 Completed = CompletedInvocation | CompletedPhase | LateSpans

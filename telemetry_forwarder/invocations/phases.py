@@ -95,6 +95,11 @@ class Phases:
         """Whether a phase has begun that was not reported."""
         return any(not phase.end_ns for phase in self._open)
 
+    @property
+    def has_init_in_advance(self) -> bool:
+        """Whether an init is known that no invocation waited for."""
+        return any(phase.kind == _INIT and not phase.is_cold_start for phase in (*self._open, *self._taken))
+
     def observe(self, event: Event) -> None:
         """Apply an event; one that belongs to no phase is ignored."""
         match event:

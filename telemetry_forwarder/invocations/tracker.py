@@ -197,11 +197,13 @@ class InvocationTracker:
             return
         invocation.adopt_tracing(event.tracing)
         invocation.report = event
-        if event.init_duration_s is not None and not invocation.is_taken:
-            # Tells of the init also where its own events were not delivered.
-            invocation.is_cold = True
+        # Tells of the init also where its own events were not delivered; those of an init in advance say more.
+        is_cold = event.init_duration_s is not None and not self._phases.has_init_in_advance
+        is_late_cold_start = is_cold and invocation.is_taken and not invocation.is_cold
+        invocation.is_cold = invocation.is_cold or is_cold
         invocation.tenant_id = invocation.tenant_id or event.tenant_id
-        if invocation.is_taken and (spans := select_report_spans(invocation)):
+        spans = select_report_spans(invocation) if invocation.is_taken else ()
+        if spans or is_late_cold_start:
             self._completed.append(
                 LateSpans(
                     request_id=event.request_id,
@@ -209,6 +211,7 @@ class InvocationTracker:
                     parent_span_id=invocation.span_id,
                     is_sampled=invocation.tracing.is_sampled,
                     spans=spans,
+                    is_late_cold_start=is_late_cold_start,
                 )
             )
 

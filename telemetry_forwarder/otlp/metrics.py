@@ -95,6 +95,8 @@ class MetricEncoder:
                         self._record("faas.init_duration", outcome.duration_s)
                     self._record_phases(outcome.spans)
                 case LateSpans():  # pragma: no branch  # there is no other case
+                    if outcome.is_late_cold_start:
+                        self._count("faas.coldstarts", 1)
                     self._record_phases(outcome.spans)
 
     def add_self_metrics(self, measurements: Iterable[Measurement]) -> None:

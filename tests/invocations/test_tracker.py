@@ -663,13 +663,41 @@ def test_the_duration_of_the_init_in_the_report_tells_of_a_cold_start() -> None:
     assert completed.is_cold
 
 
-def test_a_report_that_comes_too_late_changes_nothing() -> None:
+def test_a_report_that_comes_after_the_invocation_was_taken_tells_of_the_cold_start_once() -> None:
     invocations = listening(start("a", 0), done("a", 10))
     invocations.take_completed()
 
     invocations.observe(platform_report("a", 12, initDurationMs=463.51))
 
+    (late,) = invocations.take_completed()
+    assert isinstance(late, LateSpans)
+    assert (late.spans, late.is_late_cold_start) == ((), True)
     assert invocations.take_completed() == []
+
+
+def test_a_report_without_an_init_that_comes_late_changes_nothing() -> None:
+    invocations = listening(start("a", 0), done("a", 10))
+    invocations.take_completed()
+
+    invocations.observe(platform_report("a", 12))
+
+    assert invocations.take_completed() == []
+
+
+@pytest.mark.parametrize(
+    ("initialization_type", "is_cold"), [("provisioned-concurrency", False), ("snap-start", False), ("on-demand", True)]
+)
+def test_the_init_in_advance_that_a_report_mentions_is_no_cold_start(initialization_type: str, is_cold: bool) -> None:
+    init = [
+        platform_event("initStart", -900, initializationType=initialization_type, phase="init"),
+        platform_event("initReport", -400, initializationType=initialization_type, phase="init"),
+    ]
+    report = platform_report("a", 12, initDurationMs=463.51)
+    invocations = listening(*init, start("a", 0), done("a", 10), report)
+
+    completed = [one for one in invocations.take_completed() if isinstance(one, CompletedInvocation)]
+
+    assert [one.is_cold for one in completed] == [is_cold]
 
 
 def platform_report(request_id: str, ms: float, **metrics: float) -> Event:

@@ -153,6 +153,7 @@ def test_phases_are_measured() -> None:
 
     assert after(invocation(spans=spans)) == {**MEASURED, **expected, "faas.invocations": 1}
     assert after(LateSpans("a", "", "", None, spans)) == expected
+    assert after(LateSpans("a", "", "", None, (), is_late_cold_start=True)) == {"faas.coldstarts": 1}
 
 
 def test_an_init_is_measured_and_a_restore_is_left_to_the_report() -> None:

@@ -209,7 +209,15 @@ SHORT = [
     ("RuntimeException: x", ["x: java.lang.RuntimeException", "java.lang.RuntimeException: x", "\tat A.b(A.java:9)"]),
     (
         "KeyError",
-        ["{", '  "errorMessage": "x",', '  "errorType": "Function<KeyError>",', '  "stackTrace": [', "  ]", "}"],
+        [
+            "{",
+            '  "errorMessage": "x",',
+            '  "errorType": "Function<KeyError>",',
+            '  "stackTrace": [',
+            '    "a.rb:3"',
+            "  ]",
+            "}",
+        ],
     ),
     ("panic", ["panic: boom", *GO]),
     ("nil pointer", ["panic: runtime error: nil pointer dereference", "[signal SIGSEGV: code=0x1]", *GO]),

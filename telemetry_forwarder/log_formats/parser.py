@@ -221,10 +221,10 @@ def _uncaught_exception(record: dict[str, Any], line: ParsedLine) -> dict[str, s
     name = line.attributes.get(stack_traces.TYPE)
     if message or not isinstance(name, str) or not record.keys() <= _UNCAUGHT_KEYS:
         return None
-    # Only the runtimes' own failures have no frames, e.g. a module that cannot be imported.
+    # Only the runtimes' own failures have no frames, e.g. a module that cannot be imported; Ruby leaves out its own.
     has_trace = stack_traces.STACKTRACE in line.attributes or name.startswith("Runtime.")
-    is_runtimes = (is_error and "timestamp" in record) or _RUBY_TYPE.fullmatch(name)
-    return {} if has_trace and is_runtimes and "stackTrace" in record else None
+    is_runtimes = (is_error and "timestamp" in record and has_trace) or _RUBY_TYPE.fullmatch(name)
+    return {} if is_runtimes and "stackTrace" in record else None
 
 
 def _is_go_error(record: dict[str, Any]) -> bool:

@@ -74,7 +74,7 @@ ERROR: dict[str, Any] = {"errorType": "E", "errorMessage": "no", "stackTrace": F
         ({"errorType": "E", "errorMessage": "no"}, False),
         ({"errorMessage": "no"}, False),
         ({**ERROR, "errorType": "Function<E>"}, True),
-        ({**ERROR, "errorType": "Function<E>", "stackTrace": []}, False),
+        ({**ERROR, "errorType": "Function<E>", "stackTrace": []}, True),
         ({"level": "ERROR", "errorType": "PaymentDeclined", "errorMessage": "no", "orderId": 5}, False),
         ({"level": "ERROR", "errorType": 5, "stackTrace": FRAMES}, False),
         ({"timestamp": ISO, "level": "ERROR", "requestId": ID, "message": ERROR}, True),

@@ -33,6 +33,8 @@ _HEADER_ENDS = re.compile(rb"[\0\r\n]")
 # Higher levels take more CPU than the smaller body saves.
 _GZIP_LEVEL = 2
 _GZIP_FORMAT = 31
+_TUNNEL_STATUS = re.compile(rb"\s*HTTP/1\.\d +(\d{3})\b")
+_MAX_TUNNEL_HEAD_BYTES = 16_384
 
 
 def request_headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
@@ -137,7 +139,7 @@ class HttpClient:
             packed = compressed(to.endpoint, body)
             stream.write(b"%b\r\ncontent-length: %d\r\n\r\n" % (to.head, len(packed)), attempt)
             stream.write(packed, attempt)
-            response, is_last = _read(stream, attempt)
+            response, is_last = read_response(stream, attempt)
         finally:
             if is_last:
                 stream.close()
@@ -159,10 +161,10 @@ def _refuse(body: bytes, attempt: Attempt) -> Response:
     raise RequestError(FailureKind.BROKEN, "the request is not HTTP")
 
 
-def _read(stream: Stream, attempt: Attempt) -> tuple[Response, bool]:
-    """Return the response, and whether the connection cannot be used again.
+def read_response(stream: Stream, attempt: Attempt) -> tuple[Response, bool]:
+    """Return the response, and whether the connection cannot be used again. Blocks; raises `RequestError`.
 
-    Once the status is received there is a response, whatever happens to its body.
+    Once the status is received there is a response, whatever happens to the rest of it.
     """
     reader = ResponseReader(MAX_BODY_BYTES)
     message, received, has_ended = None, b"", True
@@ -179,3 +181,24 @@ def _read(stream: Stream, attempt: Attempt) -> tuple[Response, bool]:
             raise RequestError(kind, str(exc)) from exc
         has_ended = reader.ends_with_connection and not received
     return response_of(message.status, message.headers, message.body, has_ended=has_ended), reader.is_last
+
+
+def read_tunnel_response(stream: Stream, attempt: Attempt) -> None:
+    """Read the response to CONNECT, and interim responses before it. Blocks; raises `RequestError` if it is no 2xx."""
+    head, total = b"", 0
+    while True:
+        # Byte by byte: what follows the head is not the proxy's.
+        received = stream.read(1, attempt)
+        head += received
+        total += 1
+        if not received or total > _MAX_TUNNEL_HEAD_BYTES:
+            raise RequestError(FailureKind.UNREACHABLE, "proxy: no response to CONNECT")
+        if not head.endswith((b"\r\n\r\n", b"\n\n")) or not head.strip():
+            continue
+        match = _TUNNEL_STATUS.match(head)
+        status = match[1].decode() if match else "something else than HTTP"
+        if status.startswith("2"):
+            return
+        if not status.startswith("1"):
+            raise RequestError(FailureKind.UNREACHABLE, f"proxy: responded with {status} to CONNECT")
+        head = b""

@@ -1,8 +1,12 @@
 """Sends requests through a proxy: httpx and httpcore, on our own connections, which keep deadlines.
 
 Imported only if a proxy is set. httpcore passes timeouts to the network unchanged: here they are an `Attempt`.
+
+Responses are read by the reader that is used without a proxy, and httpcore gets what that has read: httpcore itself
+refuses a response with one odd header line, and a request that was accepted would be sent again.
 """
 
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -15,10 +19,13 @@ import httpx
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import host_and_port
 from telemetry_forwarder.transport.attempt import Attempt
-from telemetry_forwarder.transport.http_client import compressed, request_headers
+from telemetry_forwarder.transport.http_client import compressed, read_response, read_tunnel_response, request_headers
 from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError, Response, response_of
 from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Stream, connect
+
+_TUNNEL = b"HTTP/1.1 200\r\n\r\n"
+_NOT_IN_A_VALUE = re.compile(rb"[^\x20-\x7e\x80-\xff]")
 
 
 class ProxiedClient(httpx.BaseTransport):
@@ -96,12 +103,26 @@ class _Backend(httpcore.NetworkBackend):
 class _Stream(httpcore.NetworkStream):
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._reads: Callable[[Attempt], bytes] | None = None
+        """What reads the response, until it was read."""
 
     def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        return self._stream.read(max_bytes, timeout)
+        """Return the whole response as one that httpcore accepts, and then nothing."""
+        reads, self._reads = self._reads, None
+        return reads(timeout) if reads else b""
 
     def write(self, buffer: bytes, timeout: Any = None) -> None:
+        if self._reads is None:
+            self._reads = self._open_tunnel if buffer.startswith(b"CONNECT ") else self._read
         self._stream.write(buffer, timeout)
+
+    def _open_tunnel(self, attempt: Attempt) -> bytes:
+        read_tunnel_response(self._stream, attempt)
+        return _TUNNEL
+
+    def _read(self, attempt: Attempt) -> bytes:
+        response, is_last = read_response(self._stream, attempt)
+        return _rewritten(response, is_last=is_last)
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
@@ -113,6 +134,17 @@ class _Stream(httpcore.NetworkStream):
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _rewritten(response: Response, *, is_last: bool) -> bytes:
+    """Return a valid response. A body that is not whole stays so: it is declared as one byte longer."""
+    lines = [b"HTTP/1.1 %d" % response.status]
+    for name, value in response.headers.items():
+        lines.append(b"%b: %b" % (name.encode(), _NOT_IN_A_VALUE.sub(b"?", value.encode("latin-1", "replace"))))
+    lines.append(b"content-length: %d" % (len(response.body) + (not response.is_whole)))
+    if is_last:
+        lines.append(b"connection: close")
+    return b"\r\n".join([*lines, b"", response.body])
 
 
 @contextmanager

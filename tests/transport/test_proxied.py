@@ -1,5 +1,7 @@
 """Requests through a proxy."""
 
+import socket
+import ssl
 import threading
 
 import httpx
@@ -91,6 +93,56 @@ class TestResponse:
         with tcp_server(responds(data)) as proxy:
             assert send(transport, behind(proxy)) == Response(200, {}, b"half", is_whole=False)
 
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"bad header\r\nContent-Length: 0",
+            b"Server : x\r\nContent-Length: 0",
+            b"X: a\0b\r\nContent-Length: 0",
+            b"Content-Length: 0\r\nContent-Length: 2",
+            b"Content-Length: -1",
+            b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            b"Transfer-Encoding: gzip, chunked",
+            b": no name\r\nContent-Length: 0",
+            b"Content-Type: application/json\0\r\nContent-Length: 0",
+            b"X: " + b"x" * 40_000 + b"\r\nX: " + b"x" * 70_000,
+        ],
+    )
+    def test_odd_head_is_a_response_as_without_a_proxy(self, transport: Transport, head: bytes) -> None:
+        requests = []
+
+        def serve(connection: socket.socket) -> None:
+            requests.append(connection.recv(65_536))
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
+
+        with tcp_server(serve) as server:
+            outcomes = [send(transport, endpoint) for endpoint in (behind(server), Endpoint(LOGS, server))]
+
+        assert [kind(outcome) for outcome in outcomes] == [200, 200]
+        assert len(requests) == 2
+
+    def test_odd_head_inside_a_tunnel_is_a_response(self, transport: Transport, certificates: Certificates) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificates.server)
+
+        def serve(connection: socket.socket) -> None:
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nbad header\r\n\r\n")
+            with context.wrap_socket(connection, server_side=True) as inner:
+                inner.recv(65_536)
+                inner.sendall(b"HTTP/1.1 200 OK\r\nServer : x\r\nContent-Length: 0\r\n\r\n")
+
+        with tcp_server(serve) as proxy:
+            endpoint = behind(proxy, "https://localhost/", certificate=certificates.ca)
+            assert send(transport, endpoint) == Response(200, {}, b"")
+
+    @pytest.mark.parametrize("status", [204, 205, 304, 600, 999])
+    def test_any_status_is_read_as_without_a_proxy(self, transport: Transport, status: int) -> None:
+        with tcp_server(responds(b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nno" % status)) as server:
+            through, direct = (send(transport, each) for each in (behind(server), Endpoint(LOGS, server)))
+
+        assert kind(through) == kind(direct) == status
+
 
 class TestFailure:
     def test_error_of_the_proxy_is_reported_as_such(self, transport: Transport) -> None:
@@ -98,7 +150,7 @@ class TestFailure:
         with tcp_server(responds(refusal)) as proxy:
             outcome = send(transport, behind(proxy, "https://nobody.invalid/"))
 
-        assert outcome == Failure(FailureKind.UNREACHABLE, "proxy: 407 Proxy Authentication Required")
+        assert outcome == Failure(FailureKind.UNREACHABLE, "proxy: responded with 407 to CONNECT")
 
     def test_proxy_that_refuses_the_connection(self, transport: Transport, collector: FakeCollector) -> None:
         collector.refuse()

@@ -3,7 +3,6 @@
 https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 """
 
-import re
 import ssl
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,8 +16,8 @@ from telemetry_forwarder.endpoints.urls import DEFAULT_PORTS, authorization_head
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.grpc.http2 import Http2Connection
 from telemetry_forwarder.transport.grpc.status import response_of_call
-from telemetry_forwarder.transport.http_client import USER_AGENT, IdleConnections, compressed
-from telemetry_forwarder.transport.outcome import FailureKind, RequestError, Response
+from telemetry_forwarder.transport.http_client import USER_AGENT, IdleConnections, compressed, read_tunnel_response
+from telemetry_forwarder.transport.outcome import Response
 from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.sockets import Stream, connect
 
@@ -27,8 +26,6 @@ _METHODS = {
     SPANS: b"/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     METRICS: b"/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 }
-_TUNNEL_STATUS = re.compile(rb"HTTP/1\.\d (\d{3})\b")
-_MAX_TUNNEL_HEAD_BYTES = 16_384
 
 
 class GrpcClient:
@@ -115,20 +112,10 @@ def _open_tunnel(stream: Stream, proxy: SplitResult, server: tuple[str, int], at
     target = f"{host}:{server[1]}".encode()
     lines = [b"CONNECT %b HTTP/1.1" % target, b"host: %b" % target]
     lines += [f"proxy-{name}: {value}".encode() for name, value in authorization_header(proxy).items()]
-    head = b""
     attempt.is_connecting = True
     try:
         stream.write(b"\r\n".join([*lines, b"", b""]), attempt)
-        # Byte by byte: what follows the head is not the proxy's.
-        while not head.endswith(b"\r\n\r\n"):
-            received = stream.read(1, attempt)
-            head += received
-            if not received or len(head) > _MAX_TUNNEL_HEAD_BYTES:
-                raise RequestError(FailureKind.UNREACHABLE, "proxy: no response to CONNECT")
-        match = _TUNNEL_STATUS.match(head)
-        if match is None or not match[1].startswith(b"2"):
-            status = match[1].decode() if match else "something else than HTTP"
-            raise RequestError(FailureKind.UNREACHABLE, f"proxy: responded with {status} to CONNECT")
+        read_tunnel_response(stream, attempt)
         attempt.is_connecting = False
     finally:
         if attempt.is_connecting:

@@ -333,6 +333,27 @@ class TestProxy:
 
         assert received.startswith(b"CONNECT h:%d HTTP/1.1\r\n" % port)
 
+    @pytest.mark.parametrize("status", [100, 102, 103, 199])
+    def test_interim_responses_to_connect_are_skipped(self, transport: Transport, status: int) -> None:
+        interim = b"HTTP/1.1 %d Soon\r\nX: y\r\n\r\n" % status
+        received = bytearray()
+
+        def serve(connection: socket.socket) -> None:
+            connection.recv(65_536)
+            connection.sendall(interim * 3 + b"HTTP/1.1 200 OK\r\n\r\n")
+            received.extend(connection.recv(65_536))
+
+        with tcp_server(serve) as proxy:
+            send(transport, Endpoint(LOGS, "http://h:4317/", protocol="grpc", proxy=proxy))
+
+        assert received.startswith(b"PRI * HTTP/2.0")
+
+    def test_endless_interim_responses_to_connect_are_no_response(self, transport: Transport) -> None:
+        with tcp_server(responds(b"HTTP/1.1 100 Continue\r\n\r\n" * 2_000)) as proxy:
+            outcome = send(transport, Endpoint(LOGS, "http://h:4317/", protocol="grpc", proxy=proxy))
+
+        assert outcome == Failure(FailureKind.UNREACHABLE, "proxy: no response to CONNECT")
+
     def test_proxy_that_hangs(self, transport: Transport) -> None:
         ends = threading.Event()
         with tcp_server(lambda _: ends.wait()) as proxy:

@@ -1,11 +1,17 @@
-"""Starts threads, now or later."""
+"""Starts threads, now or later. All but the main thread leave signals to it.
 
+Only the main thread runs the handlers of signals. If the kernel delivers a signal to another one, as it may after a
+freeze, the main thread continues to wait.
+"""
+
+import _signal  # type: ignore[import-not-found]  # the C module behind `signal`, which would import `enum`
 import _thread
 
 from telemetry_forwarder.errors import ThreadStartError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from threading import Thread
 
 
@@ -13,10 +19,20 @@ def start_thread(thread: "Thread") -> None:
     """Start *thread* unless it was started before. Raises `ThreadStartError`; then it can be tried again."""
     if thread.ident is None:
         try:
-            thread.start()
+            start_without_signals(thread.start)
         except (RuntimeError, MemoryError) as exc:
             _make_startable(thread)
             raise ThreadStartError(f"{thread.name}: {str(exc) or 'no memory for a thread'}") from exc
+
+
+def start_without_signals(start: "Callable[[], object]") -> None:
+    """Call *start*, which starts a thread; the thread, and those that it starts itself, receive no signals."""
+    # A new thread inherits the mask: blocked in the thread itself, a signal could arrive before that.
+    usual = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    try:
+        start()
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, usual)
 
 
 def _make_startable(thread: "Thread") -> None:

@@ -11,6 +11,7 @@ import sys
 
 from telemetry_forwarder.errors import ThreadStartError
 from telemetry_forwarder.startup.bundle import Bundle, IncompatibleBundleError
+from telemetry_forwarder.startup.threads import start_without_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class WarmUp:
         self.problem = ""
         """Why an existing bundle cannot be used although it is needed; set when `wait_for_threads` returns."""
         try:
-            _thread.start_new_thread(self._run, ())
+            start_without_signals(lambda: _thread.start_new_thread(self._run, ()))
         except (RuntimeError, MemoryError) as exc:
             raise ThreadStartError(f"warm-up: {str(exc) or 'no memory for a thread'}") from exc
 

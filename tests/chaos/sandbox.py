@@ -91,9 +91,15 @@ def _signalled(run: Run) -> None:
     with run.environment({"TELEMETRY_FORWARDER_FLUSH": "shutdown"}) as function:
         for _ in range(3):
             run.invoke(lines=700)
-        function.thaw()
+        function.wait_for_end()
         pid = function.pids()[EXTENSION]
+        # A frozen process receives a signal when it thaws, in any of its threads.
+        is_frozen = run.random.choice([True, False])
+        if not is_frozen:
+            function.thaw()
         os.kill(pid, run.random.choice([signal.SIGTERM, signal.SIGINT]))
+        if is_frozen:
+            function.thaw()
         wait_until(lambda: _has_exited(pid))
         run.collector.listen()
         run.invoke(expect="error")

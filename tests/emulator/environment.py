@@ -65,7 +65,7 @@ class Lambda:
     ) -> None:
         if kind is not None:
             self._abandon()
-        self._join()
+        self.wait_for_end()
         self.shutdown()
         self._release()
 
@@ -103,7 +103,7 @@ class Lambda:
 
     def shutdown(self, reason: str = "spindown") -> list[Exit]:
         """End the environment; a later invocation starts a new one with a new /tmp."""
-        self._join()
+        self.wait_for_end()
         with self._busy:
             if self._sandbox is None:
                 return []
@@ -112,6 +112,11 @@ class Lambda:
             self._has_run = False
             self._release()
             return exits
+
+    def wait_for_end(self) -> None:
+        """Block until every invocation has ended, its extensions included; the environment is frozen then."""
+        while self._background:
+            self._background.pop().join()
 
     def freeze(self) -> None:
         """Stop every process and Lambda's own timers."""
@@ -200,10 +205,6 @@ class Lambda:
             self._sandbox.close()
             self._sandbox = None
         self._release()
-
-    def _join(self) -> None:
-        while self._background:
-            self._background.pop().join()
 
     def _invoke(self, payload: Any, trace: str | None, request_id: str | None, respond: Any) -> InvocationResult:
         if self.settings.is_managed:

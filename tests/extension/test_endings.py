@@ -112,6 +112,40 @@ def test_signal_while_next_is_withheld_ends_the_process_as_well(
     assert lines[1].startswith(_TOTALS)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_to_a_stopped_process_ends_it_when_it_continues(
+    opt: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    with FakeCollector() as collector, ExtensionProcess(opt, held_in(tmp_path, collector)) as extension:
+        extension.runtime.respond(NEXT, invoke())
+        extension.post(telemetry())
+        extension.runtime.wait_for(NEXT, 2)
+        for each in (signal.SIGSTOP, number, signal.SIGCONT):
+            extension.process.send_signal(each)
+        code, lines = extension.end()
+
+        assert (code, collector.accepted(LOGS)) == (0, _LINES)
+    assert lines[0] == f"[telemetry-forwarder] WARN ended by {number.name}, without SHUTDOWN"
+
+
+def test_only_the_main_thread_receives_signals(opt: Path, tmp_path: Path) -> None:
+    with FakeCollector() as collector, ExtensionProcess(opt, held_in(tmp_path, collector)) as extension:
+        extension.runtime.respond(NEXT, invoke())
+        extension.post(telemetry())
+        extension.runtime.wait_for(NEXT, 2)
+        tasks = Path(f"/proc/{extension.process.pid}/task")
+        blocking = {each.name: blocks(each / "status", signal.SIGTERM) for each in tasks.iterdir()}
+
+    # The main thread, the listener and the worker.
+    assert len(blocking) >= 3
+    assert [thread for thread in blocking if not blocking[thread]] == [str(extension.process.pid)]
+
+
+def blocks(status: Path, number: signal.Signals) -> bool:
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return bool(int(fields["SigBlk"], 16) >> (number - 1) & 1)
+
+
 def test_signal_before_anything_is_held_is_one_line(opt: Path, tmp_path: Path) -> None:
     with FakeCollector() as collector, ExtensionProcess(opt, held_in(tmp_path, collector)) as extension:
         extension.wait_until_ready()

@@ -1,3 +1,4 @@
+import signal
 import threading
 from typing import Any
 
@@ -36,6 +37,37 @@ class Reluctant(threading.Thread):
         if self._errors:
             raise self._errors.pop()
         super().start()
+
+
+def test_thread_receives_no_signals_and_its_starter_as_before() -> None:
+    masks: list[set[Any]] = []
+
+    def note_mask() -> None:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    def start_another() -> None:
+        note_mask()
+        another = threading.Thread(target=note_mask)
+        another.start()
+        another.join()
+
+    thread = threading.Thread(target=start_another)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    start_thread(thread)
+
+    thread.join()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    assert [{signal.SIGTERM, signal.SIGINT, signal.SIGXCPU, signal.SIGRTMAX} - mask for mask in masks] == [set()] * 2
+
+
+def test_signals_are_received_after_a_start_that_has_failed() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    with pytest.raises(ThreadStartError):
+        start_thread(Reluctant(MemoryError()))
+
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_thread_that_the_system_has_refused_can_start_later() -> None:

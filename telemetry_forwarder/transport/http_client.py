@@ -33,7 +33,8 @@ _HEADER_ENDS = re.compile(rb"[\0\r\n]")
 # Higher levels take more CPU than the smaller body saves.
 _GZIP_LEVEL = 2
 _GZIP_FORMAT = 31
-_TUNNEL_STATUS = re.compile(rb"\s*HTTP/1\.\d +(\d{3})\b")
+_TUNNEL_STATUS = rb"\s*HTTP/1\.\d +(\d{3})\b"
+"""Compiled when it is used: hardly any start needs it."""
 _MAX_TUNNEL_HEAD_BYTES = 16_384
 
 
@@ -195,7 +196,7 @@ def read_tunnel_response(stream: Stream, attempt: Attempt) -> None:
             raise RequestError(FailureKind.UNREACHABLE, "proxy: no response to CONNECT")
         if not head.endswith((b"\r\n\r\n", b"\n\n")) or not head.strip():
             continue
-        match = _TUNNEL_STATUS.match(head)
+        match = re.match(_TUNNEL_STATUS, head)
         status = match[1].decode() if match else "something else than HTTP"
         if status.startswith("2"):
             return

@@ -4,8 +4,8 @@ import os
 import ssl
 import stat
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.sync import Latch
@@ -87,8 +87,8 @@ def tls_context(
         named = _named(endpoint, "certificate", certificate, "CERTIFICATE")
         on_read(named)
         try:
-            _check(certificate)
-            context = ssl.create_default_context(cafile=certificate)
+            with _readable(certificate) as readable:
+                context = ssl.create_default_context(cafile=readable)
         except OSError as exc:
             log.warn(f"{named} cannot be used, so the system's authorities are trusted: {exc}")
     context = context or _from_system(folders, files)
@@ -98,9 +98,11 @@ def tls_context(
         named = _named(endpoint, "client certificate", chain, *options)
         on_read(named)
         try:
-            _check(chain)
-            _check(key)
-            context.load_cert_chain(chain, key, password=_no_password)
+            with ExitStack() as copies:
+                chain_copy = copies.enter_context(_readable(chain))
+                # A pipe can be read only once.
+                key_copy = chain_copy if key == chain else copies.enter_context(_readable(key))
+                context.load_cert_chain(chain_copy, key_copy, password=_no_password)
         except (OSError, ValueError) as exc:
             log.warn(f"{named} cannot be used and is ignored: {exc}")
     return context
@@ -112,17 +114,31 @@ def _named(endpoint: Endpoint, kind: str, path: str, *options: str) -> str:
     return f"{', '.join(names)}{': ' if names else ''}{kind} {path[:200]!r}"
 
 
-def _check(path: str) -> None:
-    """Raise `OSError` if *path* is a device, which may have no end, or very large."""
+@contextmanager
+def _readable(path: str) -> Iterator[str]:
+    """Yield a path that OpenSSL reads instead of *path*: a copy if that may have no end. Blocks; raises `OSError`."""
     try:
         status = os.stat(path)
+        if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+            raise OSError(None, "it is a device")
+        contents = b""
+        # Of a pipe, and of some files of the kernel, the size is not known. OpenSSL would read them without a limit.
+        is_endless = not stat.S_ISDIR(status.st_mode) and not status.st_size
+        if is_endless:
+            with open(path, "rb") as file:
+                contents = file.read(_MAX_FILE_BYTES + 1)
+        if max(status.st_size, len(contents)) > _MAX_FILE_BYTES:
+            raise OSError(None, f"it is larger than {_MAX_FILE_BYTES} bytes")
     except OSError as exc:
         # Without the path, which the line contains already.
-        raise OSError(exc.errno, exc.strerror) from exc
-    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-        raise OSError("it is a device")
-    if status.st_size > _MAX_FILE_BYTES:
-        raise OSError(f"it is larger than {_MAX_FILE_BYTES} bytes")
+        raise OSError(*filter(None, (exc.errno, exc.strerror))) from exc
+    if not is_endless:
+        yield path
+        return
+    with open(os.memfd_create("certificate"), "wb") as copy:
+        copy.write(contents)
+        copy.flush()
+        yield f"/proc/self/fd/{copy.fileno()}"
 
 
 def _from_system(folders: Sequence[str], files: Sequence[str]) -> "ssl.SSLContext":

@@ -1,5 +1,9 @@
 import os
+import socket
 import ssl
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +147,90 @@ def test_file_that_has_no_end_or_is_very_large_is_not_read(
         f"WARN certificate {str(path)!r} cannot be used, so the system's authorities are trusted: {reason}",
         f"WARN client certificate {str(path)!r} cannot be used and is ignored: {reason}",
     ]
+
+
+CLIENT = ("client_certificate", "client_key")
+
+
+@contextmanager
+def pipe(path: Path, pieces: Iterable[bytes]) -> Iterator[str]:
+    """Write *pieces* to a named pipe until nobody reads it."""
+
+    def write() -> None:
+        with suppress(BrokenPipeError), path.open("wb", buffering=0) as file:
+            for piece in pieces:
+                file.write(piece)
+
+    os.mkfifo(path)
+    thread = threading.Thread(target=write)
+    thread.start()
+    yield str(path)
+    thread.join()
+
+
+class TestPipe:
+    """A file whose size is not known is read to a limit, and only once."""
+
+    @pytest.mark.parametrize("piece", [b"A" * 65_536, b"junk line\n" * 6_000, b"\0" * 65_536])
+    @pytest.mark.parametrize("kind", ["certificate", "client_certificate", "client_key"])
+    def test_one_that_never_ends_is_refused(
+        self, captured: CapturedLog, tmp_path: Path, certificates: Certificates, kind: str, piece: bytes
+    ) -> None:
+        taken = 0
+
+        def endless() -> Iterator[bytes]:
+            nonlocal taken
+            yield b"-----BEGIN CERTIFICATE-----\n"
+            # The test ends although nothing else limits what is read.
+            while taken < 100_000_000:
+                yield piece
+                taken += len(piece)
+
+        files = dict(certificate=certificates.ca, **dict(zip(CLIENT, certificates.client, strict=True)))
+        with pipe(tmp_path / "pipe.pem", endless()) as path:
+            endpoint = Endpoint(LOGS, "https://h/", **{**files, kind: path})  # type: ignore[arg-type]
+            tls_context(endpoint, captured.diagnostics(Clock()), folders=(), files=(certificates.ca,))
+
+        assert taken < 17_000_000
+        (line,) = captured.lines
+        assert line.endswith(": it is larger than 16777216 bytes")
+
+    def test_one_with_certificates_is_used(
+        self, captured: CapturedLog, tmp_path: Path, certificates: Certificates
+    ) -> None:
+        with (
+            pipe(tmp_path / "ca.pem", [Path(certificates.ca).read_bytes()]) as ca,
+            pipe(tmp_path / "chain.pem", [Path(certificates.client[0]).read_bytes()]) as chain,
+            pipe(tmp_path / "key.pem", [Path(certificates.client[1]).read_bytes()]) as key,
+        ):
+            made = context(captured, ca, key, chain)
+
+        assert (made.cert_store_stats()["x509_ca"], captured.lines) == (1, [])
+
+    def test_certificate_and_key_may_come_through_one(
+        self, captured: CapturedLog, tmp_path: Path, certificates: Certificates
+    ) -> None:
+        both = b"".join(Path(path).read_bytes() for path in certificates.client)
+        with pipe(tmp_path / "both.pem", [both]) as path:
+            context(captured, certificates.ca, "", path)
+
+        assert captured.lines == []
+
+    def test_descriptors_are_closed(self, captured: CapturedLog, tmp_path: Path, certificates: Certificates) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        with pipe(tmp_path / "ca.pem", [Path(certificates.ca).read_bytes()]) as ca:
+            context(captured, ca)
+
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_socket_is_no_certificate(captured: CapturedLog, tmp_path: Path, certificates: Certificates) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        context(captured, str(tmp_path / "socket"), bundles=(certificates.ca,))
+
+    (line,) = captured.lines
+    assert line.endswith("authorities are trusted: [Errno 6] No such device or address")
 
 
 class TestContextReader:

@@ -29,6 +29,8 @@ _OTLP_TYPES = frozenset({"", "application/x-protobuf", "application/protobuf", "
 _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 # What some back ends respond with instead of an OTLP message, for example Alibaba Cloud and Splunk.
 _ACKNOWLEDGEMENTS = frozenset({b"", b"ok", b"success", b"accepted", b"true", b"null"})
+_UNKNOWN_MEMBERS = "JSON that is no OTLP response"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Mask = Callable[[str], str]
 """Returns a text without secrets, which a server may quote."""
@@ -42,7 +44,7 @@ class PartialSuccess(NamedTuple):
     message: str = ""
     """A warning, if nothing is rejected."""
     foreign_type: str = ""
-    """The content type, if it is none of OTLP's."""
+    """The content type, or what else is none of OTLP's."""
 
 
 class NotOtlp(NamedTuple):
@@ -66,42 +68,55 @@ def read_success(batch: Batch, response: Response, mask: Mask = str) -> PartialS
     shown = foreign_type or content_type or "a body"
     if not response.is_whole:
         # It was accepted, whatever happened to the rest of the response.
-        is_page = response.body.lstrip().startswith(b"<")
+        is_page = response.body.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"<")
         return NotOtlp(f"{shown} that is a web page") if is_page else PartialSuccess(0, "", foreign_type)
     partial = _from_json if content_type.endswith("json") else _from_protobuf
     if (read := partial(batch.signal, response.body)) is None:
         return NotOtlp(foreign_type or f"{shown} that is no OTLP response")
-    rejected, message = read
-    return PartialSuccess(min(max(0, rejected), batch.items), message and _quoted(message, mask), foreign_type)
+    rejected, message, foreign = read
+    message = message and _quoted(message, mask)
+    return PartialSuccess(min(max(0, rejected), batch.items), message, foreign_type or foreign)
 
 
-def _from_protobuf(signal: str, body: bytes) -> tuple[int, str] | None:
+def _from_protobuf(signal: str, body: bytes) -> tuple[int, str, str] | None:
     message_type, rejected_name = _RESPONSES[signal]
     try:
         success = message_type.FromString(body).partial_success
     except DecodeError:
         # JSON without its content type.
         return _from_json(signal, body)
-    return getattr(success, rejected_name), success.error_message
+    return getattr(success, rejected_name), success.error_message, ""
 
 
-def _from_json(signal: str, body: bytes) -> tuple[int, str] | None:
-    """Read the JSON that many receivers send whatever the request's encoding. Unknown members are ignored."""
+def _from_json(signal: str, body: bytes) -> tuple[int, str, str] | None:
+    """Read the JSON that many receivers send whatever the request's encoding."""
     if body.strip().strip(b'"').lower() in _ACKNOWLEDGEMENTS:
-        return 0, ""
+        return 0, "", ""
     try:
         response = orjson.loads(body)
     except ValueError:
         return None
-    if not isinstance(response, dict) or response.get("error") or response.get("errors"):
+    if not isinstance(response, dict):
         return None
-    partial = response.get("partialSuccess")
+    if response.keys() - {"partialSuccess", "partial_success"}:
+        # Imported here: hardly any receiver sends anything else.
+        from telemetry_forwarder.export.answers import Answer, answer_of
+
+        answer = answer_of(response)
+        if answer is Answer.NO:
+            return None
+        foreign = _UNKNOWN_MEMBERS if answer is Answer.UNKNOWN else ""
+    else:
+        foreign = ""
+    partial = response.get("partialSuccess", response.get("partial_success"))
     if not isinstance(partial, dict):
-        return 0, ""
-    first, *words = _RESPONSES[signal][1].split("_")
+        return 0, "", foreign
+    name = _RESPONSES[signal][1]
+    first, *words = name.split("_")
     # A 64-bit number is a string in OTLP's JSON.
-    rejected = str(partial.get(first + "".join(map(str.title, words)), 0))
-    return int(rejected) if rejected.isdecimal() and len(rejected) < 20 else 0, str(partial.get("errorMessage", ""))
+    rejected = str(partial.get(first + "".join(map(str.title, words)), partial.get(name, 0)))
+    message = str(partial.get("errorMessage", partial.get("error_message", "")))
+    return int(rejected) if rejected.isdecimal() and len(rejected) < 20 else 0, message, foreign
 
 
 def describe(outcome: Response | Failure, mask: Mask = str) -> str:

@@ -1,5 +1,6 @@
 """The outcome of one request: a response, or the reason why there is none."""
 
+import zlib
 from collections.abc import Mapping
 from enum import Enum
 
@@ -8,6 +9,7 @@ from telemetry_forwarder.errors import ForwarderError
 
 MAX_BODY_BYTES = 65_536
 """How much of a response's body is read."""
+_GZIP_OR_ZLIB = 47
 KEPT_HEADERS = ("content-type", "retry-after", "location")
 
 
@@ -45,7 +47,7 @@ class Response:
     body: bytes
     """At most `MAX_BODY_BYTES`."""
     is_whole: bool = True
-    """Whether *body* is all of it, and as it is: it was not longer than that, ended in time and is not compressed."""
+    """Whether *body* is all of it, and as it is: not longer than that, ended in time and decompressed."""
     is_foreign: bool = False
     """Whether it is certainly not from a receiver of the protocol that was used."""
 
@@ -53,6 +55,18 @@ class Response:
 def response_of(status: int, headers: Mapping[str, str], body: bytes, *, has_ended: bool = True) -> Response:
     """Return a response that keeps only those of *headers* that are used. *has_ended*: whether *body* did."""
     kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
-    # Nobody asked for compression, but without a request for none it is allowed.
-    is_plain = headers.get("content-encoding", "").lower() in ("", "identity")
+    coding = headers.get("content-encoding", "").strip().lower()
+    is_plain = coding in ("", "identity")
+    if not is_plain:
+        # Nobody asked for compression, but without a request for none it is allowed.
+        body, is_plain = _decompressed(body)
     return Response(status, kept, body, has_ended and is_plain and len(body) < MAX_BODY_BYTES)
+
+
+def _decompressed(body: bytes) -> tuple[bytes, bool]:
+    """Return *body* without gzip or zlib, as far as that is possible, and whether it is whole."""
+    reading = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        return reading.decompress(body, MAX_BODY_BYTES), reading.eof
+    except zlib.error:
+        return body, False

@@ -107,13 +107,25 @@ class ResponseReader:
 
     def _read_chunks(self) -> Generator[None, None, bool]:
         """Read a chunked body; return whether it was read to its end."""
-        while size := (yield from take_chunk_size(self._buffer)):
+        while size := (yield from self._chunk_size()):
             yield from self._read_block(size)
             if len(self._body) == self._max_body_bytes or (yield from self._buffer.take_line()):
                 return False
         while (yield from self._buffer.take_line()):
             pass  # The trailer fields.
         return True
+
+    def _chunk_size(self) -> Generator[None, None, int]:
+        try:
+            # Not one line is taken from a page that is sent instead of chunks.
+            if (yield from self._buffer.first_bytes(1)) == b"<":
+                raise MessageError(400, "a page instead of chunks")
+            return (yield from take_chunk_size(self._buffer))
+        except MessageError:
+            # Without a page the rest is of no interest.
+            if len(self._buffer) and (yield from self._buffer.first_bytes(1)) == b"<":
+                yield from self._read_block(len(self._buffer))
+            raise
 
     def _read_block(self, size: int) -> Generator[None]:
         end = min(len(self._body) + size, self._max_body_bytes)

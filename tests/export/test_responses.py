@@ -1,3 +1,6 @@
+import gzip
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
 
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
 from telemetry_forwarder.export.responses import NotOtlp, PartialSuccess, describe, read_success, retry_after_s
-from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response, response_of
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 TEXT = {"content-type": "text/html; charset=utf-8"}
@@ -119,6 +122,13 @@ def test_body_that_no_receiver_sends_is_no_otlp_response(content_type: str, body
         ("application/json; charset=utf-8", b' {"partialSuccess": {}}\n'),
         ("application/json", b'{"partialSuccess": null, "errors": false}'),
         ("application/json", b'{"message": "received"}'),
+        ("application/json", b'{"partial_success": {}}'),
+        ("application/json", b'{"success": true}'),
+        ("application/json", b'{"ok":1,"errors":[]}'),
+        ("application/json", b'{"Status": "Success", "error": null}'),
+        ("application/json", b'{"status":"ok","code":200,"message":"OK, 0 errors"}'),
+        ("application/json", b'{"text":"Success","code":0}'),
+        ("application/json", b'{"errorCode": "0", "msg": "success"}'),
         ("application/json", b'"OK"'),
         ("application/json", b'""'),
         ("application/json", b"null"),
@@ -128,6 +138,81 @@ def test_body_that_no_receiver_sends_is_no_otlp_response(content_type: str, body
 )
 def test_what_real_receivers_respond_accepts_everything(content_type: str, body: bytes) -> None:
     assert read(LOGS, body, content_type) == PartialSuccess()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"message":"Forbidden"}',
+        b'{"Message":"User is not authorized to access this resource"}',
+        b'{"msg":"Missing Authentication Token"}',
+        b'{"Error":"x"}',
+        b'{"ERRORS":["x"]}',
+        b'{"success":false}',
+        b'{"success":"false","data":null}',
+        b'{"ok":0}',
+        b'{"code":401}',
+        b'{"statusCode":"503"}',
+        b'{"status":500,"title":"Internal Server Error"}',
+        b'{"status":"error"}',
+        b'{"status":"failed"}',
+        b'{"result":"FAILURE"}',
+        b'{"errorMessage":"Task timed out","errorType":"Runtime"}',
+        b'{"error_message":"x"}',
+        b'{"fault":{"faultstring":"x"}}',
+        b'{"__type":"AccessDeniedException"}',
+        b'{"code":16,"message":"unauthenticated"}',
+        b'{"text":"Invalid token","code":4}',
+        b'{"Response":{"Error":{"Code":"AuthFailure"}}}',
+        b'{"meta":{"status":401},"data":{}}',
+        b'{"partialSuccess":{},"exception":"x"}',
+        b'{"status":"ok","error":"but no"}',
+    ],
+)
+@pytest.mark.parametrize("content_type", ["application/json", ""])
+def test_json_that_says_no_is_no_otlp_response(content_type: str, body: bytes) -> None:
+    assert read(LOGS, body, content_type) == NotOtlp(f"{content_type or 'a body'} that is no OTLP response")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": 7}',
+        b'{"success": true, "message": "some attributes are not indexed"}',
+        b'{"message": "hello"}',
+        b'{"code": 1001}',
+        b'{"success": [], "status": {}}',
+        b'{"a": {"b": {"c": {"d": {"error": "too deep"}}}}}',
+        b'{"partialSuccess": {}, "took": 3}',
+    ],
+)
+def test_json_of_something_else_is_accepted_and_noted(body: bytes) -> None:
+    assert read(LOGS, body) == PartialSuccess(foreign_type="JSON that is no OTLP response")
+
+
+def test_partial_success_is_read_by_the_names_of_protobuf_too() -> None:
+    body = b'{"partial_success": {"rejected_log_records": 3, "error_message": "too old"}}'
+
+    assert read(LOGS, body) == PartialSuccess(3, "too old")
+
+
+@pytest.mark.parametrize("body", [b'{"error":"x"}', b"<html>", b"\xef\xbb\xbf<html>"])
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("GZIP", gzip.compress),
+        ("deflate", zlib.compress),
+        ("gzip", lambda b: gzip.compress(b)[:-4]),
+    ],
+)
+def test_compressed_body_is_judged_as_it_is(body: bytes, coding: str, pack: Callable[[bytes], bytes]) -> None:
+    packed = pack(body)
+    response = response_of(200, {"content-encoding": coding}, packed)
+
+    assert isinstance(read_success(Batch(LOGS, b"", 10), response), NotOtlp) or (
+        body[:1] == b"{" and not response.is_whole
+    )
 
 
 def test_status_204_accepts_everything() -> None:

@@ -177,3 +177,16 @@ def test_responses_of_h11_are_read(status: int, body: bytes, in_chunks: bool, ke
             break
 
     assert read(*pieces) == (status, body if has_body else b"", not keeps)
+
+
+@pytest.mark.parametrize("before", [b"", b"zz\r\n", b"-5\r\n", b"\r\n", b"3\r\nabc\r\n"])
+def test_page_instead_of_chunks_is_the_body(before: bytes) -> None:
+    reader = ResponseReader(100)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    with pytest.raises(MessageError):
+        reader.feed(head + before + b"<html>")
+
+    part = reader.received_part()
+    assert part is not None
+    assert part.body.endswith(b"<html>")

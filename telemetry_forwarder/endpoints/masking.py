@@ -1,7 +1,8 @@
 """Removes the secrets of endpoints from text that is to be logged, in whatever form a server quotes them. Pure.
 
 A secret is recognised by any 8 of its characters: in any case, percent-encoded, escaped as in JSON or HTML, in
-hexadecimal digits, in base64 (also as a part of something larger), broken across lines, or cut. Never raises.
+hexadecimal digits, in a list of its bytes, in base64 (also as a part of something larger), broken across lines or by
+the codes of a terminal, or cut. Never raises.
 """
 
 import re
@@ -21,24 +22,46 @@ _MIN_SQUEEZED_CHARS = 6
 # An escaped text may be escaped again, by a proxy or because it is quoted in JSON.
 _MAX_ROUNDS = 4
 _ESCAPES = {
-    "%": r"(?P<percent>(?:%[0-9a-f]{2})+)",
-    "\\": r"(?P<utf16>(?:\\u[0-9a-f]{4})+)|\\u\{(?P<code>[0-9a-f]{1,5})\}|(?P<bytes>(?:\\x[0-9a-f]{2})+)|\\(?P<char>.)",
-    "&": r"&#(?P<decimal>[0-9]{1,6});|&#x(?P<hex>[0-9a-f]{1,5});|&(?P<entity>[a-z]{2,7});",
+    "%": r"(?P<percent>(?:%[0-9a-f]{2})+)|%u(?P<percent16>[0-9a-f]{4})",
+    "\\": (
+        r"\\u000(?P<utf32>[0-9a-f]{5})|(?P<utf16>(?:\\u[0-9a-f]{4})+)|\\[ux]\{0{0,6}(?P<code>[0-9a-f]{1,5})\}"
+        r"|(?P<bytes>(?:\\x[0-9a-f]{2})+)|(?P<octal>(?:\\[0-3][0-7]{2})+)|\\(?P<char>.)"
+    ),
+    "&": r"&#0{0,6}(?P<decimal>[0-9]{1,6});?|&#x0{0,6}(?P<hex>[0-9a-f]{1,5});?|&(?P<entity>[a-z]{2,7});",
+    "=": r"(?P<quoted>(?:=[0-9a-f]{2})+)",
+    "\x1b": r"(?P<colour>\x1b\[[0-9;]*[a-z])",
+    # Lists of at least four bytes, as Go, JSON and Rust print them, and in hexadecimal digits.
+    " ": r"(?P<list>(?<![0-9])[0-9]{1,3}(?: [0-9]{1,3}){3,})",
+    ",": r"(?P<array>(?<![0-9])[0-9]{1,3}(?:, ?[0-9]{1,3}){3,})",
+    "0x": r"(?P<hexes>(?:0x[0-9a-f]{2},? ?){4,})",
+    ":": r"(?P<colons>[0-9a-f]{2}(?::[0-9a-f]{2}){3,})",
+    "-": r"(?P<dashes>[0-9a-f]{2}(?:-[0-9a-f]{2}){3,})",
 }
-"""By the character that each begins with. The text is in lower case."""
+"""By what each contains. The text is in lower case."""
 _CONTROLS = dict.fromkeys("abfnrtv", "\n")
 _ENTITY_NAMES = (
     "amp apos bsol colon comma commat dollar equals excl gt lowbar lt"
     " nbsp num percnt period plus quest quot semi sol tab newline"
 )
 _ENTITIES = dict(zip(_ENTITY_NAMES.split(), "&'\\:,@$=!>_< #%. ?\";/\t\n", strict=True))
+
+
+def _of_hex(text: str) -> str:
+    return bytes.fromhex(re.sub("0x|[^0-9a-f]", "", text)).decode("utf-8", "replace")
+
+
+def _of_numbers(text: str, base: int) -> str:
+    return bytes(int(number, base) & 255 for number in re.findall("[0-9]+", text)).decode("utf-8", "replace")
+
+
 _DECODERS: dict[str, Callable[[str], str]] = {
-    "percent": lambda text: bytes.fromhex(text.replace("%", "")).decode("utf-8", "replace"),
+    **dict.fromkeys(("percent", "bytes", "quoted", "hexes", "colons", "dashes"), _of_hex),
+    **dict.fromkeys(("percent16", "utf32", "code", "hex"), lambda text: chr(int(text, 16))),
+    **dict.fromkeys(("list", "array"), lambda text: _of_numbers(text, 10)),
+    "octal": lambda text: _of_numbers(text, 8),
+    "colour": lambda _: "",
     "utf16": lambda text: bytes.fromhex(text.replace("\\u", "")).decode("utf-16-be", "replace"),
-    "bytes": lambda text: bytes.fromhex(text.replace("\\x", "")).decode("utf-8", "replace"),
     "char": lambda text: _CONTROLS.get(text, text),
-    "code": lambda text: chr(int(text, 16)),
-    "hex": lambda text: chr(int(text, 16)),
     "decimal": lambda text: chr(int(text)),
     "entity": lambda text: _ENTITIES.get(text, f"&{text};"),
 }
@@ -117,11 +140,12 @@ def _forms(secret: str) -> Iterator[str]:
     """Return *secret* and what encodes it completely; of base64, what is the same within something larger."""
     data = secret.encode("utf-8", "replace")
     yield from (secret, data.decode("latin-1"), data.hex())
-    for before, cut in ((0, 0), (1, 2), (2, 3)):
-        encoded = b2a_base64(bytes(before) + data, newline=False).decode().rstrip("=")
-        whole = encoded[cut : (before + len(data)) * 8 // 6]
-        yield whole
-        yield whole.replace("+", "-").replace("/", "_")
+    for encoded_bytes in (data, secret.encode("utf-16-le", "replace"), secret.encode("utf-16-be", "replace")):
+        for before, cut in ((0, 0), (1, 2), (2, 3)):
+            encoded = b2a_base64(bytes(before) + encoded_bytes, newline=False).decode().rstrip("=")
+            whole = encoded[cut : (before + len(encoded_bytes)) * 8 // 6]
+            yield whole
+            yield whole.replace("+", "-").replace("/", "_")
 
 
 class _View:

@@ -46,6 +46,20 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "HTML in JSON": lambda text: json.dumps(html.escape(text))[1:-1],
     "JSON, percent-encoded": lambda text: quote(json.dumps(text)),
     "hexadecimal": lambda text: text.encode().hex(),
+    "list of Go": lambda text: str(list(text.encode())).replace(",", ""),
+    "list of Rust": lambda text: str(list(text.encode())),
+    "hexadecimal, colons": lambda text: text.encode().hex(":"),
+    "hexadecimal, dashes": lambda text: text.encode().hex("-").upper(),
+    "hexadecimal, list": lambda text: ", ".join(f"0x{each:02x}" for each in text.encode()),
+    "array of JSON": lambda text: json.dumps(list(text.encode()), separators=(",", ":")),
+    "hexadecimal, array": lambda text: ",".join(f"0x{each:02x}" for each in text.encode()),
+    "hexadecimal, list of Go": lambda text: " ".join(f"0x{each:X}" for each in text.encode()),
+    "octal": lambda text: "".join(f"\\{each:03o}" for each in text.encode()),
+    "percent, UTF-16": lambda text: "".join(f"%u{ord(each):04X}" for each in text),
+    "UTF-32": lambda text: "".join(f"\\U{ord(each):08x}" for each in text),
+    "Perl": lambda text: "".join(f"\\x{{{ord(each):x}}}" for each in text),
+    "quoted-printable": lambda text: "".join(f"={each:02X}" for each in text.encode()),
+    "colours": lambda text: "".join(f"{each}\x1b[1;31m" for each in text),
     "line breaks": lambda text: "\r\n".join(text[index : index + 3] for index in range(0, len(text), 3)),
 }
 IN_BASE64: dict[str, Callable[[str], str]] = {
@@ -58,6 +72,8 @@ IN_BASE64: dict[str, Callable[[str], str]] = {
     "in lines": lambda text: base64.encodebytes(b"a" * 50 + text.encode()).decode(),
     "in lower case": lambda text: in_base64(text).lower(),
     "percent-encoded": lambda text: quote(in_base64(text), safe=""),
+    "of UTF-16": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
+    "of UTF-16, big-endian": lambda text: base64.b64encode(text.encode("utf-16-be")).decode(),
     "in JSON": lambda text: json.dumps(in_base64(text)).replace("/", "\\/"),
 }
 # Printable ASCII, as in header values, and some more. Without spaces: a run of mostly spaces is no secret.
@@ -153,3 +169,18 @@ def test_without_secrets_nothing_is_masked() -> None:
 )
 def test_secrets_are_header_values_and_their_parts_and_credentials(endpoint: Endpoint, found: set[str]) -> None:
     assert secret_values(endpoint) == found
+
+
+@pytest.mark.parametrize("secret", ["s3cr", "s3cret", "s3cret-key!"])
+@pytest.mark.parametrize("encode", [*ENCODINGS.values(), lambda text: "".join(f"&#{ord(each)}" for each in text)])
+def test_secrets_of_any_length_are_masked_in_what_a_server_wrote(encode: Callable[[str], str], secret: str) -> None:
+    masked = mask(secret)(f"invalid key {encode(secret)} of 4 characters")
+
+    assert "***" in masked
+    assert encode(secret) not in masked
+
+
+def test_numbers_that_are_no_secret_are_left() -> None:
+    text = "at 12:30:45:10 from 2026-11-28-10, 1 2 3 4 5 of 10, 20, 30, 40 in 0x01, 0x02, 0x03, 0x04"
+
+    assert mask("s3cret-key!")(text) == text

@@ -12,6 +12,8 @@ from telemetry_forwarder.receiver.messages import Body, InvokeEvent, Item, Worke
 
 # The overhead of a body in memory. Without it, the number of empty bodies would have no bound.
 _OVERHEAD_BYTES = 256
+# How long a refusal takes at SHUTDOWN: a sender that repeats at once would take the CPU that storing needs.
+_REFUSAL_S = 0.02
 
 
 class Inbox:
@@ -25,6 +27,7 @@ class Inbox:
         """Guards the items, their size, the refusals and the closed state: several threads put, one takes."""
         self._item_arrived = WakeUp()
         self._room_freed = WakeUp()
+        self._is_refusing = False
         self._is_closed = False
         self._refusals = 0
         self._ends = EndWatch()
@@ -32,24 +35,33 @@ class Inbox:
         """Posts that were refused because Lambda did not send them. Written by the listener alone."""
 
     def put_body(self, body: Body) -> bool:
-        """Add *body* if there is room, and return whether there was. Does not block.
+        """Add *body* if there is room, and return whether there was. Does not block, except for 20 ms after `refuse`.
 
         An empty inbox accepts any body, so that one larger than the bound is not refused forever.
         """
         self._ends.search(body.content)
         with self._lock:
-            is_added = not self._is_closed and self._add_if_room(body)
-            if not is_added:
-                self._refusals += 1
-            return is_added
+            if self._add_if_room(body):
+                return True
+            self._refusals += 1
+        if self._is_refusing and not self._is_closed:
+            self._room_freed.wait(_REFUSAL_S)
+        return False
 
     def put_body_blocking(self, body: Body) -> None:
-        """Block until there is room for *body*, then add it. A closed inbox discards it at once."""
+        """Block until there is room for *body*, then add it. A closed inbox discards it at once.
+
+        After `refuse`, it is counted as refused, and waits until the inbox is closed: its sender waits, too.
+        """
         self._ends.search(body.content)
+        is_refused = False
         while True:
             with self._lock:
                 if self._is_closed or self._add_if_room(body):
                     break
+                if self._is_refusing and not is_refused:
+                    is_refused = True
+                    self._refusals += 1
             self._room_freed.wait()
         # Only one thread was woken: others may be waiting, and there may be room for them, too.
         self._room_freed.notify()
@@ -65,10 +77,16 @@ class Inbox:
             refusals, self._refusals = self._refusals, 0
             return refusals
 
+    def refuse(self) -> None:
+        """Refuse bodies from now on: what is held shall be stored in time. Over TCP they wait."""
+        with self._lock:
+            self._is_refusing = True
+        self._room_freed.notify()
+
     def close(self) -> None:
         """Refuse bodies from now on, and release the threads that wait for room."""
         with self._lock:
-            self._is_closed = True
+            self._is_refusing = self._is_closed = True
         self._room_freed.notify()
 
     def put_event(self, event: WorkerEvent) -> None:
@@ -92,7 +110,7 @@ class Inbox:
 
     def _add_if_room(self, body: Body) -> bool:
         size_bytes = len(body.content) + _OVERHEAD_BYTES
-        if self._held_bytes and self._held_bytes + size_bytes > self._max_bytes:
+        if self._is_refusing or (self._held_bytes and self._held_bytes + size_bytes > self._max_bytes):
             return False
         self._held_bytes += size_bytes
         self._add(body)

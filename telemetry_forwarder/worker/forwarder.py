@@ -148,7 +148,8 @@ class Forwarder:
     def _process(self, item: "Item") -> None:
         match item:
             case Body():
-                self._intake.postpone(item)
+                end = self._shutdown
+                self._intake.postpone(item, to_end=end is not None and end.deadline.left_s() < SPOOL_RESERVE_S)
             case InvokeEvent():
                 self._withheld.append(item)
                 self._policy.invoked(item.request_id, item.release_by)
@@ -212,17 +213,17 @@ class Forwarder:
         if not shutdown.claim():
             self._state = State.CLOSED
             return
+        # Lambda does not repeat posts that were accepted before this.
+        self._inbox.refuse()
         reserve_s = min(SPOOL_RESERVE_S / 2, shutdown.deadline.left_s() / 4)
         deadline = shutdown.deadline.less(reserve_s).not_before(_LAST_BATCH_S)
         self._store.put_back(self.flusher.abandon(), deadline)
         self._intake.collect()
         self._store.spool_all(deadline)
-        # Lambda does not repeat posts that were accepted before this.
-        self._inbox.close()
         for item in self._inbox.take(0.0):
             self._process(item)
         convert_until = deadline.less(_LAST_BATCH_S)
-        while self._intake.has_backlog and not convert_until.is_over():
+        while self._intake.may_convert_backlog and not convert_until.is_over():
             self._convert_slice(may_replay=False)
         # An invocation that only the rest of the backlog would end is ended by the shutdown.
         if self._has_telemetry:

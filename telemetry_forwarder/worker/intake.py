@@ -16,12 +16,15 @@ from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
+from telemetry_forwarder.telemetry.decoder import SLICE_BYTES
 from telemetry_forwarder.worker.conversion_time import ConversionTime
 from telemetry_forwarder.worker.memory import MemoryTrimmer
 from telemetry_forwarder.worker.replay import Replay
 
 # As much as the inbox holds by default.
 _MAX_BACKLOG_BYTES = 16_777_216
+# Small posts: opening the folder for each of them would take half of the time.
+_SPOOLED_AT_ONCE = 32
 
 
 class Intake:
@@ -68,6 +71,11 @@ class Intake:
         return bool(self._backlog)
 
     @property
+    def may_convert_backlog(self) -> bool:
+        """Whether there is time to convert the oldest post of the backlog, or a slice of it."""
+        return self.has_backlog and self._time.is_enough_for(self._backlog[0].left_bytes, self._backlog_bytes)
+
+    @property
     def has_replay(self) -> bool:
         """Whether a spooled post may be replayed now: after SHUTDOWN, only if no other process will do it."""
         return self._replay.has_posts and (not self._time.is_shutting_down or self._time.is_last_chance)
@@ -99,7 +107,10 @@ class Intake:
             self._ledger.duplicate_posts += 1
             return ConversionResult(len(body.content))
         if not self._time.is_enough_for(body.left_bytes, self._backlog_bytes):
-            self._replay.spool(body, self._store.write_deadline())
+            bodies = [body]
+            while self._backlog and len(bodies) < _SPOOLED_AT_ONCE and self._backlog[0].left_bytes < SLICE_BYTES:
+                bodies.append(self.take_postponed())
+            self._replay.spool(bodies, self._store.write_deadline())
             return ConversionResult(len(body.content))
         before_s = self._clock.thread_cpu_s()
         try:
@@ -129,10 +140,13 @@ class Intake:
             limit_bytes -= body.left_bytes
             yield self.convert(body)
 
-    def postpone(self, body: Body) -> None:
-        """Append *body* to the backlog; spool it at once if the backlog is full, or if older posts are spooled."""
-        if self._backlog_bytes + body.left_bytes > _MAX_BACKLOG_BYTES or self._replay.has_own:
-            self._replay.spool(body, self._store.write_deadline())
+    def postpone(self, body: Body, *, to_end: bool = False) -> None:
+        """Append *body* to the backlog; spool it at once if the backlog is full, or if older posts are spooled.
+
+        *to_end*: append it anyway, to be spooled together with all others.
+        """
+        if not to_end and (self._backlog_bytes + body.left_bytes > _MAX_BACKLOG_BYTES or self._replay.has_own):
+            self._replay.spool([body], self._store.write_deadline())
             self._replay.has_posts |= self._replay.has_own
         else:
             self._backlog.append(body)
@@ -147,10 +161,10 @@ class Intake:
     def spool_backlog(self, deadline: Deadline, newer: Iterable[Body] = ()) -> None:
         """Spool the backlog raw, and *newer* posts after it. That takes a hundredth of the time to convert them."""
         self._replay.stop(deadline)
-        while self._backlog:
-            self._replay.spool(self.take_postponed(), deadline)
-        for body in newer:
-            self._replay.spool(body, deadline)
+        bodies = [*self._backlog, *newer]
+        self._backlog.clear()
+        self._backlog_bytes = 0
+        self._replay.spool(bodies, deadline)
 
     def replay_next(self) -> ConversionResult:
         """Convert a slice of the oldest spooled post, if there is time for it. The others wait for it."""

@@ -4,6 +4,8 @@ A file is removed only after its batches are stored: on disk, if the post is of 
 that is killed meanwhile loses none; in memory, if it is of this one, or if the disk is full or about to be removed.
 """
 
+from collections.abc import Sequence
+
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
 from telemetry_forwarder.buffer.store import NOT_SPOOLED, Store
@@ -82,14 +84,14 @@ class Replay:
             self._spool.put_back(self._entry)
             self._entry = None
 
-    def spool(self, body: Body, deadline: Deadline) -> None:
-        """Spool the rest of *body*, or count it as dropped if there is no room on disk or no time."""
-        content = b"[" + body.content[body.at :] if body.at else body.content
-        self._ledger.received(POSTS, 1)
-        left = self._spool.write([Batch(POSTS, content, 1)], deadline)
-        for batch in left:
-            self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
-        self._has_own |= not left
+    def spool(self, bodies: Sequence[Body], deadline: Deadline) -> None:
+        """Spool the rest of each of *bodies*; count as dropped those for which there is no room on disk or no time."""
+        self._ledger.received(POSTS, len(bodies))
+        batches = [Batch(POSTS, b"[" + body.content[body.at :] if body.at else body.content, 1) for body in bodies]
+        left = self._spool.write(batches, deadline)
+        if left:
+            self._ledger.dropped(POSTS, len(left), NOT_SPOOLED)
+        self._has_own |= len(left) < len(batches)
 
     def _finish(self, deadline: Deadline, *, in_memory: bool) -> None:
         entry = self._entry
@@ -101,7 +103,7 @@ class Replay:
                 self._ledger.received(batch.signal, batch.items)
             self._store.put_back(self._batches, deadline)
         if self._body.left_bytes:
-            self.spool(self._body, deadline)
+            self.spool([self._body], deadline)
         if self._failure:
             self._ledger.dropped(POSTS, 1, self._failure)
         else:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # begins to store what is left 0.3 s before the deadline.
 _LEAST_TO_BEGIN_S = 0.7
 _LEAST_TO_CLOSE_S = 0.2
+# Before the deadline, or half of the time if that is less: posts are refused, so that storing what is held can end.
+_REFUSAL_S = 0.5
 # For Lambda to see our exit.
 _MARGIN_S = 0.05
 # Storing is tried even if the deadline is nearer: to exit earlier would only lose what is held.
@@ -74,10 +76,14 @@ class Worker:
         Returns shortly before the deadline of *event*, or half a second from now if that is later.
         """
         self.put_event(event)
+        refuse_at = event.deadline.less(min(_REFUSAL_S, event.deadline.left_s() / 2))
         if self._has_finished(event, _LEAST_TO_BEGIN_S):
             return
-        if self._forwarder is not None and self._has_finished(event, _LEAST_TO_CLOSE_S):
-            return
+        if self._forwarder is not None:
+            event.done.wait(refuse_at.left_s())
+            self.inbox.refuse()
+            if self._has_finished(event, _LEAST_TO_CLOSE_S):
+                return
         if event.claim():
             self._store_without_worker(event.deadline.less(_MARGIN_S).not_before(_LEAST_WAIT_S))
         elif not self._has_finished(event, _MARGIN_S) and (forwarder := self._forwarder) is not None:
@@ -91,7 +97,7 @@ class Worker:
 
     def _store_without_worker(self, deadline: "Deadline") -> None:
         """Store what is held and log the totals. From now on the worker changes nothing."""
-        self.inbox.close()
+        self.inbox.refuse()
         forwarder = self._forwarder
         if forwarder is None:
             self._log.warn("the end came before forwarding was ready; posts are stored as received")

@@ -86,6 +86,30 @@ def _forged(run: Run) -> None:
     _check_that_lambda_was_served(run)
 
 
+def _flooded(run: Run) -> None:
+    """Send as much as the port takes, until after SHUTDOWN. Blank lines are posts without a record."""
+    port = _free_port()
+    stopped = threading.Event()
+
+    def flood() -> None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+            while not stopped.is_set():
+                client.sendall(b"\n" * 100)
+
+    senders = [threading.Thread(target=flood) for _ in range(2)]
+    try:
+        with run.environment({"TELEMETRY_FORWARDER_PORT": str(port), "TELEMETRY_FORWARDER_LISTENER": "tcp"}):
+            for _ in range(3):
+                run.invoke()
+            for sender in senders:
+                sender.start()
+            run.invoke(sleep=0.3)
+    finally:
+        stopped.set()
+        for sender in senders:
+            sender.join()
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
@@ -101,4 +125,5 @@ PORT = (
     Scenario("half posts", "100 posts that never end", lambda run: _blocked(run, 100, says=_HALF)),
     Scenario("slow posts", "100 posts of a byte now and then", lambda run: _blocked(run, 100, repeats=b"P")),
     Scenario("forged posts", "another process posts telemetry on 80 connections", _forged),
+    Scenario("flooded shutdown", "another process sends all it can through SHUTDOWN", _flooded),
 )

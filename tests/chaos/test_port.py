@@ -1,6 +1,15 @@
-"""Memory stays within the bounds of the queues, whatever another process sends to the port."""
+"""Memory and the time of SHUTDOWN stay within their bounds, whatever another process sends to the port."""
 
+import http.client
+import itertools
+import json
+import re
+import signal
 import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -9,6 +18,11 @@ from tests.bench.driven_extension import driven_extension
 from tests.bench.measuring import memory_mb, wait_until_idle
 from tests.bench.sink import Sink
 from tests.bench.trees import checkout
+from tests.chaos.ledger_line import is_ledger_line, parse
+from tests.support.extension_process import ExtensionProcess
+from tests.support.fake_lambda import NEXT, SUBSCRIBE, shutdown
+from tests.support.posts import event, post
+from tests.support.waiting import wait_until
 
 _CONNECTIONS = 4
 _SENT_MB = 28
@@ -34,3 +48,65 @@ def test_stream_without_a_line_end_is_held_within_the_bounds(opt: Path, byte: by
         wait_until_idle(it.process.pid)
 
         assert memory_mb(it.process.pid)["VmHWM"] - warm_mb < _BOUND_MB
+
+
+def _end_by_shutdown(extension: ExtensionProcess) -> None:
+    extension.runtime.respond(NEXT, shutdown(deadlineMs=round(time.time() * 1000) + 2_000, shutdownReason="failure"))
+
+
+def _end_by_signal(extension: ExtensionProcess) -> None:
+    extension.process.send_signal(signal.SIGTERM)
+
+
+@contextmanager
+def _flood(extension: ExtensionProcess, body: bytes) -> Iterator[list[int]]:
+    """Post *body*, with a number for `@`, without a pause until the end; yield the statuses of the responses."""
+    destination = json.loads(extension.runtime.wait_for(SUBSCRIBE).body)["destination"]["URI"]
+    address, _, path = destination.removeprefix("http://").partition("/")
+    statuses: list[int] = []
+
+    numbers = itertools.count()
+
+    def send() -> None:
+        client = http.client.HTTPConnection("127.0.0.1", int(address.rpartition(":")[2]), timeout=60)
+        with suppress(OSError, http.client.HTTPException), closing(client):
+            while True:
+                client.request("POST", f"/{path}", body.replace(b"@", b"%d" % next(numbers)))
+                response = client.getresponse()
+                response.read()
+                statuses.append(response.status)
+
+    senders = [threading.Thread(target=send) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    wait_until(lambda: len(statuses) >= 10)
+    yield statuses
+    for sender in senders:
+        sender.join()
+
+
+@pytest.mark.parametrize("disk", ["empty", "full"])
+@pytest.mark.parametrize("end", [_end_by_shutdown, _end_by_signal])
+@pytest.mark.parametrize(("records", "characters"), [(1, 10), (40, 10), (4, 250_000)], ids=["tiny", "small", "1 MiB"])
+def test_what_is_accepted_during_a_flood_is_in_the_totals(
+    opt: Path, records: int, characters: int, end: Callable[[ExtensionProcess], None], disk: str
+) -> None:
+    # The same post again would be a duplicate.
+    body = post(*[event("function", "x" * characters)] * (records - 1), event("function", "@"))
+    variables = {"TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008"}
+    if disk == "full":
+        variables["TELEMETRY_FORWARDER_SPOOL_DIR"] = "/dev/full"
+    with ExtensionProcess(opt, variables) as extension:
+        extension.wait_until_ready()
+        with _flood(extension, body) as statuses:
+            end(extension)
+            code, lines = extension.end()
+
+    totals = [line for line in lines if is_ledger_line(line)]
+    assert (code, len(totals)) == (0, 1), lines
+    logs = parse(totals[0])["logs"]
+    posts = sum(int(count) for count in re.findall(r"posts (?:spooled|dropped) (\d+)", totals[0]))
+    # The last response may have been lost, of each connection.
+    more = logs["received"] + posts * records - statuses.count(200) * records
+    assert logs.is_exact
+    assert 0 <= more <= 2 * records, lines

@@ -240,3 +240,30 @@ def test_take_releases_all_threads_that_it_frees_room_for() -> None:
     join(threads)
 
     assert len(taken + inbox.take(0.0)) == 4
+
+
+def test_refusing_inbox_keeps_its_items_and_counts_the_refusals() -> None:
+    inbox = Inbox(1_000)
+    inbox.put_body(first := body())
+
+    inbox.refuse()
+
+    assert not inbox.put_body(body())
+    assert inbox.take(0.0) == [first]
+    # Although it is empty.
+    assert not inbox.put_body(body())
+    assert inbox.take_refusals() == 2
+
+
+def test_body_that_cannot_be_refused_waits_until_a_refusing_inbox_is_closed() -> None:
+    inbox = Inbox(1_000)
+    inbox.refuse()
+    threads = in_threads(1, lambda: inbox.put_body_blocking(body()))
+    threads[0].join(0.05)
+    assert threads[0].is_alive()
+
+    inbox.close()
+
+    join(threads)
+    assert inbox.take(0.0) == []
+    assert inbox.take_refusals() == 1

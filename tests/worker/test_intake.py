@@ -10,7 +10,7 @@ from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import ConversionResult, Converter
 from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SPANS
 from telemetry_forwarder.otlp.self_metrics import Measurement
-from telemetry_forwarder.receiver.messages import Body, InvokeEvent
+from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
 from tests.support.posts import MOMENT_NS, OBSERVED_NS, event, post, raw_event, raw_post
@@ -467,3 +467,30 @@ def test_post_that_the_conversion_fails_on_is_not_replayed_again(processes: Proc
 
     assert process.posts == Tally(POSTS, restored=1, dropped={"failed with RuntimeError": 1})
     assert processes().posts == Tally(POSTS)
+
+
+def test_small_posts_that_there_is_no_time_to_convert_are_spooled_together(processes: Processes) -> None:
+    process = processes(cpu_share=SMALL_CPU_SHARE)
+    process.intake.shut_down(ShutdownEvent("failure", Deadline.after(0.0, process.clock)))
+    for _ in range(3):
+        process.intake.postpone(body(SHORT_POST))
+    process.intake.postpone(body(LONG_POST))
+
+    for _ in process.intake.convert_next(1, may_replay=False):
+        pass
+
+    assert process.posts.spooled == 3
+    assert process.intake.has_backlog
+
+
+def test_post_for_which_only_the_time_to_spool_is_left_waits_for_the_others(processes: Processes) -> None:
+    process = processes()
+    process.intake.shut_down(ShutdownEvent("failure", Deadline.after(0.0, process.clock)))
+    process.intake.postpone(body(SHORT_POST))
+    list(process.intake.convert_next(1, may_replay=False))
+
+    process.intake.postpone(body(SHORT_POST), to_end=True)
+
+    assert process.posts.spooled == 1
+    process.intake.spool_backlog(Deadline.after(1.0, process.clock))
+    assert process.posts.spooled == 2

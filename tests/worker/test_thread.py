@@ -12,6 +12,7 @@ from telemetry_forwarder.worker.thread import Worker
 from tests.support import broken
 from tests.support.captured_log import CapturedLog
 from tests.support.posts import event, post
+from tests.support.waiting import wait_until
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
@@ -261,3 +262,22 @@ def test_main_thread_logs_the_totals_if_the_worker_does_not_finish_storing(make:
     assert end.done.wait(LONG_S)
     assert worker.has_returned.wait(LONG_S)
     assert captured.lines == totals
+
+
+def test_posts_are_refused_before_the_worker_has_to_store_what_is_held(make: Make, captured: CapturedLog) -> None:
+    worker = make(clock=(clock := broken.StallingClock()))
+    worker.inbox.put_event(SubscriptionResult(True))
+    worker.start()
+    assert worker.is_warm.wait(LONG_S)
+    clock.is_stalled = lambda: True
+    worker.put_event(invoked(clock))
+    assert clock.has_stalled.wait(LONG_S)
+
+    main = threading.Thread(target=worker.shut_down, args=[end := ShutdownEvent("", Deadline.after(1.0, clock))])
+    main.start()
+    wait_until(lambda: not worker.inbox.put_body(Body(b"[]", 0)))
+
+    assert not end.is_claimed
+    clock.go_on()
+    main.join()
+    assert "posts refused for now" in captured.lines[-1]

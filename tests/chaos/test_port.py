@@ -79,7 +79,8 @@ def _flood(extension: ExtensionProcess, body: bytes) -> Iterator[list[int]]:
     senders = [threading.Thread(target=send) for _ in range(2)]
     for sender in senders:
         sender.start()
-    wait_until(lambda: len(statuses) >= 10)
+    # To store what is held then takes a while.
+    wait_until(lambda: len(statuses) >= 1_000 or len(statuses) * len(body) > 20_000_000)
     yield statuses
     for sender in senders:
         sender.join()
@@ -93,7 +94,11 @@ def test_what_is_accepted_during_a_flood_is_in_the_totals(
 ) -> None:
     # The same post again would be a duplicate.
     body = post(*[event("function", "x" * characters)] * (records - 1), event("function", "@"))
-    variables = {"TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008"}
+    variables = {
+        "TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:1",
+        "TELEMETRY_FORWARDER_FLUSH": "shutdown",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008",
+    }
     if disk == "full":
         variables["TELEMETRY_FORWARDER_SPOOL_DIR"] = "/dev/full"
     with ExtensionProcess(opt, variables) as extension:

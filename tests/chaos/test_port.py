@@ -111,7 +111,7 @@ def test_what_is_accepted_during_a_flood_is_in_the_totals(
     assert (code, len(totals)) == (0, 1), lines
     logs = parse(totals[0])["logs"]
     posts = sum(int(count) for count in re.findall(r"posts (?:spooled|dropped) (\d+)", totals[0]))
-    # The last response may have been lost, of each connection.
+    # The last response of each connection may have been lost, and one post was partly converted: it counts twice.
     more = logs["received"] + posts * records - statuses.count(200) * records
     assert logs.is_exact
-    assert 0 <= more <= 2 * records, lines
+    assert 0 <= more <= 3 * records, lines

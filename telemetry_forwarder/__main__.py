@@ -10,8 +10,12 @@ from telemetry_forwarder.errors import TerminatedError
 from telemetry_forwarder.lambda_api import LambdaApi
 from telemetry_forwarder.lifecycle import Lifecycle
 
-# By default they end the process without a word. Lambda sends none of them, but tools and other processes may.
-_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGALRM", "SIGUSR1", "SIGUSR2")
+# By default they end the process without a word, as do the real-time signals. Lambda sends none of them, but tools and
+# other processes may. Not those that a crash raises.
+_SIGNALS = (
+    *("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGALRM", "SIGUSR1", "SIGUSR2"),
+    *("SIGXCPU", "SIGPROF", "SIGVTALRM", "SIGIO", "SIGPWR", "SIGSTKFLT"),
+)
 
 
 def main(name: str) -> None:
@@ -22,9 +26,7 @@ def main(name: str) -> None:
     environ = {_text(variable): _text(value) for variable, value in posix.environ.items()}
     _hide_environment()
     api = LambdaApi(environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"), name)
-    lifecycle = Lifecycle(api, environ, Clock())
-    _raise_at_signals()
-    code = lifecycle.run()
+    code = Lifecycle(api, environ, Clock()).run(_raise_at_signals)
     # Not sys.exit: finalising the interpreter takes longer than most flushes, and Lambda waits for the process to end.
     posix._exit(code)
 
@@ -46,14 +48,19 @@ def _hide_environment() -> None:
 def _raise_at_signals() -> None:
     """Make the first of these signals raise `TerminatedError` in this thread, whatever it waits for."""
     names = {getattr(_signal, name): name for name in _SIGNALS}
+    is_first = True
 
     def terminate(number: int, _frame: object) -> None:
-        for each in names:
-            _signal.signal(each, _signal.SIG_IGN)
-        raise TerminatedError(names[number])
+        nonlocal is_first
+        # Not `SIG_IGN` after the first: Python complains about a signal that has arrived before that.
+        if is_first:
+            is_first = False
+            raise TerminatedError(names.get(number, f"signal {number}"))
 
-    for number in names:
+    for number in (*names, *range(_signal.SIGRTMIN, _signal.SIGRTMAX + 1)):
         _signal.signal(number, terminate)
+    # The process that has started us may have blocked them.
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def _text(name_or_value: bytes) -> str:

@@ -21,7 +21,8 @@ class LambdaRefusedError(ForwarderError):
     """The Runtime API responded with a status that prevents us from continuing."""
 
     def __init__(self, call: str, status: int, body: bytes) -> None:
-        super().__init__(f"Lambda responded with {status} to {call}: {body[:300].decode('utf-8', 'replace')}")
+        text = "".join(char if char.isprintable() else " " for char in body[:300].decode("utf-8", "replace"))
+        super().__init__(f"Lambda responded with {status} to {call}: {text}")
         self.status = status
 
 

@@ -5,6 +5,8 @@ refuses `next` or cannot be reached for 60 s. If forwarding fails, one line is l
 held then, or at any exit, is stored first. Modules that `register` does not need are imported afterwards.
 """
 
+import _signal  # type: ignore[import-not-found]  # the C module behind `signal`, which would import `enum`
+
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.errors import (
@@ -18,7 +20,7 @@ from telemetry_forwarder.lambda_api import LambdaApi, is_managed_instance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from typing import TypeVar
 
     from telemetry_forwarder.session import Session
@@ -47,19 +49,26 @@ class Lifecycle:
         self._log = Diagnostics("info", clock)
         self._session: Session | None = None
 
-    def run(self) -> int:
-        """Run until SHUTDOWN or `TerminatedError`, and return the exit code."""
+    def run(self, raise_at_signals: "Callable[[], None]" = lambda: None) -> int:
+        """Run until SHUTDOWN or `TerminatedError`, and return the exit code. Afterwards signals have no effect.
+
+        *raise_at_signals* installs the handlers that raise `TerminatedError`, once at most.
+        """
+        code = 0
         try:
-            self._run_until_shutdown()
+            try:
+                raise_at_signals()
+                self._run_until_shutdown()
+            except Exception as exc:  # noqa: BLE001  # a traceback would not be marked as ours
+                # Lambda itself refuses us, or is gone: nothing is left to do but to store what is held.
+                self._log.error(str(exc) if isinstance(exc, ForwarderError) else f"{type(exc).__name__}: {exc}")
+                code = 1
+            _block_signals()
         except TerminatedError as exc:
             self._log.warn(f"ended by {exc}, without SHUTDOWN")
-        except Exception as exc:  # noqa: BLE001  # a traceback would not be marked as ours
-            # Lambda itself refuses us, or is gone: nothing is left to do but to store what is held.
-            self._log.error(str(exc) if isinstance(exc, ForwarderError) else f"{type(exc).__name__}: {exc}")
-            self._end_session()
-            return 1
+            code = 0
         self._end_session()
-        return 0
+        return code
 
     def _run_until_shutdown(self) -> None:
         # Extensions of managed instances may register for SHUTDOWN only.
@@ -70,6 +79,8 @@ class Lifecycle:
         event = b""
         while not _is_shutdown(event):
             event = self._next_event()
+            if _is_shutdown(event):
+                _block_signals()
             self._process(event)
 
     def _attempt(self, call: "Callable[[Argument], int]", argument: "Argument") -> int:
@@ -105,13 +116,16 @@ class Lifecycle:
 
     def _end_session(self) -> None:
         """Stop forwarding, if it has not been stopped; first deliver or store what is held, within half a second."""
-        session, self._session = self._session, None
-        if session is None:
+        if self._session is None:
             return
+        # A signal ends the process only when everything is stored.
+        usual = _block_signals()
         try:
-            session.end()
+            self._session.end()
         except Exception as exc:  # noqa: BLE001  # as in `_try`: whatever failed may fail again
             self._log.error(f"what was held may be lost: {type(exc).__name__}: {exc}")
+        self._session = None
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, usual)
 
     def _start_session(self) -> None:
         from telemetry_forwarder.session import Session
@@ -157,6 +171,12 @@ class Lifecycle:
     def _process(self, event: bytes) -> None:
         if (session := self._session) is not None:
             self._try(lambda: session.process(event))
+
+
+def _block_signals() -> "Collection[int]":
+    """Postpone all signals to this thread; return those that were blocked already."""
+    blocked: Collection[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    return blocked
 
 
 def _is_shutdown(event: bytes) -> bool:

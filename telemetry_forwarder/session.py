@@ -91,15 +91,16 @@ class Session:
             self.start().is_warm.wait(_MAX_WARM_UP_S)
 
     def start(self) -> "Worker":
-        """Start listener and worker at the first call; return the worker. Blocks while their modules are imported.
+        """Start worker and listener at the first call; return the worker. Blocks while their modules are imported.
 
         Raises `ThreadStartError` if a thread cannot be started; the next call tries again.
         """
         if self._worker is None or self._listener is None:
             self._worker, self._listener = self._new_threads()
         if not self._has_threads:
-            self._listener.start()
+            # The listener last: a post that it has accepted needs a worker.
             self._worker.start()
+            self._listener.start()
             self._has_threads = True
         return self._worker
 

@@ -8,6 +8,10 @@ from telemetry_forwarder.errors import ForwarderError, LambdaRefusedError, Lambd
     [
         (LambdaUnreachableError("POST / at h: refused"), "POST / at h: refused"),
         (LambdaRefusedError("next", 403, b"\xff no"), "Lambda responded with 403 to next: \ufffd no"),
+        (
+            LambdaRefusedError("register", 403, b"a\x1b[2J\r\n\0b\xe2\x80\xaec"),
+            "Lambda responded with 403 to register: a [2J   b c",
+        ),
         (LambdaRefusedError("next", 403, b"x" * 1_000), f"Lambda responded with 403 to next: {'x' * 300}"),
         (MessageError(431, "the head is too large"), "the head is too large"),
     ],

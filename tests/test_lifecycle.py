@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -50,7 +51,9 @@ def run(runtime: FakeLambda, environ: dict[str, str]) -> Run:
     def run(variables: Mapping[str, str] | None = None, clock: Clock | None = None) -> int:
         api = LambdaApi(runtime.runtime_api, "telemetry-forwarder")
         merged = variables if isinstance(variables, broken.Environ) else environ | dict(variables or {})
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         code = Lifecycle(api, merged, clock or Clock()).run()
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         api.close()
         return code
 

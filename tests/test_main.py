@@ -22,7 +22,7 @@ from telemetry_forwarder import __main__
 from telemetry_forwarder.lifecycle import Lifecycle
 
 class Printing(Lifecycle):
-    def run(self):
+    def run(self, _raise_at_signals):
         getenv = ctypes.CDLL(None).getenv
         getenv.restype = ctypes.c_char_p
         names = json.loads(self._environ["NAMES"])

@@ -10,11 +10,12 @@ import pytest
 from telemetry_forwarder.core.batch import SIGNALS
 from tests.chaos.ledger_line import parse
 from tests.support import preload
-from tests.support.collector import FakeCollector
+from tests.support.collector import FakeCollector, Hang
 from tests.support.extension_process import ExtensionProcess
 from tests.support.fake_lambda import NEXT, Response, invoke, shutdown
 from tests.support.otlp_messages import LOGS
 from tests.support.posts import event, post
+from tests.support.waiting import wait_until
 from tests.support.wall_clock import WallClock
 
 _LINES = 2_000
@@ -60,10 +61,15 @@ ENDS: dict[str, tuple[End, int, list[str]]] = {
     "deadline in 5 ms": (shut_down(5), 0, []),
     "deadline passed": (shut_down(-50), 0, []),
     "deadline long passed": (shut_down(-86_400_000), 0, []),
+    "SIGRTMIN": (send(signal.SIGRTMIN), 0, [f"WARN ended by signal {signal.SIGRTMIN:d}, without SHUTDOWN"]),
+    "SIGRTMAX": (send(signal.SIGRTMAX), 0, [f"WARN ended by signal {signal.SIGRTMAX:d}, without SHUTDOWN"]),
     "unreadable event": (unreadable_then_signal, 0, ["WARN ended by SIGTERM, without SHUTDOWN"]),
     **{
         number.name: (send(number), 0, [f"WARN ended by {number.name}, without SHUTDOWN"])
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM)
+        for number in (
+            *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM),
+            *(signal.SIGXCPU, signal.SIGPROF, signal.SIGVTALRM, signal.SIGIO, signal.SIGPWR, signal.SIGSTKFLT),
+        )
     },
 }
 
@@ -144,6 +150,70 @@ def test_only_the_main_thread_receives_signals(opt: Path, tmp_path: Path) -> Non
 def blocks(status: Path, number: signal.Signals) -> bool:
     fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
     return bool(int(fields["SigBlk"], 16) >> (number - 1) & 1)
+
+
+ENDING: dict[str, tuple[End, int, str]] = {
+    "next 500": (respond(500), 1, "ERROR Lambda responded with 500 to next: no"),
+    "next 403": (respond(403), 1, "ERROR Lambda responded with 403 to next: no"),
+    "SIGTERM": (send(signal.SIGTERM), 0, "WARN ended by SIGTERM, without SHUTDOWN"),
+    "SHUTDOWN": (shut_down(2_000), 0, ""),
+}
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_signals_while_the_process_ends_have_no_effect(opt: Path, tmp_path: Path, name: str) -> None:
+    end, code, reason = ENDING[name]
+    with FakeCollector() as collector:
+        variables = held_in(tmp_path, collector)
+        collector.script(then=Hang(accepts=False))
+        with ExtensionProcess(opt, variables) as extension:
+            extension.runtime.respond(NEXT, invoke())
+            extension.post(telemetry())
+            extension.runtime.wait_for(NEXT, 2)
+            end(extension)
+            # The drain has begun, and its request is not answered.
+            wait_until(lambda: bool(collector.requests))
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGRTMIN):
+                extension.process.send_signal(number)
+            ended, lines = extension.end()
+        collector.script()
+        deliver_rest(opt, variables)
+
+        assert collector.accepted(LOGS) == _LINES
+
+    assert ended == code
+    assert [line for line in lines if "does not accept" not in line][:-1] == (
+        [f"[telemetry-forwarder] {reason}"] if reason else []
+    )
+    assert lines[-1].startswith(_TOTALS)
+
+
+def test_of_several_signals_to_a_stopped_process_the_first_ends_it(opt: Path, tmp_path: Path) -> None:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGRTMIN)
+    with FakeCollector() as collector, ExtensionProcess(opt, held_in(tmp_path, collector)) as extension:
+        extension.runtime.respond(NEXT, invoke())
+        extension.post(telemetry())
+        extension.runtime.wait_for(NEXT, 2)
+        for each in (signal.SIGSTOP, *numbers, signal.SIGCONT):
+            extension.process.send_signal(each)
+        code, (reason, totals) = extension.end()
+
+        assert (code, collector.accepted(LOGS)) == (0, _LINES)
+    assert reason.startswith("[telemetry-forwarder] WARN ended by SIG")
+    assert totals.startswith(_TOTALS)
+
+
+def test_signal_that_the_starting_process_has_blocked_ends_the_process(opt: Path, tmp_path: Path) -> None:
+    usual = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    try:
+        with FakeCollector() as collector, ExtensionProcess(opt, held_in(tmp_path, collector)) as extension:
+            extension.wait_until_ready()
+            extension.process.send_signal(signal.SIGTERM)
+            code, lines = extension.end()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, usual)
+
+    assert (code, lines[0]) == (0, "[telemetry-forwarder] WARN ended by SIGTERM, without SHUTDOWN")
 
 
 def test_signal_before_anything_is_held_is_one_line(opt: Path, tmp_path: Path) -> None:

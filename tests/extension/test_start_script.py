@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -262,3 +263,16 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
 
 def test_shellcheck_covers_the_known_scripts() -> None:
     assert {"telemetry-forwarder", "publish.sh", "deploy.sh"} <= {script.name for script in SCRIPTS}
+
+
+def test_interrupt_before_our_handlers_are_installed_prints_nothing(opt: Opt) -> None:
+    package = opt.ours / "lib" / "telemetry_forwarder"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('continues')\n")
+    opt.on_path.parent.mkdir()
+    opt.on_path.symlink_to(sys.executable)
+
+    done = opt.run()
+
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -41,21 +42,38 @@ def test_extension_registers_and_delivers_whatever_the_function_sets(
     ]
 
 
+@pytest.mark.parametrize(
+    "options", ["keyword", "keyword:posix", "allexport:noglob", "errexit:nounset", "physical:braceexpand:hashall"]
+)
+def test_shell_option_in_a_variable_prints_nothing(tmp_path: Path, options: str) -> None:
+    done = run_script(tmp_path, "bash", {"SHELLOPTS": options, "API_KEY": "secret"})
+
+    (line,) = done.stdout.splitlines()
+    seen = json.loads(line)
+    assert {name: seen.get(name) for name in _SET_BY_SCRIPT} == _SET_BY_SCRIPT
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("group", ["before our first line", "shell"])
 def test_interpreter_sees_nothing_that_it_reads_before_our_first_line(tmp_path: Path, group: str, shell: str) -> None:
-    sh = tmp_path / "sh"
+    done = run_script(tmp_path, shell, hostile_variables(tmp_path)[group])
+
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert {name for name in REMOVED_BY_SCRIPT if name in seen} == set()
+    assert {name: seen.get(name) for name in _SET_BY_SCRIPT} == _SET_BY_SCRIPT
+
+
+def run_script(folder: Path, shell: str, variables: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run the start script by *shell* with an interpreter that prints its variables."""
+    sh = folder / "sh"
     sh.symlink_to(shutil.which(shell) or "")
-    script = tmp_path / "extensions" / "telemetry-forwarder"
-    interpreter = tmp_path / "telemetry-forwarder" / "interpreter"
+    script = folder / "extensions" / "telemetry-forwarder"
+    interpreter = folder / "telemetry-forwarder" / "interpreter"
     for path in (script, interpreter):
         path.parent.mkdir()
     script.write_text(SCRIPT.read_text())
     interpreter.write_text(f"#!{sys.executable} -IS\nimport json, os\nprint(json.dumps(dict(os.environ)))\n")
     interpreter.chmod(0o755)
 
-    done = subprocess.run([sh, script], env=hostile_variables(tmp_path)[group], capture_output=True, text=True)
-
-    seen = json.loads(done.stdout.splitlines()[-1])
-    assert {name for name in REMOVED_BY_SCRIPT if name in seen} == set()
-    assert {name: seen.get(name) for name in _SET_BY_SCRIPT} == _SET_BY_SCRIPT
+    return subprocess.run([sh, script], env=variables, capture_output=True, text=True)

@@ -58,7 +58,11 @@ def _raise_at_signals() -> None:
             raise TerminatedError(names.get(number, f"signal {number}"))
 
     for number in (*names, *range(_signal.SIGRTMIN, _signal.SIGRTMAX + 1)):
-        _signal.signal(number, terminate)
+        try:  # noqa: SIM105  # `contextlib` is not imported yet
+            _signal.signal(number, terminate)
+        except OSError:
+            # It is reserved: valgrind uses the last one itself.
+            pass
     # The process that has started us may have blocked them.
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 

@@ -16,6 +16,8 @@ _SHORT_LENGTH = 8_192
 _MAX_VALUES = 8_192
 # Python refuses to convert longer integers. https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
 _MAX_DIGITS = 4_000
+_MAX_DEPTH = 1_024
+_BRACKETS = re.compile(r"[{}\[\]]")
 
 
 def read_json(text: bytes) -> Any:
@@ -57,13 +59,24 @@ def read_json_object(text: str) -> dict[str, Any] | None:
         value = orjson.loads(text)
     except ValueError:
         value = None
-    if value is None or may_lose_digits(text.encode()):
+    if (value is None or may_lose_digits(text.encode())) and not _is_too_deep(text):
         try:
             tolerant, end = _TOLERANT.raw_decode(text)
         except (ValueError, RecursionError):
             end = -1
         value = tolerant if end == len(text) else value
     return value if isinstance(value, dict) else None
+
+
+def _is_too_deep(text: str) -> bool:
+    """Return whether *text* is nested deeper than orjson reads; how deep `json` reads depends on Python's release."""
+    depth = 0
+    if text.count("{") + text.count("[") > _MAX_DEPTH:
+        for bracket in _BRACKETS.findall(text):
+            depth += 1 if bracket in "{[" else -1
+            if depth > _MAX_DEPTH:
+                return True
+    return False
 
 
 def _count_values(text: str) -> int:

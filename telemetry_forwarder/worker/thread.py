@@ -32,7 +32,7 @@ _REFUSAL_S = 0.5
 _MARGIN_S = 0.05
 # Storing is tried even if the deadline is nearer: to exit earlier would only lose what is held.
 _LEAST_WAIT_S = 0.25
-# For the worker to finish its step, if it is only slow.
+# At least, for the worker to finish its step.
 _STEP_S = 0.03
 
 
@@ -110,8 +110,11 @@ class Worker:
         else:
             self._log.warn("forwarding does not respond; what is held is stored")
             forwarder.is_stopped = True
-            self.has_returned.wait(_STEP_S)
+            # A worker that is only slow finishes its step; with little CPU, the kernel pauses the process meanwhile.
+            self.has_returned.wait(max(_STEP_S, deadline.left_s() / 2))
             forwarder.spool_everything(deadline)
+            # It may be writing a post, which would be incomplete on disk.
+            self.has_returned.wait(deadline.left_s())
 
     def put_event(self, event: InvokeEvent | ShutdownEvent) -> None:
         """Pass on Lambda's event. SHUTDOWN also limits the time of running requests."""

@@ -96,6 +96,7 @@ def test_values_nested_deeper_than_python_recurses_are_written() -> None:
         ('{"a": "one\ttwo"}', {"a": "one\ttwo"}),
         ('{"a": Infinity}', {"a": float("inf")}),
         ('{"a": 1, "b": 2, "a": 3}', {"a": 3, "b": 2}),
+        (f'{{"a": [{"{}," * 1_100}1], "b": Infinity}}', {"a": [*[{}] * 1_100, 1], "b": float("inf")}),
         ("[1]", None),
         ("", None),
         ("{}x}", None),

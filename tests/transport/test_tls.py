@@ -162,7 +162,7 @@ def pipe(path: Path, pieces: Iterable[bytes]) -> Iterator[str]:
                 file.write(piece)
 
     os.mkfifo(path)
-    thread = threading.Thread(target=write)
+    thread = threading.Thread(target=write, daemon=True)
     thread.start()
     yield str(path)
     thread.join()

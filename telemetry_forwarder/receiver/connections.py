@@ -44,8 +44,10 @@ class SubscribedPath:
     def accepts(self, target: str) -> bool:
         """Return whether a post to *target* may be Lambda's."""
         # The target may also be an absolute URI, or have a query.
-        self.is_used = (is_there := self._path in target) or self.is_used
-        return is_there or not self.is_used
+        if self._path in target:
+            self.is_used = True
+            return True
+        return not self.is_used
 
 
 class HttpConnection:

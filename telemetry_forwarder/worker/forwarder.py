@@ -43,7 +43,7 @@ class State(Enum):
 
 
 class Forwarder:
-    """Moves telemetry from the inbox to the endpoints. For the worker's thread, if nothing else is said."""
+    """Moves telemetry from the inbox to the endpoints. For the worker's thread, except where a method names another."""
 
     def __init__(
         self,

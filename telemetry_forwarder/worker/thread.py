@@ -96,7 +96,10 @@ class Worker:
         return event.done.wait(left_s if self._thread.ident is not None else 0.0)
 
     def _store_without_worker(self, deadline: "Deadline") -> None:
-        """Store what is held and log the totals. From now on the worker changes nothing."""
+        """Store what is held and log the totals.
+
+        A worker that is in the middle of a step and finishes it later may hold a post that is in no total.
+        """
         self.inbox.refuse()
         forwarder = self._forwarder
         if forwarder is None:

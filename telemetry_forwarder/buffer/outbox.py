@@ -83,10 +83,10 @@ class Outbox:
             self._queues[batch.signal].appendleft((self._oldest, batch))
             self.held_bytes += len(batch.body)
 
-    def take(self, signal: str, *, beside: tuple[int, int] = (0, 0), most_bytes: float = inf) -> Batch | None:
+    def take(self, signal: str, *, already: tuple[int, int] = (0, 0), most_bytes: float = inf) -> Batch | None:
         """Take the oldest batches of *signal*, joined up to the limits of one request; None if there are none.
 
-        *beside*: bytes and items that are already in that request. *most_bytes*: a smaller limit. A batch that
+        *already*: bytes and items that are in that request. *most_bytes*: a smaller limit. A batch that
         exceeds the limits is returned if it is alone: the sender splits it.
         """
         queue = self._queues[signal]
@@ -94,7 +94,7 @@ class Outbox:
         size = items = 0
         while queue:
             _, batch = queue[0]
-            sum_bytes, sum_items = beside[0] + size + len(batch.body), beside[1] + items + batch.items
+            sum_bytes, sum_items = already[0] + size + len(batch.body), already[1] + items + batch.items
             is_alone = sum_items == batch.items
             if not is_alone and not (sum_bytes <= most_bytes and self.fits(sum_bytes, sum_items)):
                 break

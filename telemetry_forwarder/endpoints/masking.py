@@ -76,7 +76,7 @@ class SecretMask:
         self._patterns: tuple[_Patterns, _Patterns] | None = None
 
     def own(self, line: str) -> str:
-        """Return a line of ours without secrets of 8 characters or more: shorter ones may be words that we use."""
+        """Return our own *line* without secrets of 8 characters or more: shorter ones may be words that we use."""
         return _masked(line, self._compiled()[0])
 
     def foreign(self, text: str) -> str:

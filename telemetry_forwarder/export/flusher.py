@@ -151,7 +151,7 @@ class Flusher:
                 break
             spooled.append(taken)
             size, items = size + len(taken.batch.body), items + taken.batch.items
-        held = self._outbox.take(signal, beside=(size, items), most_bytes=most_bytes)
+        held = self._outbox.take(signal, already=(size, items), most_bytes=most_bytes)
         batches = [each.batch for each in spooled] + ([held] if held else [])
         return _Export(joined(batches), spooled, held) if batches else None
 

@@ -16,14 +16,14 @@ from telemetry_forwarder.flushing.invocation_rate import InvocationRate
 from telemetry_forwarder.flushing.running_requests import RunningRequests
 from telemetry_forwarder.flushing.step import Step
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # The time limit of a flush. It outlasts the budget: a flush that is cut short is sent twice.
 _FLUSH_LIMIT_S = 10.0
 # If less than this share of the budget is left, no flush is begun for an invocation to wait for.
 _MIN_BUDGET_SHARE = 0.1
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Mode(Enum):

@@ -1,4 +1,4 @@
-"""Keeps attribute keys unique and not empty: a user's key that is one of ours gets another name. Pure.
+"""Keeps attribute keys unique and not empty: a user's key that the extension uses itself gets another name. Pure.
 
 https://opentelemetry.io/docs/specs/otel/common/#attribute
 """
@@ -11,10 +11,10 @@ TENANT_ID = "lambda.tenant_id"
 EVENT_NAME = "event.name"
 
 _OURS = frozenset({REQUEST_ID, TENANT_ID, EVENT_NAME})
-# All other names of ours begin like this, or replace the user's key of the same meaning (`exception.*`).
+# All other names of the extension begin like this, or replace the user's key of the same meaning (`exception.*`).
 _NAMESPACE = "lambda."
 RENAMED = "lambda.line."
-"""Begins the name of a user's key that is one of ours, and of what we keep of a line besides its message."""
+"""Begins the name of a user's key that the extension uses itself, and of what we keep of a line besides its message."""
 _EMPTY_KEY = "empty_key"
 
 
@@ -39,7 +39,7 @@ def name_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def add(attributes: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """Return *attributes* with a user's *key*, which is renamed if it is taken or one of ours."""
+    """Return *attributes* with a user's *key*, which is renamed if it is taken or used by the extension."""
     name = key if key not in attributes and _is_free(key) else _unused(_valid(key), attributes)
     return {**attributes, name: value}
 

@@ -20,9 +20,9 @@ from telemetry_forwarder.transport.outcome import FailureKind, RequestError
 # takes many times as long.
 _FOLDERS = ("/etc/ssl/certs", "/etc/pki/ca-trust/extracted/pem/directory-hash")
 _FILES = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt")
-# The largest bundles of authorities have a few hundred kilobytes.
 # The only folder of an environment that can be written to.
 _COPIES = "/tmp"  # noqa: S108
+# The largest bundles of authorities have a few hundred kilobytes.
 _MAX_FILE_BYTES = 16_777_216
 _MAX_READ_S = 2.0
 

@@ -72,7 +72,7 @@ def measure(cell: Cell, opt: Path | None) -> Reading:
             cpu_share=True,
             freeze=True,
             remember=False,
-            # Without the extension somebody else receives the telemetry: its cost to the emulator is no cost of ours.
+            # Without the extension somebody else receives the telemetry: its cost to the emulator is the same in both.
             observer_port=0 if opt else observer.port,
         )
         with lam:

@@ -126,12 +126,12 @@ def _use(response: Response) -> None:
 
 
 def responses(data: bytes) -> None:
-    """A response is read, or an error of ours, however its bytes are divided; nothing read from it raises."""
+    """A response is read, or a `ForwarderError`, however its bytes are divided; nothing read from it raises."""
     assert _read_response(_parts(data)) == _read_response([data[1:]])
 
 
 def calls(data: bytes) -> None:
-    """What a server of gRPC sends is a response, or an error of ours, and is used as one of HTTP."""
+    """What a server of gRPC sends is a response or a `ForwarderError`, and is used as one of HTTP."""
     ours, theirs = socket.socketpair()
     with closing(theirs), closing(Http2Connection(Stream(ours))) as connection:
         theirs.sendall(data[:_MAX_SENT])

@@ -502,7 +502,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"level": "ERROR", "message": "m", "mine": {"name": "E", "message": "no"}},
         line("m", 17, "ERROR", attributes={"mine": {"name": "E", "message": "no"}}),
     ),
-    "keys of ours": (
+    "keys that the extension uses": (
         {"message": "m", "lambda.tenant_id": "red", "event.name": "e", "": 1},
         line(
             "m",

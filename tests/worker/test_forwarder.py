@@ -881,7 +881,7 @@ def test_end_of_the_invocation_lifts_the_limit(tmp_path: Path, captured: Capture
 @pytest.mark.parametrize(
     ("signal", "tally"), [("posts", "posts dropped 1"), ("logs", "dropped 7"), ("metrics", "dropped 7")]
 )
-def test_file_that_is_larger_than_any_of_ours_is_set_aside_unread(
+def test_file_that_is_larger_than_any_we_write_is_set_aside_unread(
     make: Make, collector: FakeCollector, tmp_path: Path, signal: str, tally: str
 ) -> None:
     first = make(FLUSH="shutdown")

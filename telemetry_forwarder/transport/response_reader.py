@@ -116,16 +116,11 @@ class ResponseReader:
         return True
 
     def _chunk_size(self) -> Generator[None, None, int]:
-        try:
-            # Not one line is taken from a page that is sent instead of chunks.
-            if (yield from self._buffer.first_bytes(1)) == b"<":
-                raise MessageError(400, "a page instead of chunks")
-            return (yield from take_chunk_size(self._buffer))
-        except MessageError:
-            # Without a page the rest is of no interest.
-            if len(self._buffer) and (yield from self._buffer.first_bytes(1)) == b"<":
-                yield from self._read_block(len(self._buffer))
-            raise
+        if (yield from self._buffer.first_bytes(1)) == b"<":
+            # Its first character is enough to recognise a page; what of it has arrived depends on the network.
+            self._body += b"<"
+            raise MessageError(400, "a page instead of chunks")
+        return (yield from take_chunk_size(self._buffer))
 
     def _read_block(self, size: int) -> Generator[None]:
         end = min(len(self._body) + size, self._max_body_bytes)

@@ -179,14 +179,17 @@ def test_responses_of_h11_are_read(status: int, body: bytes, in_chunks: bool, ke
     assert read(*pieces) == (status, body if has_body else b"", not keeps)
 
 
-@pytest.mark.parametrize("before", [b"", b"zz\r\n", b"-5\r\n", b"\r\n", b"3\r\nabc\r\n"])
-def test_page_instead_of_chunks_is_the_body(before: bytes) -> None:
+@pytest.mark.parametrize("step", [1, 100])
+@pytest.mark.parametrize(("chunks", "body"), [(b"", b"<"), (b"3\r\nabc\r\n", b"abc<")])
+def test_page_instead_of_chunks_begins_the_body_however_it_is_divided(chunks: bytes, body: bytes, step: int) -> None:
     reader = ResponseReader(100)
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    received = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"<html>"
 
-    with pytest.raises(MessageError):
-        reader.feed(head + before + b"<html>")
+    pieces = [received[at : at + step] for at in range(0, len(received), step)]
+
+    with pytest.raises(MessageError, match="a page instead of chunks"):
+        list(map(reader.feed, pieces))
 
     part = reader.received_part()
     assert part is not None
-    assert part.body.endswith(b"<html>")
+    assert part.body == body

@@ -78,7 +78,7 @@ def read_endpoints(
     endpoints = {signal: _Reader(environ, problems, signal).endpoint() for signal in signals}
     if missing := [signal for signal in endpoints if not find(environ, signal, "ENDPOINT", OWN + SHARED)[1]]:
         complaint = f"no endpoint is set for {', '.join(missing)}"
-        reject(problems, f"{SHARED[0]}ENDPOINT", complaint, endpoints[missing[0]].origin)
+        reject(problems, f"{OWN[0]}ENDPOINT", complaint, endpoints[missing[0]].origin)
     return endpoints
 
 

@@ -35,7 +35,7 @@ def test_without_settings_the_default_of_the_specification_is_used_and_logged_on
         METRICS: Endpoint(METRICS, "http://localhost:4318/v1/metrics"),
     }
     assert problems == [
-        "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for logs, traces, metrics; using http://localhost:4318 instead"
+        "TELEMETRY_FORWARDER_ENDPOINT: no endpoint is set for logs, traces, metrics; using http://localhost:4318 instead"
     ]
 
 
@@ -59,7 +59,7 @@ def test_signal_without_an_endpoint_is_named_in_the_problem() -> None:
     _, problems = read({_OTEL + "LOGS_ENDPOINT": "https://h", _OTEL + "TRACES_ENDPOINT": "https://h"})
 
     assert problems == [
-        "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for metrics; using http://localhost:4318 instead"
+        "TELEMETRY_FORWARDER_ENDPOINT: no endpoint is set for metrics; using http://localhost:4318 instead"
     ]
 
 
@@ -468,7 +468,7 @@ class TestGrpc:
 
         assert found[LOGS].url == "http://localhost:4317/"
         assert problems == [
-            "OTEL_EXPORTER_OTLP_ENDPOINT: no endpoint is set for logs, traces, metrics; "
+            "TELEMETRY_FORWARDER_ENDPOINT: no endpoint is set for logs, traces, metrics; "
             "using http://localhost:4317 instead"
         ]
 

@@ -21,7 +21,7 @@ _RESULTS = PROJECT / "build" / "bench.json"
 def _startup(chosen: list[trees.Tree], rounds: int) -> list[Figure]:
     tutorial = trees.tutorial()
     figures = start_up.run(chosen, tutorial, rounds) + start_up.run_with_runtime(chosen, rounds)
-    return figures + instructions.run([*chosen, tutorial])
+    return figures + instructions.run(chosen, tutorial)
 
 
 BENCHMARKS: dict[str, Callable[[list[trees.Tree], int], list[Figure]]] = {

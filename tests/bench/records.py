@@ -2,13 +2,13 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
-from tests.bench.driven_extension import driven_extension
+from tests.bench.driven_extension import DrivenExtension, driven_extension
 from tests.bench.figures import Figure, comparison, median
 from tests.bench.measuring import Case, interleaved
 from tests.bench.sink import Sink
@@ -31,6 +31,11 @@ def post_of(kind: str, numbers: range) -> bytes:
     return orjson.dumps(
         [{"time": moment(number), "type": "function", "record": KINDS[kind](number)} for number in numbers]
     )
+
+
+def posts_of(kind: str, batch: int, records: int) -> list[bytes]:
+    """Return *records* lines of *kind* in bodies of *batch* each."""
+    return [post_of(kind, range(start, start + batch)) for start in range(0, records, batch)]
 
 
 def text(number: int) -> str:
@@ -69,11 +74,19 @@ def mixed(number: int) -> Any:
 KINDS: dict[str, Callable[[int], Any]] = {"text": text, "json": json, "mixed": mixed}
 
 
+def forward(extension: DrivenExtension, posts: Iterable[bytes]) -> None:
+    """Post *posts* in one invocation, the one that their lines name, and wait until its flush has ended."""
+    extension.begin(_REQUEST_ID)
+    for post in posts:
+        extension.post(post)
+    extension.end(_REQUEST_ID)
+
+
 def records_case(tree: Tree, kind: str, batch: int, records: int) -> Case:
     """Post *records*, *batch* at a time, in one long invocation; requests of the same size are sent."""
 
     def case() -> dict[str, float]:
-        posts = [post_of(kind, range(start, start + batch)) for start in range(0, records, batch)]
+        posts = posts_of(kind, batch, records)
         # While it runs, an invocation limits conversions, but none is frozen here: its end waits for all records.
         more = {
             "TELEMETRY_FORWARDER_BATCH_ITEMS": str(batch),
@@ -81,12 +94,8 @@ def records_case(tree: Tree, kind: str, batch: int, records: int) -> Case:
             "TELEMETRY_FORWARDER_FLUSH_BUDGET_MS": "60000",
         }
         with Sink() as sink, driven_extension(tree, sink, more | {"TUTORIAL_BATCH": str(batch)}) as extension:
-            # The lines name this invocation, as those of a runtime do.
-            extension.begin(_REQUEST_ID)
             began_s, before = time.monotonic(), extension.cpu_ms
-            for post in posts:
-                extension.post(post)
-            extension.end(_REQUEST_ID)
+            forward(extension, posts)
             spent = extension.shut_down() - before
             wall = (time.monotonic() - began_s) * 1_000_000
             arrived = sink.items()

@@ -35,7 +35,8 @@ def test_without_settings_the_default_of_the_specification_is_used_and_logged_on
         METRICS: Endpoint(METRICS, "http://localhost:4318/v1/metrics"),
     }
     assert problems == [
-        "TELEMETRY_FORWARDER_ENDPOINT: no endpoint is set for logs, traces, metrics; using http://localhost:4318 instead"
+        "TELEMETRY_FORWARDER_ENDPOINT: no endpoint is set for logs, traces, metrics; "
+        "using http://localhost:4318 instead"
     ]
 
 

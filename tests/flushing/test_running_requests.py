@@ -86,3 +86,16 @@ def test_number_of_known_invocations_is_bounded() -> None:
     requests.invoked("early")
 
     assert requests.is_running
+
+
+def test_early_end_is_remembered_for_64_requests_and_the_oldest_is_forgotten() -> None:
+    requests = RunningRequests()
+    for number in range(65):
+        requests.runtime_done(str(number))
+
+    running = []
+    for request_id in ("1", "64", "0"):
+        requests.invoked(request_id)
+        running.append(requests.is_running)
+
+    assert running == [False, False, True]

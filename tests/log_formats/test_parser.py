@@ -271,7 +271,8 @@ OUT_OF_MEMORY_REPORTS = [
     "MemoryError",
     "[ERROR] MemoryError: no\nTraceback (most recent call last):",
     "Traceback (most recent call last):\nMemoryError",
-    "failed to allocate memory (NoMemoryError)",
+    "failed to allocate memory",
+    "/var/task/handler.rb:3:in `*': argument too big (NoMemoryError)",
     "Runtime.OutOfMemory",
 ]
 

@@ -24,3 +24,11 @@ def test_each_content_is_new_once_within_the_limit(contents: list[bytes]) -> Non
     posts = DuplicatePosts(60)
 
     assert sum(posts.is_new(content) for content in contents) == len(set(contents))
+
+
+def test_a_post_is_recognised_after_as_many_others_as_lambda_may_have_in_flight() -> None:
+    posts = DuplicatePosts()
+    contents = [b"%d" % number for number in range(64)]
+
+    assert [posts.is_new(content) for content in contents] == [True] * 64
+    assert [posts.is_new(content) for content in contents] == [False] * 64

@@ -8,9 +8,8 @@ from typing import Any
 
 REQUEST_ID = "faas.invocation_id"
 TENANT_ID = "lambda.tenant_id"
-EVENT_NAME = "event.name"
 
-_OURS = frozenset({REQUEST_ID, TENANT_ID, EVENT_NAME})
+_OURS = frozenset({REQUEST_ID, TENANT_ID})
 # All other names of the extension begin like this, or replace the user's key of the same meaning (`exception.*`).
 _NAMESPACE = "lambda."
 RENAMED = "lambda.line."

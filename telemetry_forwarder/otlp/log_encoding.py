@@ -8,7 +8,7 @@ https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/pr
 from typing import NamedTuple
 
 from telemetry_forwarder.core.cache import BoundedCache
-from telemetry_forwarder.log_formats.attribute_names import EVENT_NAME, REQUEST_ID, TENANT_ID
+from telemetry_forwarder.log_formats.attribute_names import REQUEST_ID, TENANT_ID
 from telemetry_forwarder.otlp.protobuf import AttributesEncoder, encode_text, encode_varint, field, text_field
 
 _MAX_INDEX = 999_999
@@ -92,7 +92,7 @@ class ScopeRecords:
 def encode_common(fields: AnyCommonFields) -> bytes:
     """Return the encoded fields of a LogRecord."""
     common = CommonFields(*fields)
-    attributes = {REQUEST_ID: common.request_id, TENANT_ID: common.tenant_id, EVENT_NAME: common.event_name}
+    attributes = {REQUEST_ID: common.request_id, TENANT_ID: common.tenant_id}
     number = common.severity_number
     parts = (
         _SEVERITY_NUMBER + encode_varint(number) if number else b"",

@@ -18,7 +18,7 @@ from telemetry_forwarder.otlp.log_encoding import (
     encode_observed_time,
     record_attributes,
 )
-from telemetry_forwarder.otlp.platform_attributes import WARN, find_severity, map_envelope, map_fields
+from telemetry_forwarder.otlp.platform_attributes import WARN, describe, find_severity, map_envelope, map_fields
 from telemetry_forwarder.otlp.protobuf import encode_any_value, encode_varint
 from telemetry_forwarder.otlp.resource import CurrentResource, encode_scope
 from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed
@@ -80,16 +80,15 @@ class LogEncoder:
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
         """Add a platform event: its fields become attributes; a record that is not an object becomes the body."""
-        is_object = isinstance(event.fields, dict)
         number = find_severity(event)
         trace_id, span_id = invocation.context if invocation else ("", "")
-        attributes = map_fields(event.fields) if is_object else {}
+        attributes = map_fields(event.fields) if isinstance(event.fields, dict) else {}
         self._add(
             "platform",
             self._common[CommonFields(number, _SEVERITY_TEXTS[number], trace_id, span_id, event_name=event.type)],
             time_ns=event.time_ns,
             observed_ns=event.observed_ns,
-            body=event.type if is_object else event.fields,
+            body=describe(event),
             attributes=attributes | map_envelope(event.extra),
         )
 

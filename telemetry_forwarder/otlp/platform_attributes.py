@@ -1,13 +1,15 @@
-"""Maps platform events to attributes and severities of log records. Pure; never raises.
+"""Maps platform events to attributes, bodies and severities of log records. Pure; never raises.
 
 Fields with a semantic convention get its name, all others are named `lambda.*`; none is left out. Units are seconds and
 bytes, as in OpenTelemetry; a value that is not the expected number is kept unchanged.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from telemetry_forwarder.telemetry import records
+from telemetry_forwarder.telemetry.json_values import write_json
 
 DEBUG, INFO, WARN = 5, 9, 13
 _FAILED_STATES = frozenset({"LaunchError", "InitError", "ExitError", "Crashed"})
@@ -54,6 +56,34 @@ ATTRIBUTES: dict[str, tuple[str, float]] = {
 }
 _NESTED = ("metrics", "tracing")
 
+# Label in the body, Lambda's name with the objects around it, and unit: in this order.
+_LABELS = (
+    ("Name", "name", ""),
+    ("State", "state", ""),
+    ("Events", "events", ""),
+    ("Types", "types", ""),
+    ("Records", "droppedRecords", ""),
+    ("Bytes", "droppedBytes", ""),
+    ("Reason", "reason", ""),
+    ("Version", "version", ""),
+    ("Runtime", "runtimeVersion", ""),
+    ("Type", "initializationType", ""),
+    ("Phase", "phase", ""),
+    ("Duration", "metrics.durationMs", " ms"),
+    ("Billed", "metrics.billedDurationMs", " ms"),
+    ("Produced", "metrics.producedBytes", " bytes"),
+    ("Memory", "memory", " MB"),
+    ("Init", "metrics.initDurationMs", " ms"),
+    ("Restore", "metrics.restoreDurationMs", " ms"),
+    ("Status", "status", ""),
+    ("Error", "errorType", ""),
+)
+_CAPITAL = re.compile("(?=[A-Z])")
+# Lambda's word in its own log.
+_SUBSCRIPTION = "platform.telemetrySubscription"
+# A longer value is complete in the attributes.
+_MAX_CHARACTERS = 256
+
 
 def map_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a platform event's log record."""
@@ -70,6 +100,38 @@ def map_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 def map_envelope(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the attributes for the members of an envelope other than type, time and record."""
     return {f"{_NAMESPACE}envelope.{key}": value for key, value in extra.items()} if extra else {}
+
+
+def describe(event: records.Event) -> Any:
+    """Return the body of a log record: a line like those of Lambda's own log; *event*'s record if it is no object."""
+    fields = event.fields
+    if not isinstance(fields, dict):
+        return fields
+    name = event.type.removeprefix("platform.")
+    head = "TELEMETRY" if event.type == _SUBSCRIPTION else _CAPITAL.sub("_", name).upper()
+    if event.type == "platform.start":
+        # All lines of an invocation can be found by it; on the other events it is an attribute alone.
+        head += f" RequestId: {_text(fields.get('requestId'))}"
+    values = dict(_leaves(fields))
+    used_mb, size_mb = values.get("metrics.maxMemoryUsedMB"), values.get("metrics.memorySizeMB")
+    values["memory"] = " of ".join([_text(value) for value in (used_mb, size_mb) if value is not None])
+    if values.get("status") == "success":
+        del values["status"]
+    parts = [(label, _text(values.get(key)), unit) for label, key, unit in _LABELS]
+    return " ".join([head, *[f"{label}: {text}{unit}" for label, text, unit in parts if text]])
+
+
+def _text(value: Any) -> str:
+    """Return *value* for a reader; empty for null."""
+    items = value[:_MAX_CHARACTERS] if isinstance(value, list) else () if value is None else (value,)
+    return ", ".join(map(_item, items))[:_MAX_CHARACTERS]
+
+
+def _item(value: Any) -> str:
+    if isinstance(value, float):
+        # As many decimals as Lambda sends.
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return value if isinstance(value, str) else write_json(value)
 
 
 def _leaves(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.log_formats import attribute_names
-from telemetry_forwarder.log_formats.attribute_names import EVENT_NAME, REQUEST_ID, TENANT_ID
+from telemetry_forwarder.log_formats.attribute_names import REQUEST_ID, TENANT_ID
 
 KEYS = st.lists(
-    st.sampled_from(["", "a", REQUEST_ID, TENANT_ID, EVENT_NAME, "lambda.x", "lambda.line.", "lambda.line.a", "\ud800"])
+    st.sampled_from(["", "a", REQUEST_ID, TENANT_ID, "lambda.x", "lambda.line.", "lambda.line.a", "\ud800"])
     | st.text(st.characters(codec=None)),
     unique=True,
 )
@@ -21,7 +21,7 @@ KEYS = st.lists(
         ("lambda", "lambda"),
         (REQUEST_ID, f"lambda.line.{REQUEST_ID}"),
         (TENANT_ID, f"lambda.line.{TENANT_ID}"),
-        (EVENT_NAME, f"lambda.line.{EVENT_NAME}"),
+        ("event.name", "event.name"),
         ("lambda.envelope.time", "lambda.line.lambda.envelope.time"),
         ("lambda.line.prefix", "lambda.line.prefix"),
         ("", "lambda.line.empty_key"),
@@ -53,6 +53,6 @@ def test_names_are_unique_valid_and_never_ours(keys: list[str]) -> None:
     names = attribute_names.name_keys(keys)
 
     assert len(set(names)) == len(keys)
-    assert all(name and name.encode() and name not in (REQUEST_ID, TENANT_ID, EVENT_NAME) for name in names)
+    assert all(name and name.encode() and name not in (REQUEST_ID, TENANT_ID) for name in names)
     attributes: dict[str, Any] = dict.fromkeys(keys, 1)
     assert list(attribute_names.name_attributes(attributes)) == list(names)

@@ -504,14 +504,7 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
     ),
     "keys that the extension uses": (
         {"message": "m", "lambda.tenant_id": "red", "event.name": "e", "": 1},
-        line(
-            "m",
-            attributes={
-                "lambda.line.lambda.tenant_id": "red",
-                "lambda.line.event.name": "e",
-                "lambda.line.empty_key": 1,
-            },
-        ),
+        line("m", attributes={"lambda.line.lambda.tenant_id": "red", "event.name": "e", "lambda.line.empty_key": 1}),
     ),
     "an empty message and an error type": (
         {"message": "", "level": "INFO", "errorType": "E"},

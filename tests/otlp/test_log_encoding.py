@@ -88,11 +88,7 @@ def test_an_encoded_body_keeps_its_type() -> None:
     )
 )
 def test_common_fields_are_the_bytes_of_the_message(common: CommonFields) -> None:
-    pairs = {
-        "faas.invocation_id": common.request_id,
-        "lambda.tenant_id": common.tenant_id,
-        "event.name": common.event_name,
-    }
+    pairs = {"faas.invocation_id": common.request_id, "lambda.tenant_id": common.tenant_id}
     expected = LogRecord(
         severity_number=common.severity_number,  # type: ignore[arg-type]  # the stub expects a member of the enum
         severity_text=valid(common.severity_text),

@@ -231,8 +231,8 @@ def test_an_event_becomes_a_named_record() -> None:
     event = start("a", 0, newField=1)
 
     assert encoded_event(event, invocation(tenant_id="t")) == record(
-        "platform.start",
-        {"event.name": "platform.start", "faas.invocation_id": "a", "faas.version": "7", "lambda.newField": 1},
+        "START RequestId: a Version: 7",
+        {"faas.invocation_id": "a", "faas.version": "7", "lambda.newField": 1},
         severity_number=9,
         severity_text="INFO",
         event_name="platform.start",
@@ -245,11 +245,7 @@ def test_an_event_without_fields_is_its_own_body(fields: Any) -> None:
     event = read_event("platform.logsDropped", fields, time_ns=MOMENT_NS, observed_ns=OBSERVED_NS, extra={"new": 1})
 
     assert encoded_event(event) == record(
-        fields,
-        {"event.name": "platform.logsDropped", "lambda.envelope.new": 1},
-        severity_number=13,
-        severity_text="WARN",
-        event_name="platform.logsDropped",
+        fields, {"lambda.envelope.new": 1}, severity_number=13, severity_text="WARN", event_name="platform.logsDropped"
     )
 
 
@@ -347,7 +343,7 @@ def test_any_event_is_a_valid_record(type_: str, fields: Any, extra: Any) -> Non
     found = encoded_event(event)
 
     assert LogRecord.FromString(found.SerializeToString()) == found
-    assert len(found.attributes) == (len(fields) if isinstance(fields, dict) else 0) + 1 + (type_ != "")
+    assert len(found.attributes) == (len(fields) if isinstance(fields, dict) else 0) + 1
 
 
 def test_records_can_be_added_by_callers_with_the_common_fields_of_a_line() -> None:

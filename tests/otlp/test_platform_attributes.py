@@ -10,6 +10,7 @@ from telemetry_forwarder.otlp.platform_attributes import (
     DEBUG,
     INFO,
     WARN,
+    describe,
     find_severity,
     map_envelope,
     map_fields,
@@ -141,3 +142,91 @@ def test_no_field_is_lost(fields: dict[str, Any]) -> None:
     ]
 
     assert len(map_fields(fields)) == len(leaves)
+
+
+BODIES = [
+    (
+        "initStart",
+        {"runtimeVersion": "python:3.13.v60", "initializationType": "on-demand", "phase": "init", "functionName": "f"},
+        "INIT_START Runtime: python:3.13.v60 Type: on-demand Phase: init",
+    ),
+    ("initRuntimeDone", {"phase": "init", "status": "success"}, "INIT_RUNTIME_DONE Phase: init"),
+    (
+        "initReport",
+        {"phase": "init", "status": "timeout", "metrics": {"durationMs": 10_008.2}},
+        "INIT_REPORT Phase: init Duration: 10008.2 ms Status: timeout",
+    ),
+    ("restoreStart", {"functionName": "f"}, "RESTORE_START"),
+    (
+        "restoreRuntimeDone",
+        {"status": "error", "errorType": "Runtime.ExitError"},
+        "RESTORE_RUNTIME_DONE Status: error Error: Runtime.ExitError",
+    ),
+    ("restoreReport", {"status": "success", "metrics": {"durationMs": 15.19}}, "RESTORE_REPORT Duration: 15.19 ms"),
+    ("start", {"requestId": "a-1", "version": "7", "tracing": TRACING}, "START RequestId: a-1 Version: 7"),
+    (
+        "runtimeDone",
+        {"requestId": "a-1", "status": "success", "metrics": {"durationMs": 209.5, "producedBytes": 0}},
+        "RUNTIME_DONE Duration: 209.5 ms Produced: 0 bytes",
+    ),
+    (
+        "report",
+        {
+            "requestId": "a-1",
+            "metrics": {
+                "durationMs": 12.5,
+                "billedDurationMs": 13,
+                "memorySizeMB": 128,
+                "maxMemoryUsedMB": 90,
+                "initDurationMs": 210.0,
+            },
+            "status": "success",
+        },
+        "REPORT Duration: 12.5 ms Billed: 13 ms Memory: 90 of 128 MB Init: 210 ms",
+    ),
+    ("report", {"metrics": {"memorySizeMB": 128, "restoreDurationMs": 1.25}}, "REPORT Memory: 128 MB Restore: 1.25 ms"),
+    (
+        "extension",
+        {"name": "other", "state": "Ready", "events": ["INVOKE", "SHUTDOWN"]},
+        "EXTENSION Name: other State: Ready Events: INVOKE, SHUTDOWN",
+    ),
+    (
+        "telemetrySubscription",
+        {"name": "other", "state": "Subscribed", "types": ["platform"]},
+        "TELEMETRY Name: other State: Subscribed Types: platform",
+    ),
+    (
+        "logsDropped",
+        {"reason": "slow consumer", "droppedRecords": 3, "droppedBytes": 99},
+        "LOGS_DROPPED Records: 3 Bytes: 99 Reason: slow consumer",
+    ),
+    ("unheardOf", {"new": 1, "status": "error"}, "UNHEARD_OF Status: error"),
+    # Any value may be of any type.
+    ("start", {"requestId": None, "version": True}, "START RequestId:  Version: true"),
+    (
+        "extension",
+        {"name": {"a": [1]}, "events": [], "state": "x" * 300},
+        'EXTENSION Name: {"a":[1]} State: ' + "x" * 256,
+    ),
+    ("fault", "RequestId: a-1 Error: exit", "RequestId: a-1 Error: exit"),
+    ("report", None, None),
+]
+
+
+@pytest.mark.parametrize(("name", "fields", "body"), BODIES)
+def test_body_is_a_line_that_a_person_can_read(name: str, fields: Any, body: Any) -> None:
+    assert describe(read_event(f"platform.{name}", fields, time_ns=0, observed_ns=0)) == body
+
+
+def test_every_type_of_event_has_a_body() -> None:
+    assert {type_.removeprefix("platform.") for type_, *_ in EVENTS} <= {name for name, *_ in BODIES}
+
+
+def test_body_of_a_deep_list_is_written() -> None:
+    nested: list[Any] = []
+    for _ in range(2_000):
+        nested = [nested]
+
+    assert str(describe(read_event("platform.extension", {"events": nested}, time_ns=0, observed_ns=0))).startswith(
+        "EXTENSION Events: [[["
+    )

@@ -1,82 +1,124 @@
-"""Judges a JSON object that a server sent instead of an OTLP response. Pure; never raises.
+"""Judges a response with a status of 2xx: how much was accepted. Pure; never raises.
 
-Imported only if there is one: `{}` and `partialSuccess` are OTLP's, and most receivers send nothing else.
+Receivers send OTLP, nothing, a word, or JSON of their own. So the request counts as accepted unless the response itself
+shows the contrary: an acceptance that is not recognised would hold telemetry for ever.
 """
 
 import re
-from collections.abc import Mapping
-from enum import Enum
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
-_OTLP = "partialsuccess"
-_PROBLEM = re.compile(r"(?:error|fault|exception)(?:s|message|msg|code|type|description|string)?")
-_FLAG = re.compile(r"success(?:ful)?|ok|accepted|auth(?:enticated|orized)|valid")
-_CODE = re.compile(r"(?:http)?(?:status)?code|(?:http)?status|errno")
-_STATE = re.compile(r"status|state|result|outcome|type")
-_PROSE = re.compile(r"message|msg|text|title|details?|reason|description")
-_NOTHING = frozenset({"", "0", "none", "null", "false", "no", "ok", "success", "200"})
-_NO = frozenset({"", "0", "false", "no"})
-_YES = frozenset({"1", "true", "yes"})
-_REFUSAL = re.compile(
-    r"\b(?:err(?:or)?s?|fail(?:ed|ure)?|faults?|forbidden|un(?:auth|avail|support)\w*|den(?:y|ied)|reject\w*|refused"
-    r"|invalid|expired|missing|exceeded|throttl\w*|blocked|bad|not|no such|too (?:many|large)|log ?in|sign ?in|nok)\b"
-    r"|exception|\w(?:error|fault|denied)\b"
-)
-_CONSENT = re.compile(
-    r"(?:(?:no|0|without) errors?|ok(?:ay)?|success(?:ful(?:ly)?)?|accepted|received|created|queued|processed|ingested"
-    r"|done|completed?|true|\W)+"
-)
-_MAX_TEXT_CHARS = 1_000
-_MAX_DEPTH = 3
+import orjson
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
+from telemetry_forwarder.export.responses import Mask, quoted
+from telemetry_forwarder.transport.outcome import Response
 
-class Answer(Enum):
-    """Ordered: of two members that disagree, the later one here decides."""
-
-    OTLP = 0
-    """It has no members but those of OTLP."""
-    YES = 1
-    UNKNOWN = 2
-    NO = 3
+_RESPONSES: dict[str, tuple[Any, str, str]] = {
+    LOGS: (ExportLogsServiceResponse, "rejected_log_records", "rejectedLogRecords"),
+    SPANS: (ExportTraceServiceResponse, "rejected_spans", "rejectedSpans"),
+    METRICS: (ExportMetricsServiceResponse, "rejected_data_points", "rejectedDataPoints"),
+}
+_PARTIAL_SUCCESS = ("partialSuccess", "partial_success")
+_OTLP_TYPES = frozenset({"", "application/x-protobuf", "application/protobuf", "application/json"})
+_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+# HTML or XML. A response in protobuf may begin with "\n<" as well, but no letter follows.
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[a-zA-Z!?]")
+_ERROR_STATUS = re.compile("[45][0-9][0-9]")
+# What real receivers send; of all others, a warning is logged.
+_ACKNOWLEDGEMENTS = frozenset({"", "none", "null", "true", "ok", "success", "accepted", "0", "1", "200", "202"})
+_NO_ERROR = frozenset({"", "none", "null", "false", "ok", "success", "0"})
 
 
-def answer_of(members: Mapping[str, Any], depth: int = _MAX_DEPTH) -> Answer:
-    """Return what an object with *members* says about the request, in the names that APIs commonly use."""
-    answers, prose = [Answer.OTLP], [Answer.OTLP]
-    for name, value in members.items():
-        word = "".join(filter(str.isalnum, name.lower()))
-        if word != _OTLP:
-            (prose if _PROSE.fullmatch(word) else answers).append(_of_member(word, value, depth))
-    if Answer.YES in answers and Answer.NO in prose:
-        # A remark on a success.
-        prose = [Answer.UNKNOWN]
-    return max(answers + prose, key=lambda answer: answer.value)
+class PartialSuccess(NamedTuple):
+    """What a successful response reports about the items of its request."""
+
+    rejected: int = 0
+    """Never more than were sent."""
+    message: str = ""
+    """A warning, if nothing is rejected."""
+    foreign: str = ""
+    """Describes the response if it is not one of OTLP."""
 
 
-def _of_member(name: str, value: object, depth: int) -> Answer:
-    text = str(value).strip().lower()[:_MAX_TEXT_CHARS] if isinstance(value, str | int | float) else None
-    if _PROBLEM.fullmatch(name):
-        return Answer.OTLP if not value or text in _NOTHING else Answer.NO
-    if isinstance(value, Mapping):
-        return answer_of(value, depth - 1) if value and depth else Answer.UNKNOWN
-    if text is None:
-        return Answer.UNKNOWN
-    if _FLAG.fullmatch(name) and text in _NO | _YES:
-        return Answer.YES if text in _YES else Answer.NO
-    if _CODE.fullmatch(name) and text.isdecimal() and len(text) < 10:
-        return _of_code(int(text))
-    if any(names.fullmatch(name) for names in (_FLAG, _STATE, _PROSE)):
-        return _of_text(text)
-    return Answer.UNKNOWN
+class NotOtlp(NamedTuple):
+    """A response with a status of 2xx that accepted nothing."""
+
+    description: str
 
 
-def _of_code(code: int) -> Answer:
-    if 400 <= code < 600:
-        return Answer.NO
-    return Answer.YES if code == 0 or 200 <= code < 300 else Answer.UNKNOWN
+def read_success(batch: Batch, response: Response, mask: Mask = str) -> PartialSuccess | NotOtlp:
+    """Read a response with a status of 2xx."""
+    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # Masking takes long, and hardly any response needs it.
+    foreign = "" if content_type in _OTLP_TYPES else quoted(content_type, mask)[:60]
+    described = foreign or f"{content_type or 'a body'} that is no OTLP response"
+    # Of a response that was cut only the beginning is judged: it was accepted, whatever happened to the rest.
+    document = _document(batch.signal, response.body) if response.is_whole else None
+    if response.is_foreign or _is_page(content_type, response) or _reports_failure(document):
+        return NotOtlp(described)
+    if not _acknowledges(document):
+        foreign = described
+    rejected, message = _partial_success(batch.signal, document)
+    return PartialSuccess(min(rejected, batch.items), message and quoted(message, mask), foreign)
 
 
-def _of_text(text: str) -> Answer:
-    if _CONSENT.fullmatch(text):
-        return Answer.YES
-    return Answer.NO if _REFUSAL.search(text) else Answer.UNKNOWN
+def _is_page(content_type: str, response: Response) -> bool:
+    # Frameworks declare an empty body as a web page, too.
+    has_body = response.body or not response.is_whole
+    return bool((content_type in _PAGE_TYPES and has_body) or _MARKUP.match(response.body))
+
+
+def _document(signal: str, body: bytes) -> object:
+    """Return *body* as a JSON value: it may be protobuf, JSON or text, whatever its content type."""
+    message_type, protobuf_name, json_name = _RESPONSES[signal]
+    with suppress(DecodeError):
+        partial = message_type.FromString(body).partial_success
+        return {"partialSuccess": {json_name: getattr(partial, protobuf_name), "errorMessage": partial.error_message}}
+    with suppress(ValueError):
+        return orjson.loads(body)
+    return body.decode("utf-8", "replace")
+
+
+def _reports_failure(document: object) -> bool:
+    """Return whether a JSON object has a member that every API uses for a failure."""
+    if not isinstance(document, dict):
+        return False
+    words = {name.lower(): _word(value) for name, value in document.items()}
+    return (
+        words.get("error", "") not in _NO_ERROR
+        or any(words.get(name) in ("false", "0") for name in ("success", "ok"))
+        or any(_ERROR_STATUS.fullmatch(words.get(name, "")) for name in ("code", "status", "statuscode"))
+    )
+
+
+def _acknowledges(document: object) -> bool:
+    """Return whether *document* is a response of OTLP, or says nothing but yes."""
+    if isinstance(document, dict):
+        return all(name in _PARTIAL_SUCCESS or _word(value) in _ACKNOWLEDGEMENTS for name, value in document.items())
+    return _word(document) in _ACKNOWLEDGEMENTS
+
+
+def _word(value: object) -> str:
+    """Return a JSON value in lower case; of an array or object, only whether it is empty."""
+    if isinstance(value, dict | list):
+        return "[...]" if value else ""
+    return str(value).strip().lower()
+
+
+def _partial_success(signal: str, document: object) -> tuple[int, str]:
+    """Return the number of rejected items, and the message."""
+    members = document if isinstance(document, dict) else {}
+    partial = members.get("partialSuccess", members.get("partial_success"))
+    if not isinstance(partial, dict):
+        return 0, ""
+    _, protobuf_name, json_name = _RESPONSES[signal]
+    # A 64-bit number is a string in OTLP's JSON.
+    rejected = _word(partial.get(json_name, partial.get(protobuf_name)))
+    message = partial.get("errorMessage", partial.get("error_message"))
+    is_number = rejected.isdecimal() and len(rejected) < 20
+    return int(rejected) if is_number else 0, message if isinstance(message, str) else ""

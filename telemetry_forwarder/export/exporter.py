@@ -12,8 +12,9 @@ from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.masking import SecretMask
+from telemetry_forwarder.export.answers import NotOtlp, PartialSuccess, read_success
 from telemetry_forwarder.export.circuit_breaker import CircuitBreaker
-from telemetry_forwarder.export.responses import Mask, NotOtlp, PartialSuccess, describe, read_success, retry_after_s
+from telemetry_forwarder.export.responses import Mask, describe, retry_after_s
 from telemetry_forwarder.export.retry import RetryPolicy, is_retryable
 from telemetry_forwarder.export.splitting import halves, joined
 from telemetry_forwarder.transport.attempt import SLICE_S
@@ -230,7 +231,7 @@ class Exporter:
 
     def _judge_success(self, batch: Batch, response: Response) -> PartialSuccess | _NotAccepted:
         success = read_success(batch, response, self._mask)
-        if foreign := success.description if isinstance(success, NotOtlp) else success.foreign_type:
+        if foreign := success.description if isinstance(success, NotOtlp) else success.foreign:
             self._log.warn(
                 f"{self._endpoint.origin} responded with {response.status} and {foreign}: "
                 "check that this is an OTLP endpoint",

@@ -28,7 +28,14 @@ ROOT_MODULES = frozenset(path.stem for path in ROOT.glob("*.py"))
 # Values in, values out: no sockets, threads, clock, logging or environment.
 PURE_PACKAGES = frozenset(["telemetry", "log_formats", "invocations", "otlp", "conversion", "flushing", "endpoints"])
 PURE_MODULES = frozenset(
-    {"buffer.ledger", "buffer.outbox", "export.responses", "export.splitting", "receiver.duplicate_posts"}
+    {
+        "buffer.ledger",
+        "buffer.outbox",
+        "export.answers",
+        "export.responses",
+        "export.splitting",
+        "receiver.duplicate_posts",
+    }
     | {
         "transport.response_reader",
         "transport.outcome",

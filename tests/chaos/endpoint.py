@@ -85,7 +85,7 @@ def _too_large(run: Run) -> None:
 # The heads and bodies of pages that a login, a proxy or another service sends, and of responses that are no OTLP.
 _PAGES = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 12\r\n\r\n<html>Log in",
-    b"HTTP/1.1 202 Accepted\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 202 Accepted\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\nLog in",
     b"HTTP/1.0 200 OK\r\n\r\n<!doctype html>",
     b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 6\r\n\r\n<html>",
     b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n{"error":"log in"}',

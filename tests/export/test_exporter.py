@@ -566,7 +566,7 @@ class TestNotOtlp:
     @pytest.mark.parametrize(
         "page",
         [
-            c.Response(status=202, headers={"Content-Type": "text/html"}, body=b""),
+            c.Response(status=202, headers={"Content-Type": "text/html"}, body=b"Log in"),
             c.Response(status=206, body=b"<!doctype html>"),
             c.Response(headers={"Content-Type": "application/json"}, body=b'{"error": "expired"}'),
             c.Endless(piece=b"<p>" * 10_000),
@@ -580,7 +580,7 @@ class TestNotOtlp:
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
 
     @pytest.mark.parametrize(
-        "data", [b"HTTP/1.0 200 OK\r\n\r\n{broken", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n <html>"]
+        "data", [b"HTTP/1.0 200 OK\r\n\r\n<html", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n <html>"]
     )
     def test_response_that_breaks_off_may_be_a_page(self, http_bench: Bench, data: bytes) -> None:
         http_bench.collector.script(c.Raw(data=data))

@@ -15,7 +15,8 @@ from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SPANS, Batch
 from telemetry_forwarder.errors import MessageError
-from telemetry_forwarder.export.responses import NotOtlp, describe, read_success, retry_after_s
+from telemetry_forwarder.export.answers import NotOtlp, read_success
+from telemetry_forwarder.export.responses import describe, retry_after_s
 from telemetry_forwarder.export.splitting import halves, joined
 from telemetry_forwarder.http1 import MAX_HEAD_BYTES
 from telemetry_forwarder.log_formats.parser import read_line, reports_out_of_memory

@@ -10,9 +10,10 @@
 # --dist DIR    folder of the zips (layer/dist)
 set -eu
 
-# Lambda accepts at most 15. The layer runs on every runtime; the list only decides where the console offers it.
-runtimes='nodejs22.x nodejs24.x python3.11 python3.12 python3.13 python3.14 java17 java21 java25 dotnet8 dotnet10
-    ruby3.3 ruby3.4 provided.al2 provided.al2023'
+# Lambda accepts at most 15: the newest that it supported in November 2026. The layer runs on every runtime with glibc; the
+# list only decides where the console offers it.
+runtimes='nodejs22.x nodejs24.x nodejs26.x python3.12 python3.13 python3.14 python3.15 java17 java21 java25 dotnet10
+    ruby3.3 ruby3.4 ruby4.0 provided.al2023'
 
 usage() {
     sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
@@ -50,8 +51,20 @@ call() {
     if [ -n "$run" ]; then
         aws "$@"
     else
-        echo "aws $*"
+        show aws "$@"
     fi
+}
+
+# Prints a command as a shell reads it.
+show() {
+    line=
+    for word; do
+        case $word in
+            '' | *[!A-Za-z0-9_./:=,-]*) word=\'$(printf %s "$word" | sed "s/'/'\\\\''/g")\' ;;
+        esac
+        line=$line${line:+ }$word
+    done
+    printf '%s\n' "$line"
 }
 
 publish() {

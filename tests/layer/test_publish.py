@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def test_default_is_a_dry_run(dist: Path) -> None:
             (
                 "add-layer-version-permission",
                 " --version-number VERSION --statement-id public --action lambda:GetLayerVersion"
-                " --principal * --query Statement --output text",
+                " --principal '*' --query Statement --output text",
             ),
         )
     ]
@@ -55,11 +56,43 @@ def test_default_is_a_dry_run(dist: Path) -> None:
     assert done.returncode == 0
 
 
-def test_at_most_fifteen_runtimes_are_listed(dist: Path) -> None:
-    done = publish("--dist", str(dist), "eu-west-1")
+def test_dry_run_prints_commands_that_a_shell_reads_as_they_were_meant(dist: Path) -> None:
+    folder = dist.rename(dist.with_name("it's $HOME here"))
 
-    [runtimes] = set(re.findall(r"--compatible-runtimes ([^-]*)", done.stdout))
-    assert len(set(runtimes.split())) == 15
+    done = publish("--dist", str(folder), "--public", "eu-west-1")
+
+    for line in done.stdout.splitlines():
+        aws, *_ = words = shlex.split(line)
+        as_run = subprocess.run(
+            ["sh", "-c", f"{aws}() {{ printf '%s\\0' {aws} \"$@\"; }}; {line}"], capture_output=True
+        )
+        assert as_run.stdout.decode().split("\0")[:-1] == words
+    publication, permission = [shlex.split(line) for line in done.stdout.splitlines()[:2]]
+    assert f"fileb://{folder}/telemetry-forwarder-x86_64.zip" in publication
+    assert "Exports Lambda's telemetry as OTLP, on every runtime" in publication
+    assert permission[permission.index("--principal") + 1] == "*"
+
+
+def listed_runtimes(dist: Path) -> list[str]:
+    printed = publish("--dist", str(dist), "eu-west-1").stdout
+    [runtimes] = {match[1] for match in re.finditer(r"--compatible-runtimes ([^-]*)", printed)}
+    return runtimes.split()
+
+
+def test_at_most_fifteen_runtimes_are_listed(dist: Path) -> None:
+    assert len(set(listed_runtimes(dist))) == 15
+
+
+def test_listed_runtimes_are_those_that_lambda_accepts_and_supports(dist: Path) -> None:
+    session = needs("botocore.session", "awscli").Session()
+
+    accepted: set[str] = set(session.get_service_model("lambda").shape_for("Runtime").enum)
+
+    listed = listed_runtimes(dist)
+    assert set(listed) <= accepted
+    # Deprecated, or without support by their operating system: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+    assert set(listed).isdisjoint({"provided.al2", "nodejs20.x", "python3.10", "dotnet8", "ruby3.2"})
+    assert set(listed) >= {"nodejs26.x", "python3.15", "java25", "dotnet10", "ruby4.0", "provided.al2023"}
 
 
 @pytest.mark.parametrize(

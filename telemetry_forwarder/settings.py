@@ -18,8 +18,16 @@ _PLATFORM_EVENTS = (
 _GIB = 1_073_741_824
 _FULL_CPU_MB = 1_769
 _RUNTIME_API_PORT = 9_001
-# OpenTelemetry's name of a signal, and usual spellings of a flag.
-_ALIASES = {"traces": "spans"} | dict.fromkeys(("1", "yes", "on"), "true") | dict.fromkeys(("0", "no", "off"), "false")
+# OpenTelemetry's name of a signal, usual spellings of flags and levels. A word stands for the first that is a choice.
+_SYNONYMS = {
+    "traces": ("spans",),
+    **dict.fromkeys(("1", "yes", "on"), ("true",)),
+    **dict.fromkeys(("0", "no"), ("false",)),
+    "off": ("false", "none"),
+    "trace": ("debug",),
+    "warning": ("warn",),
+    **dict.fromkeys(("critical", "fatal"), ("error",)),
+}
 
 
 class Setting:
@@ -144,7 +152,7 @@ class _Reader:
 
     def choice(self, name: str) -> str:
         setting, value = self._settings[name], self._value(name).lower()
-        choice = _ALIASES.get(value, value) or setting.default
+        choice = _meaning(value, setting.choices) or setting.default
         if choice not in setting.choices:
             return self._reject(name, f"is not one of {', '.join(setting.choices)}", setting.default)
         return choice
@@ -152,7 +160,7 @@ class _Reader:
     def names(self, name: str) -> tuple[str, ...]:
         """Return some of the choices, in their order, from a list separated by commas; all of them by default."""
         known = self._settings[name].choices
-        words = {_ALIASES.get(word, word) for word in self._words(name)}
+        words = {_meaning(word, known) for word in self._words(name)}
         found = tuple(word for word in known if word in words) or known
         if not words.issubset(known):
             self._reject(name, f"is not a list of {', '.join(known)}", ",".join(found))
@@ -209,6 +217,11 @@ class _Reader:
 
     def _reject(self, name: str, complaint: str, used: str) -> str:
         return reject(self.problems, PREFIX + name, f"{self._value(name)[:60]!r} {complaint}", used)
+
+
+def _meaning(word: str, choices: tuple[str, ...]) -> str:
+    """Return the one of *choices* that *word* is or stands for; *word* itself if there is none."""
+    return next((choice for choice in (word, *_SYNONYMS.get(word, ())) if choice in choices), word)
 
 
 def _whole_number(text: str) -> int | None:

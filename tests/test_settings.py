@@ -202,6 +202,14 @@ def test_flag_has_several_spellings(value: str) -> None:
     assert changed(JOIN_LINES=value) == ({} if is_on else {"joins_lines": False})
 
 
+@pytest.mark.parametrize(
+    ("word", "level"),
+    [("trace", "debug"), ("WARNING", "warn"), ("critical", "error"), ("Fatal", "error"), ("off", "none")],
+)
+def test_usual_names_of_levels_stand_for_the_nearest(word: str, level: str) -> None:
+    assert changed(LOG_LEVEL=word) == {"log_level": level}
+
+
 def test_invalid_flag_leaves_false() -> None:
     complaint = "is not one of true, false"
 

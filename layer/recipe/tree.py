@@ -1,6 +1,7 @@
 """Assembles the tree that becomes /opt: extension, interpreter, byte code, certificates, documents."""
 
 import shutil
+import subprocess
 import tempfile
 import tomllib
 from dataclasses import dataclass, replace
@@ -34,6 +35,19 @@ class BuildOptions:
         return "other-python" if self.python else "default"
 
 
+def commit_of(project: Path) -> str:
+    """Return the commit of the checkout *project*, with `-dirty` if files differ from it; `unknown` if it is none."""
+    git = ["git", "-C", str(project)]
+    try:
+        # A folder inside of another project's checkout has no commit of its own.
+        if subprocess.check_output([*git, "rev-parse", "--show-prefix"], stderr=subprocess.DEVNULL).strip():
+            return "unknown"
+        describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.check_output(describe, stderr=subprocess.DEVNULL, text=True).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
 class TreeBuilder:
     """Builds one tree in the empty folder *target*; downloads are kept in *cache*."""
 
@@ -46,7 +60,7 @@ class TreeBuilder:
         self._lib = self._root / "lib"
         self._trim = trim.read(LAYER / "trim.toml")
         self._components: list[documents.Component] = []
-        self._facts = {"architecture": options.arch, "flavour": options.flavour}
+        self._facts = {"commit": commit_of(PROJECT), "architecture": options.arch, "flavour": options.flavour}
         self.recorded: bundling.Record = (0, [], b"")
         """What a warm-up of this tree uses; set by `build` if the tree is for this machine."""
 

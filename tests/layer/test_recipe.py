@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import struct
+import subprocess
 import sys
 import tarfile
 import threading
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from layer.recipe import archive, compiling, debian, documents, fetch, packages, pins, relocatable, trim
+from layer.recipe import archive, compiling, debian, documents, fetch, packages, pins, relocatable, tree, trim
 from tests.support.elf_files import elf_file
 from tests.support.paths import LAYER
 
@@ -243,3 +244,30 @@ def test_relocatable_python_is_copied_without_omitted_files(tmp_path: Path) -> N
 def test_folder_without_python_raises(tmp_path: Path) -> None:
     with pytest.raises(relocatable.RelocatableError, match="has 0 folders"):
         _ = relocatable.RelocatablePython(tmp_path).minor
+
+
+def test_commit_is_that_of_the_checkout(tmp_path: Path) -> None:
+    file = write(tmp_path / "project/file", "1")
+    project = file.parent
+    assert tree.commit_of(project) == "unknown"
+
+    commit = checkout(project)
+    assert tree.commit_of(project) == commit
+    assert len(commit) == 40
+
+    file.write_text("2")
+    assert tree.commit_of(project) == f"{commit}-dirty"
+
+
+def test_folder_in_the_checkout_of_something_else_has_no_commit(tmp_path: Path) -> None:
+    checkout(write(tmp_path / "project/file", "1").parent.parent)
+
+    assert tree.commit_of(tmp_path / "project") == "unknown"
+
+
+def checkout(folder: Path) -> str:
+    """Make *folder* a git repository of one commit; return the commit."""
+    git = ["git", "-C", str(folder), "-c", "user.name=nobody", "-c", "user.email=nobody@example.com"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "first"]):
+        subprocess.run([*git, *command], check=True)
+    return subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()

@@ -108,6 +108,7 @@ def test_sbom_and_licences_list_the_same_components(layer_opt: Path) -> None:
     version = dict(line.split(" ", 1) for line in (root / "VERSION").read_text().splitlines())
     assert version["python"] == components["cpython"]
     assert version["architecture"] == _ARCH
+    assert version["commit"]
 
 
 def test_sbom_is_valid_cyclonedx(layer_opt: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.emulator", description=__doc__)
-    parser.add_argument("--opt", type=Path, default=Path("/opt"), help="folder with extensions/<executables>")
+    parser.add_argument("--opt", type=Path, help="folder with extensions/<executables>, for example an unpacked layer")
     parser.add_argument("--task", type=Path, default=Path("tests/functions"), help="folder of the function's code")
     parser.add_argument("--handler", default="app.handler")
     parser.add_argument("-n", type=int, default=1, help="number of invocations")
@@ -90,7 +91,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cpu-share", action="store_true", help="limit the CPU as the memory size does")
     parser.add_argument("--scenario", help='run a scenario instead; "list" shows them')
     parser.add_argument("-v", "--verbose", action="store_true", help="print every call and every event")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.scenario != "list" and not any(_extensions(arguments.opt)):
+        parser.error(
+            f"--opt {arguments.opt}: no executable in its folder extensions" if arguments.opt else "--opt is missing"
+        )
+    return arguments
+
+
+def _extensions(opt: Path | None) -> Iterator[Path]:
+    if opt:
+        yield from (path for path in (opt / "extensions").glob("*") if os.access(path, os.X_OK))
 
 
 if __name__ == "__main__":

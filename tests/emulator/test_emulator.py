@@ -757,3 +757,20 @@ def _when(condition: Callable[[], bool], then: Callable[[], None]) -> threading.
     thread = threading.Thread(target=wait)
     thread.start()
     return thread
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "--opt is missing"),
+        (("--opt", "/nowhere/opt"), "--opt /nowhere/opt: no executable in its folder extensions"),
+    ],
+)
+def test_command_without_an_extension_is_refused(arguments: tuple[str, ...], complaint: str) -> None:
+    command = [sys.executable, "-m", "tests.emulator", *arguments]
+
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert done.stdout == ""

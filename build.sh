@@ -99,9 +99,12 @@ image)
         usage >&2
         exit 2
     }
+    # Before the layers are built, which takes long.
+    builder=$(command -v docker || command -v podman || command -v buildah) ||
+        fail "none of docker, podman and buildah is installed"
     make_venv ""
     "$python" layer/build.py all
-    exec docker build --build-arg "BASE=$1" --tag "$2" --file layer/Dockerfile .
+    exec "$builder" build --build-arg "BASE=$1" --tag "$2" --file layer/Dockerfile .
     ;;
 fuzz)
     make_venv ""

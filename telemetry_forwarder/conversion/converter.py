@@ -29,6 +29,7 @@ from telemetry_forwarder.telemetry.records import (
     Record,
     Report,
     RuntimeDone,
+    Start,
 )
 
 # Events wait for `collect` in memory, less than 1 KB each.
@@ -153,6 +154,7 @@ class Converter:
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> bool:
         """Record an INVOKE event; return whether the platform.runtimeDone of the invocation has already arrived."""
         self._fast_path.forget()
+        self._identify(arn)
         self._invocations.observe_invoke(request_id, arn=arn, trace_header=trace_header, at_ns=at_ns)
         return self._invocations.has_ended(request_id)
 
@@ -228,6 +230,8 @@ class Converter:
 
     def _observe(self, event: Event) -> None:
         match event:
+            case Start():
+                self._identify(event.function_arn)
             case RuntimeDone():
                 self._ended.append(event.request_id)
             case Report():
@@ -238,3 +242,7 @@ class Converter:
                 # The name of the log stream. Metrics do without it: each environment would be a time series of its own.
                 # https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/#faas-instance
                 self._resource.add({"faas.instance": instance_id})
+
+    def _identify(self, arn: str) -> None:
+        if added := self._resource.identify(arn):
+            self._metrics.add_to_resource(added)

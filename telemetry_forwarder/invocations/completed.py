@@ -61,6 +61,11 @@ class CompletedPhase:
     is_late_cold_start: bool = False
     """Whether its invocation was taken before, without being known as a cold start."""
 
+    @property
+    def failure(self) -> str:
+        """Why it failed; empty if it did not."""
+        return self.error_type or ("" if self.status == SUCCESS else self.status)
+
 
 @frozen
 class LateSpans:

@@ -46,6 +46,7 @@ class MetricEncoder:
         """*temporality* is a key of TEMPORALITIES; *new_id* returns the given number of random bytes as hex."""
         self._new_id = new_id
         self._is_cumulative = temporality == "cumulative"
+        self._has_taken = False
         self._resource = resource
         self._resource_field = self._encode_resource()
         self._scope_field = encode_scope(_SCOPE, version)
@@ -65,6 +66,12 @@ class MetricEncoder:
         self._histograms: dict[str, Histogram] = {}
         self._counters: dict[str, Counter] = {}
         self._memory_size = self._meter.create_gauge(MEMORY_SIZE, "By", "The function's configured memory")
+
+    def add_to_resource(self, attributes: dict[str, str]) -> None:
+        """Add *attributes*, except to cumulative sums that were taken: under two resources they would count twice."""
+        if not (self._is_cumulative and self._has_taken):
+            self._resource = self._resource.merge(Resource(attributes))
+            self._resource_field = self._encode_resource()
 
     def observe(self, event: Event) -> None:
         """Record what a platform event reports. Every call counts: pass each event once."""
@@ -92,7 +99,7 @@ class MetricEncoder:
                     if outcome.is_late_cold_start:
                         self._count("faas.coldstarts", 1)
                     if outcome.kind == "init":
-                        self._record("faas.init_duration", outcome.duration_s)
+                        self._record("faas.init_duration", outcome.duration_s, _error_attributes(outcome.failure))
                     self._record_phases(outcome.spans)
                 case LateSpans():  # pragma: no branch  # there is no other case
                     if outcome.is_late_cold_start:
@@ -114,6 +121,7 @@ class MetricEncoder:
         points = sum(len(metric.data.data_points) for metric in metrics)
         if not points:
             return None
+        self._has_taken = True
         fields = [field(_METRIC, encode_metric(metric)) for metric in metrics]
         scope_metrics = field(_SCOPE_METRICS, b"".join([self._scope_field, *fields]))
         return Batch(METRICS, field(_RESOURCE_METRICS, self._resource_field + scope_metrics), points)
@@ -142,14 +150,14 @@ class MetricEncoder:
         if outcome.status == TIMEOUT:
             self._count("faas.timeouts", 1)
         elif outcome.error_type:
-            self._count("faas.errors", 1, _error_attributes(outcome))
+            self._count("faas.errors", 1, _error_attributes(outcome.error_type))
         else:
             self._count("faas.invocations", 1)
         if outcome.has_run_out_of_memory:
             self._count("lambda.out_of_memory", 1)
         if outcome.is_cold:
             self._count("faas.coldstarts", 1)
-        self._record("faas.invoke_duration", outcome.duration_s, _error_attributes(outcome))
+        self._record("faas.invoke_duration", outcome.duration_s, _error_attributes(outcome.error_type))
         self._record("lambda.produced_bytes", outcome.produced_bytes)
         self._record_phases(outcome.spans)
 
@@ -175,8 +183,8 @@ class MetricEncoder:
         self._counters[name].add(amount, attributes or {})
 
 
-def _error_attributes(outcome: CompletedInvocation) -> dict[str, str]:
-    return {"error.type": escape_surrogates(outcome.error_type)} if outcome.error_type else {}
+def _error_attributes(error_type: str) -> dict[str, str]:
+    return {"error.type": escape_surrogates(error_type)} if error_type else {}
 
 
 # Workaround for a cost of the SDK: though exemplars are off, it makes a reservoir for each data point, with a place for

@@ -13,9 +13,15 @@ from telemetry_forwarder.settings import not_pairs, reject
 _ATTRIBUTES, _SERVICE_NAME = "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"
 _BYTES_PER_MB = 1_048_576
 _MEMORY_MB = re.compile("[0-9]{1,9}")
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+"""The version of the semantic conventions whose names are used."""
+RESOURCE_ID = "cloud.resource_id"
+# Of a function's ARN; an eighth part is a version or an alias.
+_ARN_PARTS = 7
+_UNPUBLISHED = "$LATEST"
 
-# Tags (field number and wire type). Both come first in the messages of every signal.
-_RESOURCE, _SCOPE = b"\x0a", b"\x0a"
+# Tags (field number and wire type). They are the same in the messages of every signal.
+_RESOURCE, _SCOPE, _SCHEMA_URL = b"\x0a", b"\x0a", b"\x1a"
 _NAME, _VERSION = b"\x0a", b"\x12"
 _attributes = AttributesEncoder(b"\x0a")
 
@@ -78,19 +84,34 @@ class CurrentResource:
         self._resource = self._resource.merge(Resource(dict(attributes)))
         self.field = encode_resource(self._resource)
 
+    def identify(self, arn: str) -> dict[str, str]:
+        """Add the function's ARN if it is not known yet; return what was added. *arn* is the one that was invoked.
+
+        An alias is left out: it can be moved to another version while this environment runs.
+        https://opentelemetry.io/docs/specs/semconv/registry/attributes/cloud/#cloud-resource-id
+        """
+        if not arn or self.text(RESOURCE_ID):
+            return {}
+        version = self.text("faas.version")
+        unqualified = ":".join(arn.split(":")[:_ARN_PARTS])
+        known = {RESOURCE_ID: unqualified if version in ("", _UNPUBLISHED) else f"{unqualified}:{version}"}
+        self.add(known)
+        return known
+
     def text(self, name: str) -> str:
         """Return the attribute called *name* as text; empty if there is none."""
         return str(self._resource.attributes.get(name) or "")
 
 
 def encode_resource(resource: Resource) -> bytes:
-    """Return the resource field of a ResourceLogs, ResourceSpans or ResourceMetrics."""
-    return field(_RESOURCE, _attributes.encode(resource.attributes))
+    """Return the fields resource and schema_url of a ResourceLogs, ResourceSpans or ResourceMetrics."""
+    return field(_RESOURCE, _attributes.encode(resource.attributes)) + text_field(_SCHEMA_URL, SCHEMA_URL)
 
 
 def encode_scope(name: str, version: str) -> bytes:
-    """Return the scope field of a ScopeLogs, ScopeSpans or ScopeMetrics."""
-    return field(_SCOPE, text_field(_NAME, name) + text_field(_VERSION, version))
+    """Return the fields scope and schema_url of a ScopeLogs, ScopeSpans or ScopeMetrics."""
+    scope = text_field(_NAME, name) + text_field(_VERSION, version)
+    return field(_SCOPE, scope) + text_field(_SCHEMA_URL, SCHEMA_URL)
 
 
 def _text(value: Any) -> str:

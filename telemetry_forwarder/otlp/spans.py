@@ -16,13 +16,11 @@ from opentelemetry.trace.status import Status, StatusCode
 from telemetry_forwarder.core.batch import SPANS, Batch
 from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase, LateSpans
 from telemetry_forwarder.otlp.protobuf import escape_surrogates, field
-from telemetry_forwarder.otlp.resource import CurrentResource
+from telemetry_forwarder.otlp.resource import SCHEMA_URL, CurrentResource
 from telemetry_forwarder.telemetry.records import PhaseSpan
 
 _SCOPE = "aws.lambda"
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-# Of an unqualified function ARN; an eighth part is a version or an alias.
-_ARN_PARTS = 7
 _RESOURCE_SPANS = b"\x0a"
 _UNSET = Status()
 
@@ -38,7 +36,7 @@ class SpanEncoder:
         *new_id* returns the given number of random bytes as hex.
         """
         self._resource = resource
-        self._scope = InstrumentationScope(_SCOPE, version)
+        self._scope = InstrumentationScope(_SCOPE, version, SCHEMA_URL)
         self._trace_parent = trace_parent
         self._sampling = sampling
         self._new_id = new_id
@@ -80,7 +78,6 @@ class SpanEncoder:
                 "faas.invocation_id": outcome.request_id,
                 "faas.coldstart": outcome.is_cold,
                 "aws.lambda.invoked_arn": outcome.arn,
-                "cloud.resource_id": self._resource_id(outcome.arn),
                 "lambda.status": outcome.status,
                 "lambda.tenant_id": outcome.tenant_id,
             },
@@ -97,7 +94,7 @@ class SpanEncoder:
             start_ns=outcome.start_ns,
             end_ns=outcome.end_ns,
             parent=_context(outcome.trace_id, span_id=parent_id) if parent_id else None,
-            error_type=outcome.error_type or (outcome.status if outcome.status != "success" else ""),
+            error_type=outcome.failure,
             attributes={
                 "lambda.initialization_type": outcome.initialization_type,
                 "lambda.phase": outcome.phase,
@@ -148,12 +145,6 @@ class SpanEncoder:
             end_time=end_ns,
             instrumentation_scope=self._scope,
         )
-
-    def _resource_id(self, arn: str) -> str:
-        """Return *arn* with the version that ran instead of an alias: an alias can be moved to another version."""
-        parts = arn.split(":")
-        version = self._resource.text("faas.version")
-        return ":".join([*parts[:_ARN_PARTS], version]) if len(parts) > _ARN_PARTS and version else arn
 
 
 def _context(trace_id: str, *, span_id: str, is_remote: bool = False) -> SpanContext:

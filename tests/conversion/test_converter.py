@@ -291,6 +291,26 @@ def test_instance_is_named_if_its_id_is_the_log_stream(instance_id: str, names: 
     assert {resource.get("faas.instance") for resource, _, _ in metrics} == {None}
 
 
+ARN = "arn:aws:lambda:eu-west-1:111122223333:function:orders"
+
+
+@pytest.mark.parametrize("by_invoke", [True, False], ids=["INVOKE", "platform.start"])
+def test_arn_is_part_of_the_resource_of_all_signals_once_it_is_known(by_invoke: bool) -> None:
+    bench = Bench(is_managed=not by_invoke)
+    bench.convert(event("extension", "a line before"))
+    if by_invoke:
+        bench.converter.invoked(ID, f"{ARN}:live", "", OBSERVED_NS)
+    start = event("platform.start", {"requestId": ID, "functionArn": "" if by_invoke else f"{ARN}:live"})
+
+    bench.convert(start, event("function", "a line"), DONE, REPORT)
+    bench.collect()
+
+    logs = bench.flat(LOGS, otlp.log_records)
+    assert [resource.get("cloud.resource_id") for resource, _, _ in logs] == [None, ARN]
+    others = bench.flat(SPANS, otlp.spans) + bench.flat(METRICS, otlp.metrics)
+    assert {resource.get("cloud.resource_id") for resource, _, _ in others} == {ARN}
+
+
 def test_records_dropped_by_lambda_are_counted() -> None:
     bench = Bench()
 

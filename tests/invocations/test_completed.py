@@ -1,5 +1,8 @@
+import pytest
+
 from telemetry_forwarder.invocations.completed import LateSpans
 from telemetry_forwarder.telemetry.records import PhaseSpan
+from tests.otlp.test_spans import phase
 
 
 def late_spans(name: str) -> LateSpans:
@@ -10,3 +13,16 @@ def late_spans(name: str) -> LateSpans:
 def test_results_are_compared_by_content() -> None:
     assert late_spans("overhead") == late_spans("overhead")
     assert late_spans("overhead") != late_spans("latency")
+
+
+@pytest.mark.parametrize(
+    ("status", "error_type", "failure"),
+    [
+        ("success", "", ""),
+        ("", "", ""),
+        ("timeout", "", "timeout"),
+        ("error", "Runtime.ExitError", "Runtime.ExitError"),
+    ],
+)
+def test_a_failed_phase_has_a_reason(status: str, error_type: str, failure: str) -> None:
+    assert phase(status=status, error_type=error_type).failure == failure

@@ -95,6 +95,41 @@ def test_a_report_of_a_managed_instance_measures_less() -> None:
     assert after(platform_event("report", 0, metrics={"durationMs": 5})) == {}
 
 
+@pytest.mark.parametrize(
+    ("status", "counted"),
+    [
+        ("success", {"faas.invocations": 1, "faas.invoke_duration": (1, 0.2)}),
+        ("timeout", {"faas.timeouts": 1, "faas.invoke_duration timeout": (1, 0.2)}),
+        ("error", {"faas.errors Runtime.ExitError": 1, "faas.invoke_duration Runtime.ExitError": (1, 0.2)}),
+    ],
+)
+def test_a_failed_init_is_no_failed_invocation(status: str, counted: dict[str, Any]) -> None:
+    """Lambda repeats it inside the first invocation, which then counts once, by its own end."""
+    tracker = InvocationTracker(is_managed=False, new_id=counted_ids())
+    failed: dict[str, Any] = {} if status != "error" else {"errorType": "Runtime.ExitError"}
+    for event in (
+        init_start(-10_000),
+        init_report(-100, duration_ms=9_900, status="timeout"),
+        start("a", 0),
+        init_start(1, phase="invoke"),
+        init_report(95, duration_ms=94, phase="invoke", status=status, **failed),
+        done("a", 200, duration_ms=200, status=status, **failed),
+        report("a", 201, status=status, **failed),
+    ):
+        tracker.observe(event)
+
+    second = {"success": "", "timeout": " timeout", "error": " Runtime.ExitError"}[status]
+    inits = {"faas.init_duration timeout": (1, 9.9), f"faas.init_duration{second}": (1, 0.094)}
+    if status == "timeout":
+        inits = {"faas.init_duration timeout": (2, 9.994)}
+    assert after(*tracker.take_completed()) == {
+        **inits,
+        **counted,
+        "faas.coldstarts": 1,
+        "lambda.produced_bytes": (1, 17),
+    }
+
+
 def test_telemetry_dropped_by_lambda_is_counted() -> None:
     assert after(platform_event("logsDropped", 0, droppedRecords=3, droppedBytes=99)) == {
         "lambda.telemetry.dropped_records": 3,
@@ -299,6 +334,38 @@ class TestInstanceId:
             != resources(one)
             == [{"faas.name": "orders", "service.instance.id": "00000000-0000-4000-8000-000000000002"}]
         )
+
+
+ARN = {"cloud.resource_id": "arn"}
+
+
+class TestAddedToResource:
+    @pytest.mark.parametrize("temporality", TEMPORALITIES)
+    def test_what_is_known_before_the_first_batch_is_in_every_batch(self, temporality: str) -> None:
+        one = encoder(temporality)
+
+        one.add_to_resource(ARN)
+
+        found = resources(one) + resources(one)
+        assert [resource["cloud.resource_id"] for resource in found] == ["arn", "arn"]
+        assert found[0] == found[1]
+
+    def test_deltas_get_it_later_as_well(self) -> None:
+        one = encoder()
+        before = resources(one)
+
+        one.add_to_resource(ARN)
+
+        assert (before, resources(one)) == ([{"faas.name": "orders"}], [{"faas.name": "orders", **ARN}])
+
+    def test_sums_that_were_exported_keep_their_resource(self) -> None:
+        """Under another resource they would be another series, and their total would count twice."""
+        one = encoder("cumulative")
+        before = resources(one)
+
+        one.add_to_resource(ARN)
+
+        assert resources(one) == before
 
 
 def resources(one: MetricEncoder) -> list[dict[str, Any]]:

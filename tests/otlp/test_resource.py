@@ -1,4 +1,6 @@
 from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -8,8 +10,17 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics, ScopeMetrics
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.semconv import schemas
+from opentelemetry.semconv._incubating import attributes as conventions
 
-from telemetry_forwarder.otlp.resource import CurrentResource, describe_function, encode_resource, encode_scope
+from telemetry_forwarder.otlp.platform_attributes import ATTRIBUTES
+from telemetry_forwarder.otlp.resource import (
+    SCHEMA_URL,
+    CurrentResource,
+    describe_function,
+    encode_resource,
+    encode_scope,
+)
 from tests.support.otlp_messages import attributes
 
 ENVIRON = {
@@ -113,14 +124,15 @@ def test_a_variable_that_is_not_utf8_is_escaped() -> None:
 def test_resource_is_the_same_field_of_every_signal(message: Any) -> None:
     found = message.FromString(encode_resource(Resource({"a": 1, "b": "x", "c": (True,)})))
 
-    assert [descriptor.name for descriptor, _ in found.ListFields()] == ["resource"]
+    assert [descriptor.name for descriptor, _ in found.ListFields()] == ["resource", "schema_url"]
+    assert found.schema_url == SCHEMA_URL
     assert attributes(found.resource.attributes) == {"a": 1, "b": "x", "c": [True]}
 
 
 @pytest.mark.parametrize("message", [ScopeLogs, ScopeSpans, ScopeMetrics])
 @pytest.mark.parametrize("version", ["1.2", ""])
 def test_scope_is_the_same_field_of_every_signal(message: Any, version: str) -> None:
-    expected = message(scope=InstrumentationScope(name="aws.lambda", version=version))
+    expected = message(scope=InstrumentationScope(name="aws.lambda", version=version), schema_url=SCHEMA_URL)
 
     assert encode_scope("aws.lambda", version) == expected.SerializeToString()
 
@@ -133,3 +145,55 @@ def test_added_attributes_are_encoded_with_the_others() -> None:
     expected = {"faas.name": "shop", "faas.max_memory": 5, "faas.instance": "i"}
     assert decode(current.field) == expected
     assert [current.text(name) for name in ("faas.name", "faas.max_memory", "absent")] == ["shop", "5", ""]
+
+
+ARN = "arn:aws:lambda:eu-west-1:111122223333:function:orders"
+
+
+@pytest.mark.parametrize(
+    ("arn", "version", "resource_id"),
+    [
+        (ARN, "$LATEST", ARN),
+        (f"{ARN}:$LATEST", "$LATEST", ARN),
+        (f"{ARN}:live", "$LATEST", ARN),
+        (f"{ARN}:live", "7", f"{ARN}:7"),
+        (f"{ARN}:7", "7", f"{ARN}:7"),
+        (f"{ARN}:live", "", ARN),
+    ],
+)
+def test_function_is_identified_by_the_version_that_runs(arn: str, version: str, resource_id: str) -> None:
+    """However it was invoked: so it is the same for all invocations of an environment."""
+    current = CurrentResource(Resource({"faas.version": version} if version else {}))
+
+    assert current.identify(arn) == {"cloud.resource_id": resource_id}
+    assert decode(current.field)["cloud.resource_id"] == resource_id
+
+
+def test_function_is_identified_once() -> None:
+    current = CurrentResource(Resource({}))
+    assert current.identify("") == {}
+    current.identify(ARN)
+
+    assert current.identify(f"{ARN}-2") == {}
+    assert current.text("cloud.resource_id") == ARN
+
+
+def test_function_is_identified_as_the_user_wants() -> None:
+    current = CurrentResource(Resource({"cloud.resource_id": "mine"}))
+
+    assert current.identify(ARN) == {}
+    assert current.text("cloud.resource_id") == "mine"
+
+
+def test_names_are_those_of_the_schema() -> None:
+    known = {
+        value
+        for path in Path(conventions.__path__[0]).glob("*_attributes.py")
+        for name, value in vars(import_module(f"{conventions.__name__}.{path.stem}")).items()
+        if name.isupper() and isinstance(value, str)
+    }
+    described = {*describe(ENVIRON, REGISTRATION).attributes, "faas.instance", "cloud.resource_id", "faas.coldstart"}
+    mapped = {name for name, _ in ATTRIBUTES.values() if not name.startswith("lambda.")}
+
+    assert (described | mapped) - known == set()
+    assert SCHEMA_URL in [schema.value for schema in schemas.Schemas]

@@ -16,7 +16,7 @@ from opentelemetry.sdk.resources import Resource
 from telemetry_forwarder.core.batch import SPANS
 from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase, LateSpans
 from telemetry_forwarder.invocations.tracker import InvocationTracker
-from telemetry_forwarder.otlp.resource import CurrentResource
+from telemetry_forwarder.otlp.resource import SCHEMA_URL, CurrentResource
 from telemetry_forwarder.otlp.spans import SpanEncoder
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
 from tests.support.otlp_messages import attributes, spans
@@ -79,7 +79,7 @@ def branch(root: Span, found: list[Span], indent: str) -> list[str]:
 def described(one: Span) -> str:
     times = f"{ms(one.start_time_unix_nano)}..{ms(one.end_time_unix_nano)}"
     shown = {key.removeprefix("lambda."): value for key, value in attributes(one.attributes).items()}
-    for key in ("faas.invocation_id", "aws.lambda.invoked_arn", "cloud.resource_id", "initialization_type", "phase"):
+    for key in ("faas.invocation_id", "aws.lambda.invoked_arn", "initialization_type", "phase"):
         shown.pop(key, None)
     words = [f"{key}={value}" for key, value in shown.items()]
     kind = "SERVER " if one.kind == Span.SPAN_KIND_SERVER else ""
@@ -306,8 +306,6 @@ def test_an_invocation_has_the_attributes_of_the_conventions() -> None:
         "faas.invocation_id": "a",
         "faas.coldstart": False,
         "aws.lambda.invoked_arn": f"{ARN}:live",
-        # An alias may move on: the version that it stood for does not.
-        "cloud.resource_id": f"{ARN}:7",
         "lambda.status": "success",
         "lambda.tenant_id": "t",
     }
@@ -341,22 +339,9 @@ def test_an_init_has_its_own_attributes() -> None:
     assert (found.kind, found.parent_span_id.hex()) == (Span.SPAN_KIND_INTERNAL, SPAN_ID)
 
 
-@pytest.mark.parametrize(
-    ("arn", "version", "resource_id"),
-    [
-        (ARN, "7", ARN),
-        (f"{ARN}:live", "7", f"{ARN}:7"),
-        (f"{ARN}:live", "", f"{ARN}:live"),
-        (f"{ARN}:$LATEST", "$LATEST", f"{ARN}:$LATEST"),
-        ("", "7", None),
-    ],
-)
-def test_the_resource_id_is_the_version_that_ran(arn: str, version: str, resource_id: str | None) -> None:
-    by = encoder(resource=Resource({"faas.version": version} if version else {}))
+def test_an_invocation_of_an_unknown_function_has_a_name() -> None:
+    (found,) = encoded([invocation()], encoder(resource=Resource({})))
 
-    (found,) = encoded([invocation(arn=arn)], by)
-
-    assert attributes(found.attributes).get("cloud.resource_id") == resource_id
     assert found.name == "invocation"
 
 
@@ -405,9 +390,12 @@ def test_attributes_added_to_the_resource_are_exported() -> None:
     batch = by.encode([invocation()])
     assert batch is not None
 
-    ((resource, scope, _),) = spans(ExportTraceServiceRequest.FromString(batch.body))
+    request = ExportTraceServiceRequest.FromString(batch.body)
+    ((resource, scope, _),) = spans(request)
 
     assert (resource["faas.instance"], scope.name, scope.version) == ("i", "aws.lambda", "1.2")
+    (resource_spans,) = request.resource_spans
+    assert [resource_spans.schema_url, *[each.schema_url for each in resource_spans.scope_spans]] == [SCHEMA_URL] * 2
 
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=5)

@@ -1,7 +1,7 @@
 """Judges a response with a status of 2xx: how much was accepted. Pure; never raises.
 
-Receivers send OTLP, nothing, a word, or JSON of their own. So the request counts as accepted unless the response itself
-shows the contrary: an acceptance that is not recognised would hold telemetry for ever.
+Receivers send OTLP, nothing, a word, or a JSON object of their own. Each of these counts as accepted unless it reports
+a failure: an acceptance that is not recognised would hold telemetry again and again. Nothing else can be a response of OTLP.
 """
 
 import re
@@ -62,6 +62,9 @@ def read_success(batch: Batch, response: Response, mask: Mask = str) -> PartialS
     if response.is_foreign or _is_page(content_type, response) or _reports_failure(document):
         return NotOtlp(described)
     if not _acknowledges(document):
+        # An object may be a response with members that only its sender knows; nothing else can be one.
+        if not isinstance(document, dict):
+            return NotOtlp(described)
         foreign = described
     rejected, message = _partial_success(batch.signal, document)
     return PartialSuccess(min(rejected, batch.items), message and quoted(message, mask), foreign)
@@ -76,9 +79,11 @@ def _is_page(content_type: str, response: Response) -> bool:
 def _document(signal: str, body: bytes) -> object:
     """Return *body* as a JSON value: it may be protobuf, JSON or text, whatever its content type."""
     message_type, protobuf_name, json_name = _RESPONSES[signal]
-    with suppress(DecodeError):
-        partial = message_type.FromString(body).partial_success
-        return {"partialSuccess": {json_name: getattr(partial, protobuf_name), "errorMessage": partial.error_message}}
+    # A short text may be a message of unknown fields, too; the first three fields begin with a control character.
+    if not b" " <= body[:1] < b"\x7f":
+        with suppress(DecodeError):
+            part = message_type.FromString(body).partial_success
+            return {"partialSuccess": {json_name: getattr(part, protobuf_name), "errorMessage": part.error_message}}
     with suppress(ValueError):
         return orjson.loads(body)
     return body.decode("utf-8", "replace")

@@ -165,20 +165,14 @@ class TestAcceptance:
             b'{"code": 1001}',
             b'{"error": false}',
             b'{"partialSuccess": {}, "took": 3}',
-            b"[]x",
-            b'["ok"]',
-            b"7",
-            b"3 events received",
-            b"< 5 ms",
-            b"\xff\xff",
         ],
     )
-    def test_anything_else_is_accepted_and_described(self, content_type: str, body: bytes) -> None:
+    def test_other_json_object_is_accepted_and_described(self, content_type: str, body: bytes) -> None:
         described = f"{content_type or 'a body'} that is no OTLP response"
 
         assert read(body, content_type) == PartialSuccess(foreign=described)
 
-    @pytest.mark.parametrize("body", [b"", b"{}", b"OK", b"Hello", b"\x0a\x00"])
+    @pytest.mark.parametrize("body", [b"", b"{}", b"OK", b"\x0a\x00"])
     @pytest.mark.parametrize(
         ("content_type", "foreign"),
         [
@@ -280,6 +274,26 @@ class TestNoAcceptance:
     )
     def test_json_that_reports_a_failure(self, content_type: str, body: bytes) -> None:
         assert read(body, content_type) == NotOtlp(f"{content_type or 'a body'} that is no OTLP response")
+
+    @pytest.mark.parametrize("content_type", [JSON, PROTOBUF, "", "text/plain", "image/gif"])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"Hello",
+            b"Hi",  # In protobuf, an unknown field.
+            b"3 events received",
+            b"< 5 ms",
+            b"7",
+            b"[]x",
+            b'["ok"]',
+            b'"Forbidden"',
+            b"GIF89a\x01\x00",
+            b"\xff\xff",
+            b"\x00",
+        ],
+    )
+    def test_body_that_no_response_of_otlp_can_have(self, content_type: str, body: bytes) -> None:
+        assert isinstance(read(body, content_type), NotOtlp)
 
     @pytest.mark.parametrize("status", [200, 204])
     def test_response_of_another_protocol(self, status: int) -> None:

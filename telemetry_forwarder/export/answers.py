@@ -1,7 +1,8 @@
 """Judges a response with a status of 2xx: how much was accepted. Pure; never raises.
 
 Receivers send OTLP, nothing, a word, or a JSON object of their own. Each of these counts as accepted unless it reports
-a failure: an acceptance that is not recognised would hold telemetry again and again. Nothing else can be a response of OTLP.
+a failure: telemetry whose acceptance is not recognised would be sent again and again. Nothing else can be a response of
+OTLP.
 """
 
 import re

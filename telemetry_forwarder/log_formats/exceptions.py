@@ -16,7 +16,7 @@ _PYTHON = re.compile(r"([^\W\d][\w.]*)(?:: (.*?))?([\r\n])(Traceback \(most rece
 # "message: class", then the printed stack trace, which begins with the class again.
 _JAVA = re.compile(r"(.*?): ([\w.$]+)\n(\2\b.*)", re.DOTALL)
 _DOTNET = re.compile(r"([\w.+`]+): (.*?)\r?\n   at ", re.DOTALL)
-_NODE = re.compile(r"(?:Invoke Error|Uncaught Exception|Unhandled Promise Rejection)\s+(\{.*)", re.DOTALL)
+_NODE = re.compile(r"(?:(?:Invoke|Init) Error|Uncaught Exception|Unhandled Promise Rejection)\s+(\{.*)", re.DOTALL)
 # What a process prints that ends because of an exception: .NET, Rust, PHP.
 _ENDED = re.compile(
     r"(?:Unhandled exception\. ([\w.+`]{1,200}): ([^\r\n]{0,2000})"
@@ -38,6 +38,10 @@ _FRAME_KEYS = frozenset(
     {*_FUNCTION_KEYS, "class", "classname", "file", "filename", "path", "line", "lineno", "linenumber"}
 )
 
+# Go's client writes these alone and in this order, with frames of its own.
+# https://github.com/aws/aws-lambda-go/blob/main/lambda/messages/messages.go
+_GO_KEYS = ("errorMessage", "errorType", "stackTrace")
+_GO_FRAME = {"path": "", "line": 0, "label": ""}
 
 ReadError = tuple[dict[str, str], Any]
 """The exception, and what of the error object is not in it; None if nothing."""
@@ -96,6 +100,19 @@ def parse_object(error: dict[str, Any]) -> dict[str, str] | None:
     if not (isinstance(name, str) and isinstance(message, str)):
         return None
     return describe(name, message, trace)
+
+
+def is_go_error(record: dict[str, Any]) -> bool:
+    """Return whether *record* is a handler's error as Go's client writes it."""
+    if tuple(record) not in (_GO_KEYS, _GO_KEYS[:2]):
+        return False
+    # Go leaves out an empty list, other runtimes do not.
+    frames = record.get("stackTrace", [_GO_FRAME])
+    return isinstance(frames, list) and frames != [] and all(map(_is_go_frame, frames))
+
+
+def _is_go_frame(frame: Any) -> bool:
+    return isinstance(frame, dict) and frame.keys() == _GO_FRAME.keys()
 
 
 def read_error(value: Any) -> ReadError | None:

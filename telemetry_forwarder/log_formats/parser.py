@@ -32,10 +32,9 @@ _UNCAUGHT_KEYS = frozenset(
 _UNCAUGHT_NODE_KEYS = frozenset({"timestamp", "level", "requestId", "tenantId", "message"})
 # All that a runtime writes for a line that the program has printed or logged: the message may be a line of its own.
 _RUNTIME_KEYS = _UNCAUGHT_NODE_KEYS | {"traceId", "AWSRequestId"}
-# Go's client writes these alone and in this order, with frames of its own.
-# https://github.com/aws/aws-lambda-go/blob/main/lambda/messages/messages.go
-_GO_KEYS = ("errorMessage", "errorType", "stackTrace")
-_GO_FRAME = {"path": "", "line": 0, "label": ""}
+# Lambda wraps a line of text like this if the function's log format is JSON. The level is not the program's.
+_WRAPPER_KEYS = ("timestamp", "level", "message")
+
 
 # A line in a line in a line.
 _MAX_LAYERS = 3
@@ -158,7 +157,9 @@ def _with_stack_trace(line: ParsedLine) -> ParsedLine:
     if stack_traces.STACKTRACE in line.attributes or (exception := stack_traces.find_exception(body)) is None:
         return line
     attributes = attribute_names.override(line.attributes, exception)
-    return line.replace(attributes=attributes, severity_number=line.severity_number or severity.ERROR)
+    is_uncaught = line.is_uncaught_exception or stack_traces.has_ended_node(body, exception)
+    severity_number = line.severity_number or severity.ERROR
+    return line.replace(attributes=attributes, severity_number=severity_number, is_uncaught_exception=is_uncaught)
 
 
 def _read_object(record: dict[str, Any], layers: int, *, keep_raw: bool = False) -> ParsedLine:
@@ -176,8 +177,23 @@ def _read_object(record: dict[str, Any], layers: int, *, keep_raw: bool = False)
     if type(body) is str and "\n" not in body and "\r" not in body and not may_continue[body[:START_LENGTH]]:
         return line
     if layers > 0 and body is not record:
-        line = _read_message(line, layers, is_runtimes=record.keys() <= _RUNTIME_KEYS)
+        if is_wrapper(record) and body[0] != "{":
+            line = _read_wrapped(line, layers)
+        else:
+            line = _read_message(line, layers, is_runtimes=record.keys() <= _RUNTIME_KEYS)
     return line.replace(body=body) if keep_raw else line
+
+
+def is_wrapper(record: dict[str, Any]) -> bool:
+    """Return whether *record* is what Lambda makes of a line of text if the function's log format is JSON."""
+    return tuple(record) == _WRAPPER_KEYS and record["level"] == "INFO" and type(record["message"]) is str
+
+
+def _read_wrapped(line: ParsedLine, layers: int) -> ParsedLine:
+    inner = _read_text(line.body, layers - 1)
+    if inner.severity_number:
+        return nest(line.replace(severity_number=0, severity_text=""), inner)
+    return nest(line, inner)
 
 
 def _read_message(line: ParsedLine, layers: int, *, is_runtimes: bool) -> ParsedLine:
@@ -215,7 +231,7 @@ def _uncaught_exception(record: dict[str, Any], line: ParsedLine) -> dict[str, s
     if str(record.get("target")).startswith("lambda_runtime"):
         # Rust's client logs the error of a handler with its own target.
         return {stack_traces.MESSAGE: line.body} if is_error and isinstance(line.body, str) else None
-    if _is_go_error(record):
+    if exceptions.is_go_error(record):
         return {}
     # Python, .NET and Ruby: the object is the error itself; the message is empty or absent.
     name = line.attributes.get(stack_traces.TYPE)
@@ -225,15 +241,3 @@ def _uncaught_exception(record: dict[str, Any], line: ParsedLine) -> dict[str, s
     has_trace = stack_traces.STACKTRACE in line.attributes or name.startswith("Runtime.")
     is_runtimes = (is_error and "timestamp" in record and has_trace) or _RUBY_TYPE.fullmatch(name)
     return {} if is_runtimes and "stackTrace" in record else None
-
-
-def _is_go_error(record: dict[str, Any]) -> bool:
-    if tuple(record) not in (_GO_KEYS, _GO_KEYS[:2]):
-        return False
-    # Go leaves out an empty list, other runtimes do not.
-    frames = record.get("stackTrace", [_GO_FRAME])
-    return isinstance(frames, list) and frames != [] and all(map(_is_go_frame, frames))
-
-
-def _is_go_frame(frame: Any) -> bool:
-    return isinstance(frame, dict) and frame.keys() == _GO_FRAME.keys()

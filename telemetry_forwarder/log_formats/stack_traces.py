@@ -30,6 +30,11 @@ _AT_TYPE = re.compile(
 # Of any name but that of `console.trace`, only before a frame with its place: `(index.js:3:9)`.
 _AT_PLACE = re.compile(r"\n[ \t]{1,24}at (?:[^\n(]{1,300}\()?[^\s()]{1,300}:\d{1,7}(?::\d{1,7})?\)?(?= \{\n|[\r\n]|\Z)")
 _AT_NAME = re.compile(r"(?:^|\n)(?!Trace\b)((?:[\w$]{1,80}\.){0,12}[A-Z][\w$]{0,80})(?:: ([^\n]*))?\r?\Z")
+# Of an exception that ends Node.js: the place, the source and a marker before it, and the version after it.
+_NODE_BEGIN = re.compile(
+    r"(?:/|file:///|node:)[^\n]{1,1000}:\d{1,7}\n[^\n]{0,10000}\n[ \t]{0,1000}\^[ ^~]{0,1000}\n", re.ASCII
+)
+_NODE_END = "Node.js v"
 _GO = re.compile(r"(panic|fatal error): ([^\n]{0,2000}?)(?: \[recovered\][^\n]*)?\n")
 _GOROUTINE = re.compile(r"\ngoroutine \d{1,10} \[")
 _RUBY_FRAME = re.compile(r"\n[ \t]{0,8}(?:from )?[^\s:]{1,300}\.rb:\d{1,7}:in ")
@@ -48,6 +53,14 @@ def find_exception(text: str) -> dict[str, str] | None:
         if (exception := find(text)) is not None:
             return exception
     return None
+
+
+def has_ended_node(text: str, exception: dict[str, str]) -> bool:
+    """Return whether Node.js ended because of *exception*, which is in *text*."""
+    if text.rstrip().rpartition("\n")[2].startswith(_NODE_END):
+        return True
+    # Node.js adds the source to the stack of a SyntaxError itself, also if it is caught and logged.
+    return exception.get(TYPE) != "SyntaxError" and _NODE_BEGIN.match(text) is not None
 
 
 def describe(name: str, message: str, trace: str) -> dict[str, str]:

@@ -340,3 +340,45 @@ def is_kept(value: Any, parsed: ParsedLine) -> bool:
 
 def str_lines(texts: list[str]) -> list[str]:
     return [word for text in texts for word in re.findall(r"\w+", text)]
+
+
+PANIC = "panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/var/task/main.go:3 +0x1d"
+
+
+OLD_CLIENT = "LAMBDA_WARNING: Unhandled exception. x\r" + json.dumps(
+    {"timestamp": ISO, "log_level": "ERROR", "requestId": ID, **ERROR}
+)
+
+
+def wrapped(message: str, **more: str) -> dict[str, str]:
+    """Return a line as Lambda sends it for a function with JSON logs."""
+    return {"timestamp": ISO, "level": "INFO", "message": message, **more}
+
+
+@pytest.mark.parametrize(
+    ("message", "severity", "is_uncaught"),
+    [
+        (PANIC, 19, True),
+        ("ERROR:root:no", 17, False),
+        (OLD_CLIENT, 17, True),
+        ("x: java.lang.Error\njava.lang.Error: x\n\tat A.b(A.java:1)", 17, True),
+        (f"RequestId: {ID} Error: Runtime exited with error: exit status 1\nRuntime.ExitError", 17, True),
+        ("an error: no", 9, False),
+        ("", 9, False),
+    ],
+)
+def test_wrapped_line_of_text_is_read_like_the_line(message: str, severity: int, is_uncaught: bool) -> None:
+    inner, line = read_line(message), read_line(wrapped(message))
+
+    assert (line.severity_number, line.is_uncaught_exception) == (severity, is_uncaught)
+    assert (line.body, line.attributes, line.time_ns) == (inner.body, inner.attributes, TIME_NS)
+    assert read_line(wrapped(message), keep_raw=True).body == message
+
+
+@pytest.mark.parametrize("record", [wrapped("ERROR no", logger="x"), wrapped("ERROR no") | {"level": "WARN"}])
+def test_object_that_lambda_has_not_made_keeps_its_level(record: dict[str, str]) -> None:
+    assert read_line(record).severity_text == record["level"]
+
+
+def test_wrapped_object_that_is_no_line_stays_text() -> None:
+    assert read_line(wrapped('{"a": 1}')).body == '{"a": 1}'

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.log_formats.stack_traces import MESSAGE, NAMES, STACKTRACE, TYPE, find_exception
+from telemetry_forwarder.log_formats.stack_traces import (
+    MESSAGE,
+    NAMES,
+    STACKTRACE,
+    TYPE,
+    find_exception,
+    has_ended_node,
+)
 
 PYTHON = "Traceback (most recent call last):"
 PHP = "PHP Fatal error:  Uncaught A\\B: no in /a.php:3\nStack trace:\n#0 {main}"
@@ -64,3 +71,24 @@ def test_any_text_is_searched(parts: list[str]) -> None:
     found = find_exception("".join(parts))
 
     assert found is None or (set(found) <= set(NAMES) and all(isinstance(value, str) for value in found.values()))
+
+
+# Printed by Node.js 20: at the end of a process, and by `console.error` of an error that was caught.
+THROWN = "/var/task/app.js:9\n  throw new DemoError();\n  ^\n\nDemoError: no\n    at f (/var/task/app.js:9:45)\n"
+SYNTAX_ERROR = "/var/task/bad.js:1\nconst x = ;\n          ^\n\nSyntaxError: Unexpected token\n    at f (a.js:1:2)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "has_ended"),
+    [
+        (THROWN, True),
+        (THROWN + "\nNode.js v20.20.2", True),
+        (THROWN.replace("/var", "file:///var"), True),
+        (SYNTAX_ERROR, False),
+        (SYNTAX_ERROR + "\nNode.js v20.20.2\n", True),
+        ("app.js:9\n" + THROWN, False),
+        ("DemoError: no\n    at f (/var/task/app.js:9:45)", False),
+    ],
+)
+def test_end_of_node(text: str, has_ended: bool) -> None:
+    assert has_ended_node(text, find_exception(text) or {}) is has_ended

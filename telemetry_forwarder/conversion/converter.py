@@ -1,13 +1,13 @@
 """Converts posts of the Telemetry API to encoded batches. No I/O; never raises, whatever Lambda sends."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.fast_path import FastPath
 from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED, LogLineConverter
+from telemetry_forwarder.conversion.lookahead import Lookahead
 from telemetry_forwarder.conversion.platform_logs import filter_reason
 from telemetry_forwarder.core.batch import LOGS, Batch
 from telemetry_forwarder.core.frozen import frozen
@@ -114,16 +114,18 @@ class Converter:
         The batches contain its logs; spans and metrics only if very many events are pending.
         """
         events, next_at = self._decoder.load_slice(body, at)
-        if events is not None:
-            self._convert_events(events, observed_ns)
+        is_json = events is not None
+        if events is None:
+            events, next_at = self._decoder.decode_stepwise(body, observed_ns, at)
+        ahead = Lookahead(events, observed_ns, decoder=self._decoder, body=body, at=next_at)
+        if is_json:
+            self._convert_events(ahead, observed_ns)
         else:
-            records, next_at = self._decoder.decode_stepwise(body, observed_ns, at)
-            self._convert_records(records)
+            self._convert_records(ahead)
         is_full = self._pending_events >= _MAX_PENDING_EVENTS
         batches = self.collect(observed_ns) if is_full else self._logs.take()
-        ended, self._ended = self._ended, []
-        reported, self._reported = self._reported, []
-        return ConversionResult(next_at, batches, ended, reported, observed_ns)
+        ended, reported, self._ended, self._reported = self._ended, self._reported, [], []
+        return ConversionResult(ahead.next_at, batches, ended, reported, observed_ns)
 
     def convert_spooled(self, body: bytes, observed_ns: int, at: int = 0) -> ConversionResult:
         """Convert a slice of a post that an earlier process spooled raw.
@@ -139,17 +141,17 @@ class Converter:
         if "logs" not in self._settings.signals:
             self._ledger.filtered(LOGS, len(records), LOGS_DISABLED)
             return ConversionResult(next_at)
-        records.reverse()
+        ahead = Lookahead(records, observed_ns, decoder=self._spooled_decoder, body=body, at=next_at)
         while records:
             match record := records.pop():
                 case LogLine():
-                    for line in self._lines.join(record, records):
+                    for line in self._lines.join(record, ahead):
                         self._lines.convert_without_invocation(line)
                 case Malformed():
                     self._logs.add_malformed(record)
                 case _:
                     self._logs.add_event(record, None)
-        return ConversionResult(next_at, self._logs.take())
+        return ConversionResult(ahead.next_at, self._logs.take())
 
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> bool:
         """Record an INVOKE event; return whether the platform.runtimeDone of the invocation has already arrived."""
@@ -163,7 +165,7 @@ class Converter:
 
         A call without anything pending returns no batches.
         """
-        self._convert_records(self._decoder.release(observed_before_ns=now_ns - _MIN_WAIT_FOR_REST_NS))
+        self._convert_records(Lookahead(self._decoder.release(observed_before_ns=now_ns - _MIN_WAIT_FOR_REST_NS)))
         self._fast_path.forget()
         completed = self._invocations.take_completed()
         batches = self._logs.take()
@@ -180,29 +182,28 @@ class Converter:
     def finish(self, reason: str, now_ns: int) -> None:
         """End what is still open, because SHUTDOWN came for *reason*. `collect` returns the results."""
         self._invocations.shut_down(reason, now_ns)
-        self._convert_records(self._decoder.release())
+        self._convert_records(Lookahead(self._decoder.release()))
 
-    def _convert_events(self, events: list[Any], observed_ns: int) -> None:
+    def _convert_events(self, ahead: Lookahead, observed_ns: int) -> None:
+        events = ahead.items
         self._ledger.records_received += len(events)
         observed = encode_observed_time(observed_ns)
         convert_fast = self._fast_path.convert
-        events.reverse()
         while events:
             # Popped, so that a converted event is freed while the others are converted.
             event = events.pop()
             if not convert_fast(event, observed):
-                self._convert_record(read_record(event, observed_ns), events)
+                self._convert_record(read_record(event, observed_ns), ahead)
 
-    def _convert_records(self, records: list[Record]) -> None:
-        self._ledger.records_received += len(records)
-        records.reverse()
-        while records:
-            self._convert_record(records.pop(), records)
+    def _convert_records(self, ahead: Lookahead) -> None:
+        self._ledger.records_received += len(ahead.items)
+        while ahead.items:
+            self._convert_record(ahead.items.pop(), ahead)
 
-    def _convert_record(self, record: Record, following: list[Any]) -> None:
+    def _convert_record(self, record: Record, ahead: Lookahead) -> None:
         match record:
             case LogLine():
-                for line in self._lines.join(record, following):
+                for line in self._lines.join(record, ahead):
                     self._lines.convert(line)
             case Malformed():
                 if "logs" in self._settings.signals:

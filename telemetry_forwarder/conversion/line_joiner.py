@@ -1,18 +1,18 @@
 """Joins a stack trace that was printed line by line, so that Lambda sends a record for each line. Pure; never raises.
 
-Lines are joined only within one slice of a post: nothing is held back for lines that may never come. They are joined
-only if the text that results contains an exception with its stack trace; others stay as they were sent.
+Lines are joined only within one post: nothing is held back for lines that may never come. They are joined only if the
+text that results contains an exception with its stack trace; others stay as they were sent.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from telemetry_forwarder.conversion.lookahead import Lookahead
 from telemetry_forwarder.diagnostics import is_own_line
 from telemetry_forwarder.log_formats import severity
-from telemetry_forwarder.log_formats.parser import read_line
+from telemetry_forwarder.log_formats.parser import is_wrapper, read_line
 from telemetry_forwarder.log_formats.stack_traces import STACKTRACE
-from telemetry_forwarder.telemetry.decoder import read_record
 from telemetry_forwarder.telemetry.records import LogLine
 
 # A process prints a stack trace at once, and Lambda's times are in milliseconds.
@@ -22,6 +22,9 @@ _MAX_DURATION_NS = 100_000_000
 _MAX_LINES = 1_000
 # What Lambda itself allows in one record.
 _MAX_LENGTH = 262_144
+
+# Of a line of text that Lambda has wrapped: time, level, message.
+_WRAPPED_KEYS = 3
 
 _SPACE = " \t\u00a0"
 # The first characters of the lines below, and of those behind a message that may be anything.
@@ -116,50 +119,59 @@ class _Run:
         return _is_marker(self._last)
 
 
-def collect_lines(line: LogLine, following: list[Any]) -> list[LogLine]:
-    """Remove the lines that may be the stack trace of *line* from the end of *following*; return them after *line*.
-
-    *following* is what Lambda sent after *line*, in reverse: members of a post, or records.
-    """
+def collect_lines(line: LogLine, ahead: Lookahead) -> list[LogLine]:
+    """Remove the lines that may be the stack trace of *line* from those *ahead*; return them after *line*."""
     first = _single_line(line)
     lines = [line]
-    if not first or first.isspace():
-        return lines
-    run = _Run(first)
-    length = len(first)
+    if first and not first.isspace():
+        run = _Run(first)
+        _extend(run, lines, ahead)
+        while run.lines[-1].strip() == "":
+            run.lines.pop()
+            lines.pop()
+    ahead.remove(len(lines) - 1)
+    return lines
+
+
+def _extend(run: _Run, lines: list[LogLine], ahead: Lookahead) -> None:
+    length = len(run.lines[0])
     while not run.is_complete and len(lines) < _MAX_LINES:
-        record = _line_at(following, len(lines), line.observed_ns)
+        record = ahead.line(len(lines))
         text = _single_line(record) if record is not None and _is_near(record, lines) else None
         if record is None or text is None or length + len(text) >= _MAX_LENGTH:
-            break
-        if not run.accepts(text, _text_at(following, len(lines) + 1) or ""):
-            break
+            return
+        if not run.accepts(text, _message(ahead.item(len(lines) + 1)) or ""):
+            return
         run.add(text)
         lines.append(record)
         length += len(text) + 1
-    while run.lines[-1].strip() == "":
-        run.lines.pop()
-        lines.pop()
-    if len(lines) > 1:
-        del following[1 - len(lines) :]
-    return lines
 
 
 def join_lines(lines: Sequence[LogLine]) -> LogLine | None:
     """Return *lines* as one; None if their text is no exception with a stack trace."""
     first = lines[0]
-    text = "\n".join([line.record.rstrip("\r\n") for line in lines])
+    text = "\n".join([_text_of(line.record).rstrip("\r\n") for line in lines])
     parsed = read_line(text)
     # A runtime's own format below ERROR: what was printed after such a line is not a part of it.
     is_other = parsed.has_runtime_format and 0 < parsed.severity_number < severity.ERROR
     if is_other or not (STACKTRACE in parsed.attributes or parsed.is_uncaught_exception):
         return None
-    return LogLine(first.origin, first.time_ns, text, first.observed_ns)
+    record = {**first.record, "message": text} if type(first.record) is dict else text
+    return LogLine(first.origin, first.time_ns, record, first.observed_ns)
 
 
-def may_follow(following: Sequence[Any]) -> bool:
+def may_follow(ahead: Lookahead) -> bool:
     """Return whether the next line may be part of a stack trace: a cheap test that decides for most lines."""
-    text = _text_at(following, 1)
+    items = ahead.items
+    if len(items) > 1:
+        return _may_be_in_trace(items[-1], items[-2])
+    result = _may_be_in_trace(ahead.item(1), ahead.item(2))
+    ahead.remove(0)
+    return result
+
+
+def _may_be_in_trace(item: Any, after: Any) -> bool:
+    text = _message(item)
     if text is None:
         return False
     if text[:1] == "[":
@@ -167,32 +179,31 @@ def may_follow(following: Sequence[Any]) -> bool:
         return text.startswith(_BRACKETED)
     if not text or text[0] in _FIRST:
         return True
-    after = _text_at(following, 2)
-    return after is not None and after[:1] in _BEFORE
+    follows = _message(after)
+    return follows is not None and follows[:1] in _BEFORE
 
 
-def _text_at(following: Sequence[Any], number: int) -> str | None:
-    """Return the text of the line at *number*, from 1; None if there is none."""
-    if number > len(following):
-        return None
-    item = following[-number]
+def _message(item: Any) -> str | None:
+    """Return the text of an item, if it may be a line; of an object, what is the text if Lambda has wrapped it."""
     record = item.get("record") if type(item) is dict else getattr(item, "record", None)
+    if type(record) is dict and len(record) == _WRAPPED_KEYS:
+        record = record.get("message")
     return record if type(record) is str else None
 
 
-def _line_at(following: Sequence[Any], number: int, observed_ns: int) -> LogLine | None:
-    if number > len(following):
-        return None
-    item = following[-number]
-    record = read_record(item, observed_ns) if type(item) is dict else item
-    return record if type(record) is LogLine else None
+def _text_of(record: Any) -> Any:
+    """Return the text of a line, also if Lambda has wrapped it; None if the record is something else."""
+    if type(record) is dict and is_wrapper(record):
+        return record["message"]
+    return record if type(record) is str else None
 
 
 def _single_line(line: LogLine) -> str | None:
     """Return the text of *line* without its line end; None if it is no single line, or our own."""
-    if type(line.record) is not str or line.extra or not line.time_ns:
+    text = _text_of(line.record)
+    if text is None or line.extra or not line.time_ns:
         return None
-    text = line.record.rstrip("\r\n")
+    text = text.rstrip("\r\n")
     is_own = line.origin == "extension" and is_own_line(text)
     return None if is_own or "\n" in text or "\r" in text else text
 

@@ -1,11 +1,11 @@
 """Log lines of the function and of extensions -> log records, each with its invocation. Pure; never raises."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.fast_path import FastPath
 from telemetry_forwarder.conversion.line_joiner import collect_lines, join_lines, may_follow
+from telemetry_forwarder.conversion.lookahead import Lookahead
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.diagnostics import is_own_line
 from telemetry_forwarder.invocations.invocation import Invocation
@@ -41,15 +41,16 @@ class LogLineConverter:
         self._joins_lines = settings.joins_lines and not invocations.is_managed
         self._are_logs_enabled = "logs" in settings.signals
 
-    def join(self, line: LogLine, following: list[Any]) -> Sequence[LogLine]:
+    def join(self, line: LogLine, ahead: Lookahead) -> Sequence[LogLine]:
         """Return *line* joined with the stack trace that follows it, or the lines that were no stack trace.
 
-        *following* is what Lambda sent after *line*, in reverse: members of a post, or records. What is returned is
-        removed from its end.
+        What is returned is removed from what is *ahead*.
         """
-        if not self._joins_lines or not may_follow(following):
+        if not self._joins_lines or not may_follow(ahead):
             return (line,)
-        lines = collect_lines(line, following)
+        beyond = ahead.taken_beyond
+        lines = collect_lines(line, ahead)
+        self._ledger.records_received += ahead.taken_beyond - beyond
         joined = join_lines(lines) if len(lines) > 1 else None
         if joined is None:
             return lines

@@ -84,6 +84,21 @@ class Decoder:
         # The next event begins after the comma.
         return events, end + 1 if end < len(body) else end
 
+    def peek(self, body: bytes, at: int) -> tuple[Any, int] | None:
+        """Return the event of *body* at *at*, and where the next one begins; `load_slice` can begin at both places.
+
+        None if there is none, or if only `decode_stepwise` can decode it. Nothing is held.
+        """
+        at = envelopes.skip_separators(body, at)
+        end = envelopes.find_end_of_event(body, at)
+        text = body[at:end]
+        if self._reassembler.count or envelopes.may_contain_cut_record(text, 1):
+            return None
+        try:
+            return orjson.loads(text), min(end + 1, len(body))
+        except ValueError:
+            return None
+
     def decode_stepwise(self, body: bytes, observed_ns: int, at: int = 0) -> tuple[list[Record], int]:
         """Return what `decode_slice` does, event by event and many times slower.
 

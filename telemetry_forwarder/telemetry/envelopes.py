@@ -45,6 +45,15 @@ def find_end_of_slice(body: bytes, start: int) -> int:
     return len(body) if found < 0 else found + 1
 
 
+def find_end_of_event(body: bytes, start: int) -> int:
+    """Return where the event that begins at *start* seems to end, in an array or in a line of its own."""
+    if not body.startswith(b"["):
+        found = body.find(b"\n", start)
+        return len(body) if found < 0 else found
+    end = find_end_of_slice(body, start)
+    return end if end < len(body) else len(body.rstrip(b" \t\r\n").removesuffix(b"]"))
+
+
 def skip_separators(body: bytes, at: int) -> int:
     return _SEPARATORS.match(body, at).end()  # type: ignore[union-attr]  # matches anywhere
 

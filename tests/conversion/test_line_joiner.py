@@ -5,6 +5,7 @@ sources of the runtimes and their clients, e.g.
 https://github.com/aws/aws-lambda-ruby-runtime-interface-client/blob/main/lib/aws_lambda_ric/lambda_logger.rb
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import LOGS, SPANS, Batch
 from telemetry_forwarder.settings import PREFIX, Settings
+from telemetry_forwarder.telemetry.decoder import SLICE_BYTES
 from tests.support import otlp_messages as otlp
 from tests.support.posts import OBSERVED_NS, event, post
 from tests.support.properties import FAST
@@ -48,6 +50,12 @@ def moment(ms: float) -> str:
 
 def lines_of(texts: list[str], *, every_ms: float = 0.0, type_: str = "function") -> list[dict[str, Any]]:
     return [event(type_, f"{text}\n", moment(100 + number * every_ms)) for number, text in enumerate(texts)]
+
+
+def wrapped(texts: list[str]) -> list[dict[str, Any]]:
+    """Return *texts* as Lambda sends them for a function with JSON logs."""
+    lines = [{"timestamp": moment(100), "level": "INFO", "message": text} for text in texts]
+    return [event("function", line, moment(100)) for line in lines]
 
 
 def found(
@@ -92,10 +100,10 @@ def found(
 
 
 CASES: list[tuple[str, str, str, bool]] = [
-    ("node", "TypeError", "no such order", False),
-    ("node-own-class", "OrderFailed", "no stock", False),
-    ("node-top-level", "Error", "at once", False),
-    ("node-rejection", "Error", "late", False),
+    ("node", "TypeError", "no such order", True),
+    ("node-own-class", "OrderFailed", "no stock", True),
+    ("node-top-level", "Error", "at once", True),
+    ("node-rejection", "Error", "late", True),
     ("java-client", "java.lang.IllegalStateException", "failed", True),
     ("java-main", "java.lang.IllegalStateException", "failed", False),
     ("java-logger", "java.lang.IllegalStateException", "no cart", False),
@@ -132,6 +140,13 @@ def test_printed_stack_trace_is_one_record(name: str, type_: str, message: str, 
 
 
 @pytest.mark.parametrize("name", PRINTED)
+def test_trace_in_a_function_with_json_logs_is_one_record(name: str) -> None:
+    lines = ["before", *PRINTED[name].splitlines(), "after"]
+
+    assert found(post(*wrapped(lines))) == found(post(*lines_of(lines)))
+
+
+@pytest.mark.parametrize("name", PRINTED)
 @pytest.mark.parametrize("type_", ["function", "extension"])
 def test_trace_is_joined_however_the_post_is_read(name: str, type_: str) -> None:
     lines = PRINTED[name].splitlines()
@@ -141,6 +156,45 @@ def test_trace_is_joined_however_the_post_is_read(name: str, type_: str) -> None
     results = [found(post(*events)), found(by_tcp), found(post(*events), spooled=True), found(by_tcp, spooled=True)]
 
     assert [(len(each.bodies), each.filtered) for each in results] == [(3, {JOINED: len(lines) - 1})] * 4
+
+
+SLICES = {"array": (SLICE_BYTES, b","), "lines": (SLICE_BYTES // 4, b"\n")}
+
+
+def cut_after(events: list[dict[str, Any]], number: int, *, reading: str) -> bytes:
+    """Return a post whose first slice ends with the event at *number*, because of the length of the first event."""
+    slice_bytes, separator = SLICES[reading]
+    parts = [post(each)[1:-1] for each in events]
+    length = len(separator.join(parts[: number + 1]))
+    padding = b"x" * (slice_bytes - length)
+    body = separator.join([parts[0].replace(b"before", b"before" + padding), *parts[1:]])
+    return b"[" + body + b"]" if reading == "array" else body
+
+
+def without_padding(result: Found) -> Found:
+    return result._replace(bodies=[re.sub("^beforex+", "before", body) for body in result.bodies])
+
+
+@pytest.mark.parametrize("name", PRINTED)
+@pytest.mark.parametrize(("reading", "spooled"), [("array", False), ("lines", True)])
+def test_trace_is_joined_wherever_a_slice_ends(name: str, reading: str, spooled: bool) -> None:
+    events = lines_of(["before", *PRINTED[name].splitlines(), "after"])
+
+    uncut = found(post(*events), spooled=spooled)
+    cuts = [found(cut_after(events, number, reading=reading), spooled=spooled) for number in range(len(events))]
+
+    assert len(uncut.bodies) == 3
+    for cut in cuts:
+        assert cut.bodies[0].startswith("beforexxx")
+        assert without_padding(cut) == uncut
+
+
+def test_long_trace_is_read_to_its_end() -> None:
+    frames = [f"    at f{number} (/var/task/{'x' * 400}.js:1:2)" for number in range(500)]
+
+    result = found(post(*lines_of(["before" * 5_000, "Error: no", *frames, "after"])))
+
+    assert (len(result.bodies), result.filtered) == (3, {JOINED: 500})
 
 
 def test_traces_after_each_other_are_a_record_each() -> None:
@@ -292,6 +346,18 @@ PIECES = st.sampled_from(
         | {line for each in NO_TRACES for line in each}
     )
 )
+
+
+@FAST
+@given(st.data(), st.lists(PIECES, min_size=1, max_size=12), st.sampled_from(sorted(SLICES)), st.booleans())
+def test_end_of_a_slice_changes_nothing(data: st.DataObject, texts: list[str], reading: str, spooled: bool) -> None:
+    events = wrapped(["before", *texts]) if data.draw(st.booleans()) else lines_of(["before", *texts])
+    number = data.draw(st.integers(0, len(texts)))
+
+    uncut = found(post(*events), spooled=spooled)
+    cut = found(cut_after(events, number, reading=reading), spooled=spooled)
+
+    assert without_padding(cut) == uncut
 
 
 @FAST

@@ -414,3 +414,34 @@ def test_post_of_many_small_values_has_a_bounded_number_of_records(value: bytes)
     records = Decoder().decode(body, OBSERVED_NS)
 
     assert len(records) <= 1_001 + len(body) // 64
+
+
+FIRST, SECOND = event("function", "first\n"), event("function", 'a "second" one')
+
+
+@pytest.mark.parametrize(
+    "body", [post(FIRST, SECOND), post(FIRST, SECOND) + b"\n", b"\n".join(map(orjson.dumps, (FIRST, SECOND)))]
+)
+def test_events_are_peeked_one_by_one(body: bytes) -> None:
+    decoder = Decoder()
+
+    first, second_at = decoder.peek(body, 0) or (None, 0)
+    second, end = decoder.peek(body, second_at) or (None, 0)
+
+    assert (first, second) == (FIRST, SECOND)
+    assert decoder.peek(body, end) is None
+    assert Decoder().decode_slice(body, OBSERVED_NS, second_at) == ([line(SECOND["record"])], len(body))
+
+
+@pytest.mark.parametrize(
+    "raw", [b'"a', b'[1},{"time":"x"]', b'[{"a":1},{"time":"x","type":"function","record":2}]', b'"\xff"']
+)
+def test_what_is_no_whole_event_is_not_peeked(raw: bytes) -> None:
+    assert Decoder().peek(raw_post(raw_event(raw)), 0) is None
+
+
+def test_nothing_is_peeked_while_a_cut_record_waits() -> None:
+    decoder = Decoder()
+    decoder.decode(raw_post(raw_event(b'"cut')), OBSERVED_NS)
+
+    assert decoder.peek(post(FIRST), 0) is None

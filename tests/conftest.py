@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
 from tests.support.opt_tree import assemble
 
@@ -42,3 +43,10 @@ def collector() -> Iterator[FakeCollector]:
     """Run an OTLP receiver that accepts every request unless the test scripts other responses."""
     with FakeCollector() as collector:
         yield collector
+
+
+@pytest.fixture
+def captured() -> Iterator[CapturedLog]:
+    """Capture what is logged through `captured.diagnostics`."""
+    with CapturedLog() as captured:
+        yield captured

@@ -45,12 +45,6 @@ Make = Callable[..., Session]
 
 
 @pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
-
-
-@pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Session] = []
 

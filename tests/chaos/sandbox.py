@@ -4,14 +4,13 @@ import os
 import signal
 import threading
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from tests.chaos.run import Run
 from tests.chaos.scenario import Scenario
 from tests.emulator.settings import MANAGED, SNAP_START
 from tests.support.collector import Hang, Response
-from tests.support.waiting import wait_until
+from tests.support.waiting import is_dead, wait_until
 
 EXTENSION = "telemetry-forwarder"
 
@@ -100,17 +99,10 @@ def _signalled(run: Run) -> None:
         os.kill(pid, run.random.choice([signal.SIGTERM, signal.SIGINT]))
         if is_frozen:
             function.thaw()
-        wait_until(lambda: _has_exited(pid))
+        wait_until(lambda: is_dead(pid))
         run.collector.listen()
         run.invoke(expect="error")
         run.invoke()
-
-
-def _has_exited(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def _much_at_shutdown(run: Run) -> None:

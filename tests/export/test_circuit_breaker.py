@@ -1,5 +1,4 @@
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,12 +13,6 @@ CLOSED = "INFO https://h responds again"
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 
 from telemetry_forwarder.invocations.completed import LateSpans
 from telemetry_forwarder.telemetry.records import PhaseSpan
-from tests.otlp.test_spans import phase
+from tests.support.completed import phase
 
 
 def late_spans(name: str) -> LateSpans:

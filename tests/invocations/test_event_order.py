@@ -8,12 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase
-from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.telemetry.records import Event
 from tests.support.stories import (
     ARN,
     at,
-    counted_ids,
     done,
     init_done,
     init_report,
@@ -21,6 +19,7 @@ from tests.support.stories import (
     platform_event,
     report,
     start,
+    tracker,
 )
 
 NORMAL = (init_start(-100), init_done(-50), init_report(-40, duration_ms=60))
@@ -50,7 +49,7 @@ class Environment:
     """Applies the events to a tracker, and notes what it completes."""
 
     def __init__(self, reason: str) -> None:
-        self._tracker = InvocationTracker(is_managed=False, new_id=counted_ids())
+        self._tracker = tracker()
         self._reason = reason
         self._seen: list[Any] = []
         self.completed: list[Completed] = []
@@ -149,14 +148,14 @@ def test_an_init_without_an_end_lasts_until_its_invocation_begins(reason: str) -
 @pytest.mark.parametrize("ahead_s", [-34_560_000, -3_600, 0, 3_600, 34_560_000])
 def test_shutdown_ends_what_is_open_by_lambdas_clock(ahead_s: int) -> None:
     """The wall clock of the environment may differ from Lambda's."""
-    tracker = InvocationTracker(is_managed=False, new_id=counted_ids())
+    invocations = tracker()
     ahead_ns = ahead_s * 1_000_000_000
     for event in (init_start(-100), start("a", 0)):
-        tracker.observe(type(event)(**{**vars_of(event), "observed_ns": event.time_ns + 5_000_000 + ahead_ns}))
+        invocations.observe(type(event)(**{**vars_of(event), "observed_ns": event.time_ns + 5_000_000 + ahead_ns}))
 
-    tracker.shut_down("timeout", at(500) + ahead_ns)
+    invocations.shut_down("timeout", at(500) + ahead_ns)
 
-    init, invocation = tracker.take_completed()
+    init, invocation = invocations.take_completed()
     assert isinstance(invocation, CompletedInvocation)
     assert isinstance(init, CompletedPhase)
     assert (init.end_ns, invocation.start_ns) == (at(0), at(0))
@@ -177,15 +176,15 @@ def test_shutdown_ends_what_is_open_by_lambdas_clock(ahead_s: int) -> None:
     ],
 )
 def test_clock_is_corrected_by_what_the_latest_events_prove(lags_s: list[int], end_s: int) -> None:
-    tracker = InvocationTracker(is_managed=False, new_id=counted_ids())
+    invocations = tracker()
     for number, lag_s in enumerate(lags_s):
         event = init_start(-100 + number)
-        tracker.observe(type(event)(**{**vars_of(event), "observed_ns": event.time_ns + lag_s * 1_000_000_000}))
-    tracker.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(500_000))
+        invocations.observe(type(event)(**{**vars_of(event), "observed_ns": event.time_ns + lag_s * 1_000_000_000}))
+    invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(500_000))
 
-    tracker.shut_down("timeout", at(500_000))
+    invocations.shut_down("timeout", at(500_000))
 
-    [ended] = [each for each in tracker.take_completed() if isinstance(each, CompletedInvocation)]
+    [ended] = [each for each in invocations.take_completed() if isinstance(each, CompletedInvocation)]
     assert ended.end_ns == at(end_s * 1_000)
 
 

@@ -9,6 +9,7 @@ from telemetry_forwarder.invocations.invocation import Invocation, PresumedEnd, 
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Report, RuntimeDone, Start, Tracing
 from telemetry_forwarder.telemetry.trace_context import parse_tracing
+from tests.support.completed import invocation as ended
 from tests.support.posts import OBSERVED_NS
 from tests.support.stories import HEADER, SPAN_ID, TRACE_ID, UPSTREAM, at, done, report, span, start
 
@@ -31,25 +32,8 @@ def invocation(*events: Event, **known: Any) -> Invocation:
 
 
 def result(**differences: Any) -> CompletedInvocation:
-    values: dict[str, Any] = {
-        "request_id": "a",
-        "trace_id": OWN_TRACE,
-        "span_id": OWN_SPAN,
-        "tracing": Tracing(),
-        "arn": "",
-        "tenant_id": "",
-        "start_ns": at(0),
-        "end_ns": at(210),
-        "is_cold": False,
-        "status": "success",
-        "error_type": "",
-        "has_run_out_of_memory": False,
-        "duration_s": 0.2095,
-        "produced_bytes": 17,
-        "spans": (),
-        **differences,
-    }
-    return CompletedInvocation(**values)
+    known = {"trace_id": OWN_TRACE, "span_id": OWN_SPAN, "tracing": Tracing(), "arn": "", "tenant_id": ""}
+    return ended(**{**known, "end_ns": at(210), "duration_s": 0.2095, **differences})
 
 
 STARTED = Start(

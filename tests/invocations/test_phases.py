@@ -6,6 +6,7 @@ from telemetry_forwarder.invocations.completed import CompletedPhase
 from telemetry_forwarder.invocations.invocation import Invocation, PresumedEnd
 from telemetry_forwarder.invocations.phases import Phase, Phases
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
+from tests.support.completed import phase
 from tests.support.posts import OBSERVED_NS
 from tests.support.stories import (
     SPAN_ID,
@@ -42,24 +43,8 @@ def observed(*events: Event) -> Phases:
 
 
 def completed(**differences: Any) -> CompletedPhase:
-    values: dict[str, Any] = {
-        "kind": "init",
-        "phase": "init",
-        "initialization_type": "on-demand",
-        "trace_id": TRACE_ID,
-        "span_id": f"{1:016x}",
-        "parent_span_id": SPAN_ID,
-        "is_sampled": False,
-        "start_ns": at(0),
-        "end_ns": at(60),
-        "runtime_done_ns": at(50),
-        "duration_s": 0.0595,
-        "status": "success",
-        "error_type": "",
-        "spans": (),
-        **differences,
-    }
-    return CompletedPhase(**values)
+    times = {"start_ns": at(0), "end_ns": at(60), "runtime_done_ns": at(50), "duration_s": 0.0595}
+    return phase(**{"span_id": f"{1:016x}", "is_sampled": False, **times, **differences})
 
 
 def alone(**differences: Any) -> CompletedPhase:

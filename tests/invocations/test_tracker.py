@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase, LateSpans
 from telemetry_forwarder.invocations.invocation import Invocation
-from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
 from tests.support.posts import OBSERVED_NS
 from tests.support.properties import FAST
@@ -20,7 +19,6 @@ from tests.support.stories import (
     SPAN_ID,
     TRACE_ID,
     at,
-    counted_ids,
     done,
     init_done,
     init_report,
@@ -30,14 +28,8 @@ from tests.support.stories import (
     span,
     start,
     tracing,
+    tracker,
 )
-
-
-def listening(*events: Event, is_managed: bool = False) -> InvocationTracker:
-    invocations = InvocationTracker(is_managed=is_managed, new_id=counted_ids())
-    for event in events:
-        assert invocations.observe(event)
-    return invocations
 
 
 def in_short(completed: list[Completed]) -> list[Any]:
@@ -57,11 +49,11 @@ INIT = (init_start(-100), init_done(-50), init_report(-40))
 
 @pytest.mark.parametrize(("count", "is_open"), [(0, False), (1, True), (2, True), (3, False)])
 def test_a_phase_is_open_until_its_report(count: int, is_open: bool) -> None:
-    assert listening(*INIT[:count]).has_open_phase is is_open
+    assert tracker(*INIT[:count]).has_open_phase is is_open
 
 
 def test_a_cold_start_and_a_warm_one() -> None:
-    invocations = listening(*INIT, start("a", 0, tracing=tracing()), done("a", 10, duration_ms=10))
+    invocations = tracker(*INIT, start("a", 0, tracing=tracing()), done("a", 10, duration_ms=10))
     cold = invocations.take_completed()
     for event in (report("a", 12), start("b", 20), done("b", 30)):
         invocations.observe(event)
@@ -73,7 +65,7 @@ def test_a_cold_start_and_a_warm_one() -> None:
 
 
 def test_nothing_is_taken_twice() -> None:
-    invocations = listening(*INIT, start("a", 0), done("a", 10), report("a", 12))
+    invocations = tracker(*INIT, start("a", 0), done("a", 10), report("a", 12))
 
     assert len(invocations.take_completed()) == 2
     assert invocations.take_completed() == []
@@ -90,7 +82,7 @@ def test_duplicate_events_change_nothing(takes_between: bool) -> None:
         report("a", 12, spans=[span("x", 10, 2)]),
         platform_event("logsDropped", 1),
     )
-    invocations = listening(*story)
+    invocations = tracker(*story)
     before = invocations.take_completed() if takes_between else []
 
     results = [invocations.observe(event) for event in story]
@@ -103,7 +95,7 @@ def test_duplicate_events_change_nothing(takes_between: bool) -> None:
 
 
 def test_an_event_that_differs_is_new_but_ends_nothing_again() -> None:
-    invocations = listening(start("a", 0), done("a", 10), report("a", 12))
+    invocations = tracker(start("a", 0), done("a", 10), report("a", 12))
 
     assert invocations.observe(done("a", 11, status="error"))
     assert invocations.observe(report("a", 13, status="error"))
@@ -111,7 +103,7 @@ def test_an_event_that_differs_is_new_but_ends_nothing_again() -> None:
 
 
 def test_invoke_supplies_what_platform_start_lacks() -> None:
-    invocations = listening()
+    invocations = tracker()
     invocations.observe_invoke("a", arn=f"{ARN}:live", trace_header=HEADER, at_ns=at(1))
     for event in (start("a", 0, tracing=tracing(), functionArn=ARN, tenantId="t"), done("a", 10)):
         invocations.observe(event)
@@ -140,7 +132,7 @@ def test_invoke_supplies_what_platform_start_lacks() -> None:
 @pytest.mark.parametrize("observed_before", [1, 2, 3])
 def test_invoke_may_arrive_after_other_events(observed_before: int) -> None:
     story = (start("a", 0), done("a", 1), report("a", 2))
-    invocations = listening(*story[:observed_before])
+    invocations = tracker(*story[:observed_before])
     invocations.observe_invoke("a", arn=ARN, trace_header=HEADER, at_ns=at(3))
     for event in story[observed_before:]:
         invocations.observe(event)
@@ -154,7 +146,7 @@ def test_invoke_may_arrive_after_other_events(observed_before: int) -> None:
 
 def test_a_late_report_adds_its_spans() -> None:
     latency, overhead = span("responseLatency", 0, 9), span("extensionOverhead", 10, 2)
-    invocations = listening(start("a", 0, tracing=tracing()), done("a", 10, spans=[latency]))
+    invocations = tracker(start("a", 0, tracing=tracing()), done("a", 10, spans=[latency]))
     assert in_short(invocations.take_completed()) == [("a", at(0), at(10), "success")]
 
     for event in (start("b", 20), report("a", 12, spans=[latency, overhead])):
@@ -166,7 +158,7 @@ def test_a_late_report_adds_its_spans() -> None:
 
 
 def test_a_late_report_without_new_spans_adds_nothing() -> None:
-    invocations = listening(start("a", 0), done("a", 10))
+    invocations = tracker(start("a", 0), done("a", 10))
     invocations.take_completed()
 
     invocations.observe(report("a", 12))
@@ -175,7 +167,7 @@ def test_a_late_report_without_new_spans_adds_nothing() -> None:
 
 
 def test_a_failure_waits_for_its_report() -> None:
-    invocations = listening(start("a", 0), done("a", 10, status="error", errorType="Runtime.ExitError"))
+    invocations = tracker(start("a", 0), done("a", 10, status="error", errorType="Runtime.ExitError"))
     assert invocations.take_completed() == []
 
     invocations.observe(report("a", 12, status="error", used_mb=128))
@@ -186,7 +178,7 @@ def test_a_failure_waits_for_its_report() -> None:
 
 
 def test_a_failure_stops_waiting_once_a_later_invocation_ends() -> None:
-    invocations = listening(start("a", 0), done("a", 10, status="error"), start("b", 20))
+    invocations = tracker(start("a", 0), done("a", 10, status="error"), start("b", 20))
     assert invocations.take_completed() == []
 
     invocations.observe(done("b", 30))
@@ -195,7 +187,7 @@ def test_a_failure_stops_waiting_once_a_later_invocation_ends() -> None:
 
 
 def test_an_invocation_whose_end_was_lost_is_completed() -> None:
-    invocations = listening(start("a", 0), start("b", 20))
+    invocations = tracker(start("a", 0), start("b", 20))
     line = invocations.find("", at(7))
     assert line is not None
     line.last_line_ns = at(7)
@@ -208,18 +200,18 @@ def test_an_invocation_whose_end_was_lost_is_completed() -> None:
 
 def test_a_report_alone_completes_an_invocation() -> None:
     """Managed instances send no runtimeDone at all."""
-    invocations = listening(start("a", 0), report("a", 12))
+    invocations = tracker(start("a", 0), report("a", 12))
 
     assert in_short(invocations.take_completed()) == [("a", at(0), at(12), "success")]
 
 
 @pytest.mark.parametrize("end", [done("a", 10, duration_ms=8), report("a", 10, duration_ms=8)])
 def test_a_lost_start_is_derived_from_the_end(end: Event) -> None:
-    assert in_short(listening(end).take_completed()) == [("a", at(2), at(10), "success")]
+    assert in_short(tracker(end).take_completed()) == [("a", at(2), at(10), "success")]
 
 
 def test_a_start_after_its_end_begins_no_new_attempt() -> None:
-    invocations = listening(done("a", 10, duration_ms=8), start("a", 1))
+    invocations = tracker(done("a", 10, duration_ms=8), start("a", 1))
 
     assert in_short(invocations.take_completed()) == [("a", at(1), at(10), "success")]
     assert invocations.observe(start("b", 20))
@@ -228,7 +220,7 @@ def test_a_start_after_its_end_begins_no_new_attempt() -> None:
 
 
 def test_a_start_after_its_end_was_taken_begins_no_new_attempt() -> None:
-    invocations = listening(done("a", 10, duration_ms=8))
+    invocations = tracker(done("a", 10, duration_ms=8))
     invocations.take_completed()
 
     invocations.observe(start("a", 1))
@@ -238,14 +230,14 @@ def test_a_start_after_its_end_was_taken_begins_no_new_attempt() -> None:
 
 
 def test_events_without_a_time_happen_when_they_are_observed() -> None:
-    invocations = listening(start("a", None), done("a", None))
+    invocations = tracker(start("a", None), done("a", None))
 
     assert in_short(invocations.take_completed()) == [("a", OBSERVED_NS, OBSERVED_NS, "success")]
 
 
 @pytest.mark.parametrize("kind", ["start", "runtimeDone", "report"])
 def test_events_without_a_request_id_belong_to_no_invocation(kind: str) -> None:
-    invocations = listening(platform_event(kind, 0, status="success"))
+    invocations = tracker(platform_event(kind, 0, status="success"))
     invocations.shut_down("spindown", at(99))
 
     assert invocations.take_completed() == []
@@ -255,7 +247,7 @@ class TestRetries:
     """An asynchronous invocation that is retried has the request id of its first attempt."""
 
     def test_each_attempt_is_an_invocation(self) -> None:
-        invocations = listening()
+        invocations = tracker()
         for ms in (0, 100):
             invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(ms))
             for event in (start("a", ms), done("a", ms + 10, status="error"), report("a", ms + 12, status="error")):
@@ -267,7 +259,7 @@ class TestRetries:
         ]
 
     def test_invoke_of_the_second_may_arrive_before_the_report_of_the_first(self) -> None:
-        invocations = listening()
+        invocations = tracker()
         invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(0))
         for event in (start("a", 0), done("a", 10, status="error")):
             invocations.observe(event)
@@ -283,19 +275,19 @@ class TestRetries:
         assert [one.has_run_out_of_memory for one in completed if isinstance(one, CompletedInvocation)] == [True, False]
 
     def test_a_lost_end_of_the_first_does_not_hide_the_second(self) -> None:
-        invocations = listening(start("a", 0), start("a", 100), done("a", 110))
+        invocations = tracker(start("a", 0), start("a", 100), done("a", 110))
 
         assert in_short(invocations.take_completed()) == [("a", at(0), at(0), ""), ("a", at(100), at(110), "success")]
 
     def test_lines_belong_to_the_attempt_of_their_time(self) -> None:
-        invocations = listening(start("a", 0), done("a", 10), start("a", 100))
+        invocations = tracker(start("a", 0), done("a", 10), start("a", 100))
 
         starts = [line.start_ns for ms in (5, 50, 105) if (line := invocations.find("a", at(ms)))]
 
         assert starts == [at(0), at(0), at(100)]
 
     def test_the_only_attempt_of_a_request_is_recognised(self) -> None:
-        invocations = listening(start("a", 0))
+        invocations = tracker(start("a", 0))
         first = invocations.find("a", 0)
         assert first is not None
         assert invocations.is_only_attempt(first)
@@ -308,7 +300,7 @@ class TestRetries:
         assert not invocations.is_only_attempt(second)
 
     def test_only_the_last_two_attempts_are_distinguished(self) -> None:
-        invocations = listening(start("a", 0), start("a", 100), start("a", 200))
+        invocations = tracker(start("a", 0), start("a", 100), start("a", 200))
 
         starts = [line.start_ns for ms in (5, 105, 205) if (line := invocations.find("a", at(ms)))]
 
@@ -327,7 +319,7 @@ class TestShutdown:
         ],
     )
     def test_it_determines_how_the_running_invocation_ended(self, reason: str, status: str, error_type: str) -> None:
-        invocations = listening(start("a", 0))
+        invocations = tracker(start("a", 0))
 
         invocations.shut_down(reason, at(3_000))
         (completed,) = invocations.take_completed()
@@ -337,14 +329,14 @@ class TestShutdown:
         assert completed.end_ns == (at(3_000) if status else at(0))
 
     def test_it_concerns_only_the_last_invocation(self) -> None:
-        invocations = listening(start("a", 0), start("b", 20))
+        invocations = tracker(start("a", 0), start("b", 20))
 
         invocations.shut_down("timeout", at(3_000))
 
         assert in_short(invocations.take_completed()) == [("a", at(0), at(0), ""), ("b", at(20), at(3_000), "timeout")]
 
     def test_on_managed_instances_it_concerns_all_invocations(self) -> None:
-        invocations = listening(start("a", 0), start("b", 20), is_managed=True)
+        invocations = tracker(start("a", 0), start("b", 20), is_managed=True)
 
         invocations.shut_down("failure", at(3_000))
 
@@ -354,7 +346,7 @@ class TestShutdown:
         ]
 
     def test_a_reported_end_takes_precedence(self) -> None:
-        invocations = listening(start("a", 0), done("a", 10, status="error", errorType="Runtime.ExitError"))
+        invocations = tracker(start("a", 0), done("a", 10, status="error", errorType="Runtime.ExitError"))
 
         invocations.shut_down("failure", at(3_000))
         (completed,) = invocations.take_completed()
@@ -363,7 +355,7 @@ class TestShutdown:
         assert (completed.end_ns, completed.error_type) == (at(10), "Runtime.ExitError")
 
     def test_events_after_it_still_count(self) -> None:
-        invocations = listening(start("a", 0))
+        invocations = tracker(start("a", 0))
         invocations.shut_down("timeout", at(3_000))
 
         invocations.observe(report("a", 2_999, status="timeout"))
@@ -371,7 +363,7 @@ class TestShutdown:
         assert in_short(invocations.take_completed()) == [("a", at(0), at(2_999), "timeout")]
 
     def test_it_may_be_called_twice(self) -> None:
-        invocations = listening(start("a", 0))
+        invocations = tracker(start("a", 0))
 
         invocations.shut_down("timeout", at(3_000))
         invocations.shut_down("timeout", at(4_000))
@@ -379,7 +371,7 @@ class TestShutdown:
         assert in_short(invocations.take_completed()) == [("a", at(0), at(3_000), "timeout")]
 
     def test_phases_without_an_invocation_are_taken(self) -> None:
-        invocations = listening(*INIT)
+        invocations = tracker(*INIT)
         assert invocations.take_completed() == []
 
         invocations.shut_down("spindown", at(99))
@@ -389,7 +381,7 @@ class TestShutdown:
 
 class TestPhases:
     def test_a_suppressed_init_belongs_to_the_invocation_around_it(self) -> None:
-        invocations = listening(
+        invocations = tracker(
             init_start(-10_000),
             init_report(-100, status="timeout"),
             start("a", 0, tracing=tracing()),
@@ -410,14 +402,14 @@ class TestPhases:
         assert completed[-1].is_cold
 
     def test_a_suppressed_init_may_be_reported_before_its_invocation(self) -> None:
-        invocations = listening(
+        invocations = tracker(
             init_start(-5, phase="invoke"), init_report(-1, phase="invoke"), start("a", 0, tracing=tracing())
         )
 
         assert in_short(invocations.take_completed()) == [("init", "invoke", SPAN_ID)]
 
     def test_a_suppressed_init_does_not_belong_to_a_completed_invocation(self) -> None:
-        invocations = listening(
+        invocations = tracker(
             start("a", 0),
             done("a", 10),
             init_start(20, phase="invoke"),
@@ -428,7 +420,7 @@ class TestPhases:
         assert in_short(invocations.take_completed()) == [("init", "invoke", SPAN_ID), ("a", at(0), at(10), "success")]
 
     def test_an_init_waits_until_the_ids_of_its_invocation_are_certain(self) -> None:
-        invocations = listening(*INIT)
+        invocations = tracker(*INIT)
         invocations.observe_invoke("a", arn=ARN, trace_header=HEADER, at_ns=at(1))
         assert invocations.take_completed() == []
 
@@ -438,7 +430,7 @@ class TestPhases:
 
     def test_a_late_report_from_before_a_reset_does_not_take_the_init(self) -> None:
         """After a reset the process is new, and may receive the end of the previous invocation."""
-        invocations = listening(*INIT, report("old", -200, duration_ms=5), start("a", 0, tracing=tracing()))
+        invocations = tracker(*INIT, report("old", -200, duration_ms=5), start("a", 0, tracing=tracing()))
 
         completed = invocations.take_completed()
 
@@ -447,7 +439,7 @@ class TestPhases:
         assert not completed[1].is_cold
 
     def test_a_restore_makes_the_next_invocation_cold(self) -> None:
-        invocations = listening(
+        invocations = tracker(
             init_start(-90_000, kind="snap-start"),
             init_done(-89_000, kind="snap-start"),
             platform_event("restoreStart", -50),
@@ -471,28 +463,28 @@ class TestPhases:
 
 class TestLines:
     def test_a_line_belongs_to_the_invocation_that_ran_at_its_time(self) -> None:
-        invocations = listening(*INIT, start("a", 0), done("a", 10), start("b", 20))
+        invocations = tracker(*INIT, start("a", 0), done("a", 10), start("b", 20))
 
         owners = [owner(invocations.find("", at(ms))) for ms in (-60, -1, 0, 9, 11, 20, 25)]
 
         assert owners == ["", "", "a", "a", "a", "b", "b"]
 
     def test_a_line_without_a_time_belongs_to_the_latest(self) -> None:
-        assert owner(listening(start("a", 0), start("b", 20)).find("", 0)) == "b"
+        assert owner(tracker(start("a", 0), start("b", 20)).find("", 0)) == "b"
 
     def test_a_line_belongs_to_the_invocation_of_its_request_id(self) -> None:
-        invocations = listening(start("a", 0), start("b", 20))
+        invocations = tracker(start("a", 0), start("b", 20))
 
         assert [owner(invocations.find(name, at(25))) for name in ("a", "b", "c")] == ["a", "b", ""]
 
     def test_an_id_that_is_not_text_belongs_to_no_invocation(self) -> None:
         odd: Any = ["a"]
 
-        assert listening(start("a", 0)).find(odd, at(25)) is None
+        assert tracker(start("a", 0)).find(odd, at(25)) is None
 
     def test_invoke_alone_opens_an_invocation_once_everything_before_has_ended(self) -> None:
         """A line may be older than the moment at which INVOKE reached us."""
-        invocations = listening(*INIT)
+        invocations = tracker(*INIT)
         invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(3))
         first = [owner(invocations.find("", at(ms))) for ms in (-60, 1, 5)]
         for event in (start("a", 0), done("a", 10)):
@@ -505,18 +497,18 @@ class TestLines:
         assert owner(invocations.find("", 0)) == "b"
 
     def test_lines_of_an_init_belong_to_no_invocation(self) -> None:
-        invocations = listening(init_start(-100))
+        invocations = tracker(init_start(-100))
         invocations.observe_invoke("a", arn=ARN, trace_header="", at_ns=at(3))
 
         assert [owner(invocations.find("", ns)) for ns in (at(-60), at(5), 0)] == ["", "", ""]
 
     def test_a_late_end_of_an_earlier_invocation_does_not_take_lines_of_the_running_one(self) -> None:
-        invocations = listening(start("b", 20), report("a", 12, duration_ms=10))
+        invocations = tracker(start("b", 20), report("a", 12, duration_ms=10))
 
         assert [owner(invocations.find("", at(ms))) for ms in (5, 25)] == ["a", "b"]
 
     def test_nothing_is_guessed_on_managed_instances(self) -> None:
-        invocations = listening(start("a", 0), is_managed=True)
+        invocations = tracker(start("a", 0), is_managed=True)
 
         assert [owner(invocations.find(name, at(5))) for name in ("", "a", "b")] == ["", "a", ""]
 
@@ -526,7 +518,7 @@ def owner(invocation: Invocation | None) -> str:
 
 
 def test_an_invocation_has_ended_once_lambda_reports_it() -> None:
-    invocations = listening(start("a", 0), start("b", 0), start("c", 0), done("a", 10), report("b", 10))
+    invocations = tracker(start("a", 0), start("b", 0), start("c", 0), done("a", 10), report("b", 10))
 
     assert [invocations.has_ended(name) for name in ("a", "b", "c", "d")] == [True, True, False, False]
 
@@ -548,7 +540,7 @@ def test_sixteen_concurrent_invocations_are_kept_apart(seed: int) -> None:
         ]
         story += [(ms + chance.uniform(0, 300), part) for ms, part in parts]
     story.sort(key=lambda late: late[0])
-    invocations = InvocationTracker(is_managed=True, new_id=counted_ids())
+    invocations = tracker(is_managed=True)
 
     owners = set()
     completed: list[Completed] = []
@@ -577,7 +569,7 @@ def moments(name: str) -> tuple[int, int]:
 
 
 def test_a_bounded_number_of_completed_invocations_is_remembered() -> None:
-    invocations = listening()
+    invocations = tracker()
     for number in range(300):
         for event in (start(f"{number}", number * 10), done(f"{number}", number * 10 + 5)):
             invocations.observe(event)
@@ -587,7 +579,7 @@ def test_a_bounded_number_of_completed_invocations_is_remembered() -> None:
 
 
 def test_forgetting_an_attempt_keeps_the_one_after_it() -> None:
-    invocations = listening(start("a", 0), done("a", 5), start("a", 10))
+    invocations = tracker(start("a", 0), done("a", 5), start("a", 10))
     for number in range(300):
         invocations.observe(done(f"{number}", 100 + number))
     invocations.take_completed()
@@ -598,7 +590,7 @@ def test_forgetting_an_attempt_keeps_the_one_after_it() -> None:
 
 
 def test_the_oldest_of_too_many_is_completed_with_what_is_known() -> None:
-    invocations = listening(is_managed=True)
+    invocations = tracker(is_managed=True)
     for number in range(1_026):
         invocations.observe(start(f"{number}", number))
 
@@ -607,7 +599,7 @@ def test_the_oldest_of_too_many_is_completed_with_what_is_known() -> None:
 
 
 def test_a_taken_invocation_is_not_taken_again_as_the_oldest() -> None:
-    invocations = listening(start("0", 0), done("0", 0), is_managed=True)
+    invocations = tracker(start("0", 0), done("0", 0), is_managed=True)
     assert len(invocations.take_completed()) == 1
 
     for number in range(1, 1_025):
@@ -632,7 +624,7 @@ EVENTS = st.one_of(
 def test_any_sequence_of_events_completes_each_invocation_once(
     story: list[tuple[Event, str, bool, bool]], is_managed: bool
 ) -> None:
-    invocations = InvocationTracker(is_managed=is_managed, new_id=counted_ids())
+    invocations = tracker(is_managed=is_managed)
     completed = []
     for event, name, is_invoked, is_taken in story:
         invocations.observe(event)
@@ -656,7 +648,7 @@ def test_any_sequence_of_events_completes_each_invocation_once(
 
 def test_the_duration_of_the_init_in_the_report_tells_of_a_cold_start() -> None:
     """Where the events of the init were not delivered."""
-    invocations = listening(start("a", 0), done("a", 10), platform_report("a", 12, initDurationMs=463.51))
+    invocations = tracker(start("a", 0), done("a", 10), platform_report("a", 12, initDurationMs=463.51))
     (completed,) = invocations.take_completed()
 
     assert isinstance(completed, CompletedInvocation)
@@ -664,7 +656,7 @@ def test_the_duration_of_the_init_in_the_report_tells_of_a_cold_start() -> None:
 
 
 def test_a_report_that_comes_after_the_invocation_was_taken_tells_of_the_cold_start_once() -> None:
-    invocations = listening(start("a", 0), done("a", 10))
+    invocations = tracker(start("a", 0), done("a", 10))
     invocations.take_completed()
 
     invocations.observe(platform_report("a", 12, initDurationMs=463.51))
@@ -676,7 +668,7 @@ def test_a_report_that_comes_after_the_invocation_was_taken_tells_of_the_cold_st
 
 
 def test_a_report_without_an_init_that_comes_late_changes_nothing() -> None:
-    invocations = listening(start("a", 0), done("a", 10))
+    invocations = tracker(start("a", 0), done("a", 10))
     invocations.take_completed()
 
     invocations.observe(platform_report("a", 12))
@@ -693,7 +685,7 @@ def test_the_init_in_advance_that_a_report_mentions_is_no_cold_start(initializat
         platform_event("initReport", -400, initializationType=initialization_type, phase="init"),
     ]
     report = platform_report("a", 12, initDurationMs=463.51)
-    invocations = listening(*init, start("a", 0), done("a", 10), report)
+    invocations = tracker(*init, start("a", 0), done("a", 10), report)
 
     completed = [one for one in invocations.take_completed() if isinstance(one, CompletedInvocation)]
 

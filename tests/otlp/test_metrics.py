@@ -15,13 +15,12 @@ from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.core.batch import METRICS, Batch
 from telemetry_forwarder.invocations.completed import Completed, LateSpans
-from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.otlp.instruments import COUNTERS, HISTOGRAMS, MEMORY_SIZE
 from telemetry_forwarder.otlp.metrics import TEMPORALITIES, MetricEncoder
 from telemetry_forwarder.otlp.protobuf import escape_surrogates
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan
-from tests.otlp.test_spans import COMPLETED, invocation, phase
+from tests.support.completed import COMPLETED, invocation, phase
 from tests.support.otlp_messages import attributes, metrics, points
 from tests.support.properties import FAST
 from tests.support.stories import (
@@ -35,6 +34,7 @@ from tests.support.stories import (
     report,
     span,
     start,
+    tracker,
 )
 
 RESOURCE = Resource({"faas.name": "orders"})
@@ -105,9 +105,8 @@ def test_a_report_of_a_managed_instance_measures_less() -> None:
 )
 def test_a_failed_init_is_no_failed_invocation(status: str, counted: dict[str, Any]) -> None:
     """Lambda repeats it inside the first invocation, which then counts once, by its own end."""
-    tracker = InvocationTracker(is_managed=False, new_id=counted_ids())
     failed: dict[str, Any] = {} if status != "error" else {"errorType": "Runtime.ExitError"}
-    for event in (
+    invocations = tracker(
         init_start(-10_000),
         init_report(-100, duration_ms=9_900, status="timeout"),
         start("a", 0),
@@ -115,14 +114,13 @@ def test_a_failed_init_is_no_failed_invocation(status: str, counted: dict[str, A
         init_report(95, duration_ms=94, phase="invoke", status=status, **failed),
         done("a", 200, duration_ms=200, status=status, **failed),
         report("a", 201, status=status, **failed),
-    ):
-        tracker.observe(event)
+    )
 
     second = {"success": "", "timeout": " timeout", "error": " Runtime.ExitError"}[status]
     inits = {"faas.init_duration timeout": (1, 9.9), f"faas.init_duration{second}": (1, 0.094)}
     if status == "timeout":
         inits = {"faas.init_duration timeout": (2, 9.994)}
-    assert after(*tracker.take_completed()) == {
+    assert after(*invocations.take_completed()) == {
         **inits,
         **counted,
         "faas.coldstarts": 1,
@@ -450,7 +448,7 @@ def invoke(day: Day, name: str, ms: int, end: str, chance: random.Random) -> str
 
 def exported(environment: list[Event], reason: str, one: MetricEncoder) -> Iterable[Batch | None]:
     """Yield what an environment sends after every few events and at its end."""
-    invocations = InvocationTracker(is_managed=False, new_id=counted_ids())
+    invocations = tracker()
     for number, event in enumerate(environment):
         invocations.observe(event)
         one.observe(event)

@@ -4,7 +4,6 @@ A printed line is a span: its name, its start and end in milliseconds, its statu
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,11 +13,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.core.batch import SPANS
-from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase, LateSpans
+from telemetry_forwarder.invocations.completed import Completed, LateSpans
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.otlp.resource import SCHEMA_URL, CurrentResource
 from telemetry_forwarder.otlp.spans import SpanEncoder
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
+from tests.support.completed import COMPLETED, invocation, phase
 from tests.support.otlp_messages import attributes, spans
 from tests.support.posts import MOMENT_NS, MS
 from tests.support.properties import FAST
@@ -256,49 +256,6 @@ def test_redelivered_events_make_no_second_span() -> None:
     assert story(*events, *events) == story(*events)
 
 
-def invocation(**differences: Any) -> CompletedInvocation:
-    values: dict[str, Any] = {
-        "request_id": "a",
-        "trace_id": TRACE_ID,
-        "span_id": SPAN_ID,
-        "tracing": Tracing(TRACE_ID, UPSTREAM, SPAN_ID, True),
-        "arn": f"{ARN}:live",
-        "tenant_id": "t",
-        "start_ns": at(0),
-        "end_ns": at(10),
-        "is_cold": False,
-        "status": "success",
-        "error_type": "",
-        "has_run_out_of_memory": False,
-        "duration_s": 0.01,
-        "produced_bytes": 17,
-        "spans": (),
-        **differences,
-    }
-    return CompletedInvocation(**values)
-
-
-def phase(**differences: Any) -> CompletedPhase:
-    values: dict[str, Any] = {
-        "kind": "init",
-        "phase": "init",
-        "initialization_type": "on-demand",
-        "trace_id": TRACE_ID,
-        "span_id": "c" * 16,
-        "parent_span_id": SPAN_ID,
-        "is_sampled": True,
-        "start_ns": at(-100),
-        "end_ns": at(-5),
-        "runtime_done_ns": 0,
-        "duration_s": 0.095,
-        "status": "success",
-        "error_type": "",
-        "spans": (),
-        **differences,
-    }
-    return CompletedPhase(**values)
-
-
 def test_an_invocation_has_the_attributes_of_the_conventions() -> None:
     (found,) = encoded([invocation()])
 
@@ -396,22 +353,6 @@ def test_attributes_added_to_the_resource_are_exported() -> None:
     assert (resource["faas.instance"], scope.name, scope.version) == ("i", "aws.lambda", "1.2")
     (resource_spans,) = request.resource_spans
     assert [resource_spans.schema_url, *[each.schema_url for each in resource_spans.scope_spans]] == [SCHEMA_URL] * 2
-
-
-TEXT = st.text(st.characters(exclude_categories=()), max_size=5)
-MOMENTS = st.integers(0, (1 << 63) - 1)
-CHILDREN = st.lists(st.builds(PhaseSpan, TEXT.filter(bool), MOMENTS, st.floats(0, 1e9)), max_size=2).map(tuple)
-COMPLETED = st.one_of(
-    st.builds(
-        invocation, request_id=TEXT, arn=TEXT, tenant_id=TEXT, status=TEXT, error_type=TEXT,
-        start_ns=MOMENTS, end_ns=MOMENTS, spans=CHILDREN,
-    ),
-    st.builds(
-        phase, kind=st.sampled_from(["init", "restore"]), phase=TEXT, initialization_type=TEXT, status=TEXT,
-        error_type=TEXT, start_ns=MOMENTS, runtime_done_ns=MOMENTS, spans=CHILDREN,
-    ),
-    st.builds(LateSpans, TEXT, st.just(TRACE_ID), st.just(SPAN_ID), st.none(), CHILDREN),
-)  # fmt: skip
 
 
 @FAST

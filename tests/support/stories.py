@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event
 from tests.support.posts import MOMENT_NS, MS, OBSERVED_NS
@@ -28,6 +29,14 @@ def counted_ids() -> Callable[[int], str]:
     """Return a function that makes the ids 1, 2, 3."""
     numbers = itertools.count(1)
     return lambda size: f"{next(numbers):0{size * 2}x}"
+
+
+def tracker(*events: Event, is_managed: bool = False) -> InvocationTracker:
+    """Return a tracker that has observed *events*, none of which may be a duplicate."""
+    one = InvocationTracker(is_managed=is_managed, new_id=counted_ids())
+    for event in events:
+        assert one.observe(event)
+    return one
 
 
 def platform_event(type_: str, ms: float | None, **fields: Any) -> Event:

@@ -12,12 +12,6 @@ from tests.support.certificates import Certificates, issue_certificates
 
 
 @pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
-
-
-@pytest.fixture
 def transport(captured: CapturedLog) -> Iterator[Transport]:
     transport = Transport(captured.diagnostics(Clock()))
     yield transport

@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import pytest
 
 from telemetry_forwarder.buffer.ledger import Ledger
@@ -8,12 +6,6 @@ from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.worker.accounting import Accounting
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
-
-
-@pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
 
 
 def test_accounts_are_logged_after_each_flush_and_at_the_end(captured: CapturedLog) -> None:

@@ -127,12 +127,6 @@ Make = Callable[..., Process]
 
 
 @pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
-
-
-@pytest.fixture
 def make(collector: FakeCollector, tmp_path: Path) -> Iterator[Make]:
     with CapturedLog() as first, CapturedLog() as second:
         unused = [second, first]

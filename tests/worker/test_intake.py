@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,12 +25,6 @@ ID = "8286a188-ba32-4475-8077-530cd35c09a9"
 START = event("platform.start", {"requestId": ID, "version": "7"})
 DONE = event("platform.runtimeDone", {"requestId": ID, "status": "success"})
 REPORT = event("platform.report", {"requestId": ID, "status": "success", "metrics": {}})
-
-
-@pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
 
 
 @pytest.fixture

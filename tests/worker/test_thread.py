@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,12 +20,6 @@ ENDPOINT = {PREFIX + "ENDPOINT": "http://127.0.0.1:1"}
 STOPPED = "ERROR forwarding stopped: RuntimeError: broken on purpose; invocations continue without it"
 
 Make = Callable[..., Worker]
-
-
-@pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
 
 
 @pytest.fixture

@@ -18,12 +18,6 @@ Build = Callable[..., Forwarder]
 
 
 @pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
-
-
-@pytest.fixture
 def inbox() -> Inbox:
     return Inbox(1_000_000)
 

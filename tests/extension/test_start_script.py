@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.fake_lambda import IDENTIFIER, NEXT, REGISTER, SUBSCRIBE, FakeLambda, invoke, shutdown
 from tests.support.paths import PROJECT
+from tests.support.shells import SHELLS
 from tests.support.subprocess_coverage import place_interpreter
 
 SCRIPT = PROJECT / "extension" / "telemetry-forwarder"
-SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
 NO_PYTHON = (
     "[telemetry-forwarder] ERROR no Python found: use the layer that brings its own"
     " (telemetry-forwarder-x86_64.zip or -arm64.zip), or put a python3 of 3.11 or newer on the PATH\n"
@@ -120,7 +120,7 @@ def test_interpreter_that_is_not_executable_is_skipped(opt: Opt) -> None:
     assert Path(argv[0]).resolve() == opt.candidates[1].resolve()
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", ["sh", *SHELLS])
 def test_every_shell_runs_it_alike(opt: Opt, shell: str) -> None:
     opt.place(opt.runtime / "bin/python3")
     path = shutil.which(shell)

@@ -13,9 +13,9 @@ from tests.support.certificates import Certificates, issue_certificates
 from tests.support.extension_process import lines_of_a_delivery
 from tests.support.hostile_variables import GROUPS, REMOVED_BY_SCRIPT, hostile_variables
 from tests.support.paths import PROJECT
+from tests.support.shells import SHELLS
 
 SCRIPT = PROJECT / "extension" / "telemetry-forwarder"
-SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
 _SET_BY_SCRIPT = {
     "LC_ALL": "C",
     "MALLOC_ARENA_MAX": "1",

@@ -9,8 +9,8 @@ from telemetry_forwarder.conversion.fast_path import FastPath
 from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED, LogLineConverter
 from telemetry_forwarder.conversion.lookahead import Lookahead
 from telemetry_forwarder.conversion.platform_logs import filter_reason
+from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import LOGS, Batch
-from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.otlp.log_encoding import encode_observed_time
 from telemetry_forwarder.otlp.logs import LogEncoder
@@ -38,21 +38,6 @@ _MAX_PENDING_EVENTS = 2_000
 _MIN_WAIT_FOR_REST_NS = 10_000_000_000
 
 
-@frozen
-class ConversionResult:
-    """What a slice of a post was converted to."""
-
-    next_at: int
-    """Where the rest of the post begins."""
-    batches: Sequence[Batch] = ()
-    ended: Sequence[str] = ()
-    """Request ids of the invocations whose platform.runtimeDone arrived."""
-    reported: Sequence[str] = ()
-    """Request ids of the invocations whose platform.report arrived."""
-    observed_ns: int = 0
-    """When the post arrived."""
-
-
 class Converter:
     """Converts posts to log batches at once; collects spans and metrics until they are asked for."""
 
@@ -77,7 +62,12 @@ class Converter:
         self._logs = LogEncoder(self._resource, version, batch_bytes=batch_bytes, batch_items=settings.batch_items)
         self._fast_path = FastPath(self._logs)
         self._lines = LogLineConverter(
-            settings, self._logs, fast_path=self._fast_path, invocations=self._invocations, ledger=ledger
+            settings,
+            self._logs,
+            fast_path=self._fast_path,
+            invocations=self._invocations,
+            ledger=ledger,
+            function_name=self._resource.text("faas.name"),
         )
         self._spans = SpanEncoder(
             self._resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id

@@ -8,6 +8,7 @@ from telemetry_forwarder.conversion.line_joiner import collect_lines, join_lines
 from telemetry_forwarder.conversion.lookahead import Lookahead
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.diagnostics import is_own_line
+from telemetry_forwarder.invocations.durable import find_execution
 from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine
@@ -31,11 +32,13 @@ class LogLineConverter:
         fast_path: FastPath,
         invocations: InvocationTracker,
         ledger: Ledger,
+        function_name: str,
     ) -> None:
         self._encoder = encoder
         self._fast_path = fast_path
         self._invocations = invocations
         self._ledger = ledger
+        self._function_name = function_name
         self._keep_raw = settings.keep_raw
         # Where invocations run concurrently, lines of several may alternate.
         self._joins_lines = settings.joins_lines and not invocations.is_managed
@@ -64,12 +67,17 @@ class LogLineConverter:
             return
         parsed = read_line(line.record, keep_raw=self._keep_raw)
         invocation = self._invocation_of(parsed, line.time_ns)
+        execution = self._execution_of(parsed)
         if invocation is not None:
             _note_failure(invocation, parsed, time_ns=line.time_ns)
+            if execution and not invocation.execution:
+                # Its other lines get the execution from now on.
+                invocation.execution = execution
+                self._fast_path.forget()
         if not self._are_logs_enabled:
             self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
             return
-        fixed = self._encoder.add_line(line, parsed, invocation)
+        fixed = self._encoder.add_line(line, parsed, invocation, execution=execution)
         if invocation is not None and not self._keep_raw and self._invocations.is_only_attempt(invocation):
             self._fast_path.learn(line, parsed, fixed=fixed, invocation=invocation)
 
@@ -81,9 +89,13 @@ class LogLineConverter:
         if line.origin == "extension" and is_own_line(line.record):
             self._ledger.filtered(LOGS, 1, "own log line")
         elif self._are_logs_enabled:
-            self._encoder.add_line(line, read_line(line.record, keep_raw=self._keep_raw), None)
+            parsed = read_line(line.record, keep_raw=self._keep_raw)
+            self._encoder.add_line(line, parsed, None, execution=self._execution_of(parsed))
         else:
             self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
+
+    def _execution_of(self, parsed: ParsedLine) -> str:
+        return find_execution(parsed.attributes, self._function_name) if parsed.attributes else ""
 
     def _invocation_of(self, parsed: ParsedLine, time_ns: int) -> Invocation | None:
         invocation = self._invocations.find(parsed.request_id, time_ns)

@@ -30,6 +30,8 @@ class CompletedInvocation:
     spans: tuple[PhaseSpan, ...]
     error_message: str = ""
     """Of the exception in the log; empty if there is none."""
+    execution: str = ""
+    """`name/id` of the durable execution that it was a part of."""
 
     @property
     def is_sampled(self) -> bool | None:

@@ -45,6 +45,8 @@ class Invocation:
         """Whether platform.start was received."""
         self.arn = ""
         self.tenant_id = ""
+        self.execution = ""
+        """`name/id` of the durable execution that it is a part of."""
         self.is_cold = False
         self.exception_type = ""
         """Type of the uncaught exception in the log; Lambda reports such an invocation as a success."""
@@ -122,6 +124,7 @@ def complete(invocation: Invocation) -> CompletedInvocation:
         produced_bytes=done.produced_bytes if done else None,
         spans=(done.spans if done else ()) + select_report_spans(invocation),
         error_message=invocation.exception_message,
+        execution=invocation.execution,
     )
 
 

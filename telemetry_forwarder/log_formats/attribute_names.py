@@ -8,6 +8,8 @@ from typing import Any
 
 REQUEST_ID = "faas.invocation_id"
 TENANT_ID = "lambda.tenant_id"
+EXECUTION_NAME = "lambda.durable.execution_name"
+EXECUTION_ID = "lambda.durable.execution_id"
 
 _OURS = frozenset({REQUEST_ID, TENANT_ID})
 # All other names of the extension begin like this, or replace the user's key of the same meaning (`exception.*`).

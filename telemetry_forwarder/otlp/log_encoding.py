@@ -8,7 +8,7 @@ https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/pr
 from typing import NamedTuple
 
 from telemetry_forwarder.core.cache import BoundedCache
-from telemetry_forwarder.log_formats.attribute_names import REQUEST_ID, TENANT_ID
+from telemetry_forwarder.log_formats.attribute_names import EXECUTION_ID, EXECUTION_NAME, REQUEST_ID, TENANT_ID
 from telemetry_forwarder.otlp.protobuf import AttributesEncoder, encode_text, encode_varint, field, text_field
 
 _MAX_INDEX = 999_999
@@ -35,9 +35,11 @@ class CommonFields(NamedTuple):
     request_id: str = ""
     tenant_id: str = ""
     event_name: str = ""
+    execution: str = ""
+    """`name/id` of a durable execution."""
 
 
-AnyCommonFields = tuple[int, str, str, str, str, str, str]
+AnyCommonFields = tuple[int, str, str, str, str, str, str, str]
 """A CommonFields, or a plain tuple that equals it: that is faster to make."""
 
 
@@ -92,7 +94,9 @@ class ScopeRecords:
 def encode_common(fields: AnyCommonFields) -> bytes:
     """Return the encoded fields of a LogRecord."""
     common = CommonFields(*fields)
+    name, _, execution_id = common.execution.partition("/")
     attributes = {REQUEST_ID: common.request_id, TENANT_ID: common.tenant_id}
+    attributes |= {EXECUTION_NAME: name, EXECUTION_ID: execution_id}
     number = common.severity_number
     parts = (
         _SEVERITY_NUMBER + encode_varint(number) if number else b"",

@@ -50,8 +50,12 @@ class LogEncoder:
         """Return the records of *origin*, for callers that encode lines themselves."""
         return self._records[origin]
 
-    def add_line(self, record: LogLine, line: ParsedLine, invocation: Invocation | None) -> bytes:
+    def add_line(
+        self, record: LogLine, line: ParsedLine, invocation: Invocation | None, *, execution: str = ""
+    ) -> bytes:
         """Add a line of the function or of an extension; *invocation* is None if it is unknown.
+
+        *execution* is `name/id` of the durable execution that the line names, or empty.
 
         Return the encoded common fields: `ScopeRecords.add` takes them for lines that differ only in time, body and
         attributes.
@@ -60,13 +64,14 @@ class LogEncoder:
         owner_id = tenant_id = ""
         if invocation is not None:
             owner_id, tenant_id = invocation.request_id, invocation.tenant_id
+            execution = execution or invocation.execution
             if not span_id and trace_id in ("", invocation.trace_id):
                 trace_id, span_id = invocation.context
         time_ns, request_id, attributes = reconcile(line, event_ns=record.time_ns, owner_id=owner_id)
         if record.extra:
             attributes = attributes | map_envelope(record.extra)
         # A plain tuple, because one is made for each line.
-        fields = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "")
+        fields = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "", execution)
         common = self._common[fields]
         self._add(
             record.origin,

@@ -15,6 +15,7 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from telemetry_forwarder.core.batch import SPANS, Batch
 from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase, LateSpans
+from telemetry_forwarder.log_formats.attribute_names import EXECUTION_ID, EXECUTION_NAME
 from telemetry_forwarder.otlp.protobuf import escape_surrogates, field
 from telemetry_forwarder.otlp.resource import SCHEMA_URL, CurrentResource
 from telemetry_forwarder.telemetry.records import PhaseSpan
@@ -64,6 +65,7 @@ class SpanEncoder:
     def _invocation(self, outcome: CompletedInvocation) -> Iterator[ReadableSpan]:
         context = _context(outcome.trace_id, span_id=outcome.span_id)
         upstream = _upstream(outcome)
+        execution_name, _, execution_id = outcome.execution.partition("/")
         yield self._span(
             self._resource.text("faas.name") or "invocation",
             context,
@@ -80,6 +82,8 @@ class SpanEncoder:
                 "aws.lambda.invoked_arn": outcome.arn,
                 "lambda.status": outcome.status,
                 "lambda.tenant_id": outcome.tenant_id,
+                EXECUTION_NAME: execution_name,
+                EXECUTION_ID: execution_id,
             },
         )
         yield from self._children(context, outcome.spans)

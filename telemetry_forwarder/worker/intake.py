@@ -11,7 +11,8 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool
 from telemetry_forwarder.buffer.store import Store
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.conversion.converter import ConversionResult, Converter
+from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts

@@ -10,7 +10,8 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
 from telemetry_forwarder.buffer.store import NOT_SPOOLED, Store
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.conversion.converter import ConversionResult, Converter
+from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import POSTS, Batch
 from telemetry_forwarder.receiver.messages import Body
 

@@ -5,7 +5,8 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.buffer.ledger import Ledger
-from telemetry_forwarder.conversion.converter import ConversionResult, Converter
+from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.settings import PREFIX, Settings
@@ -576,3 +577,48 @@ def test_records_filtered_because_logs_are_disabled_are_counted(body: bytes) -> 
     bench.converter.convert_spooled(body, OBSERVED_NS)
 
     assert bench.filtered() == {"logs disabled": 4}
+
+
+EXECUTION = {"lambda.durable.execution_name": "order-7", "lambda.durable.execution_id": "1f0c6d1e"}
+EXECUTION_ARN = "arn:aws:lambda:eu-west-1:111122223333:function:orders:7/durable-execution/order-7/1f0c6d1e"
+
+
+def logged(message: str, **more: str) -> dict[str, Any]:
+    """Return a line of Python's logger in JSON, to which the SDK for durable functions adds *more*."""
+    fields = {"timestamp": MOMENT, "level": "INFO", "message": message, "logger": "app", "requestId": ID}
+    return event("function", fields | more)
+
+
+def executions(bench: Bench) -> list[dict[str, Any]]:
+    """Return what each log line and then each span says of its durable execution."""
+    logs = [log.attributes for _, _, log in bench.flat(LOGS, otlp.log_records) if not log.event_name]
+    spans = [span.attributes for _, _, span in bench.flat(SPANS, otlp.spans) if span.name == "orders"]
+    found = map(otlp.attributes, [*logs, *spans])
+    return [{key: value for key, value in each.items() if key.startswith("lambda.durable")} for each in found]
+
+
+def test_durable_execution_is_on_the_lines_and_the_span_of_its_invocation() -> None:
+    bench = Bench()
+
+    bench.convert(
+        event("platform.start", {"requestId": ID}),
+        logged("first"),
+        logged("of the SDK", executionArn=EXECUTION_ARN),
+        logged("second"),
+        event("function", "printed"),
+        event("platform.runtimeDone", {"requestId": ID, "status": "success"}),
+    )
+    bench.collect()
+
+    assert executions(bench) == [{}, EXECUTION, EXECUTION, EXECUTION, EXECUTION]
+
+
+def test_durable_execution_is_on_a_line_without_an_invocation() -> None:
+    bench = Bench()
+
+    bench.convert(logged("of the SDK", executionArn=EXECUTION_ARN))
+    bench.batches += bench.converter.convert_spooled(
+        post(logged("before", executionArn=EXECUTION_ARN)), OBSERVED_NS
+    ).batches
+
+    assert executions(bench) == [EXECUTION, EXECUTION]

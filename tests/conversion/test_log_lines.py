@@ -32,7 +32,12 @@ class Bench:
         names = {PREFIX + name: value for name, value in settings.items()}
         self._fast_path = FastPath(self._logs)
         self.converter = LogLineConverter(
-            Settings(names), self._logs, fast_path=self._fast_path, invocations=self.invocations, ledger=self.ledger
+            Settings(names),
+            self._logs,
+            fast_path=self._fast_path,
+            invocations=self.invocations,
+            ledger=self.ledger,
+            function_name="orders",
         )
 
     @property

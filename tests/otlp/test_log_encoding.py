@@ -85,10 +85,13 @@ def test_an_encoded_body_keeps_its_type() -> None:
         TEXT,
         TEXT,
         TEXT,
+        st.sampled_from(["", "order-7/1f0c6d1e"]),
     )
 )
 def test_common_fields_are_the_bytes_of_the_message(common: CommonFields) -> None:
+    name, _, execution_id = common.execution.partition("/")
     pairs = {"faas.invocation_id": common.request_id, "lambda.tenant_id": common.tenant_id}
+    pairs |= {"lambda.durable.execution_name": name, "lambda.durable.execution_id": execution_id}
     expected = LogRecord(
         severity_number=common.severity_number,  # type: ignore[arg-type]  # the stub expects a member of the enum
         severity_text=valid(common.severity_text),
@@ -99,7 +102,7 @@ def test_common_fields_are_the_bytes_of_the_message(common: CommonFields) -> Non
     )
 
     assert encode_common(common) == expected.SerializeToString()
-    plain = (common[0], common[1], common[2], common[3], common[4], common[5], common[6])
+    plain = (common[0], common[1], common[2], common[3], common[4], common[5], common[6], common[7])
     assert encode_common(plain) == expected.SerializeToString()
 
 

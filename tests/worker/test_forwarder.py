@@ -10,7 +10,8 @@ import pytest
 from telemetry_forwarder.buffer.ledger import Tally
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.conversion.converter import ConversionResult, Converter
+from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import POSTS
 from telemetry_forwarder.export.exporter import Exporters
 from telemetry_forwarder.export.flusher import Flusher

@@ -7,7 +7,8 @@ from telemetry_forwarder.buffer.ledger import Tally
 from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED
 from telemetry_forwarder.buffer.store import NOT_SPOOLED
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.conversion.converter import ConversionResult, Converter
+from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SPANS
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent

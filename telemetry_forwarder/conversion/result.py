@@ -1,0 +1,21 @@
+"""What a slice of a post was converted to. Pure data."""
+
+from collections.abc import Sequence
+
+from telemetry_forwarder.core.batch import Batch
+from telemetry_forwarder.core.frozen import frozen
+
+
+@frozen
+class ConversionResult:
+    """What a slice of a post was converted to."""
+
+    next_at: int
+    """Where the rest of the post begins."""
+    batches: Sequence[Batch] = ()
+    ended: Sequence[str] = ()
+    """Request ids of the invocations whose platform.runtimeDone arrived."""
+    reported: Sequence[str] = ()
+    """Request ids of the invocations whose platform.report arrived."""
+    observed_ns: int = 0
+    """When the post arrived."""

@@ -29,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="test this /opt folder, e.g. an unpacked layer, instead of one assembled from the checkout",
     )
+    parser.addoption(
+        "--backends",
+        action="store_true",
+        help="build real back ends with Go for the conformance tests, once; it takes minutes",
+    )
 
 
 @pytest.fixture(scope="session")

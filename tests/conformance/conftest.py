@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.requirements import Mode, missing
+from tests.conformance.requirements import Mode, UnavailableError, go_program, missing
 from tests.conformance.rie import RieError
 from tests.conformance.rotel import Rotel
+from tests.conformance.victoria import Victoria
 from tests.conformance.wheel_opt import opt_from_wheel
 
 
@@ -23,6 +24,18 @@ def wheel_opt(request: pytest.FixtureRequest) -> Path:
 def rotel() -> Iterator[Rotel]:
     with Rotel() as rotel:
         yield rotel
+
+
+@pytest.fixture
+def victoria(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Victoria]:
+    """Run the program that the test's marker `victoria` names, in an empty folder."""
+    [package] = request.node.get_closest_marker("victoria").args
+    try:
+        program = go_program(package, may_build=request.config.getoption("--backends"))
+    except UnavailableError as reason:
+        pytest.skip(f"NOT TESTED with {package.rpartition('/')[2]}: {reason}")
+    with Victoria(program, tmp_path / "data") as victoria:
+        yield victoria
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -55,6 +68,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "emulator(mode): runs under AWS's own emulator in that mode")
+    config.addinivalue_line("markers", "victoria(package): runs that Go program of VictoriaMetrics")
 
 
 def _mode(marker: pytest.Mark) -> Mode:

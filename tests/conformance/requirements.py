@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import re
 import shutil
@@ -83,6 +84,33 @@ def rotel_binary() -> Path:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("rotel is not installed: pip install '.[test]'")
     return Path(spec.origin).parent / "rotel-agent"
+
+
+class UnavailableError(Exception):
+    """A program cannot be had here; the message is the reason."""
+
+
+def go_program(package: str, *, may_build: bool) -> Path:
+    """Return the program of the Go *package* (`path@version`), built once; raise UnavailableError with the reason."""
+    binary = CACHE / package.rpartition("/")[2]
+    if not binary.exists():
+        if not may_build:
+            raise UnavailableError("it is not built: pytest --backends")
+        if shutil.which("go") is None:
+            raise UnavailableError("go is not installed")
+        make_once(binary, lambda target: _go_install(package, target))
+    return binary
+
+
+def _go_install(package: str, target: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["go", "install", "-ldflags=-s -w", package]
+        env = os.environ | {"GOBIN": folder}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise UnavailableError(f"{' '.join(command)}: {done.stderr.strip()[-300:]}")
+        [program] = Path(folder).iterdir()
+        shutil.copy(program, target)
 
 
 @cache

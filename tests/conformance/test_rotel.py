@@ -1,6 +1,5 @@
 """A collector used in production decodes our OTLP without any difference."""
 
-import itertools
 from typing import Any
 
 import httpx
@@ -13,21 +12,15 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, AGGREGATION_TEMPORALITY_DELTA
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.endpoints.endpoint import GRPC, Endpoint
-from telemetry_forwarder.otlp.resource import describe_function
-from telemetry_forwarder.settings import Settings
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.outcome import Response
+from tests.conformance.conversion import RECORDS_FILE, converted
 from tests.conformance.rotel import Rotel
 from tests.support.captured_log import CapturedLog
 from tests.support.otlp_messages import LOGS, METRICS, REQUESTS, SPANS
-from tests.support.paths import RECORDS
 
-RECORDS_FILE = RECORDS / "one_of_everything.json"
-NOW_NS = 1_791_500_000_000_000_000
 ARRIVAL_LIMIT_S = 60.0
 TRACE_ID, SPAN_ID, PARENT_ID = bytes(range(16)), bytes(range(8)), bytes(range(1, 9))
 
@@ -178,25 +171,6 @@ def test_everything_we_produce_is_decoded_unchanged(rotel: Rotel) -> None:
     assert statuses == {200}
     assert all(sent.values())
     assert {path: forwarded(rotel, path, len(messages)) for path, messages in sent.items()} == sent
-
-
-def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
-    """Return (path, body) of each request that the extension produces from one post."""
-    environ = {"TELEMETRY_FORWARDER_PLATFORM_LOGS": "all", "AWS_LAMBDA_FUNCTION_NAME": "orders"}
-    ids = itertools.count(1)
-    converter = Converter(
-        Settings(environ),
-        describe_function(environ, {"functionName": "orders", "functionVersion": "7", "handler": "app.handler"}, []),
-        Ledger(),
-        version="1.0",
-        temporality="delta",
-        is_managed=False,
-        new_id=lambda size_bytes: f"{next(ids):0{size_bytes * 2}x}",
-    )
-    batches = [*converter.convert(lambda_post, NOW_NS).batches]
-    converter.finish("spindown", NOW_NS)
-    batches += converter.collect(NOW_NS)
-    return [(f"/v1/{batch.signal}", batch.body) for batch in batches]
 
 
 def post(rotel: Rotel, path: str, body: bytes) -> int:

@@ -10,7 +10,7 @@ DOCS = PROJECT / "docs"
 PAGES = (
     README,
     *(PROJECT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
-    *sorted(DOCS.glob("*.md")),
+    *sorted(DOCS.rglob("*.md")),
     PROJECT / "tests" / "emulator" / "README.md",
 )
 

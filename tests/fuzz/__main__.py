@@ -36,9 +36,10 @@ def main() -> int:
 def _run(name: str, seconds: int) -> int:
     folder = _FOUND / name
     folder.mkdir(parents=True, exist_ok=True)
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.one", name, str(seconds), str(folder)], cwd=PROJECT, capture_output=True
-    )
+    # The order of a set could lead the search elsewhere.
+    environ = {**os.environ, "PYTHONHASHSEED": "0"} if os.environ.get("CI") else None
+    command = [sys.executable, "-m", "tests.fuzz.one", name, str(seconds), str(folder)]
+    result = subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True)
     output = (result.stdout + result.stderr).decode("utf-8", "replace").splitlines()
     # Of a run that found nothing, only how many inputs it tried.
     shown = output[-40:] if result.returncode else [line for line in output if line.startswith("Done ")]

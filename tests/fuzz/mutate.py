@@ -22,8 +22,11 @@ _WORDS = (
 )
 
 
-def mutate(target: Callable[[bytes], None], corpus: Sequence[bytes], seconds: float, seed: int = 0) -> int:
-    """Call *target* with changed inputs for *seconds*; return how often. Raises what it raises, with the input."""
+def mutate(target: Callable[[bytes], None], corpus: Sequence[bytes], seconds: float, seed: int | None) -> int:
+    """Call *target* with changed inputs for *seconds*; return how often. Raises what it raises, with the input.
+
+    *seed*: None for other inputs each time.
+    """
     choice = random.Random(seed)
     ends_s = time.monotonic() + seconds
     calls = 0

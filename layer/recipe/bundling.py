@@ -108,8 +108,8 @@ def record(output):
     import dataclasses
     dataclasses.exec, collections.eval = recording(exec, "exec", texts), recording(eval, "eval", texts)
     record_signatures(signatures)
-    from telemetry_forwarder.startup.warm_up import PROXY_MODULES, THREAD_MODULES, WORKER_MODULES
-    for name in THREAD_MODULES + WORKER_MODULES + PROXY_MODULES:
+    from telemetry_forwarder.startup.warm_up import GRPC_MODULES, PROXY_MODULES, THREAD_MODULES, WORKER_MODULES
+    for name in THREAD_MODULES + WORKER_MODULES + PROXY_MODULES + GRPC_MODULES:
         __import__(name)
     tables = [dict(sorted(table.items(), key=repr)) for table in (texts, patterns.compiled, signatures)]
     with open(output, "wb") as file:

@@ -10,6 +10,7 @@ import posix
 import sys
 
 from telemetry_forwarder.errors import ThreadStartError
+from telemetry_forwarder.settings import PREFIX
 from telemetry_forwarder.startup.bundle import Bundle, IncompatibleBundleError
 from telemetry_forwarder.startup.threads import start_without_signals
 
@@ -21,7 +22,8 @@ THREAD_MODULES = ("telemetry_forwarder.receiver.listener", "telemetry_forwarder.
 WORKER_MODULES = ("telemetry_forwarder.worker.wiring",)
 """The module that builds the worker, and with it everything that it imports."""
 PROXY_MODULES = ("telemetry_forwarder.transport.proxied",)
-"""Imported if a proxy may be set: after the warm-up the bundle's compiled code is no longer available."""
+GRPC_MODULES = ("telemetry_forwarder.transport.grpc.client",)
+"""Imported if a proxy or gRPC may be set: after the warm-up the bundle's compiled code is no longer available."""
 
 # A lowered priority cannot be raised again, so this needs its own thread. Not 19, the lowest: on a core that another
 # process keeps busy the warm-up would hardly progress, and the runtime is ready no sooner.
@@ -33,7 +35,11 @@ class WarmUp:
     """A warm-up that starts when the object is created, which may raise `ThreadStartError`."""
 
     def __init__(self, environ: "Mapping[str, str]") -> None:
-        self._may_have_proxy = _may_have_proxy(environ)
+        self._modules = (
+            WORKER_MODULES
+            + (PROXY_MODULES if _may_have_proxy(environ) else ())
+            + (GRPC_MODULES if _may_use_grpc(environ) else ())
+        )
         self._has_threads = _locked()
         self._has_everything = _locked()
         self.problem = ""
@@ -72,9 +78,7 @@ class WarmUp:
         finally:
             self._has_threads.release()
         try:
-            _import(WORKER_MODULES)
-            if self._may_have_proxy:
-                _import(PROXY_MODULES)
+            _import(self._modules)
             if bundle is not None:
                 bundle.restore()
         finally:
@@ -100,6 +104,19 @@ def _may_have_proxy(environ: "Mapping[str, str]") -> bool:
     """Return whether any variable sets a proxy; `endpoints.proxies` decides for which endpoints."""
     names = [name.lower() for name, value in environ.items() if value]
     return any(name.endswith("_proxy") and name != "no_proxy" for name in names)
+
+
+def _may_use_grpc(environ: "Mapping[str, str]") -> bool:
+    """Return whether any variable sets gRPC for us; `endpoints.endpoint` decides for which endpoints.
+
+    Those of the function do not if the extension has an endpoint of its own, with few exceptions.
+    """
+    has_own_endpoint = any(name.startswith(PREFIX) and name.endswith("ENDPOINT") for name in environ)
+    prefixes = (PREFIX,) if has_own_endpoint else (PREFIX, "OTEL_EXPORTER_OTLP_")
+    return any(
+        name.startswith(prefixes) and name.endswith("PROTOCOL") and "grpc" in value.lower()
+        for name, value in environ.items()
+    )
 
 
 def _locked() -> "_thread.LockType":

@@ -92,7 +92,7 @@ class Transport:
 
     def _maker(self, endpoint: Endpoint) -> "Callable[[ssl.SSLContext | None], _Client]":
         if endpoint.protocol == GRPC:
-            # It imports hpack, which HTTP does not need.
+            # It imports hpack, which HTTP does not need. If gRPC is set, `warm_up` has imported it.
             from telemetry_forwarder.transport.grpc.client import GrpcClient
 
             return partial(GrpcClient, endpoint.proxy, resolver=self._resolver)

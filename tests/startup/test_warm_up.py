@@ -95,3 +95,20 @@ def test_proxy_client_is_imported_if_a_proxy_is_set(variables: dict[str, str], i
     lines = run(after="print('telemetry_forwarder.transport.proxied' in sys.modules)", variables=variables)
 
     assert lines[-1] == is_imported
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_imported"),
+    [
+        ({}, "False"),
+        ({"TELEMETRY_FORWARDER_PROTOCOL": "http/protobuf"}, "False"),
+        ({"TELEMETRY_FORWARDER_PROTOCOL": " 'GRPC' "}, "True"),
+        ({"TELEMETRY_FORWARDER_LOGS_PROTOCOL": "grpc"}, "True"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "True"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "TELEMETRY_FORWARDER_ENDPOINT": "https://h"}, "False"),
+    ],
+)
+def test_client_of_grpc_is_imported_if_grpc_is_set(variables: dict[str, str], is_imported: str) -> None:
+    lines = run(after="print('hpack' in sys.modules)", variables=variables)
+
+    assert lines[-1] == is_imported

@@ -15,7 +15,7 @@ from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.otlp.log_encoding import encode_observed_time
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.otlp.metrics import MetricEncoder
-from telemetry_forwarder.otlp.resource import CurrentResource
+from telemetry_forwarder.otlp.resource import ZONE, CurrentResource
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.otlp.spans import SpanEncoder
 from telemetry_forwarder.settings import Settings
@@ -149,6 +149,12 @@ class Converter:
         self._identify(arn)
         self._invocations.observe_invoke(request_id, arn=arn, trace_header=trace_header, at_ns=at_ns)
         return self._invocations.has_ended(request_id)
+
+    def locate(self, zone_id: str) -> None:
+        """Add the availability zone to what is encoded from now on, unless the user has set one."""
+        if not self._resource.text(ZONE):
+            self._resource.add({ZONE: zone_id})
+            self._metrics.add_to_resource({ZONE: zone_id})
 
     def collect(self, now_ns: int, measurements: Sequence[Measurement] = ()) -> list[Batch]:
         """Return the pending spans and metrics, *measurements* included, and the parts of records that waited too long.

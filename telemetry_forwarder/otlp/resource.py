@@ -16,6 +16,7 @@ _MEMORY_MB = re.compile("[0-9]{1,9}")
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 """The version of the semantic conventions whose names are used."""
 RESOURCE_ID = "cloud.resource_id"
+ZONE = "cloud.availability_zone"
 # Of a function's ARN; an eighth part is a version or an alias.
 _ARN_PARTS = 7
 _UNPUBLISHED = "$LATEST"

@@ -18,6 +18,7 @@ from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
 from telemetry_forwarder.telemetry.decoder import SLICE_BYTES
+from telemetry_forwarder.worker.availability_zone import AvailabilityZone
 from telemetry_forwarder.worker.conversion_time import ConversionTime
 from telemetry_forwarder.worker.memory import MemoryTrimmer
 from telemetry_forwarder.worker.replay import Replay
@@ -42,6 +43,7 @@ class Intake:
         clock: Clock,
         log: Diagnostics,
         cpu_share: float,
+        zone: AvailabilityZone,
     ) -> None:
         """Without *duplicates* every post is a new one. *cpu_share* is that of the environment after init."""
         self._converter = converter
@@ -51,6 +53,7 @@ class Intake:
         self._clock = clock
         self._log = log
         self._time = ConversionTime(clock, cpu_share=cpu_share)
+        self._zone = zone
         self._replay = Replay(converter, store, spool, ledger=ledger)
         self._backlog: deque[Body] = deque()
         self._backlog_bytes = 0
@@ -113,6 +116,8 @@ class Intake:
                 bodies.append(self.take_postponed())
             self._replay.spool(bodies, self._store.write_deadline())
             return ConversionResult(len(body.content))
+        if zone_id := self._zone.take():
+            self._converter.locate(zone_id)
         before_s = self._clock.thread_cpu_s()
         try:
             result = self._converter.convert(body.content, body.observed_ns, body.at)
@@ -184,6 +189,7 @@ class Intake:
     def invoked(self, event: InvokeEvent) -> bool:
         """Record an INVOKE event; return whether the end of the invocation has already arrived."""
         self._time.invoked(event)
+        self._zone.invoked()
         return self._converter.invoked(event.request_id, event.arn, event.trace_header, self._clock.unix_ns())
 
     def collect(self, measurements: Sequence[Measurement] = ()) -> None:

@@ -28,6 +28,7 @@ from telemetry_forwarder.settings import names as settings_names
 from telemetry_forwarder.telemetry.json_values import read_json
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.worker.accounting import Accounting
+from telemetry_forwarder.worker.availability_zone import AvailabilityZone
 from telemetry_forwarder.worker.forwarder import Forwarder
 from telemetry_forwarder.worker.intake import Intake
 from telemetry_forwarder.worker.last_resort import new_spool
@@ -63,6 +64,7 @@ def build_forwarder(
         clock=clock,
         log=log,
         cpu_share=settings.cpu_share,
+        zone=AvailabilityZone(environ, clock, log),
     )
     return Forwarder(
         inbox,

@@ -8,6 +8,7 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
+from telemetry_forwarder.otlp.resource import ZONE
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.settings import PREFIX, Settings
 from tests.support import otlp_messages as otlp
@@ -622,3 +623,34 @@ def test_durable_execution_is_on_a_line_without_an_invocation() -> None:
     ).batches
 
     assert executions(bench) == [EXECUTION, EXECUTION]
+
+
+def zones(bench: Bench) -> list[tuple[str, str | None]]:
+    """Return the availability zone in the resource of each batch."""
+    readers = {LOGS: otlp.log_records, SPANS: otlp.spans, METRICS: otlp.metrics}
+    return [
+        (each.signal, readers[each.signal](otlp.REQUESTS[f"/v1/{each.signal}"].FromString(each.body))[0][0].get(ZONE))
+        for each in bench.batches
+    ]
+
+
+def test_availability_zone_is_in_the_resource_from_then_on() -> None:
+    bench = Bench()
+
+    bench.convert(event("platform.start", {"requestId": ID}), logged("first"))
+    bench.converter.locate("euw1-az2")
+    bench.convert(logged("second"), event("platform.runtimeDone", {"requestId": ID, "status": "success"}))
+    bench.collect()
+
+    known = "euw1-az2"
+    assert zones(bench) == [(LOGS, None), (LOGS, known), (SPANS, known), (METRICS, known)]
+
+
+def test_availability_zone_of_the_user_is_kept() -> None:
+    bench = Bench()
+    bench.converter.locate("set by the user")
+
+    bench.converter.locate("euw1-az2")
+    bench.convert(logged("first"))
+
+    assert zones(bench) == [(LOGS, "set by the user")]

@@ -16,6 +16,7 @@ from pathlib import Path
 from .clock import SandboxClock
 from .deadlines import Deadline, RunDelay
 from .extensions_api import ExtensionsApi
+from .metadata_api import MetadataApi
 from .observations import Call, Exit, Observations
 from .output import Lines, Output
 from .processes import Process, Reaper
@@ -55,7 +56,8 @@ class Sandbox:
         self.invocations = 0
         self.most_memory_mb = 0
         self.instance_id = f"{time.strftime('%Y/%m/%d')}/{settings.name}[{settings.version}]{secrets.token_hex(16)}"
-        apis = (RuntimeApi(self), ExtensionsApi(self), TelemetryApi(self))
+        self.metadata_token = secrets.token_hex(8)
+        apis = (RuntimeApi(self), ExtensionsApi(self), TelemetryApi(self), MetadataApi(self))
         self.server = Server([route for api in apis for route in api.routes()], self._observe)
 
     # Waiting and failing.
@@ -107,7 +109,7 @@ class Sandbox:
         """Execute every file of opt/extensions; the first that cannot be started is the fault."""
         for path in self.settings.extension_files():
             extension = self.extensions[path.name] = Extension(path.name, is_external=True)
-            env = self.settings.extension_variables(self.server.address, self.tmp, secrets.token_hex(8))
+            env = self.settings.extension_variables(self.server.address, self.tmp, self.metadata_token)
             try:
                 extension.process = self._launch(path.name, [str(path.resolve())], env, self.telemetry.extension)
             except OSError as exc:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.emulator import Lambda
+from tests.emulator.metadata_api import ZONE_ID
 from tests.support.collector import FakeCollector
 from tests.support.paths import FUNCTIONS
 
@@ -62,6 +63,22 @@ def test_two_hundred_invocations_deliver_every_record_exactly_once(
     counts = ledger(function)
     assert all(map(is_exact, counts.values()))
     assert counts["logs"]["received"] == counts["logs"]["delivered"] == len(function.delivered)
+
+
+@pytest.mark.parametrize("initialization_type", ["on-demand", "snap-start", "lambda-managed-instances"])
+def test_availability_zone_is_known_after_the_first_invocations(
+    environment: Environment, collector: FakeCollector, initialization_type: str
+) -> None:
+    with environment(initialization_type=initialization_type) as function:
+        for _ in range(3):
+            function.invoke({"log": 1})
+            function.wait_until_delivered()
+        function.shutdown()
+
+    found = [resource.get("cloud.availability_zone") for resource, _, _ in collector.spans()]
+    assert found[-1] == ZONE_ID
+    assert all(call.status == 200 for call in function.calls if "metadata" in call.path)
+    assert sum("metadata" in call.path for call in function.calls) == 1
 
 
 def test_flush_end_delivers_an_invocation_before_the_next_one(

@@ -18,6 +18,7 @@ from telemetry_forwarder.core.batch import LOGS, Batch
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.messages import Body, ShutdownEvent
 from telemetry_forwarder.settings import PREFIX, Settings
+from telemetry_forwarder.worker.availability_zone import AvailabilityZone
 from telemetry_forwarder.worker.intake import Intake
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
@@ -63,6 +64,7 @@ class Process:
         cpu_share: float = 0.25,
         clock: FakeClock | None = None,
         settings: Mapping[str, str] = MappingProxyType({}),
+        environ: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.clock = clock or FakeClock()
         self.ledger = Ledger()
@@ -87,6 +89,7 @@ class Process:
             clock=self.clock,
             log=captured.diagnostics(self.clock),
             cpu_share=cpu_share,
+            zone=AvailabilityZone(environ, self.clock, captured.diagnostics(self.clock)),
         )
 
     def shut_down(self, seconds: float, reason: str = "timeout") -> None:

@@ -10,7 +10,7 @@ from telemetry_forwarder.errors import ForwarderError
 MAX_BODY_BYTES = 65_536
 """How much of a response's body is read."""
 _GZIP_OR_ZLIB = 47
-KEPT_HEADERS = ("content-type", "retry-after", "location")
+KEPT_HEADERS = ("content-type", "date", "location", "retry-after")
 
 
 class FailureKind(Enum):

@@ -284,6 +284,13 @@ class TestRetry:
         assert bench.send(LOG) == [ExportResult(LOG, delivered=3)]
         assert sum(bench.clock.sleeps) == pytest.approx(3.0)
 
+    def test_date_in_retry_after_is_by_the_clock_of_the_endpoint(self, http_bench: Bench) -> None:
+        headers = {"Retry-After": "Mon, 20 Oct 2014 07:28:30 GMT", "Date": "Mon, 20 Oct 2014 07:28:28 GMT"}
+        http_bench.collector.script(c.Response(status=503, headers=headers))
+
+        assert http_bench.send(LOG) == [ExportResult(LOG, delivered=3)]
+        assert sum(http_bench.clock.sleeps) == pytest.approx(3.0)
+
     def test_after_a_failure_each_success_allows_one_more_repetition(self, bench: Bench) -> None:
         bench.collector.script(*[BUSY] * 6, c.OK, c.OK, then=BUSY)
 

@@ -109,10 +109,12 @@ def _may_have_proxy(environ: "Mapping[str, str]") -> bool:
 def _may_use_grpc(environ: "Mapping[str, str]") -> bool:
     """Return whether any variable sets gRPC for us; `endpoints.endpoint` decides for which endpoints.
 
-    Those of the function do not if the extension has an endpoint of its own, with few exceptions.
+    The function's own protocol does not count if the function and the extension have an endpoint each: most often
+    they differ.
     """
-    has_own_endpoint = any(name.startswith(PREFIX) and name.endswith("ENDPOINT") for name in environ)
-    prefixes = (PREFIX,) if has_own_endpoint else (PREFIX, "OTEL_EXPORTER_OTLP_")
+    shared = "OTEL_EXPORTER_OTLP_"
+    owners = {name.startswith(PREFIX) for name in environ if name.startswith((PREFIX, shared)) and "ENDPOINT" in name}
+    prefixes = (PREFIX,) if len(owners) == 2 else (PREFIX, shared)
     return any(
         name.startswith(prefixes) and name.endswith("PROTOCOL") and "grpc" in value.lower()
         for name, value in environ.items()

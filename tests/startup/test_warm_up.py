@@ -36,6 +36,9 @@ print("telemetry_forwarder.worker.wiring" in sys.modules)
 """
 
 
+BOTH_ENDPOINTS = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector", "TELEMETRY_FORWARDER_ENDPOINT": "https://h"}
+
+
 def run(before: str = "", after: str = "", variables: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     command = isolated_python(WARM_UP % before + after, str(PROJECT), has_libraries=True)
     environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
@@ -105,7 +108,8 @@ def test_proxy_client_is_imported_if_a_proxy_is_set(variables: dict[str, str], i
         ({"TELEMETRY_FORWARDER_PROTOCOL": " 'GRPC' "}, "True"),
         ({"TELEMETRY_FORWARDER_LOGS_PROTOCOL": "grpc"}, "True"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "True"),
-        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "TELEMETRY_FORWARDER_ENDPOINT": "https://h"}, "False"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "TELEMETRY_FORWARDER_ENDPOINT": "https://h"}, "True"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"} | BOTH_ENDPOINTS, "False"),
     ],
 )
 def test_client_of_grpc_is_imported_if_grpc_is_set(variables: dict[str, str], is_imported: str) -> None:

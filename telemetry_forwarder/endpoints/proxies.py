@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from telemetry_forwarder.endpoints.options import find_first
-from telemetry_forwarder.endpoints.urls import DEFAULT_PORTS, has_at_after_host
+from telemetry_forwarder.endpoints.urls import has_at_after_host, server_of
 from telemetry_forwarder.settings import reject
 
 
@@ -14,10 +14,10 @@ def find_proxy(url: SplitResult, environ: Mapping[str, str], problems: list[str]
 
     Names in lower case win, as with curl. Loopback never has a proxy: none could reach it.
     """
-    host = url.hostname or ""
+    host, port = server_of(url)
     name_for_scheme = f"{url.scheme}_proxy"
     name, value = find_first(environ, name_for_scheme, name_for_scheme.upper(), "all_proxy", "ALL_PROXY")
-    if not value or _is_loopback(host) or _is_exempt(host, url.port or DEFAULT_PORTS[url.scheme], environ, problems):
+    if not value or _is_loopback(host) or _is_exempt(host, port, environ, problems):
         return ""
     proxy = value if "://" in value else f"http://{value}"
     if _is_supported(proxy):

@@ -5,7 +5,7 @@ import re
 from binascii import b2a_base64
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*")
 _FOUR_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 # Not by `ipaddress`, which is a large module that most environments do not need.
@@ -37,7 +37,7 @@ def parse_url(text: str) -> SplitResult | None:
     if _FOUR_NUMBERS.fullmatch(host) and not _IPV4_ADDRESS.fullmatch(host):
         return None
     may_split_password = has_at_after_host(url) and not (url.path and _PLAIN_HOST.fullmatch(url.netloc))
-    if url.scheme not in DEFAULT_PORTS or not _HOST.fullmatch(host) or may_split_password:
+    if url.scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(host) or may_split_password:
         return None
     userinfo, at, _ = url.netloc.rpartition("@")
     host = f"[{host}]" if ":" in host else host
@@ -67,6 +67,11 @@ def has_at_after_host(url: SplitResult) -> bool:
 def host_and_port(url: SplitResult) -> str:
     """Return the authority of *url* without credentials."""
     return url.netloc.rpartition("@")[2]
+
+
+def server_of(url: SplitResult) -> tuple[str, int]:
+    """Return the host and the number of the port."""
+    return url.hostname or "", url.port or _DEFAULT_PORTS[url.scheme]
 
 
 def authorization_header(url: SplitResult) -> dict[str, str]:

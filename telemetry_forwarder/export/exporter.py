@@ -15,7 +15,7 @@ from telemetry_forwarder.endpoints.masking import SecretMask
 from telemetry_forwarder.export.answers import NotOtlp, PartialSuccess, read_success
 from telemetry_forwarder.export.circuit_breaker import CircuitBreaker
 from telemetry_forwarder.export.responses import Mask, describe, retry_after_s
-from telemetry_forwarder.export.retry import RetryPolicy, is_retryable
+from telemetry_forwarder.export.retry import RetryPolicy, is_final
 from telemetry_forwarder.export.splitting import halves, joined
 from telemetry_forwarder.transport.attempt import SLICE_S
 from telemetry_forwarder.transport.client import Transport
@@ -189,7 +189,7 @@ class Exporter:
         while True:
             attempts += 1
             outcome = self._transport.send(self._sender, batch.body, deadline)
-            if isinstance(outcome, Response) and not is_retryable(outcome):
+            if is_final(outcome):
                 self._attempts = min(self._attempts + 1, self._retry.max_attempts)
                 return self._judge(batch, outcome)
             pause_s = self._retry.pause_s(outcome, attempts, self._clock)

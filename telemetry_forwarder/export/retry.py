@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import TypeGuard
 
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.frozen import frozen
@@ -35,6 +36,6 @@ class RetryPolicy:
         return backoff_s(self.first_pause_s, longest_s=self.longest_pause_s, doublings=attempts - 1, random=self.random)
 
 
-def is_retryable(outcome: Response | Failure) -> bool:
-    """Return whether the same request may succeed later."""
-    return isinstance(outcome, Failure) or outcome.status in _RETRYABLE_STATUSES
+def is_final(outcome: Response | Failure) -> TypeGuard[Response]:
+    """Return whether *outcome* is a response to which the request must not be repeated."""
+    return isinstance(outcome, Response) and outcome.status not in _RETRYABLE_STATUSES

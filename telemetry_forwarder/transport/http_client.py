@@ -17,7 +17,7 @@ from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.endpoints.urls import DEFAULT_PORTS, host_and_port
+from telemetry_forwarder.endpoints.urls import host_and_port, server_of
 from telemetry_forwarder.errors import ForwarderError
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError, Response, response_of
@@ -114,13 +114,12 @@ class HttpClient:
         url = urlsplit(endpoint.url)
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         lines = (b"POST %b HTTP/1.1" % target.encode(), *(b"%b: %b" % header for header in headers))
-        server = (url.hostname or "", url.port or DEFAULT_PORTS[url.scheme])
-        return partial(self._send, _Destination(endpoint, server, b"\r\n".join(lines)))
+        return partial(self._send, _Destination(endpoint, server_of(url), b"\r\n".join(lines)))
 
     def close(self) -> None:
         self._idle.close()
 
-    def connection(self, server: tuple[str, int], attempt: Attempt) -> Stream:
+    def _connection(self, server: tuple[str, int], attempt: Attempt) -> Stream:
         """Return an idle connection to the host and port, or open a new one: blocks. Raises `RequestError`."""
         while (idle := self._idle.take(server)) is not None:
             if idle.is_usable:
@@ -129,12 +128,8 @@ class HttpClient:
         stream = connect(server, attempt, self._resolver)
         return stream.start_tls(self._context, server[0], attempt) if self._context else stream
 
-    def keep(self, server: tuple[str, int], stream: Stream) -> None:
-        """Keep *stream* for the next request."""
-        self._idle.keep(server, stream)
-
     def _send(self, to: "_Destination", body: bytes, attempt: Attempt) -> Response:
-        stream = self.connection(to.server, attempt)
+        stream = self._connection(to.server, attempt)
         is_last = True
         try:
             packed = compressed(to.endpoint, body)
@@ -145,7 +140,7 @@ class HttpClient:
             if is_last:
                 stream.close()
         if not is_last:
-            self.keep(to.server, stream)
+            self._idle.keep(to.server, stream)
         return response
 
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from telemetry_forwarder.export.retry import RetryPolicy, is_retryable
+from telemetry_forwarder.export.retry import RetryPolicy, is_final
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from tests.support.fake_clock import FakeClock
 
@@ -15,12 +15,12 @@ POLICY = RetryPolicy(random=lambda: 1.0)
 
 @pytest.mark.parametrize("outcome", [UNREACHABLE, TIMED_OUT, BUSY, Response(429, {}, b"")])
 def test_these_outcomes_are_retryable(outcome: Response | Failure) -> None:
-    assert is_retryable(outcome)
+    assert not is_final(outcome)
 
 
 @pytest.mark.parametrize("status", [200, 202, 302, 400, 401, 404, 408, 413, 500, 501])
 def test_these_statuses_are_final(status: int) -> None:
-    assert not is_retryable(Response(status, {}, b""))
+    assert is_final(Response(status, {}, b""))
 
 
 def test_pauses_double_up_to_the_longest() -> None:

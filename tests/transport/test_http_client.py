@@ -1,5 +1,6 @@
 """Which connection a request uses, and why httpx is not used; tests of the transport cover the rest."""
 
+import io
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.transport.client import Sender
-from telemetry_forwarder.transport.http_client import HttpClient
+from telemetry_forwarder.transport.http_client import HttpClient, IdleConnections
 from telemetry_forwarder.transport.outcome import FailureKind, Response
 from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE
@@ -78,16 +79,18 @@ def test_connection_that_was_idle_for_too_long_is_not_used(collector: FakeCollec
     assert connections == [1, 1, 2]
 
 
-def test_the_oldest_of_too_many_idle_connections_is_closed(client: HttpClient, collector: FakeCollector) -> None:
-    server = ("127.0.0.1", collector.port)
-    streams = [client.connection(server, new_attempt()) for _ in range(MAX_IDLE + 2)]
+def test_the_oldest_of_too_many_idle_connections_is_closed() -> None:
+    server = ("h", 1)
+    idle: IdleConnections[io.BytesIO] = IdleConnections(FakeClock())
+    connections = [io.BytesIO() for _ in range(MAX_IDLE + 2)]
 
-    for stream in streams:
-        client.keep(server, stream)
+    for connection in connections:
+        idle.keep(server, connection)
 
-    assert [stream.is_usable for stream in streams] == [False] * 2 + [True] * MAX_IDLE
-    client.close()
-    assert not any(stream.is_usable for stream in streams)
+    assert [connection.closed for connection in connections] == [True] * 2 + [False] * MAX_IDLE
+    assert idle.take(server) is connections[-1]
+    idle.close()
+    assert [connection.closed for connection in connections] == [True] * (MAX_IDLE + 1) + [False]
 
 
 def test_request_after_close_opens_a_new_connection(client: HttpClient, collector: FakeCollector) -> None:

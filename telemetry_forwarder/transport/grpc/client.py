@@ -12,7 +12,7 @@ from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.endpoints.urls import DEFAULT_PORTS, authorization_header, host_and_port
+from telemetry_forwarder.endpoints.urls import authorization_header, host_and_port, server_of
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.grpc.http2 import Http2Connection
 from telemetry_forwarder.transport.grpc.status import response_of_call
@@ -45,7 +45,7 @@ class GrpcClient:
     def sender(self, endpoint: Endpoint) -> Callable[[bytes, Attempt], Response]:
         """Return a function that sends a body to *endpoint*."""
         url = urlsplit(endpoint.url)
-        return partial(self._send, _Destination(endpoint, _address(url), tuple(self._headers(endpoint, url))))
+        return partial(self._send, _Destination(endpoint, server_of(url), tuple(self._headers(endpoint, url))))
 
     def close(self) -> None:
         self._idle.close()
@@ -73,7 +73,7 @@ class GrpcClient:
             if connection.is_usable(attempt):
                 return connection
             connection.close()
-        stream = connect(_address(self._proxy) if self._proxy else server, attempt, self._resolver)
+        stream = connect(server_of(self._proxy) if self._proxy else server, attempt, self._resolver)
         if self._proxy:
             _open_tunnel(stream, self._proxy, server, attempt)
         return Http2Connection(stream.start_tls(self._context, server[0], attempt) if self._context else stream)
@@ -100,10 +100,6 @@ class _Destination:
     endpoint: Endpoint
     server: tuple[str, int]
     headers: tuple[tuple[bytes, bytes], ...]
-
-
-def _address(url: SplitResult) -> tuple[str, int]:
-    return url.hostname or "", url.port or DEFAULT_PORTS[url.scheme]
 
 
 def _open_tunnel(stream: Stream, proxy: SplitResult, server: tuple[str, int], attempt: Attempt) -> None:

@@ -59,7 +59,7 @@ def read_success(batch: Batch, response: Response, mask: Mask = str) -> PartialS
     foreign = "" if content_type in _OTLP_TYPES else quoted(content_type, mask)[:60]
     described = foreign or f"{content_type or 'a body'} that is no OTLP response"
     # Of a response that was cut only the beginning is judged: it was accepted, whatever happened to the rest.
-    document = _document(batch.signal, response.body) if response.is_whole else None
+    document = _document(batch.signal, response.body) if response.is_whole and response.body else None
     if response.is_foreign or _is_page(content_type, response) or _reports_failure(document):
         return NotOtlp(described)
     if not _acknowledges(document):
@@ -78,13 +78,17 @@ def _is_page(content_type: str, response: Response) -> bool:
 
 
 def _document(signal: str, body: bytes) -> object:
-    """Return *body* as a JSON value: it may be protobuf, JSON or text, whatever its content type."""
+    """Return *body* as a JSON value: it may be protobuf, JSON or text, whatever its content type.
+
+    None stands for a success without a remark, as `null` does.
+    """
     message_type, protobuf_name, json_name = _RESPONSES[signal]
     # A short text may be a message of unknown fields, too; the first three fields begin with a control character.
     if not b" " <= body[:1] < b"\x7f":
         with suppress(DecodeError):
             part = message_type.FromString(body).partial_success
-            return {"partialSuccess": {json_name: getattr(part, protobuf_name), "errorMessage": part.error_message}}
+            rejected, text = getattr(part, protobuf_name), part.error_message
+            return {"partialSuccess": {json_name: rejected, "errorMessage": text}} if rejected or text else None
     with suppress(ValueError):
         return orjson.loads(body)
     return body.decode("utf-8", "replace")

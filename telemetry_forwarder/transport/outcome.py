@@ -47,7 +47,7 @@ class Response:
     body: bytes
     """At most `MAX_BODY_BYTES`."""
     is_whole: bool = True
-    """Whether *body* is all of it, and as it is: not longer than that, ended in time and decompressed."""
+    """Whether *body* is complete: shorter than that, received to its end, and not compressed any more."""
     is_foreign: bool = False
     """Whether it is certainly not from a receiver of the protocol that was used."""
 

@@ -284,10 +284,14 @@ def test_what_a_worker_holds_that_does_not_respond_is_stored(opt: Path, tmp_path
         assert collector.accepted(LOGS) == 0
         deliver_rest(opt, variables)
 
-        assert collector.accepted(LOGS) == 5 * _LINES
+        # Without CPU the platform event may not be converted before the end: then it becomes a log record.
+        lines = [record.body.string_value for _, _, record in collector.logs()]
+        assert len([line for line in lines if line.startswith("line ")]) == 5 * _LINES
 
-    stuck, totals = ended[1][reasons:]
-    assert (ended[0], stuck) == (code, f"[telemetry-forwarder] WARN {_STUCK}")
+    # Nor may a sender be needed before it.
+    *stuck, totals = ended[1][reasons:]
+    assert ended[0] == code
+    assert stuck in ([], [f"[telemetry-forwarder] WARN {_STUCK}"])
     assert totals.startswith(_TOTALS)
     assert {signal: ledger.is_exact for signal, ledger in parse(totals).items()} == dict.fromkeys(SIGNALS, True)
 

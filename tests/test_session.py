@@ -233,7 +233,7 @@ def test_deadline_is_read_by_lambdas_clock_if_the_wall_clock_is_known_to_be_slow
 
     process(session, {"eventType": "INVOKE", "deadlineMs": NOW_MS + 63_000})
 
-    [event] = session.workers[0].inbox.take(0.0)
+    [event] = session.workers[0].inbox.take()
     assert isinstance(event, InvokeEvent)
     assert event.release_by.left_s() == pytest.approx(3.0 - MARGIN_S)
 
@@ -369,7 +369,7 @@ def test_deadline_is_believed_within_the_limits_of_lambda(
 
     process(session, {"eventType": type_, "deadlineMs": None if ahead_s is None else NOW_MS + ahead_s * 1_000})
 
-    [event] = session.workers[0].inbox.take(0.0)
+    [event] = session.workers[0].inbox.take()
     if isinstance(event, InvokeEvent):
         # At most a third of the time.
         assert event.release_by.left_s() == pytest.approx(max(left_s * 2 / 3, left_s - MARGIN_S))
@@ -395,7 +395,7 @@ def test_event_with_a_number_or_text_beyond_the_standard_is_read(make: Make, num
 
     session.process(b'{"eventType":"INVOKE","deadlineMs":%s,"requestId":"\\ud800\xff","x":NaN}' % number)
 
-    (event,) = session.workers[0].inbox.take(0.0)
+    (event,) = session.workers[0].inbox.take()
     assert isinstance(event, InvokeEvent)
     assert event.request_id == "?\\xff"
 

@@ -126,17 +126,28 @@ class Ledger:
         self.received(POSTS, 1)
         self.dropped(POSTS, 1, "conversion failed")
 
+    def add_records_of(self, conversion: "Ledger") -> None:
+        """Move what *conversion* has counted of records here: received, lost by Lambda and filtered."""
+        self.records_received += conversion.records_received
+        self.records_lost_by_lambda += conversion.records_lost_by_lambda
+        conversion.records_received = conversion.records_lost_by_lambda = 0
+        for signal, reasons in conversion._filtered.items():  # noqa: SLF001  # of the same class
+            for reason, count in reasons.items():
+                self._filtered[signal][reason] += count
+            reasons.clear()
+
     def snapshot(self) -> Snapshot:
         return Snapshot(tuple([self._tally(signal) for signal in SIGNALS]), self._tally(POSTS))
 
-    def summary(self) -> str:
-        """Return the counts as one log line."""
+    def summary(self, *, unstored_posts: int = 0) -> str:
+        """Return the counts as one log line. *unstored_posts*: those in memory that no step has begun to store."""
         posts = self._tally(POSTS)
         words = [
             f"records received {self.records_received}",
             *_if_any("lost by Lambda", self.records_lost_by_lambda),
             *_if_any("posts dropped", posts.all_dropped, posts.dropped),
             *_if_any("posts restored", posts.restored),
+            *_if_any("posts held", posts.held + unstored_posts),
             *_if_any("posts spooled", posts.spooled),
             *_if_any("posts refused for now", self.posts_refused),
             *_if_any("foreign posts refused", self.posts_foreign),

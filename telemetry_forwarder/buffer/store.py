@@ -21,6 +21,7 @@ class Store:
         self._spool = spool
         self._ledger = ledger
         self._clock = clock
+        self._write_until: Deadline | None = None
 
     @property
     def has_batches(self) -> bool:
@@ -55,6 +56,11 @@ class Store:
         for batch in self._outbox.take_all():
             self._ledger.dropped(batch.signal, batch.items, NOT_SPOOLED)
 
+    def limit_time(self, deadline: Deadline) -> None:
+        """End each write by *deadline* that begins from now on, unless it has a deadline of its own. For any thread."""
+        self._write_until = deadline
+
     def write_deadline(self) -> Deadline:
         """Return the deadline of a write that begins now."""
-        return Deadline.after(SPOOL_RESERVE_S, self._clock)
+        limit = self._write_until
+        return limit.within(SPOOL_RESERVE_S) if limit else Deadline.after(SPOOL_RESERVE_S, self._clock)

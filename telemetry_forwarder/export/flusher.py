@@ -13,6 +13,7 @@ from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import SIGNALS, Batch
+from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.errors import ThreadStartError
 from telemetry_forwarder.export.exporter import Exporters, ExportResult
@@ -24,7 +25,7 @@ from telemetry_forwarder.receiver.messages import SendFinished
 
 
 class Flusher:
-    """Sends at most one batch of each signal at a time. For the worker's thread."""
+    """Sends at most one batch of each signal at a time. For the thread that has the ownership."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Flusher:
         *,
         exporters: Exporters,
         ledger: Ledger,
+        ownership: Ownership,
         log: Diagnostics,
         new_thread: Callable[[str], SenderThread] = SenderThread,
     ) -> None:
@@ -42,6 +44,7 @@ class Flusher:
         self._spool = spool
         self.exporters = exporters
         self._ledger = ledger
+        self._ownership = ownership
         self._log = log
         self._threads = {signal: new_thread(f"export of {signal}") for signal in SIGNALS}
         self._running: dict[str, _Export] = {}
@@ -92,14 +95,13 @@ class Flusher:
             self._left.add(signal)
 
     def abandon(self) -> list[Batch]:
-        """Stop waiting for running requests; return their batches, except those that are on disk.
+        """Stop waiting for running requests; return what is left of their batches, except what is on disk.
 
-        No other flush may follow.
+        A request that was answered counts, even if its `SendFinished` was not received. No other flush may follow.
         """
-        exports, self._running = self._running.values(), {}
-        for export in exports:
-            self._put_back(export.spooled)
-        return [export.held for export in exports if export.held is not None]
+        exports, self._running = self._running, {}
+        left = [self._account_for(export) for export in exports.values()]
+        return [batch for batch in left if batch is not None]
 
     def _limit_restored(self) -> None:
         """Send what earlier processes have left on disk slowly: a whole fleet may have been restarted."""
@@ -132,7 +134,9 @@ class Flusher:
                 self._inbox.put_event(SendFinished(signal))
 
         try:
-            self._threads[signal].add(task)
+            # A thread may take long to start.
+            with self._ownership.released():
+                self._threads[signal].add(task)
         except ThreadStartError as exc:
             # One failed attempt: the batch is held.
             self._log.warn(f"{exc}; telemetry is held", once_a_minute="threads")
@@ -155,18 +159,19 @@ class Flusher:
         batches = [each.batch for each in spooled] + ([held] if held else [])
         return _Export(joined(batches), spooled, held) if batches else None
 
-    def _put_back(self, spooled: list[SpooledBatch]) -> None:
-        for each in reversed(spooled):
-            self._spool.put_back(each)
-
     def _settle(self, export: "_Export") -> bool:
         """Account for the result of *export*; return whether nothing of its batch is left to be sent."""
+        if (left := self._account_for(export)) is not None:
+            self._keep(left)
+        return export.result.held is None
+
+    def _account_for(self, export: "_Export") -> Batch | None:
+        """Account for the result of *export*; return what is left of its batch, except what is on disk."""
         result = export.result
         if result.held is not None and result.held.items == export.batch.items:
-            self._put_back(export.spooled)
-            if export.held is not None:
-                self._keep(export.held)
-            return False
+            for each in reversed(export.spooled):
+                self._spool.put_back(each)
+            return export.held
         signal = result.batch.signal
         self._ledger.delivered(signal, result.delivered)
         self._ledger.rejected(signal, result.rejected)
@@ -175,9 +180,7 @@ class Flusher:
         for each in export.spooled:
             # What is still held goes to memory: from disk, all would be sent again.
             self._spool.remove(each)
-        if result.held is not None:
-            self._keep(result.held)
-        return result.held is None
+        return result.held
 
     def _keep(self, batch: Batch) -> None:
         """Put *batch* back into memory, or on disk if memory has filled up in the meantime."""

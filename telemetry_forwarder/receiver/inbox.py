@@ -1,6 +1,6 @@
 """Queues items for the worker's thread: request bodies, events and results of other threads. Bounded in bytes.
 
-Every method may be called from any thread, except `take`, which belongs to the worker.
+Every method may be called from any thread, except `wait`, which belongs to the worker.
 """
 
 import threading
@@ -96,11 +96,14 @@ class Inbox:
         with self._lock:
             self._add(event)
 
-    def take(self, timeout_s: float | None) -> list[Item]:
-        """Take all items in order. Blocks until there is one, at most *timeout_s*. For one thread only."""
+    def wait(self, timeout_s: float | None) -> None:
+        """Block until there is an item, at most *timeout_s*. For one thread only."""
         # `notify` may have been called for an item that was taken without waiting.
         while not self._items and self._item_arrived.wait(timeout_s):
             pass
+
+    def take(self) -> list[Item]:
+        """Take all items in order. Does not block."""
         with self._lock:
             taken = list(self._items)
             self._items.clear()

@@ -1,5 +1,7 @@
 """Reports the ledger: as log lines, as metrics, and whether its accounts balance."""
 
+import threading
+
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.diagnostics import Diagnostics
@@ -15,7 +17,7 @@ class Accounting:
         self._clock = clock
         self._log = log
         self._self_metrics = SelfMetrics(ledger, clock.monotonic_s())
-        self._is_closed = False
+        self._unclosed = threading.Lock()
 
     def measurements(self, *, is_last: bool) -> list[Measurement]:
         """Return the changes since the last call that returned any; at most once a minute, unless *is_last*."""
@@ -25,16 +27,17 @@ class Accounting:
         """Check and log the accounts after a flush, at level debug only: every invocation would pay for it."""
         self._log.debug(self._checked_summary)
 
-    def close(self, inbox: Inbox) -> None:
-        """Log the final accounts, with the posts that *inbox* refused. Only the first call counts. For any thread."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._ledger.posts_refused += inbox.take_refusals()
-        self._ledger.posts_foreign += inbox.foreign_posts
-        self._log.info(self._checked_summary())
+    def close(self, inbox: Inbox, *, unstored_posts: int = 0) -> None:
+        """Log the final accounts, with the posts that *inbox* refused. Only the first call counts. For any thread.
 
-    def _checked_summary(self) -> str:
+        *unstored_posts* is the number of those in memory that no step has begun to store.
+        """
+        if self._unclosed.acquire(blocking=False):
+            self._ledger.posts_refused += inbox.take_refusals()
+            self._ledger.posts_foreign += inbox.foreign_posts
+            self._log.info(self._checked_summary(unstored_posts))
+
+    def _checked_summary(self, unstored_posts: int = 0) -> str:
         snapshot = self._ledger.snapshot()
         wrong = "; ".join(
             f"{tally.signal}: {tally.unaccounted} unaccounted for, {tally.held} held, {tally.spooled} spooled"
@@ -45,4 +48,4 @@ class Accounting:
             self._log.warn(
                 f"the accounts do not balance ({wrong}): please report this defect", once_a_minute="accounts"
             )
-        return self._ledger.summary()
+        return self._ledger.summary(unstored_posts=unstored_posts)

@@ -31,12 +31,18 @@ class ConversionTime:
         self._invoked_at_s = 0.0
         self._used_cpu_s = 0.0
         self._until: Deadline | None = None
+        self._spool_at: Deadline | None = None
         self.is_last_chance = False
         """Whether no process follows that could read the disk."""
 
     @property
     def is_shutting_down(self) -> bool:
         return self._until is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether only the time to spool what is in memory is left."""
+        return self._spool_at is not None and self._spool_at.is_over()
 
     def shut_down(self, event: ShutdownEvent) -> None:
         """Convert only what can be done well before the deadline of *event*. The first call counts. For any thread."""
@@ -45,6 +51,7 @@ class ConversionTime:
             # Lambda may leave less than the reserve, and most posts take milliseconds.
             reserve_s = min(SPOOL_RESERVE_S + _SENDING_S, event.deadline.left_s() / 2)
             self._until = event.deadline.less(reserve_s)
+            self._spool_at = event.deadline.less(SPOOL_RESERVE_S)
 
     def invoked(self, event: InvokeEvent) -> None:
         """Limit conversions until *event* has ended."""

@@ -1,29 +1,31 @@
 """The worker's loop: takes items from the inbox and flushes when the policy decides so.
 
-The ledger accounts for every telemetry item on its way through intake, store and flusher.
+The ledger accounts for every item on its way. While the worker waits or converts, the main thread may take over.
 """
 
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from enum import Enum
 from math import inf
 
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.flushing.policy import FlushPolicy
 from telemetry_forwarder.receiver.inbox import Inbox
-from telemetry_forwarder.receiver.messages import Body, InvokeEvent, SendFinished, ShutdownEvent, SubscriptionResult
+from telemetry_forwarder.receiver.messages import (
+    Body,
+    InvokeEvent,
+    Item,
+    SendFinished,
+    ShutdownEvent,
+    SubscriptionResult,
+)
 from telemetry_forwarder.telemetry.decoder import SLICE_BYTES
 from telemetry_forwarder.worker.accounting import Accounting
 from telemetry_forwarder.worker.intake import Intake
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from telemetry_forwarder.receiver.messages import Item
+from telemetry_forwarder.worker.last_resort import LastResort
 
 # Init waits for the replay this long. Posts that are left are replayed whenever the inbox is empty.
 _MAX_REPLAY_S = 2.0
@@ -36,14 +38,13 @@ class State(Enum):
 
     SERVING = "serving"
     SHUTTING_DOWN = "shutting down"
-    """SHUTDOWN has arrived, and no flush is running that was begun since."""
     DRAINING = "draining"
     """A flush begun after SHUTDOWN is running: what is converted meanwhile is sent with it."""
     CLOSED = "closed"
 
 
 class Forwarder:
-    """Moves telemetry from the inbox to the endpoints. For the worker's thread, except where a method names another."""
+    """Moves telemetry from the inbox to the endpoints. For the thread with the ownership, unless stated otherwise."""
 
     def __init__(
         self,
@@ -54,6 +55,8 @@ class Forwarder:
         flusher: Flusher,
         policy: FlushPolicy,
         accounting: Accounting,
+        last_resort: LastResort,
+        ownership: Ownership,
         clock: Clock,
     ) -> None:
         self._inbox = inbox
@@ -62,38 +65,38 @@ class Forwarder:
         self.flusher = flusher
         self._policy = policy
         self.accounting = accounting
+        self.last_resort = last_resort
+        self._ownership = ownership
         self._clock = clock
         self._state = State.SERVING
+        # Taken from the inbox and not processed yet.
         self._items: deque[Item] = deque()
-        """Taken from the inbox and not processed yet."""
         self._withheld: list[InvokeEvent] = []
-        """The INVOKE events that are not released yet."""
         self._shutdown: ShutdownEvent | None = None
         self._has_telemetry = True
-        self.is_stopped = False
-        """Set by the main thread: `run` returns after the step that it is in."""
 
-    def run(self, *, on_warm: "Callable[[], None]") -> None:
-        """Block until SHUTDOWN; call *on_warm* when spooled posts are replayed, 2 s have passed or SHUTDOWN came."""
-        try:
-            self._intake.restore()
-            replay_until = Deadline.after(_MAX_REPLAY_S, self._clock)
-            while self._state is State.SERVING and self._intake.has_replay and not replay_until.is_over():
-                self._take_step()
-            on_warm()
-            while self._state is not State.CLOSED and not self.is_stopped:
-                self._take_step()
-        except Exception:
-            if self._shutdown is None or self._shutdown.claim():
-                self.spool_everything(self._store.write_deadline())
-            raise
+    def run(self, *, on_warm: Callable[[], None]) -> None:
+        """Block until SHUTDOWN; call *on_warm* when spooled posts are replayed, 2 s have passed or SHUTDOWN came.
+
+        Raises `OwnershipLost` if the main thread takes over. If it requests that, return after the step that runs.
+        """
+        with self._ownership.held():
+            try:
+                self._intake.restore()
+                replay_until = Deadline.after(_MAX_REPLAY_S, self._clock)
+                while self._state is State.SERVING and self._intake.has_replay and not replay_until.is_over():
+                    self._take_step()
+                on_warm()
+                while self._state is not State.CLOSED and not self._ownership.is_requested:
+                    self._take_step()
+            except Exception:
+                self._store_everything(self._store.write_deadline(), None)
+                raise
 
     def limit_work_to_shutdown(self, event: ShutdownEvent) -> None:
-        """Make requests and conversions end in time to spool the rest before the deadline of *event*.
-
-        To be called before the inbox receives *event*, from any thread.
-        """
+        """Make all work end in time to spool the rest. For any thread, before the inbox receives *event*."""
         self.flusher.exporters.limit_time(event.deadline.less(SPOOL_RESERVE_S))
+        self._store.limit_time(event.take_over_at)
         self._intake.shut_down(event)
 
     def _take_step(self) -> None:
@@ -109,19 +112,16 @@ class Forwarder:
         self._intake.memory.trim()
         if step.should_spool:
             self._store.spool_all(self._store.write_deadline())
-        if step.finishes and self._shutdown is not None:
+        # Without telemetry an invocation is known by its INVOKE event alone, which is not exported.
+        if step.finishes and self._shutdown is not None and self._has_telemetry:
             self._finish(self._shutdown)
         if step.flush is not None:
             # To begin it takes time, so the next step decides how long to wait.
             self._begin_flush(step.flush)
-        elif step.is_over and self._shutdown is not None and self._is_done(self._shutdown):
+        elif step.is_over and self._shutdown is not None and not self._intake.has_work:
             self._close(self._shutdown)
         else:
             self._process_items(step.wake_in_s)
-
-    def _is_done(self, shutdown: ShutdownEvent) -> bool:
-        """Return whether no post is left to convert, or only the time to spool what is in memory."""
-        return not self._intake.has_work or shutdown.deadline.left_s() < SPOOL_RESERVE_S
 
     def _release_invocations(self) -> None:
         while self._withheld:
@@ -131,25 +131,27 @@ class Forwarder:
         """Wait for items and process them; then convert a slice of the pending posts, so that no event waits long."""
         if self._intake.has_work:
             wake_in_s = min(self._intake.wait_s(), inf if wake_in_s is None else wake_in_s)
-        self._items.extend(self._inbox.take(wake_in_s))
-        has_items = bool(self._items)
-        while self._items:
-            self._process(self._items.popleft())
+        with self._ownership.released():
+            self._inbox.wait(wake_in_s)
+        has_items = self._process_inbox()
         if not self._intake.has_work or self._intake.wait_s() > 0.0:
             return
         self._convert_slice(may_replay=not has_items)
         if self._state is State.DRAINING:
-            # Send what was converted since the drain began.
-            if not self._intake.has_work:
-                self._intake.collect()
-            self.flusher.send_more()
-            self._check_flush()
+            self._send_converted(is_all=not self._intake.has_work)
 
-    def _process(self, item: "Item") -> None:
+    def _process_inbox(self) -> bool:
+        """Process all items; return whether there were any."""
+        self._items.extend(self._inbox.take())
+        has_items = bool(self._items)
+        while self._items:
+            self._process(self._items.popleft())
+        return has_items
+
+    def _process(self, item: Item) -> None:
         match item:
             case Body():
-                end = self._shutdown
-                self._intake.postpone(item, to_end=end is not None and end.deadline.left_s() < SPOOL_RESERVE_S)
+                self._intake.postpone(item)
             case InvokeEvent():
                 self._withheld.append(item)
                 self._policy.invoked(item.request_id, item.release_by)
@@ -184,17 +186,17 @@ class Forwarder:
         self._check_flush()
 
     def _finish(self, shutdown: ShutdownEvent) -> None:
-        """End what no event will end any more, and send it with the flush that is running, if there is one.
-
-        Without telemetry an invocation is known by its INVOKE event alone, which is not exported.
-        """
-        if not self._has_telemetry:
-            return
+        """End what no event will end any more, and send it with the flush that is running, if there is one."""
         self._intake.finish(shutdown.reason)
         if self._state is State.DRAINING:
+            self._send_converted(is_all=True)
+
+    def _send_converted(self, *, is_all: bool) -> None:
+        """Send what was converted since the drain began; spans and metrics, too, if that *is_all*."""
+        if is_all:
             self._intake.collect()
-            self.flusher.send_more()
-            self._check_flush()
+        self.flusher.send_more()
+        self._check_flush()
 
     def _check_flush(self) -> None:
         """Report the end of the flush to the policy, if it has ended."""
@@ -209,10 +211,7 @@ class Forwarder:
         self.accounting.flushed()
 
     def _close(self, shutdown: ShutdownEvent) -> None:
-        """Spool the unsent batches, then the items that arrived in the meantime; also if the deadline has passed."""
-        if not shutdown.claim():
-            self._state = State.CLOSED
-            return
+        """Store the unsent batches, then the items that arrived in the meantime; also if the deadline has passed."""
         # Lambda does not repeat posts that were accepted before this.
         self._inbox.refuse()
         reserve_s = min(SPOOL_RESERVE_S / 2, shutdown.deadline.left_s() / 4)
@@ -220,31 +219,32 @@ class Forwarder:
         self._store.put_back(self.flusher.abandon(), deadline)
         self._intake.collect()
         self._store.spool_all(deadline)
-        for item in self._inbox.take(0.0):
-            self._process(item)
+        self._process_inbox()
         convert_until = deadline.less(_LAST_BATCH_S)
         while self._intake.may_convert_backlog and not convert_until.is_over():
             self._convert_slice(may_replay=False)
-        # An invocation that only the rest of the backlog would end is ended by the shutdown.
-        if self._has_telemetry:
-            self._intake.finish(shutdown.reason)
-        self._intake.collect()
-        self._store.spool_all(deadline)
-        self._spool_rest(deadline)
+        self._store_everything(deadline, shutdown.reason)
+        self.log_totals()
         self._state = State.CLOSED
         self._release_invocations()
         shutdown.done.set()
 
-    def spool_everything(self, deadline: Deadline) -> None:
-        """Spool or drop all, and log the totals: a defect has ended the loop, or (main thread) it does not respond."""
-        self._store.put_back(self.flusher.abandon(), deadline)
-        items, self._items = [*self._items, *self._inbox.take(0.0)], deque()
-        with suppress(Exception):  # The state may be inconsistent.
-            self._intake.collect()
-        self._spool_rest(deadline, [item for item in items if isinstance(item, Body)])
+    def store_at_end(self, event: ShutdownEvent) -> None:
+        """Spool all that is held, or drop what the disk does not take before the process has to exit."""
+        self._store_everything(event.exit_by, event.reason)
 
-    def _spool_rest(self, deadline: Deadline, newer: Iterable[Body] = ()) -> None:
-        self._intake.spool_backlog(deadline, newer)
+    def _store_everything(self, deadline: Deadline, reason: str | None) -> None:
+        """As `store_at_end`. A SHUTDOWN for *reason* ends what is open; without one, a defect has ended the loop."""
+        self._store.put_back(self.flusher.abandon(), deadline)
+        self._items.extend(self._inbox.take())
+        self._intake.end(reason if self._has_telemetry else None)
+        self._store.spool_all(deadline)
+        self._intake.spool_backlog(deadline, [item for item in self._items if isinstance(item, Body)])
+        self._items.clear()
         self._store.spool_all(deadline)
         self._store.drop_all()
-        self.accounting.close(self._inbox)
+
+    def log_totals(self) -> None:
+        """Log the final accounts at the first call. For any thread, with or without the ownership."""
+        waiting = sum(isinstance(item, Body) for item in [*self._items, *self._inbox.take()])
+        self.accounting.close(self._inbox, unstored_posts=waiting + self._intake.pending_posts)

@@ -11,8 +11,8 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool
 from telemetry_forwarder.buffer.store import Store
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
+from telemetry_forwarder.core.memory import MemoryTrimmer
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
@@ -20,21 +20,25 @@ from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEve
 from telemetry_forwarder.telemetry.decoder import SLICE_BYTES
 from telemetry_forwarder.worker.availability_zone import AvailabilityZone
 from telemetry_forwarder.worker.conversion_time import ConversionTime
-from telemetry_forwarder.worker.memory import MemoryTrimmer
 from telemetry_forwarder.worker.replay import Replay
+from telemetry_forwarder.worker.shared_converter import SharedConverter
 
 # As much as the inbox holds by default.
 _MAX_BACKLOG_BYTES = 16_777_216
 # Small posts: opening the folder for each of them would take half of the time.
 _SPOOLED_AT_ONCE = 32
+_NOTHING = ConversionResult(0)
 
 
 class Intake:
-    """All steps between the inbox and the store. For the worker's thread, except `shut_down`."""
+    """All steps between the inbox and the store. For the thread that has the ownership, except `shut_down`.
+
+    A post stays in the backlog until its conversion has ended and the result is in the store.
+    """
 
     def __init__(
         self,
-        converter: Converter,
+        conversion: SharedConverter,
         store: Store,
         spool: Spool,
         *,
@@ -46,7 +50,8 @@ class Intake:
         zone: AvailabilityZone,
     ) -> None:
         """Without *duplicates* every post is a new one. *cpu_share* is that of the environment after init."""
-        self._converter = converter
+        self._conversion = conversion
+        self._converter = conversion.converter
         self._store = store
         self._duplicates = duplicates
         self._ledger = ledger
@@ -54,7 +59,7 @@ class Intake:
         self._log = log
         self._time = ConversionTime(clock, cpu_share=cpu_share)
         self._zone = zone
-        self._replay = Replay(converter, store, spool, ledger=ledger)
+        self._replay = Replay(self._conversion, store, spool, ledger=ledger)
         self._backlog: deque[Body] = deque()
         self._backlog_bytes = 0
         self.memory = MemoryTrimmer()
@@ -86,12 +91,13 @@ class Intake:
 
     @property
     def has_work(self) -> bool:
-        """Whether a post may be converted, as far as `wait_s` allows it."""
-        return self.has_backlog or self.has_replay
+        """Whether a post may be converted or spooled before the end, as far as `wait_s` allows it."""
+        return (self.has_backlog or self.has_replay) and not self._time.is_over
 
     @property
-    def is_shutting_down(self) -> bool:
-        return self._time.is_shutting_down
+    def pending_posts(self) -> int:
+        """The number of posts in the backlog."""
+        return len(self._backlog)
 
     def wait_s(self) -> float:
         """Return the seconds until something may be converted; zero if it may now."""
@@ -105,61 +111,71 @@ class Intake:
         """Convert only what can be done well before the deadline of *event*. The first call counts. For any thread."""
         self._time.shut_down(event)
 
-    def convert(self, body: Body) -> ConversionResult:
-        """Convert a slice of *body* and put the rest back, or spool it raw if too little time is left."""
-        if not body.at and self._is_duplicate(body):
-            self._ledger.duplicate_posts += 1
-            return ConversionResult(len(body.content))
-        if not self._time.is_enough_for(body.left_bytes, self._backlog_bytes):
-            bodies = [body]
-            while self._backlog and len(bodies) < _SPOOLED_AT_ONCE and self._backlog[0].left_bytes < SLICE_BYTES:
-                bodies.append(self.take_postponed())
-            self._replay.spool(bodies, self._store.write_deadline())
-            return ConversionResult(len(body.content))
-        if zone_id := self._zone.take():
-            self._converter.locate(zone_id)
-        before_s = self._clock.thread_cpu_s()
-        try:
-            result = self._converter.convert(body.content, body.observed_ns, body.at)
-        except Exception as exc:  # noqa: BLE001  # a defect costs this post, and not all that follow
-            self._ledger.post_conversion_failed()
-            self._log.warn(f"the rest of a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
-            return ConversionResult(len(body.content))
-        self._store.put(result.batches)
-        self._clock.slow_by_ns = max(0, -self._converter.lag_ns)
-        self._note_use(result.next_at - body.at, before_s)
-        body.at = result.next_at
-        if body.left_bytes:
-            self._backlog.appendleft(body)
-            self._backlog_bytes += body.left_bytes
-        return result
-
     def convert_next(self, limit_bytes: int, *, may_replay: bool) -> Iterator[ConversionResult]:
         """Convert the oldest posts, *limit_bytes* together, or a slice of the oldest if it is larger.
 
-        If no post is pending and *may_replay*, convert a slice of a spooled one.
+        A post that there is too little time for is spooled raw. If no post is pending and *may_replay*, convert a
+        slice of a spooled one.
         """
         if not self._backlog and may_replay:
             yield self.replay_next()
         while limit_bytes > 0 and self._backlog:
-            body = self.take_postponed()
-            limit_bytes -= body.left_bytes
-            yield self.convert(body)
+            limit_bytes -= self._backlog[0].left_bytes
+            yield self._convert_oldest()
 
-    def postpone(self, body: Body, *, to_end: bool = False) -> None:
+    def _convert_oldest(self) -> ConversionResult:
+        body = self._backlog[0]
+        is_enough = self._time.is_enough_for(body.left_bytes, self._backlog_bytes - body.left_bytes)
+        if not is_enough and self._store.write_deadline().is_over():
+            # It is left to the end of SHUTDOWN.
+            return _NOTHING
+        if not body.at and self._is_duplicate(body):
+            self._ledger.duplicate_posts += 1
+            self._take_oldest()
+            return _NOTHING
+        if not is_enough:
+            self._spool_oldest()
+            return _NOTHING
+        if zone_id := self._zone.take():
+            self._converter.locate(zone_id)
+        before_s = self._clock.thread_cpu_s()
+        try:
+            result = self._conversion.convert(body)
+        except Exception as exc:  # noqa: BLE001  # a defect costs this post, and not all that follow
+            self._take_oldest()
+            self._ledger.post_conversion_failed()
+            self._log.warn(f"the rest of a post was dropped: {type(exc).__name__}: {exc}", once_a_minute="convert")
+            return _NOTHING
+        self._store.put(result.batches)
+        self._clock.slow_by_ns = max(0, -self._converter.lag_ns)
+        self._note_use(result.next_at - body.at, before_s)
+        self._backlog_bytes -= result.next_at - body.at
+        body.at = result.next_at
+        if not body.left_bytes:
+            self._backlog.popleft()
+        return result
+
+    def _spool_oldest(self) -> None:
+        """Spool the oldest post raw, and those that follow if they are small."""
+        bodies = [self._take_oldest()]
+        while self._backlog and len(bodies) < _SPOOLED_AT_ONCE and self._backlog[0].left_bytes < SLICE_BYTES:
+            bodies.append(self._take_oldest())
+        self._replay.spool(bodies, self._store.write_deadline())
+
+    def postpone(self, body: Body) -> None:
         """Append *body* to the backlog; spool it at once if the backlog is full, or if older posts are spooled.
 
-        *to_end*: append it anyway, to be spooled together with all others.
+        At the end of SHUTDOWN, append it anyway, to be spooled together with all others.
         """
-        if not to_end and (self._backlog_bytes + body.left_bytes > _MAX_BACKLOG_BYTES or self._replay.has_own):
+        is_too_much = self._backlog_bytes + body.left_bytes > _MAX_BACKLOG_BYTES or self._replay.has_own
+        if is_too_much and not self._time.is_over:
             self._replay.spool([body], self._store.write_deadline())
             self._replay.has_posts |= self._replay.has_own
         else:
             self._backlog.append(body)
             self._backlog_bytes += body.left_bytes
 
-    def take_postponed(self) -> Body:
-        """Remove and return the oldest post of the backlog, or its rest."""
+    def _take_oldest(self) -> Body:
         body = self._backlog.popleft()
         self._backlog_bytes -= body.left_bytes
         return body
@@ -176,11 +192,11 @@ class Intake:
         """Convert a slice of the oldest spooled post, if there is time for it. The others wait for it."""
         body = self._replay.next_body()
         if body is None:
-            return ConversionResult(0)
+            return _NOTHING
         deadline = self._store.write_deadline()
         if not self._time.is_enough_for(body.left_bytes, self._backlog_bytes):
             self._replay.stop(deadline)
-            return ConversionResult(0)
+            return _NOTHING
         before_s, at = self._clock.thread_cpu_s(), body.at
         result = self._replay.convert(deadline, is_last_chance=self._time.is_last_chance)
         self._note_use(result.next_at - at, before_s)
@@ -194,11 +210,23 @@ class Intake:
 
     def collect(self, measurements: Sequence[Measurement] = ()) -> None:
         """Put the pending spans and metrics, and *measurements*, into the store."""
-        self._store.put(self._converter.collect(self._clock.unix_ns(), measurements))
+        self._store.put(self._conversion.collect(self._clock.unix_ns(), measurements))
 
     def finish(self, reason: str) -> None:
         """End what is still open because of a SHUTDOWN for *reason*."""
-        self._converter.finish(reason, self._clock.unix_ns())
+        self._conversion.finish(reason, self._clock.unix_ns())
+
+    def end(self, reason: str | None) -> None:
+        """Put all that is pending into the store; a SHUTDOWN for *reason* ends what is open. Does not raise."""
+        if self._conversion.is_in_use:
+            self._log.warn("the end came during a conversion: spans and metrics that were not made yet are lost")
+            return
+        try:
+            if reason is not None:
+                self.finish(reason)
+            self.collect()
+        except Exception as exc:  # noqa: BLE001  # after a defect the state may be inconsistent
+            self._log.warn(f"spans and metrics that were not made yet are lost: {type(exc).__name__}: {exc}")
 
     def _is_duplicate(self, body: Body) -> bool:
         # The parts of a cut record have the same time, and may have the same bytes: "xxxx" and "xxxx".

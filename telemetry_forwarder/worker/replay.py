@@ -10,16 +10,16 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
 from telemetry_forwarder.buffer.store import NOT_SPOOLED, Store
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import POSTS, Batch
 from telemetry_forwarder.receiver.messages import Body
+from telemetry_forwarder.worker.shared_converter import SharedConverter
 
 
 class Replay:
-    """Reads the oldest post first, and converts it slice by slice. For the worker's thread."""
+    """Reads the oldest post first, and converts it slice by slice. For the thread that has the ownership."""
 
-    def __init__(self, converter: Converter, store: Store, spool: Spool, *, ledger: Ledger) -> None:
+    def __init__(self, converter: SharedConverter, store: Store, spool: Spool, *, ledger: Ledger) -> None:
         self._converter = converter
         self._store = store
         self._spool = spool
@@ -60,10 +60,9 @@ class Replay:
     def convert(self, deadline: Deadline, *, is_last_chance: bool) -> ConversionResult:
         """Convert a slice of `next_body`. If it was the last one, store the batches and remove the file."""
         body, is_own = self._body, self._entry is not None and self._spool.is_own(self._entry)
-        # The invocations of our own posts are known.
-        convert = self._converter.convert if is_own else self._converter.convert_spooled
         try:
-            result = convert(body.content, body.observed_ns, body.at)
+            # The invocations of our own posts are known.
+            result = self._converter.convert(body, is_of_earlier_process=not is_own)
         except Exception as exc:  # noqa: BLE001  # a defect must not fail again in every later process
             self._failure = f"failed with {type(exc).__name__}"
             result = ConversionResult(len(body.content))

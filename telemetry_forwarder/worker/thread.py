@@ -5,7 +5,10 @@ SHUTDOWN, the main thread stores what is held.
 """
 
 import threading
+from contextlib import suppress
 
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.core.ownership import Ownership, OwnershipLost
 from telemetry_forwarder.core.sync import Latch
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
@@ -16,24 +19,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from telemetry_forwarder.clock import Clock, Deadline
+    from telemetry_forwarder.clock import Clock
     from telemetry_forwarder.diagnostics import Diagnostics
     from telemetry_forwarder.settings import Settings
     from telemetry_forwarder.startup.warm_up import WarmUp
     from telemetry_forwarder.worker.forwarder import Forwarder
+    from telemetry_forwarder.worker.last_resort import LastResort
 
-# Before the deadline of SHUTDOWN. A forwarder that is built later could not convert any more, only store. One that runs
-# begins to store what is left 0.3 s before the deadline.
+# Before the deadline of SHUTDOWN. A forwarder that is built later could not convert any more, only store.
 _LEAST_TO_BEGIN_S = 0.7
-_LEAST_TO_CLOSE_S = 0.2
 # Before the deadline, or half of the time if that is less: posts are refused, so that storing what is held can end.
 _REFUSAL_S = 0.5
-# For Lambda to see our exit.
-_MARGIN_S = 0.05
-# Storing is tried even if the deadline is nearer: to exit earlier would only lose what is held.
-_LEAST_WAIT_S = 0.25
-# At least, for the worker to finish its step.
-_STEP_S = 0.03
+# A write to the disk after the forwarder has failed.
+_WRITE_S = 0.3
 
 
 class Worker:
@@ -62,7 +60,9 @@ class Worker:
         self._clock = clock
         self._log = log
         self._warm_up = warm_up
+        self._ownership = Ownership()
         self._forwarder: Forwarder | None = None
+        self._last_resort: LastResort | None = None
         self._last_event: InvokeEvent | ShutdownEvent | None = None
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
@@ -75,49 +75,59 @@ class Worker:
 
         Returns shortly before the deadline of *event*, or half a second from now if that is later.
         """
-        self.put_event(event)
         refuse_at = event.deadline.less(min(_REFUSAL_S, event.deadline.left_s() / 2))
-        if self._has_finished(event, _LEAST_TO_BEGIN_S):
-            return
-        if self._forwarder is not None:
-            event.done.wait(refuse_at.left_s())
-            self.inbox.refuse()
-            if self._has_finished(event, _LEAST_TO_CLOSE_S):
-                return
-        if event.claim():
-            self._store_without_worker(event.deadline.less(_MARGIN_S).not_before(_LEAST_WAIT_S))
-        elif not self._has_finished(event, _MARGIN_S) and (forwarder := self._forwarder) is not None:
-            # Not even storing has ended.
-            forwarder.accounting.close(self.inbox)
+        self.put_event(event)
+        if self._thread.ident is not None:
+            event.done.wait(event.deadline.less(_LEAST_TO_BEGIN_S).left_s())
+            if self._holder is not None:
+                event.done.wait(refuse_at.left_s())
+                self.inbox.refuse()
+                event.done.wait(event.take_over_at.left_s())
+        if not event.done.is_set():
+            self._take_over(event)
 
-    def _has_finished(self, event: ShutdownEvent, reserve_s: float) -> bool:
-        """Wait until *reserve_s* before the deadline, unless there is no thread to wait for."""
-        left_s = event.deadline.less(reserve_s).not_before(_LEAST_WAIT_S).left_s()
-        return event.done.wait(left_s if self._thread.ident is not None else 0.0)
+    @property
+    def _holder(self) -> "Forwarder | LastResort | None":
+        """What holds the telemetry; None before it is built."""
+        return self._last_resort or self._forwarder
 
-    def _store_without_worker(self, deadline: "Deadline") -> None:
-        """Store what is held and log the totals.
-
-        A worker that is in the middle of a step and finishes it later may hold a post that is in no total.
-        """
+    def _take_over(self, event: ShutdownEvent) -> None:
+        """Store what is held and log the totals."""
         self.inbox.refuse()
-        forwarder = self._forwarder
-        if forwarder is None:
+        self._ownership.is_requested = True
+        if self._holder is not None:
+            # A worker that is only slow finishes its step; with little CPU, the kernel pauses the process meanwhile.
+            self.has_returned.wait(event.exit_by.left_s() / 2)
+        has_taken = self._ownership.take(event.exit_by.left_s())
+        if event.done.is_set():
+            return
+        holder = self._holder
+        if holder is None:
             self._log.warn("the end came before forwarding was ready; posts are stored as received")
-            from telemetry_forwarder.buffer.ledger import Ledger
-            from telemetry_forwarder.worker.last_resort import new_spool, spool_posts
-
-            ledger = Ledger()
-            spool = new_spool(self._settings, self._environ, ledger=ledger, clock=self._clock, log=self._log)
-            spool_posts(self.inbox, spool, ledger, deadline=deadline, log=self._log)
+            holder = self._new_last_resort()
         else:
             self._log.warn("forwarding does not respond; what is held is stored")
-            forwarder.is_stopped = True
-            # A worker that is only slow finishes its step; with little CPU, the kernel pauses the process meanwhile.
-            self.has_returned.wait(max(_STEP_S, deadline.left_s() / 2))
-            forwarder.spool_everything(deadline)
-            # It may be writing a post, which would be incomplete on disk.
-            self.has_returned.wait(deadline.left_s())
+        if has_taken:
+            holder.store_at_end(event)
+        # Otherwise not even a step has ended, such as a write to the disk.
+        holder.log_totals()
+
+    def _new_last_resort(self) -> "LastResort":
+        from telemetry_forwarder.buffer.ledger import Ledger
+        from telemetry_forwarder.buffer.spool_settings import new_spool
+        from telemetry_forwarder.receiver.connections import MAX_POST_BYTES
+        from telemetry_forwarder.worker.last_resort import LastResort
+
+        ledger = Ledger()
+        spool = new_spool(
+            self._settings,
+            self._environ,
+            largest_post_bytes=MAX_POST_BYTES,
+            ledger=ledger,
+            clock=self._clock,
+            log=self._log,
+        )
+        return LastResort(self.inbox, spool, ledger, self._log)
 
     def put_event(self, event: InvokeEvent | ShutdownEvent) -> None:
         """Pass on Lambda's event. SHUTDOWN also limits the time of running requests."""
@@ -132,39 +142,72 @@ class Worker:
             forwarder.limit_work_to_shutdown(event)
 
     def _run(self) -> None:
+        # Otherwise the main thread has taken over: it has stored what is held.
+        with suppress(OwnershipLost):
+            self._forward()
+        self.has_returned.set()
+        self.inbox.close()
+
+    def _forward(self) -> None:
         try:
             self._warm_up.wait()
             from telemetry_forwarder.worker.wiring import build_forwarder
 
             self._forwarder = forwarder = build_forwarder(
-                self._settings, self._environ, self._registration, inbox=self.inbox, clock=self._clock, log=self._log
+                self._settings,
+                self._environ,
+                self._registration,
+                inbox=self.inbox,
+                ownership=self._ownership,
+                clock=self._clock,
+                log=self._log,
             )
             self._limit_work_to_shutdown()
-            event = self._last_event
-            # The main thread claims it first and looks for a forwarder then, so one of both finds the other.
-            if not (isinstance(event, ShutdownEvent) and event.is_claimed):
-                forwarder.run(on_warm=self.is_warm.set)
+            forwarder.run(on_warm=self.is_warm.set)
+        except OwnershipLost:
+            raise
         except BaseException as exc:  # noqa: BLE001  # the function must not wait for a thread that has ended
             self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations continue without it")
             self.is_warm.set()
-            self._forwarder = None
-            self._release_events()
-        self.has_returned.set()
-        self.inbox.close()
+            with self._ownership.held():
+                self._replace_forwarder()
+                self._store_posts()
 
-    def _release_events(self) -> None:
-        """Release every event, and count the posts that are dropped, until SHUTDOWN."""
+    def _replace_forwarder(self) -> None:
+        forwarder = self._forwarder
+        # What made the forwarder fail may make this fail, too.
+        with suppress(Exception):
+            self._last_resort = forwarder.last_resort if forwarder else self._new_last_resort()
+        self._forwarder = None
+
+    def _store_posts(self) -> None:
+        """Release every event, and store the posts as they are received, until SHUTDOWN."""
         # The forwarder may have taken the last event out of the inbox before it failed.
-        items = [*self.inbox.take(0.0), self._last_event]
+        items = self.inbox.take()
+        if self._last_event is not None:
+            items.append(self._last_event)
         dropped_posts = 0
-        while True:
-            dropped_posts += sum(isinstance(item, Body) for item in items)
+        while not self._ownership.is_requested:
             for item in items:
                 if isinstance(item, InvokeEvent):
                     item.release(self._clock.monotonic_s())
-                elif isinstance(item, ShutdownEvent):
-                    if dropped_posts:
-                        self._log.error(f"{dropped_posts} posts of telemetry were dropped after that")
-                    item.done.set()
+            if self._last_resort is not None:
+                self._last_resort.store(items, Deadline.after(_WRITE_S, self._clock))
+            else:
+                dropped_posts += sum(isinstance(item, Body) for item in items)
+            for item in items:
+                if isinstance(item, ShutdownEvent):
+                    self._end_without_forwarder(item, dropped_posts)
                     return
-            items = [*self.inbox.take(None)]
+            with self._ownership.released():
+                self.inbox.wait(None)
+            items = self.inbox.take()
+
+    def _end_without_forwarder(self, event: ShutdownEvent, dropped_posts: int) -> None:
+        self.inbox.refuse()
+        if self._last_resort is not None:
+            self._last_resort.store_at_end(event)
+            self._last_resort.log_totals()
+        elif dropped_posts:
+            self._log.error(f"{dropped_posts} posts of telemetry were dropped after that")
+        event.done.set()

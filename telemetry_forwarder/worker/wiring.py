@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
+from telemetry_forwarder.buffer.spool_settings import new_spool
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import SIGNALS
 from telemetry_forwarder.core.jitter import random_fraction
+from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints import options
@@ -21,6 +23,7 @@ from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
 from telemetry_forwarder.lambda_api import is_managed_instance
 from telemetry_forwarder.otlp.metrics import TEMPORALITIES
 from telemetry_forwarder.otlp.resource import describe_function
+from telemetry_forwarder.receiver.connections import MAX_POST_BYTES
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.settings import PREFIX, Settings
@@ -31,7 +34,8 @@ from telemetry_forwarder.worker.accounting import Accounting
 from telemetry_forwarder.worker.availability_zone import AvailabilityZone
 from telemetry_forwarder.worker.forwarder import Forwarder
 from telemetry_forwarder.worker.intake import Intake
-from telemetry_forwarder.worker.last_resort import new_spool
+from telemetry_forwarder.worker.last_resort import LastResort
+from telemetry_forwarder.worker.shared_converter import SharedConverter
 
 _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 # How long telemetry is held at most while an invocation runs, unless the setting says otherwise.
@@ -40,23 +44,25 @@ _SIGNALS = dict(zip(("logs", "spans", "metrics"), SIGNALS, strict=True))
 
 
 def build_forwarder(
-    settings: Settings, environ: Mapping[str, str], registration: bytes, *, inbox: Inbox, clock: Clock, log: Diagnostics
+    settings: Settings,
+    environ: Mapping[str, str],
+    registration: bytes,
+    *,
+    inbox: Inbox,
+    ownership: Ownership,
+    clock: Clock,
+    log: Diagnostics,
 ) -> Forwarder:
     """Build the forwarder and log what is wrong with the settings. Does not use the network."""
     # Without our prefix, the lines of libraries would be forwarded as telemetry of an extension.
     logging.lastResort = _LibraryLogHandler(log)
     ledger = Ledger()
     exporters = _exporters(settings, environ, clock=clock, log=log)
-    outbox = Outbox(
-        ledger,
-        limit_bytes=settings.outbox_bytes,
-        request_bytes=settings.batch_bytes,
-        request_items=settings.batch_items,
-    )
-    spool = new_spool(settings, environ, ledger=ledger, clock=clock, log=log)
+    outbox = _outbox(settings, ledger)
+    spool = new_spool(settings, environ, largest_post_bytes=MAX_POST_BYTES, ledger=ledger, clock=clock, log=log)
     store = Store(outbox, spool, ledger, clock)
     intake = Intake(
-        _converter(settings, environ, registration, ledger=ledger, log=log),
+        _conversion(settings, environ, registration, ownership=ownership, ledger=ledger, log=log),
         store,
         spool,
         duplicates=DuplicatePosts() if settings.listener == "http" else None,
@@ -70,10 +76,21 @@ def build_forwarder(
         inbox,
         intake,
         store,
-        flusher=Flusher(inbox, outbox, spool, exporters=exporters, ledger=ledger, log=log),
+        flusher=Flusher(inbox, outbox, spool, exporters=exporters, ledger=ledger, ownership=ownership, log=log),
         policy=_policy(settings, clock, is_managed=is_managed_instance(environ)),
         accounting=Accounting(ledger, clock, log),
+        last_resort=LastResort(inbox, spool, ledger, log),
+        ownership=ownership,
         clock=clock,
+    )
+
+
+def _outbox(settings: Settings, ledger: Ledger) -> Outbox:
+    return Outbox(
+        ledger,
+        limit_bytes=settings.outbox_bytes,
+        request_bytes=settings.batch_bytes,
+        request_items=settings.batch_items,
     )
 
 
@@ -89,23 +106,30 @@ def _exporters(settings: Settings, environ: Mapping[str, str], *, clock: Clock, 
     return Exporters(endpoints, Transport(log), clock=clock, log=log)
 
 
-def _converter(
-    settings: Settings, environ: Mapping[str, str], registration: bytes, *, ledger: Ledger, log: Diagnostics
-) -> Converter:
+def _conversion(
+    settings: Settings,
+    environ: Mapping[str, str],
+    registration: bytes,
+    *,
+    ownership: Ownership,
+    ledger: Ledger,
+    log: Diagnostics,
+) -> SharedConverter:
     registered, problems = read_json(registration), list[str]()
     resource = describe_function(environ, registered if isinstance(registered, dict) else {}, problems)
     for problem in problems:
         log.warn(problem)
-    return Converter(
+    converter = Converter(
         settings,
         resource,
-        ledger,
+        (counts := Ledger()),
         version=VERSION,
         temporality=_temporality(environ, log),
         is_managed=is_managed_instance(environ),
         # Not `random`: every environment restored from one snapshot would have the same state.
         new_id=lambda size_bytes: os.urandom(size_bytes).hex(),
     )
+    return SharedConverter(converter, ownership, counts=counts, ledger=ledger)
 
 
 def _temporality(environ: Mapping[str, str], log: Diagnostics) -> str:

@@ -130,3 +130,27 @@ def test_summary_contains_every_count_that_is_not_zero() -> None:
         "logs received 0 restored 20 delivered 0 rejected 2 dropped 7 (a 3, b 4) held 10 spooled 1"
         " filtered 5 (not a wanted type 5)",
     ]
+
+
+def test_posts_in_memory_are_held() -> None:
+    ledger = Ledger()
+    ledger.received(POSTS, 2)
+
+    summaries = [ledger.summary().partition(";")[0], ledger.summary(unstored_posts=3).partition(";")[0]]
+
+    assert summaries == ["records received 0 posts held 2", "records received 0 posts held 5"]
+
+
+def test_counts_of_records_are_moved_once() -> None:
+    ledger, conversion = Ledger(), Ledger()
+    conversion.records_received = 5
+    conversion.records_lost_by_lambda = 2
+    conversion.filtered(LOGS, 3, "own log line")
+
+    for _ in range(2):
+        ledger.add_records_of(conversion)
+
+    assert (ledger.records_received, ledger.records_lost_by_lambda) == (5, 2)
+    assert ledger.snapshot().of(LOGS).filtered == {"own log line": 3}
+    assert (conversion.records_received, conversion.records_lost_by_lambda) == (0, 0)
+    assert conversion.snapshot().of(LOGS).filtered == {}

@@ -5,7 +5,7 @@ import pytest
 
 from telemetry_forwarder.buffer.ledger import Ledger, Tally
 from telemetry_forwarder.buffer.outbox import LARGER_THAN_OUTBOX, OUTBOX_FULL
-from telemetry_forwarder.buffer.store import NOT_SPOOLED, Store
+from telemetry_forwarder.buffer.store import NOT_SPOOLED, SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import LOGS, SPANS, Batch
 from tests.support.captured_log import CapturedLog
@@ -120,3 +120,16 @@ def test_batch_that_is_put_back_is_spooled(make: Make) -> None:
     bench.store.put_back([taken], bench.in_s(1.0))
 
     assert bench.of(LOGS) == Tally(LOGS, received=3, spooled=3)
+
+
+@pytest.mark.parametrize(("limit_s", "left_s"), [(0.1, 0.1), (10.0, SPOOL_RESERVE_S), (0.0, 0.0)])
+def test_a_write_ends_before_the_limit(make: Make, limit_s: float, left_s: float) -> None:
+    bench = make()
+
+    bench.store.limit_time(bench.in_s(limit_s))
+
+    assert bench.store.write_deadline().left_s() == pytest.approx(left_s)
+
+
+def test_without_a_limit_a_write_may_take_its_time(make: Make) -> None:
+    assert make().store.write_deadline().left_s() == pytest.approx(SPOOL_RESERVE_S)

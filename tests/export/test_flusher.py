@@ -6,6 +6,7 @@ import pytest
 from telemetry_forwarder.buffer.ledger import Ledger, Tally
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
+from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.export.exporter import Exporters, ExportResult
 from telemetry_forwarder.export.flusher import Flusher
@@ -18,6 +19,7 @@ from tests.support.batches import batch
 from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
+from tests.support.inboxes import wait_and_take
 from tests.support.otlp_messages import count
 from tests.support.spooling import outbox_of, spool_in
 from tests.support.thread_limit import no_thread_starts
@@ -51,7 +53,15 @@ class Bench:
         self.flush = self.make(self.exporters)
 
     def make(self, exporters: Exporters) -> Flusher:
-        return Flusher(self.inbox, self.outbox, self.spool, exporters=exporters, ledger=self.ledger, log=self.log)
+        return Flusher(
+            self.inbox,
+            self.outbox,
+            self.spool,
+            exporters=exporters,
+            ledger=self.ledger,
+            ownership=Ownership(),
+            log=self.log,
+        )
 
     def spooled(self, *batches: Batch) -> None:
         for each in batches:
@@ -66,7 +76,7 @@ class Bench:
         """Flush everything and wait for its end."""
         self.flush.begin(Deadline.after(seconds, self.clock), is_last_chance=is_last_chance)
         while not self.flush.is_over:
-            for item in self.inbox.take(LONG_S):
+            for item in wait_and_take(self.inbox, LONG_S):
                 assert isinstance(item, SendFinished)
                 self.flush.sent(item.signal)
         return self.flush.was_delivered
@@ -74,7 +84,7 @@ class Bench:
     def take_until(self, signals: set[str]) -> None:
         """Wait until a request of each of *signals* has ended."""
         while signals:
-            for item in self.inbox.take(LONG_S):
+            for item in wait_and_take(self.inbox, LONG_S):
                 assert isinstance(item, SendFinished)
                 self.flush.sent(item.signal)
                 signals = signals - {item.signal}
@@ -275,7 +285,7 @@ def test_batch_that_no_longer_fits_into_memory_goes_to_disk(bench: Bench) -> Non
     bench.held(batch(LOGS, 1, padding="y" * 2_000))
 
     while not bench.flush.is_over:
-        for _ in bench.inbox.take(LONG_S):
+        for _ in wait_and_take(bench.inbox, LONG_S):
             bench.flush.sent(LOGS)
 
     assert bench.tally(LOGS) == Tally(LOGS, received=2, held=1, spooled=1)
@@ -298,6 +308,19 @@ def test_abandoned_batches_are_returned_or_on_disk(bench: Bench) -> None:
     hang.until.set()
     bench.take_until({LOGS, SPANS})
     assert bench.tally(LOGS) == Tally(LOGS, received=3, spooled=3)
+
+
+def test_abandoned_request_that_was_answered_counts(bench: Bench) -> None:
+    bench.spooled(batch(LOGS, 3))
+    bench.held(batch(LOGS, 4))
+    bench.flush.begin(Deadline.after(10.0, bench.clock), is_last_chance=False)
+    bench.inbox.wait(LONG_S)
+
+    left = bench.flush.abandon()
+
+    assert left == []
+    assert bench.tally(LOGS) == Tally(LOGS, received=7, delivered=7)
+    assert (bench.spool.waiting, bench.spool.used_bytes) == (0, 0)
 
 
 class BrokenExporters(Exporters):

@@ -13,6 +13,7 @@ from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import LOGS, METRICS, SIGNALS, SPANS, Batch
+from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.export.exporter import Exporters
@@ -113,6 +114,7 @@ class Environment:
             spool,
             exporters=self._exporters,
             ledger=ledger,
+            ownership=Ownership(),
             log=log,
             new_thread=lambda _: _Sender(self.simulation),
         )

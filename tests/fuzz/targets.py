@@ -50,7 +50,7 @@ def _parts(data: bytes) -> list[bytes]:
 
 def _bodies(inbox: Inbox) -> list[bytes]:
     inbox.put_body(Body(b"last", 0))
-    return [item.content for item in inbox.take(0.0) if isinstance(item, Body)][:-1]
+    return [item.content for item in inbox.take() if isinstance(item, Body)][:-1]
 
 
 def _over_http(parts: list[bytes], path: str) -> tuple[list[bytes], list[bytes]]:

@@ -7,6 +7,7 @@ from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from tests.support.fake_clock import FakeClock
+from tests.support.inboxes import wait_and_take
 from tests.support.threads import LONG_S, in_threads, join
 
 # The overhead that counts for each body.
@@ -41,8 +42,8 @@ def test_items_are_taken_once_and_in_order() -> None:
         else:
             inbox.put_event(item)
 
-    assert inbox.take(0.0) == items
-    assert inbox.take(0.0) == []
+    assert inbox.take() == items
+    assert inbox.take() == []
 
 
 def test_body_at_the_bound_is_accepted_and_a_larger_one_refused_and_counted() -> None:
@@ -72,7 +73,7 @@ def test_taking_bodies_frees_their_room() -> None:
     inbox = Inbox(1_000)
     inbox.put_body(body(700))
 
-    inbox.take(0.0)
+    inbox.take()
 
     assert inbox.put_body(body(700))
 
@@ -84,7 +85,7 @@ def test_events_always_fit() -> None:
     for _ in range(100):
         inbox.put_event(SubscriptionResult(True))
 
-    assert len(inbox.take(0.0)) == 101
+    assert len(inbox.take()) == 101
 
 
 @given(st.lists(st.integers(0, 2_000) | st.none(), max_size=60), st.integers(1, 5_000))
@@ -96,7 +97,7 @@ def test_bound_holds_and_no_accepted_item_is_lost(sizes: list[int | None], bound
 
     for size in sizes:
         if size is None:
-            taken += inbox.take(0.0)
+            taken += inbox.take()
             held = []
         elif inbox.put_body(each := body(size)):
             expected.append(each)
@@ -106,13 +107,13 @@ def test_bound_holds_and_no_accepted_item_is_lost(sizes: list[int | None], bound
             assert held
             assert sum(held) + size + OVERHEAD > bound
 
-    assert taken + inbox.take(0.0) == expected
+    assert taken + inbox.take() == expected
 
 
 def test_take_waits_for_a_body() -> None:
     inbox = Inbox(1_000)
     taken: list[object] = []
-    threads = in_threads(1, lambda: taken.extend(inbox.take(None)))
+    threads = in_threads(1, lambda: taken.extend(wait_and_take(inbox)))
 
     item = body()
     inbox.put_body(item)
@@ -124,7 +125,7 @@ def test_take_waits_for_a_body() -> None:
 def test_take_waits_for_an_event() -> None:
     inbox = Inbox(1_000)
     taken: list[object] = []
-    threads = in_threads(1, lambda: taken.extend(inbox.take(LONG_S)))
+    threads = in_threads(1, lambda: taken.extend(wait_and_take(inbox, LONG_S)))
 
     inbox.put_event(event := invoked())
     join(threads)
@@ -135,9 +136,9 @@ def test_take_waits_for_an_event() -> None:
 def test_take_waits_again_after_an_item_was_taken_without_waiting() -> None:
     inbox = Inbox(1_000)
     inbox.put_event(first := invoked())
-    assert inbox.take(0.0) == [first]
+    assert inbox.take() == [first]
     taken: list[object] = []
-    threads = in_threads(1, lambda: taken.append(inbox.take(LONG_S)))
+    threads = in_threads(1, lambda: taken.append(wait_and_take(inbox, LONG_S)))
     threads[0].join(0.02)
 
     inbox.put_event(second := invoked())
@@ -147,7 +148,7 @@ def test_take_waits_again_after_an_item_was_taken_without_waiting() -> None:
 
 
 def test_take_returns_nothing_after_its_timeout() -> None:
-    assert Inbox(1_000).take(0.001) == []
+    assert wait_and_take(Inbox(1_000), 0.001) == []
 
 
 def test_blocking_put_waits_for_room() -> None:
@@ -164,10 +165,10 @@ def test_blocking_put_waits_for_room() -> None:
     threads = in_threads(1, send)
     has_started.wait()
     assert not is_done.wait(0.02)
-    assert inbox.take(None) == [first]
+    assert wait_and_take(inbox) == [first]
     join(threads)
 
-    assert inbox.take(0.0) == [second]
+    assert inbox.take() == [second]
     assert inbox.take_refusals() == 0
 
 
@@ -176,7 +177,7 @@ def test_blocking_put_does_not_wait_if_there_is_room() -> None:
 
     inbox.put_body_blocking(item := body())
 
-    assert inbox.take(0.0) == [item]
+    assert inbox.take() == [item]
 
 
 def test_bodies_of_many_threads_are_all_taken() -> None:
@@ -190,10 +191,10 @@ def test_bodies_of_many_threads_are_all_taken() -> None:
 
     taken = 0
     while taken < 200:
-        taken += len(inbox.take(None))
+        taken += len(wait_and_take(inbox))
 
     join(senders)
-    assert inbox.take(0.0) == []
+    assert inbox.take() == []
 
 
 def test_closed_inbox_refuses_bodies_and_keeps_its_items() -> None:
@@ -204,7 +205,7 @@ def test_closed_inbox_refuses_bodies_and_keeps_its_items() -> None:
 
     assert not inbox.put_body(body())
     inbox.put_body_blocking(body())
-    assert inbox.take(0.0) == [first]
+    assert inbox.take() == [first]
 
 
 def test_closing_releases_a_thread_that_waits_for_room() -> None:
@@ -215,7 +216,7 @@ def test_closing_releases_a_thread_that_waits_for_room() -> None:
     inbox.close()
 
     join(threads)
-    assert inbox.take(0.0) == [first]
+    assert inbox.take() == [first]
 
 
 def test_closing_releases_all_threads_that_wait_for_room() -> None:
@@ -226,7 +227,7 @@ def test_closing_releases_all_threads_that_wait_for_room() -> None:
     inbox.close()
 
     join(threads)
-    assert len(inbox.take(0.0)) == 1
+    assert len(inbox.take()) == 1
 
 
 def test_take_releases_all_threads_that_it_frees_room_for() -> None:
@@ -236,10 +237,10 @@ def test_take_releases_all_threads_that_it_frees_room_for() -> None:
     for thread in threads:
         thread.join(0.01)
 
-    taken = inbox.take(LONG_S)
+    taken = wait_and_take(inbox, LONG_S)
     join(threads)
 
-    assert len(taken + inbox.take(0.0)) == 4
+    assert len(taken + inbox.take()) == 4
 
 
 def test_refusing_inbox_keeps_its_items_and_counts_the_refusals() -> None:
@@ -249,7 +250,7 @@ def test_refusing_inbox_keeps_its_items_and_counts_the_refusals() -> None:
     inbox.refuse()
 
     assert not inbox.put_body(body())
-    assert inbox.take(0.0) == [first]
+    assert inbox.take() == [first]
     # Although it is empty.
     assert not inbox.put_body(body())
     assert inbox.take_refusals() == 2
@@ -265,5 +266,5 @@ def test_body_that_cannot_be_refused_waits_until_a_refusing_inbox_is_closed() ->
     inbox.close()
 
     join(threads)
-    assert inbox.take(0.0) == []
+    assert inbox.take() == []
     assert inbox.take_refusals() == 1

@@ -15,6 +15,7 @@ from telemetry_forwarder.receiver.messages import Body
 from telemetry_forwarder.session import open_port
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
+from tests.support.inboxes import wait_and_take
 
 OBSERVED_NS = 1_790_000_000_000_000_000
 
@@ -44,7 +45,7 @@ class Running:
         """Take at least *count* bodies from the inbox."""
         taken: list[bytes] = []
         while len(taken) < count:
-            items = self.inbox.take(10.0)
+            items = wait_and_take(self.inbox, 10.0)
             assert items, f"only {taken}"
             for item in items:
                 assert isinstance(item, Body)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import SIGNALS
+from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.endpoints.options import OPTIONS, OWN, SHARED
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, ShutdownEvent
@@ -173,7 +174,7 @@ def forward_once(environ: Mapping[str, str], seconds: float) -> list[str]:
             settings.spool_bytes = 0
         for problem in settings.problems:
             log.warn(problem)
-        forwarder = build_forwarder(settings, environ, b"{}", inbox=inbox, clock=clock, log=log)
+        forwarder = build_forwarder(settings, environ, b"{}", inbox=inbox, ownership=Ownership(), clock=clock, log=log)
         event = ShutdownEvent("timeout", Deadline.after(seconds, clock))
         inbox.put_body(Body(_POST, clock.unix_ns()))
         inbox.put_event(event)

@@ -14,12 +14,15 @@ from telemetry_forwarder.buffer.spool_format import SpoolFormat
 from telemetry_forwarder.buffer.store import Store
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import LOGS, Batch
+from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.messages import Body, ShutdownEvent
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.worker.availability_zone import AvailabilityZone
 from telemetry_forwarder.worker.intake import Intake
+from telemetry_forwarder.worker.shared_converter import SharedConverter
 from tests.support.captured_log import CapturedLog
 from tests.support.fake_clock import FakeClock
 from tests.support.otlp_messages import REQUESTS, log_records
@@ -67,11 +70,13 @@ class Process:
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.clock = clock or FakeClock()
+        self.ownership = Ownership()
         self.ledger = Ledger()
+        self.counts = Ledger()
         self.converter = kind(
             Settings({PREFIX + name: value for name, value in settings.items()}),
             Resource({}),
-            self.ledger,
+            self.counts,
             version="1",
             temporality="delta",
             is_managed=False,
@@ -81,7 +86,7 @@ class Process:
         self.spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes, left_free_bytes=left_free_bytes)
         self.store = Store(self.outbox, self.spool, self.ledger, self.clock)
         self.intake = Intake(
-            self.converter,
+            SharedConverter(self.converter, self.ownership, counts=self.counts, ledger=self.ledger),
             self.store,
             self.spool,
             duplicates=DuplicatePosts(),
@@ -94,6 +99,12 @@ class Process:
 
     def shut_down(self, seconds: float, reason: str = "timeout") -> None:
         self.intake.shut_down(ShutdownEvent(reason, Deadline.after(seconds, self.clock)))
+
+    def convert(self, content: bytes, observed_ns: int = OBSERVED_NS) -> ConversionResult:
+        """Convert a slice of a post, the only one in the backlog."""
+        self.intake.postpone(Body(content, observed_ns))
+        (result,) = self.intake.convert_next(1, may_replay=False)
+        return result
 
     def spool_raw(self, *contents: bytes) -> None:
         """Leave posts to the next process."""

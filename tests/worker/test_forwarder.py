@@ -13,6 +13,7 @@ from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import POSTS
+from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.export.exporter import Exporters
 from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
@@ -22,6 +23,7 @@ from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.worker.accounting import Accounting
 from telemetry_forwarder.worker.forwarder import Forwarder
+from telemetry_forwarder.worker.last_resort import LastResort
 from telemetry_forwarder.worker.wiring import build_forwarder
 from tests.support import collector as c
 from tests.support.captured_log import CapturedLog
@@ -47,7 +49,13 @@ class Process:
         self.captured = captured
         self.inbox = Inbox(INBOX_BYTES)
         self.forwarder: Forwarder = build_forwarder(
-            Settings(environ), environ, b"{}", inbox=self.inbox, clock=self.clock, log=captured.diagnostics(self.clock)
+            Settings(environ),
+            environ,
+            b"{}",
+            inbox=self.inbox,
+            ownership=Ownership(),
+            clock=self.clock,
+            log=captured.diagnostics(self.clock),
         )
         self.failure: Exception | None = None
         self.is_warm = threading.Event()
@@ -432,11 +440,12 @@ def test_fragment_that_shutdown_gives_up_waiting_for_is_sent(make: Make, collect
 def test_last_self_metrics_are_sent_although_nothing_else_is_held(make: Make, collector: FakeCollector) -> None:
     process = make()
     process.start()
-    process.invoke()
+    invoked = process.invoke()
     process.log("a line")
-    process.ends()
     process.reports()
-    wait_until(lambda: len(lines(collector)) == 1 and len(collector.metrics()) > 0 and len(collector.spans()) > 0)
+    process.ends()
+    # Everything is delivered then, and counted.
+    assert invoked.released.wait(LONG_S)
 
     process.shut_down()
 
@@ -620,15 +629,23 @@ def test_metrics_of_the_extension_itself_are_exported(make: Make, collector: Fak
     assert "otel.sdk.exporter.log.exported" in names
 
 
+def broken_event(clock: Clock) -> ShutdownEvent:
+    """Return a SHUTDOWN that the forwarder fails at."""
+    end = ShutdownEvent("timeout", Deadline.after(LONG_S, clock))
+    del end.deadline
+    return end
+
+
 def test_after_a_defect_telemetry_in_memory_is_spooled(make: Make, collector: FakeCollector, tmp_path: Path) -> None:
     process = make(FLUSH="shutdown")
     with collector.refusing():
         process.start()
         process.log("held")
-        process.inbox.put_event(ShutdownEvent("timeout", None))  # type: ignore[arg-type]  # what breaks it
+        process.inbox.put_event(broken_event(process.clock))
         process.join()
 
     assert isinstance(process.failure, AttributeError)
+    process.forwarder.log_totals()
     # Raw if it was not converted yet.
     assert len([name for name in files(tmp_path) if "-logs-" in name or "-posts-" in name]) == 1
     assert "spooled 1" in process.accounts
@@ -638,12 +655,13 @@ def test_after_a_defect_at_shutdown_pending_posts_are_spooled(make: Make, tmp_pa
     process = make()
     process.expedite(LONG_S)
     process.log("not converted")
-    process.inbox.put_event(ShutdownEvent("timeout", None))  # type: ignore[arg-type]  # what breaks it
+    process.inbox.put_event(broken_event(process.clock))
 
     process.start()
     process.join()
 
     assert isinstance(process.failure, AttributeError)
+    process.forwarder.log_totals()
     assert process.accounts.startswith("records received 0 posts spooled 1; ")
 
 
@@ -660,9 +678,19 @@ class Timed:
             self.inbox,
             process.intake,
             process.store,
-            flusher=Flusher(self.inbox, process.outbox, process.spool, exporters=exporters, ledger=ledger, log=log),
+            flusher=Flusher(
+                self.inbox,
+                process.outbox,
+                process.spool,
+                exporters=exporters,
+                ledger=ledger,
+                ownership=process.ownership,
+                log=log,
+            ),
             policy=FlushPolicy(settings, clock, has_runtime_done=False, is_managed=False),
             accounting=Accounting(ledger, clock, log),
+            last_resort=LastResort(self.inbox, process.spool, ledger, log),
+            ownership=process.ownership,
             clock=clock,
         )
         self.posts_when_warm: list[Tally] = []

@@ -1,4 +1,5 @@
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from telemetry_forwarder.startup.warm_up import WarmUp
 from telemetry_forwarder.worker.thread import Worker
 from tests.support import broken
 from tests.support.captured_log import CapturedLog
-from tests.support.posts import event, post
+from tests.support.posts import OBSERVED_NS, event, post
+from tests.support.spooling import LONG_POST
 from tests.support.waiting import wait_until
 
 # So long that only a hang exceeds it.
@@ -25,9 +27,13 @@ Make = Callable[..., Worker]
 @pytest.fixture
 def make(captured: CapturedLog, tmp_path: Path) -> Make:
     def make(
-        environ: Mapping[str, str] | None = None, clock: Clock | None = None, warm_up: WarmUp | None = None
+        environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        warm_up: WarmUp | None = None,
+        **others: str,
     ) -> Worker:
         ours = {**ENDPOINT, PREFIX + "SPOOL_DIR": str(tmp_path)}
+        ours |= {PREFIX + name: value for name, value in others.items()}
         clock = clock or Clock()
         settings = Settings(ours)
         environ = ours if environ is None else environ
@@ -98,6 +104,97 @@ def test_worker_that_cannot_be_built_releases_every_event_and_counts_posts(make:
     assert captured.lines == [STOPPED, "ERROR 2 posts of telemetry were dropped after that"]
 
 
+def unreadable(clock: Clock) -> InvokeEvent:
+    """Return an event that the forwarder fails at."""
+    invocation = invoked(clock)
+    del invocation.trace_header
+    return invocation
+
+
+def totals(records: int, posts: str = "", logs: str = "") -> str:
+    """Return the last line: the counts of records, posts and logs."""
+    others = "; ".join(f"{signal} {NOTHING}" for signal in ("traces", "metrics"))
+    return f"INFO records received {records}{posts}; logs {logs or NOTHING}; {others}"
+
+
+def stored(folder: Path) -> list[str]:
+    """Return the kinds of the batches on disk."""
+    return sorted(path.name.split("-")[3] for path in folder.rglob("*.batch"))
+
+
+def test_posts_after_a_failure_to_build_the_forwarder_are_stored_as_received(
+    make: Make, captured: CapturedLog, tmp_path: Path
+) -> None:
+    worker, clock = make(broken.Environ("AWS_LAMBDA_INITIALIZATION_TYPE", **ENDPOINT)), Clock()
+    put_posts(worker, 1)
+
+    worker.start()
+    for number in range(2):
+        worker.put_event(invocation := invoked(clock))
+        assert invocation.released.wait(LONG_S)
+        put_posts(worker, 1, first=number + 1)
+    worker.shut_down(end := shut_down(clock))
+
+    assert end.done.is_set()
+    assert captured.lines == [STOPPED, totals(0, " posts spooled 3")]
+    assert stored(tmp_path) == ["posts"] * 3
+    assert not worker.inbox.put_body(Body(b"[]", 0))
+
+
+@pytest.mark.parametrize(
+    ("spool_bytes", "fate"), [("67108864", " posts spooled 3"), ("0", " posts dropped 3 (not spooled 3)")]
+)
+def test_what_is_held_and_posted_when_the_forwarder_fails_is_stored_or_counted(
+    make: Make, captured: CapturedLog, tmp_path: Path, spool_bytes: str, fate: str
+) -> None:
+    worker, clock = make(SPOOL_BYTES=spool_bytes), Clock()
+    worker.put_event(invocation := unreadable(clock))
+    put_posts(worker, 1)
+    worker.start()
+    assert invocation.released.wait(LONG_S)
+
+    put_posts(worker, 2, first=1)
+    worker.shut_down(shut_down(clock))
+
+    stopped, last = captured.lines
+    assert stopped.startswith("ERROR forwarding stopped: AttributeError")
+    assert last == totals(0, fate)
+    assert stored(tmp_path) == ["posts"] * 3 * (spool_bytes != "0")
+
+
+def test_posts_after_a_failure_replace_the_oldest_if_the_spool_is_full(
+    make: Make, captured: CapturedLog, tmp_path: Path
+) -> None:
+    # Two files of one block each.
+    worker, clock = make(SPOOL_BYTES="8192"), Clock()
+    worker.put_event(invocation := unreadable(clock))
+    worker.start()
+    assert invocation.released.wait(LONG_S)
+
+    put_posts(worker, 5)
+    worker.shut_down(shut_down(clock))
+
+    assert captured.lines[-1] == totals(0, " posts dropped 3 (spool full 3) posts spooled 2")
+    assert stored(tmp_path) == ["posts"] * 2
+
+
+def test_worker_that_fails_after_the_main_thread_has_taken_over_changes_nothing(
+    make: Make, captured: CapturedLog
+) -> None:
+    warm_up = LongWarmUp()
+    worker = make(broken.Environ("AWS_LAMBDA_INITIALIZATION_TYPE", **ENDPOINT), warm_up=warm_up)
+    put_posts(worker, 1)
+    worker.start()
+
+    worker.shut_down(soon(Clock()))
+    lines = captured.lines
+    warm_up.end()
+
+    assert worker.has_returned.wait(LONG_S)
+    assert lines == [EARLY, totals(0, " posts spooled 1")]
+    assert captured.lines == [*lines, STOPPED]
+
+
 def test_without_dropped_posts_no_count_is_logged(make: Make, captured: CapturedLog) -> None:
     worker = make(broken.Environ("AWS_LAMBDA_FUNCTION_NAME", **ENDPOINT))
 
@@ -139,6 +236,7 @@ def test_shutdown_is_done_if_the_forwarder_fails(make: Make, captured: CapturedL
 
 EARLY = "WARN the end came before forwarding was ready; posts are stored as received"
 STUCK = "WARN forwarding does not respond; what is held is stored"
+LOST = "WARN the end came during a conversion: spans and metrics that were not made yet are lost"
 NOTHING = "received 0 delivered 0 dropped 0 held 0 spooled 0"
 
 
@@ -162,12 +260,11 @@ def soon(clock: Clock) -> ShutdownEvent:
     return ShutdownEvent("timeout", Deadline.after(0.06, clock))
 
 
-def put_posts(worker: Worker, number: int) -> None:
-    for each in range(number):
+def put_posts(worker: Worker, number: int, *, first: int = 0) -> None:
+    for each in range(first, first + number):
         assert worker.inbox.put_body(Body(post(event("function", f"line {each}")), 0))
 
 
-# The main thread waits for a quarter of a second in these.
 @pytest.mark.parametrize("is_started", [True, False])
 def test_posts_are_stored_if_shutdown_comes_before_the_worker_is_ready(
     make: Make, captured: CapturedLog, tmp_path: Path, is_started: bool
@@ -179,11 +276,10 @@ def test_posts_are_stored_if_shutdown_comes_before_the_worker_is_ready(
 
     worker.shut_down(soon(Clock()))
 
-    kinds = "; ".join(f"{signal} {NOTHING}" for signal in ("logs", "traces", "metrics"))
-    lines = [EARLY, f"INFO records received 0 posts spooled 2; {kinds}"]
+    lines = [EARLY, totals(0, " posts spooled 2")]
     assert captured.lines == lines
     assert not worker.inbox.put_body(Body(b"[]", 0))
-    # The worker leaves what the main thread has claimed.
+    # The worker leaves what the main thread has taken over.
     warm_up.end()
     worker.start()
     assert worker.has_returned.wait(LONG_S)
@@ -217,45 +313,126 @@ def test_worker_that_is_ready_in_time_finishes_by_itself(make: Make, captured: C
     )
 
 
-def test_main_thread_stores_what_a_worker_holds_that_does_not_respond(make: Make, captured: CapturedLog) -> None:
-    worker = make(clock=(clock := broken.StallingClock()))
+class SlowBody(Body):
+    """A post whose conversion lasts until `go_on`, as without CPU: that of its *at_slice*th slice."""
+
+    __slots__ = ("_goes_on", "_slices_left", "has_begun")
+
+    def __init__(self, content: bytes, at_slice: int = 1) -> None:
+        self.content = content
+        self.at = 0
+        self._slices_left = at_slice
+        self.has_begun = threading.Event()
+        self._goes_on = threading.Event()
+
+    @property
+    def observed_ns(self) -> int:  # type: ignore[override]  # read when the conversion of a slice begins
+        self._slices_left -= 1
+        if self._slices_left == 0:
+            self.has_begun.set()
+            self._goes_on.wait()
+        return OBSERVED_NS
+
+    def go_on(self) -> None:
+        self._goes_on.set()
+
+
+# The main thread waits for a second in these.
+@pytest.mark.parametrize(
+    ("at_slice", "converted", "batches"), [(1, 0, ["posts"] * 3), (2, 738, ["logs"] + ["posts"] * 3)]
+)
+def test_main_thread_stores_what_a_worker_holds_that_does_not_respond(
+    make: Make, captured: CapturedLog, tmp_path: Path, at_slice: int, converted: int, batches: list[str]
+) -> None:
+    worker, clock = make(), Clock()
     worker.inbox.put_event(SubscriptionResult(True))
     worker.start()
     assert worker.is_warm.wait(LONG_S)
-    clock.is_stalled = lambda: True
-    worker.put_event(invoked(clock))
-    assert clock.has_stalled.wait(LONG_S)
+    worker.inbox.put_body(slow := SlowBody(LONG_POST, at_slice))
+    assert slow.has_begun.wait(LONG_S)
     put_posts(worker, 2)
 
     worker.shut_down(soon(clock))
 
-    assert captured.lines[:1] == [STUCK]
-    assert captured.lines[1].startswith("INFO records received 0 posts spooled 2; logs received 0")
-    clock.go_on()
-    # The main thread has emptied the inbox, for which the worker may wait now.
-    worker.inbox.put_event(SubscriptionResult(True))
+    logs = f"received {converted} delivered 0 dropped 0 held 0 spooled {converted}"
+    lines = [STUCK, LOST, totals(converted, " posts spooled 3", logs)]
+    assert captured.lines == lines
+    assert stored(tmp_path) == batches
+    slow.go_on()
     assert worker.has_returned.wait(LONG_S)
-    assert len(captured.lines) == 2
+    assert captured.lines == lines
+    assert stored(tmp_path) == batches
 
 
-def test_main_thread_logs_the_totals_if_the_worker_does_not_finish_storing(make: Make, captured: CapturedLog) -> None:
+def stalled_in_a_write(make: Make, tmp_path: Path, clock: broken.StallingClock) -> Worker:
+    """Return a worker that stands still while it writes the first of two batches to disk; a post waits."""
+    worker = make(clock=clock, OUTBOX_BYTES="65536", BATCH_BYTES="65536")
+    worker.inbox.put_event(SubscriptionResult(True))
+    worker.start()
+    assert worker.is_warm.wait(LONG_S)
+    # The folder is created when a write begins.
+    clock.is_stalled = (tmp_path / "telemetry-forwarder").exists
+    worker.inbox.put_body(Body(post(*[event("function", f"{number} " + "x" * 20_000) for number in range(5)]), 0))
+    assert clock.has_stalled.wait(LONG_S)
+    put_posts(worker, 1)
+    return worker
+
+
+def test_write_that_ends_in_time_is_counted_once(make: Make, captured: CapturedLog, tmp_path: Path) -> None:
+    worker = stalled_in_a_write(make, tmp_path, clock := broken.StallingClock())
+
+    main = threading.Thread(target=worker.shut_down, args=[soon(clock)])
+    main.start()
+    accepted = [True]
+    while accepted[-1]:
+        main.join(0.002)
+        accepted.append(worker.inbox.put_body(Body(b"[]", 0)))
+    clock.go_on()
+    main.join()
+
+    assert worker.has_returned.wait(LONG_S)
+    # The rest of the post that was being converted, the one that waited, and those that came meanwhile.
+    posts = 1 + sum(accepted)
+    logs = "received 4 delivered 0 dropped 0 held 0 spooled 4"
+    assert captured.lines[-1] == totals(4, f" posts spooled {posts} posts refused for now 1", logs)
+    assert Counter(stored(tmp_path)) == {"logs": 2, "posts": posts}
+
+
+def test_write_that_does_not_end_leaves_what_waits_in_the_totals_as_held(
+    make: Make, captured: CapturedLog, tmp_path: Path
+) -> None:
+    worker = stalled_in_a_write(make, tmp_path, clock := broken.StallingClock())
+
+    worker.shut_down(soon(clock))
+
+    lines = captured.lines
+    assert lines[0] == STUCK
+    assert lines[-1].startswith("INFO records received 4 posts held 2; logs received 3 delivered 0 dropped 0 held 3")
+    clock.go_on()
+    assert worker.has_returned.wait(LONG_S)
+    assert captured.lines == lines
+
+
+def test_main_thread_logs_the_totals_if_the_worker_does_not_finish_storing(
+    make: Make, captured: CapturedLog, tmp_path: Path
+) -> None:
     worker = make(clock=(clock := broken.StallingClock()))
     worker.inbox.put_event(SubscriptionResult(True))
     worker.start()
     assert worker.is_warm.wait(LONG_S)
     put_posts(worker, 1)
     end = soon(clock)
-    clock.is_stalled = lambda: end.is_claimed
+    clock.is_stalled = (tmp_path / "telemetry-forwarder").exists
 
     worker.shut_down(end)
 
-    totals = captured.lines
+    lines = captured.lines
     assert clock.has_stalled.is_set()
-    assert [line.partition(";")[0] for line in totals][-1].startswith("INFO records received ")
+    assert lines[-1].startswith("INFO records received 0 posts held 1; logs received 0")
     clock.go_on()
     assert end.done.wait(LONG_S)
     assert worker.has_returned.wait(LONG_S)
-    assert captured.lines == totals
+    assert captured.lines == lines
 
 
 def test_posts_are_refused_before_the_worker_has_to_store_what_is_held(make: Make, captured: CapturedLog) -> None:
@@ -271,7 +448,7 @@ def test_posts_are_refused_before_the_worker_has_to_store_what_is_held(make: Mak
     main.start()
     wait_until(lambda: not worker.inbox.put_body(Body(b"[]", 0)))
 
-    assert not end.is_claimed
+    assert not end.done.is_set()
     clock.go_on()
     main.join()
     assert "posts refused for now" in captured.lines[-1]

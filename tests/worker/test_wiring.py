@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, ShutdownEvent
 from telemetry_forwarder.settings import PREFIX, Settings
@@ -30,7 +31,9 @@ def build(captured: CapturedLog, inbox: Inbox) -> Iterator[Build]:
         environ = {PREFIX + "ENDPOINT": "http://127.0.0.1:1", **(environ or {})}
         clock = Clock()
         log = captured.diagnostics(clock)
-        return build_forwarder(Settings(environ), environ, registration, inbox=inbox, clock=clock, log=log)
+        return build_forwarder(
+            Settings(environ), environ, registration, inbox=inbox, ownership=Ownership(), clock=clock, log=log
+        )
 
     yield build
     logging.lastResort = last_resort

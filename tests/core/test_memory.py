@@ -8,7 +8,7 @@ MB = 1_000_000
 # Prints by how much the resident memory shrinks. One block stays, so that the heap does not shrink by itself.
 PROGRAM = """
 import os, re
-from telemetry_forwarder.worker.memory import MemoryTrimmer
+from telemetry_forwarder.core.memory import MemoryTrimmer
 
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024

@@ -1,0 +1,74 @@
+"""Passes the state that two threads share from one to the other, at moments when all of it is in its place.
+
+The worker owns the state, except while it waits, or computes without changing anything of it. The main thread can take
+it over in such a moment, for good. A worker that comes back later changes nothing any more.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from telemetry_forwarder.core.sync import Latch
+
+
+class OwnershipLost(BaseException):  # no error: the other thread continues
+    """Ends the worker's step. Not an `Exception`: a handler for defects must not catch it."""
+
+
+class Ownership:
+    """Who may change the shared state: the worker between `enter` and `leave`, or the main thread after `take`."""
+
+    __slots__ = ("_has_left", "_is_held", "_lock", "_taker", "is_requested")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_held = False
+        self._taker: int | None = None
+        self._has_left = Latch()
+        """Set when the worker has left for good."""
+        self.is_requested = False
+        """Whether the worker should end after the step that it is in."""
+
+    def enter(self) -> None:
+        """Own the state from now on. Raises `OwnershipLost` if another thread has taken it over."""
+        with self._lock:
+            if self._has_left.is_set() and threading.get_ident() != self._taker:
+                raise OwnershipLost
+            self._is_held = True
+
+    def leave(self) -> None:
+        """Let the other thread take over from now on. Everything has to be in its place."""
+        with self._lock:
+            self._is_held = False
+            if self.is_requested:
+                self._has_left.set()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Own the state meanwhile."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Let the other thread take over meanwhile; raise `OwnershipLost` at the end if it has."""
+        self.leave()
+        try:
+            yield
+        finally:
+            self.enter()
+
+    def take(self, timeout_s: float) -> bool:
+        """Take over for good, as soon as the worker leaves; return False if it has not after *timeout_s*.
+
+        Even then it loses the ownership when it leaves.
+        """
+        with self._lock:
+            self.is_requested = True
+            self._taker = threading.get_ident()
+            if not self._is_held:
+                self._has_left.set()
+        return self._has_left.wait(timeout_s)

@@ -227,12 +227,13 @@ def test_environment_and_working_directory_of_the_function_have_no_effect(opt: O
         )
 
     # Neither the libraries nor the bundle are installed here, so these are the only lines.
-    missing, error = process.stderr.splitlines(keepends=True)
+    missing, error, totals = process.stderr.splitlines(keepends=True)
     assert missing.startswith("[telemetry-forwarder] WARN the warm-up bundle cannot be used: FileNotFoundError")
     assert error == (
         "[telemetry-forwarder] ERROR forwarding stopped: ModuleNotFoundError: No module named 'opentelemetry';"
         " invocations continue without it\n"
     )
+    assert totals.startswith("[telemetry-forwarder] INFO records received 0; ")
     assert (process.returncode, process.stdout) == (0, "")
     assert runtime.endpoints == [REGISTER, SUBSCRIBE, NEXT, NEXT]
     assert runtime.calls[0].headers["lambda-extension-name"] == "telemetry-forwarder"

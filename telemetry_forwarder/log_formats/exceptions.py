@@ -12,7 +12,7 @@ from telemetry_forwarder.log_formats.stack_traces import MESSAGE, STACKTRACE, TY
 from telemetry_forwarder.telemetry.json_values import read_json_object
 
 # The separator is a carriage return if the runtime has no framed log pipe (container images, emulators).
-_PYTHON = re.compile(r"([^\W\d][\w.]*)(?:: (.*?))?([\r\n])(Traceback \(most recent call last\):.*)", re.DOTALL)
+_PYTHON = re.compile(r"([^\W\d][\w.]{0,300})(?:: (.*?))?([\r\n])(Traceback \(most recent call last\):.*)", re.DOTALL)
 # "message: class", then the printed stack trace, which begins with the class again.
 _JAVA = re.compile(r"(.*?): ([\w.$]+)\n(\2\b.*)", re.DOTALL)
 _DOTNET = re.compile(r"([\w.+`]+): (.*?)\r?\n   at ", re.DOTALL)

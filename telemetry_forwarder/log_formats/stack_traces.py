@@ -5,6 +5,7 @@ The result is `exception.*` attributes. Every search is linear in the length of 
 
 import re
 from collections.abc import Callable
+from itertools import islice
 
 TYPE = "exception.type"
 MESSAGE = "exception.message"
@@ -15,11 +16,10 @@ NAMES = (TYPE, MESSAGE, STACKTRACE)
 _MAX_HEAD = 2_000
 
 _PYTHON = "Traceback (most recent call last):"
-_PYTHON_END = re.compile(r"([^\W\d][\w.]{0,200})(?:: (.*))?", re.DOTALL)
+# The first line after the frames that is not indented, nor within the margin of a group.
+_PYTHON_END = re.compile(r"\n([^\W\d][\w.]{0,200})(?:: (.*))?", re.DOTALL)
 # The exception of a group is within its margin.
 _PYTHON_GROUP = re.compile(r"\n[ \t\u00a0]{0,40}\| ([\w.]{0,200}Group): ([^\n]*)")
-# Python's own lines, also as Lambda indents them; exception groups have a margin.
-_PYTHON_INNER = " \t\u00a0|+"
 # Frames of Java, Node.js and .NET.
 _AT_FRAME = re.compile(r"\n[ \t]{1,24}at [\w$.<(\[/]")
 _AT_TYPE = re.compile(
@@ -35,12 +35,18 @@ _NODE_BEGIN = re.compile(
     r"(?:/|file:///|node:)[^\n]{1,1000}:\d{1,7}\n[^\n]{0,10000}\n[ \t]{0,1000}\^[ ^~]{0,1000}\n", re.ASCII
 )
 _NODE_END = "Node.js v"
-_GO = re.compile(r"(panic|fatal error): ([^\n]{0,2000}?)(?: \[recovered\][^\n]*)?\n")
+_GO = re.compile(r"(panic|fatal error): ")
+_MAX_GO_MESSAGE = 2_000
 _GOROUTINE = re.compile(r"\ngoroutine \d{1,10} \[")
-_RUBY_FRAME = re.compile(r"\n[ \t]{0,8}(?:from )?[^\s:]{1,300}\.rb:\d{1,7}:in ")
+_RUBY_PLACE = re.compile(r"\.rb:\d{1,7}:in ")
+_RUBY_FILE = re.compile(r"[ \t]{0,8}(?:from )?[^\s:]{1,300}")
+_MAX_RUBY_FILE = 320
+_MAX_RUBY_PLACES = 100
 _RUBY_TYPE = re.compile(r"([A-Z]\w{0,100}(?:::\w{1,100}){0,8})\)")
 _PHP_FRAME = re.compile(r"\n(?:Stack trace:|\[stacktrace\])\n#0 ")
-_PHP_TYPE = re.compile(r"([A-Z][\w\\]{0,200})(?:\(code: \w{1,20}\))?: (.{0,2000}) (?:in|at) /[^\n]{1,400}\Z", re.DOTALL)
+_PHP_TYPE = re.compile(
+    r"(?<![\w\\])([A-Z][\w\\]{0,200})(?:\(code: \w{1,20}\))?: (.{0,2000}) (?:in|at) /[^\n]{1,400}\Z", re.DOTALL
+)
 
 
 def find_exception(text: str) -> dict[str, str] | None:
@@ -73,13 +79,9 @@ def _find_python(text: str) -> dict[str, str] | None:
     if begin < 0:
         return None
     # Of exceptions that caused each other, the last one was raised.
-    at = text.find("\n", text.rfind(_PYTHON))
-    while at >= 0:
-        at += 1
-        if text[at : at + 1].strip(_PYTHON_INNER) and (match := _PYTHON_END.match(text, at)):
-            return describe(match[1], (match[2] or "").rstrip("\n"), text[begin:])
-        at = text.find("\n", at)
-    group = _PYTHON_GROUP.search(text, begin)
+    if match := _PYTHON_END.search(text, text.rfind(_PYTHON)):
+        return describe(match[1], (match[2] or "").rstrip("\n"), text[begin:])
+    group = _PYTHON_GROUP.search(text, begin) if "Group: " in text else None
     return describe(group[1], group[2], text[begin:]) if group else {STACKTRACE: text[begin:]}
 
 
@@ -96,24 +98,36 @@ def _find_frames(text: str) -> dict[str, str] | None:
 
 
 def _find_go(text: str) -> dict[str, str] | None:
-    if not _GOROUTINE.search(text):
-        return None
-    match = _GO.search(text)
-    return describe(match[1], match[2], text[match.start() :]) if match else None
+    at = 0 if _GOROUTINE.search(text) else len(text)
+    while match := _GO.search(text, at):
+        at = text.find("\n", match.end())
+        if 0 <= at <= match.end() + _MAX_GO_MESSAGE:
+            return describe(match[1], text[match.end() : at].partition(" [recovered]")[0], text[match.start() :])
+        at = at if at >= 0 else len(text)
+    return None
 
 
 def _find_ruby(text: str) -> dict[str, str] | None:
-    frame = _RUBY_FRAME.search(text) if ".rb:" in text else None
-    if frame is None:
+    end = _find_ruby_frame(text)
+    if end < 0:
         return None
-    begin = text.rfind("\n", 0, frame.start()) + 1
-    head = text[begin : frame.start()]
+    begin = text.rfind("\n", 0, end) + 1
+    head = text[begin:end]
     # `message (Class)`, after the place if the program has ended: `file.rb:3:in 'f': message (Class)`.
     message, _, name = head.rpartition(" (")
     if ":in " in message[:_MAX_HEAD] and "': " in message:
         message = message.partition("': ")[2]
     match = _RUBY_TYPE.fullmatch(name)
     return describe(match[1], message, text[begin:]) if match else None
+
+
+def _find_ruby_frame(text: str) -> int:
+    """Return where the line before the first frame ends; -1 if there is no frame."""
+    for place in islice(_RUBY_PLACE.finditer(text), _MAX_RUBY_PLACES):
+        at = text.rfind("\n", max(0, place.start() - _MAX_RUBY_FILE), place.start())
+        if at >= 0 and _RUBY_FILE.fullmatch(text, at + 1, place.start()):
+            return at
+    return -1
 
 
 def _find_php(text: str) -> dict[str, str] | None:

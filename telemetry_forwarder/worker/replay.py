@@ -75,14 +75,12 @@ class Replay:
 
     def stop(self, deadline: Deadline) -> None:
         """Store what is converted of a post, and leave the rest of it on disk, to the next process."""
-        self.has_posts = False
-        if self._entry is None:
-            return
-        if self._body.at:
+        if self._entry is not None and self._body.at:
             self._finish(deadline, in_memory=True)
-        else:
+        elif self._entry is not None:
             self._spool.put_back(self._entry)
             self._entry = None
+        self.has_posts = False
 
     def spool(self, bodies: Sequence[Body], deadline: Deadline) -> None:
         """Spool the rest of each of *bodies*; count as dropped those for which there is no room on disk or no time."""

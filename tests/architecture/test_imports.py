@@ -3,6 +3,7 @@
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +123,20 @@ def test_tests_mirror_the_packages() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
 
     assert {package for package in packages if not (TESTS / package).is_dir()} == set()
+
+
+def test_every_module_with_a_function_has_its_tests() -> None:
+    tested = {
+        name for name, tree in MODULES.items() if any(isinstance(node, ast.FunctionDef) for node in ast.walk(tree))
+    }
+
+    assert {name for name in tested if not path_of_tests(name).is_file()} == set()
+
+
+def path_of_tests(name: str) -> Path:
+    """Return the path of the tests of a module."""
+    *packages, module = name.split(".")
+    return TESTS.joinpath(*packages, f"test_{module.strip('_')}.py")
 
 
 def test_imports_have_no_cycle() -> None:

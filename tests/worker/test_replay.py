@@ -1,0 +1,166 @@
+from pathlib import Path
+
+import pytest
+
+from telemetry_forwarder.buffer.ledger import Tally
+from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.conversion.converter import Converter
+from telemetry_forwarder.conversion.result import ConversionResult
+from telemetry_forwarder.core.batch import POSTS
+from telemetry_forwarder.receiver.messages import Body
+from telemetry_forwarder.worker.replay import Replay
+from telemetry_forwarder.worker.shared_converter import SharedConverter
+from tests.support.captured_log import CapturedLog
+from tests.support.posts import OBSERVED_NS, event, post
+from tests.support.spooling import LONG, LONG_POST, Process
+
+FIRST, SECOND = post(event("function", "first")), post(event("function", "second"))
+
+
+class Bench:
+    """The replay of one process."""
+
+    def __init__(
+        self, folder: Path, captured: CapturedLog, *, kind: type[Converter] = Converter, spool_bytes: int = 1_000_000
+    ) -> None:
+        self.process = process = Process(folder, captured, kind=kind, spool_bytes=spool_bytes)
+        conversion = SharedConverter(process.converter, process.ownership, counts=process.counts, ledger=process.ledger)
+        self.replay = Replay(conversion, process.store, process.spool, ledger=process.ledger)
+
+    @property
+    def deadline(self) -> Deadline:
+        return Deadline.after(1.0, self.process.clock)
+
+    def spool(self, *contents: bytes, at: int = 0) -> None:
+        bodies = [Body(content, OBSERVED_NS) for content in contents]
+        for body in bodies:
+            body.at = at
+        self.replay.spool(bodies, self.deadline)
+
+    def convert(self, *, is_last_chance: bool = False) -> ConversionResult | None:
+        if self.replay.next_body() is None:
+            return None
+        return self.replay.convert(self.deadline, is_last_chance=is_last_chance)
+
+
+@pytest.fixture
+def earlier(tmp_path: Path, captured: CapturedLog) -> Bench:
+    """A process that has ended before the one of the test."""
+    return Bench(tmp_path, captured)
+
+
+@pytest.fixture
+def bench(earlier: Bench, tmp_path: Path, captured: CapturedLog) -> Bench:  # it lists the folder later
+    return Bench(tmp_path, captured)
+
+
+def test_without_posts_there_is_nothing_to_do(bench: Bench) -> None:
+    bench.replay.restore()
+
+    assert not bench.replay.has_posts
+    assert bench.convert() is None
+
+
+def test_posts_of_an_earlier_process_are_converted_oldest_first_and_their_files_replaced(
+    earlier: Bench, bench: Bench
+) -> None:
+    earlier.spool(FIRST, SECOND)
+    bench.replay.restore()
+    had = (bench.replay.has_posts, bench.replay.has_own)
+
+    bench.convert()
+    between = bench.replay.has_posts
+    bench.convert()
+
+    assert (had, between, bench.replay.has_posts) == ((True, False), True, False)
+    assert (bench.process.in_memory, bench.process.on_disk) == ([], ["first", "second"])
+    assert bench.process.posts == Tally(POSTS, restored=2, delivered=2)
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_batches_of_own_posts_and_at_the_last_chance_stay_in_memory(
+    earlier: Bench, bench: Bench, *, is_own: bool
+) -> None:
+    (bench if is_own else earlier).spool(FIRST)
+    bench.replay.restore()
+
+    bench.convert(is_last_chance=not is_own)
+
+    assert (bench.process.in_memory, bench.process.on_disk) == (["first"], [])
+
+
+def test_post_is_converted_in_slices_and_its_file_removed_after_the_last(
+    earlier: Bench, bench: Bench, tmp_path: Path
+) -> None:
+    earlier.spool(LONG_POST)
+    bench.replay.restore()
+    files = []
+
+    while bench.convert():
+        files.append(len([path for path in tmp_path.iterdir() if "-posts-" in path.name]))
+
+    assert files == [1, 1, 0]
+    assert bench.process.on_disk == LONG
+
+
+@pytest.mark.parametrize("slices", [0, 1])
+def test_what_is_not_converted_when_it_stops_is_left_on_disk(earlier: Bench, bench: Bench, slices: int) -> None:
+    earlier.spool(LONG_POST, SECOND)
+    bench.replay.restore()
+    for _ in range(slices):
+        bench.convert()
+    bench.replay.next_body()
+
+    bench.replay.stop(bench.deadline)
+
+    assert not bench.replay.has_posts
+    posts = Tally(POSTS, restored=2, received=slices, delivered=slices, spooled=2)
+    assert bench.process.posts == posts
+    assert (len(bench.process.in_memory) > 0) is bool(slices)
+
+
+def test_stopping_without_a_post_changes_nothing(earlier: Bench, bench: Bench) -> None:
+    earlier.spool(FIRST)
+    bench.replay.restore()
+
+    bench.replay.stop(bench.deadline)
+
+    assert bench.process.posts == Tally(POSTS, restored=1, spooled=1)
+
+
+def test_rest_of_a_post_is_spooled_as_a_post(bench: Bench) -> None:
+    both = post(event("function", "first"), event("function", "second"))
+
+    # The first slice ends before the comma.
+    bench.spool(both, at=both.index(b"},{") + 2)
+    had = bench.replay.has_own
+    bench.replay.has_posts = True
+    bench.convert()
+
+    assert had
+    assert not bench.replay.has_own
+    assert bench.process.in_memory == ["second"]
+
+
+def test_posts_that_the_disk_does_not_take_are_dropped(tmp_path: Path, captured: CapturedLog) -> None:
+    bench = Bench(tmp_path, captured, spool_bytes=0)
+
+    bench.spool(FIRST, SECOND)
+
+    assert not bench.replay.has_own
+    assert bench.process.posts == Tally(POSTS, received=2, dropped={"not spooled": 2})
+
+
+class Failing(Converter):
+    def convert_spooled(self, *_: object) -> ConversionResult:
+        raise RuntimeError("broken on purpose")
+
+
+def test_post_that_the_conversion_fails_on_is_dropped(earlier: Bench, tmp_path: Path, captured: CapturedLog) -> None:
+    earlier.spool(FIRST, SECOND)
+    bench = Bench(tmp_path, captured, kind=Failing)
+    bench.replay.restore()
+
+    bench.convert()
+
+    assert bench.process.posts == Tally(POSTS, restored=2, dropped={"failed with RuntimeError": 1}, spooled=1)

@@ -107,7 +107,7 @@ class Converter:
         is_json = events is not None
         if events is None:
             events, next_at = self._decoder.decode_stepwise(body, observed_ns, at)
-        ahead = Lookahead(events, observed_ns, decoder=self._decoder, body=body, at=next_at)
+        ahead = Lookahead(events, observed_ns, decoder=self._decoder, body=body, begin=at, at=next_at)
         if is_json:
             self._convert_events(ahead, observed_ns)
         else:
@@ -189,7 +189,8 @@ class Converter:
             # Popped, so that a converted event is freed while the others are converted.
             event = events.pop()
             if not convert_fast(event, observed):
-                self._convert_record(read_record(event, observed_ns), ahead)
+                has_object = type(event) is dict and type(event.get("record")) is dict
+                self._convert_record(read_record(ahead.exact(event) if has_object else event, observed_ns), ahead)
 
     def _convert_records(self, ahead: Lookahead) -> None:
         self._ledger.records_received += len(ahead.items)

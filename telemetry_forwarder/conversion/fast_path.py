@@ -14,6 +14,7 @@ from telemetry_forwarder.log_formats.parsed_line import ParsedLine, reconcile_ti
 from telemetry_forwarder.log_formats.parser import START_LENGTH, may_continue
 from telemetry_forwarder.otlp.log_encoding import record_attributes
 from telemetry_forwarder.otlp.logs import LogEncoder
+from telemetry_forwarder.telemetry.json_values import INEXACT_TYPES, may_have_lost_digits
 from telemetry_forwarder.telemetry.records import LogLine
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
@@ -152,7 +153,13 @@ class FastPath:
         # A number that equals the event's time need not be the same time: a float is not exact.
         if common is None or type(timestamp) is not str:
             return None
-        return common, timestamp, text, b"".join([encode(record[key]) for key, encode in others])
+        attributes = []
+        for key, encode in others:
+            value = record[key]
+            if type(value) in INEXACT_TYPES and may_have_lost_digits(value):
+                return None
+            attributes.append(encode(value))
+        return common, timestamp, text, b"".join(attributes)
 
 
 def _logger_of(keys: tuple[str, ...]) -> _Logger | None:

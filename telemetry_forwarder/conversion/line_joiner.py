@@ -27,8 +27,8 @@ _MAX_LENGTH = 262_144
 _WRAPPED_KEYS = 3
 
 _SPACE = " \t\u00a0"
-# The first characters of the lines below, and of those behind a message that may be anything.
-_FIRST = frozenset(_SPACE + "\r\n^~TafCS.-FgcrsntDNe}]#/")
+# The first characters of the lines below, or none; and of those behind a message that may be anything.
+_FIRST = frozenset({""}).union(_SPACE + "\r\n^~TafCS.-FgcrsntDNe}]#/")
 _BEFORE = frozenset(_SPACE + "^~ns")
 _BRACKETED = ("[signal ", "[stacktrace]")
 _FOLLOWING = (
@@ -140,7 +140,7 @@ def _extend(run: _Run, lines: list[LogLine], ahead: Lookahead) -> None:
         text = _single_line(record) if record is not None and _is_near(record, lines) else None
         if record is None or text is None or length + len(text) >= _MAX_LENGTH:
             return
-        if not run.accepts(text, _message(ahead.item(len(lines) + 1)) or ""):
+        if not run.accepts(text, _message(_record(ahead.item(len(lines) + 1))) or ""):
             return
         run.add(text)
         lines.append(record)
@@ -162,30 +162,31 @@ def join_lines(lines: Sequence[LogLine]) -> LogLine | None:
 
 def may_follow(ahead: Lookahead) -> bool:
     """Return whether the next line may be part of a stack trace: a cheap test that decides for most lines."""
-    items = ahead.items
-    if len(items) > 1:
-        return _may_be_in_trace(items[-1], items[-2])
-    result = _may_be_in_trace(ahead.item(1), ahead.item(2))
-    ahead.remove(0)
-    return result
-
-
-def _may_be_in_trace(item: Any, after: Any) -> bool:
-    text = _message(item)
+    try:
+        # Without calls: this runs for every line of the general path.
+        record, after = ahead.items[-1]["record"], ahead.items[-2]["record"]
+    except (IndexError, KeyError, TypeError):
+        record, after = _record(ahead.item(1)), _record(ahead.item(2))
+        ahead.remove(0)
+    text = record if type(record) is str else _message(record)
     if text is None:
         return False
-    if text[:1] == "[":
+    first = text[:1]
+    if first == "[":
         # The runtimes' own lines begin like this, too.
         return text.startswith(_BRACKETED)
-    if not text or text[0] in _FIRST:
+    if first in _FIRST:
         return True
-    follows = _message(after)
+    follows = after if type(after) is str else _message(after)
     return follows is not None and follows[:1] in _BEFORE
 
 
-def _message(item: Any) -> str | None:
-    """Return the text of an item, if it may be a line; of an object, what is the text if Lambda has wrapped it."""
-    record = item.get("record") if type(item) is dict else getattr(item, "record", None)
+def _record(item: Any) -> Any:
+    return item.get("record") if type(item) is dict else getattr(item, "record", None)
+
+
+def _message(record: Any) -> str | None:
+    """Return the text of a record, if it may be a line; of an object, what is the text if Lambda has wrapped it."""
     if type(record) is dict and len(record) == _WRAPPED_KEYS:
         record = record.get("message")
     return record if type(record) is str else None

@@ -111,7 +111,8 @@ class LogLineConverter:
 
 def _note_failure(invocation: Invocation, parsed: ParsedLine, *, time_ns: int) -> None:
     """Record in *invocation* what a line of that moment reports about its failure."""
-    invocation.last_line_ns = max(time_ns, invocation.last_line_ns)
+    if time_ns > invocation.last_line_ns:  # noqa: PLR1730  # runs for every line: `max` is a call
+        invocation.last_line_ns = time_ns
     is_own = parsed.request_id in ("", invocation.request_id)
     if parsed.is_uncaught_exception and is_own and not invocation.exception_type:
         invocation.exception_type = parsed.exception_type or "exception"

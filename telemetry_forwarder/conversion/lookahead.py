@@ -5,7 +5,8 @@ Pure; never raises.
 
 from typing import Any
 
-from telemetry_forwarder.telemetry.decoder import Decoder, read_record
+from telemetry_forwarder.telemetry.decoder import Decoder, load_exactly, read_record
+from telemetry_forwarder.telemetry.json_values import may_have_lost_digits
 from telemetry_forwarder.telemetry.records import LogLine
 
 
@@ -13,9 +14,16 @@ class Lookahead:
     """Members of a post, or records, in reverse: the next one is the last of `items`."""
 
     def __init__(
-        self, items: list[Any], observed_ns: int = 0, *, decoder: Decoder | None = None, body: bytes = b"", at: int = 0
+        self,
+        items: list[Any],
+        observed_ns: int = 0,
+        *,
+        decoder: Decoder | None = None,
+        body: bytes = b"",
+        begin: int = 0,
+        at: int = 0,
     ) -> None:
-        """*items* are those of a slice. What follows them in *body* begins at *at*, and *decoder* can read it."""
+        """*items* are those of the slice of *body* from *begin* to *at*, and *decoder* can read what follows it."""
         items.reverse()
         self.items = items
         self.next_at = at
@@ -25,8 +33,17 @@ class Lookahead:
         self._observed_ns = observed_ns
         self._decoder = decoder
         self._body = body
+        self._begin = begin
+        self._exact_events: list[Any] = []
         self._ends = [at]
         """Of the slice, and of each item that was read after it."""
+
+    def exact(self, event: Any) -> Any:
+        """Return *event*, which was removed last, with all digits of the integers in its record."""
+        if not may_have_lost_digits(event["record"]):
+            return event
+        self._exact_events = self._exact_events or load_exactly(self._body, self._begin)
+        return self._exact_events[-1 - len(self.items)]
 
     def item(self, number: int) -> Any:
         """Return the item at *number*, from 1; None if there is none that can be read."""

@@ -5,6 +5,8 @@ https://opentelemetry.io/docs/specs/otel/logs/data-model-appendix/#appendix-b-se
 
 import re
 
+from telemetry_forwarder.core.cache import BoundedCache
+
 ERROR = 17
 
 _NAMES = {
@@ -52,8 +54,8 @@ _MAX_LENGTH = 64
 
 def from_name(level: str) -> int:
     """Return the severity of a level name in any case, padded, in brackets or coloured, or of a number as text."""
-    # The unchanged name first: it is the usual case, and much cheaper.
-    return _NAMES.get(level) or (_from_unusual_name(clean(level)) if len(level) <= _MAX_LENGTH else 0)
+    # The unchanged name first: it is the usual case.
+    return _NAMES.get(level) or (_unusual_names[level] if len(level) <= _MAX_LENGTH else 0)
 
 
 def clean(level: str) -> str:
@@ -86,12 +88,17 @@ def from_syslog(level: int) -> int:
     return _SYSLOG[level] if 0 <= level < len(_SYSLOG) else 0
 
 
-def _from_unusual_name(level: str) -> int:
+def _from_unusual_name(name: str) -> int:
+    level = clean(name)
     if number := _NAMES.get(level) or _NAMES.get(level.upper()):
         return number
     if match := _SLOG.fullmatch(level):
         return min(max(_NAMES[match[1]] + int(match[2]), 1), 24)
     return from_number(int(level)) if len(level) in (2, 3) and level.isascii() and level.isdecimal() else 0
+
+
+# Many loggers write names in lower case.
+_unusual_names = BoundedCache(_from_unusual_name, 256)
 
 
 def _scale(level: int, scale: tuple[int, ...]) -> int:

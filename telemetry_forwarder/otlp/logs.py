@@ -109,9 +109,8 @@ class LogEncoder:
         count = sum(map(len, records.values()))
         if not count:
             return []
-        size = _OVERHEAD_BYTES + sum(sum(map(len, of_scope)) for of_scope in records.values())
-        if size <= self._batch_bytes and count <= self._batch_items:
-            return [self._batch(records)]
+        if count <= self._batch_items and len((batch := self._batch(records)).body) <= self._batch_bytes:
+            return [batch]
         return [self._batch({origin: part}) for origin, of_scope in records.items() for part in self._split(of_scope)]
 
     def _add(
@@ -128,12 +127,14 @@ class LogEncoder:
     def _batch(self, records: Mapping[str, list[bytes]]) -> Batch:
         # Joined once: joining each message by itself would hold the records in memory three times.
         scopes: list[bytes] = []
-        for origin, of_scope in records.items():
-            scope = self._scopes[origin]
-            scopes += (_SCOPE_LOGS, encode_varint(len(scope) + sum(map(len, of_scope))), scope, *of_scope)
         resource = self._resource.field
-        length = encode_varint(len(resource) + sum(map(len, scopes)))
-        body = b"".join((_RESOURCE_LOGS, length, resource, *scopes))
+        size = len(resource)
+        for origin, of_scope in records.items():
+            scope, records_bytes = self._scopes[origin], sum(map(len, of_scope))
+            head = _SCOPE_LOGS + encode_varint(len(scope) + records_bytes) + scope
+            size += len(head) + records_bytes
+            scopes += (head, *of_scope)
+        body = b"".join((_RESOURCE_LOGS, encode_varint(size), resource, *scopes))
         return Batch(LOGS, body, sum(map(len, records.values())))
 
     def _split(self, records: list[bytes]) -> Iterator[list[bytes]]:

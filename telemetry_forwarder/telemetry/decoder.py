@@ -11,7 +11,7 @@ import orjson
 
 from telemetry_forwarder.telemetry import envelopes
 from telemetry_forwarder.telemetry.json_scanner import Status, scan
-from telemetry_forwarder.telemetry.json_values import decode_text, may_lose_digits, read_json, write_json
+from telemetry_forwarder.telemetry.json_values import decode_text, may_have_lost_digits, read_json, write_json
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.reassembly import Fragment, Reassembler
 from telemetry_forwarder.telemetry.records import LogLine, Malformed, Record
@@ -26,8 +26,6 @@ _MEMBERS = 3
 _LEAST_EVENT_BYTES = 64
 _FEW_RECORDS = 1_000
 _KNOWN_MEMBERS = frozenset({"time", "type", "record"})
-# Searched because it is cheap: in text lines there is nothing to lose.
-_OBJECT_LINE = b'"type":"function","record":{'
 # Lambda has sent reports whose `tracing` has no value.
 _MISSING_VALUE = re.compile(rb'("tracing"\s*+:)(\s*+[},])')
 
@@ -55,27 +53,24 @@ class Decoder:
         events, next_at = self.load_slice(body, at)
         if events is None:
             return self.decode_stepwise(body, observed_ns, at)
+        if may_have_lost_digits(events):
+            events = load_exactly(body, at)
         return [read_record(event, observed_ns) for event in events], next_at
 
     def load_slice(self, body: bytes, at: int = 0) -> tuple[list[Any] | None, int]:
         """Return the next events of *body*, from *at* on, for `read_record`, and where those that follow begin.
 
         None if only `decode_stepwise` can decode them: if they are not JSON, or may contain a part of a cut record.
+        An integer beyond 64 bits is a float: see `may_have_lost_digits`.
         """
         if at and not body.startswith(b"["):
             # One event per line.
             return None, at
-        end = envelopes.find_end_of_slice(body, at + SLICE_BYTES)
-        part = body
-        if at or end < len(body):
-            # A boundary within a record leaves brackets open, so that the slice is no JSON.
-            part = b"".join([b"[" if at else b"", body[at:end], b"]" if end < len(body) else b""])
+        part, end = _slice(body, at)
         try:
             events = orjson.loads(part)
         except ValueError:
             return None, at
-        if _OBJECT_LINE in part and may_lose_digits(part):
-            events = read_json(part)
         events = events if isinstance(events, list) else [events]
         if len(events) > _most_records(part):
             return None, at
@@ -148,6 +143,21 @@ class Decoder:
         # Lambda's records are strings and objects, and nothing follows them in their envelope.
         is_record = fragment.raw[:1] in (b'"', b"{") and scan(fragment.raw).end == len(fragment.raw)
         return not (is_event and is_record) or self._reassembler.ends_in_escape(fragment.type)
+
+
+def load_exactly(body: bytes, at: int = 0) -> list[Any]:
+    """Return the events of `load_slice` with all digits of their integers, many times slower."""
+    events = read_json(_slice(body, at)[0])
+    return events if isinstance(events, list) else [events]
+
+
+def _slice(body: bytes, at: int) -> tuple[bytes, int]:
+    """Return the slice of *body* that begins at *at*, as JSON, and where it ends."""
+    end = envelopes.find_end_of_slice(body, at + SLICE_BYTES)
+    if not at and end == len(body):
+        return body, end
+    # A boundary within a record leaves brackets open, so that the slice is no JSON.
+    return b"".join([b"[" if at else b"", body[at:end], b"]" if end < len(body) else b""]), end
 
 
 def _most_records(body: bytes) -> int:

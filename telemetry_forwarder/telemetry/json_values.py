@@ -11,6 +11,10 @@ _INVALID_BYTE = re.compile("[\udc80-\udcff]")
 # Of the integers that orjson reads: 20 digits are too many unless they are less than 2**64, 19 after a minus may be.
 _TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _TOO_MANY_DIGITS, _NEGATIVE = b"0" * 20, b"-" + b"0" * 19
+# orjson makes a float of any other integer.
+_MIN_EXACT, _MAX_EXACT = -float(2**63), float(2**64)
+INEXACT_TYPES = frozenset({float, list, dict})
+"""The types of values for which `may_have_lost_digits` need be called."""
 # A longer text is read only if it has at most this many values: each takes about a microsecond on its way to OTLP.
 _SHORT_LENGTH = 8_192
 _MAX_VALUES = 8_192
@@ -45,6 +49,21 @@ def may_lose_digits(text: bytes) -> bool:
     """Return whether *text* contains so many digits that orjson could have made a float of an integer."""
     zeros = text.translate(_TO_ZEROS)
     return _TOO_MANY_DIGITS in zeros or _NEGATIVE in zeros
+
+
+def may_have_lost_digits(value: Any) -> bool:
+    """Return whether *value*, which orjson has read, contains a float that could be an integer beyond 64 bits."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if type(value) is float:
+            if not _MIN_EXACT < value < _MAX_EXACT:
+                return True
+        elif isinstance(value, dict | list):
+            inner = value.values() if isinstance(value, dict) else value
+            if not INEXACT_TYPES.isdisjoint(map(type, inner)):
+                pending += inner
+    return False
 
 
 def read_json_object(text: str) -> dict[str, Any] | None:

@@ -654,3 +654,23 @@ def test_availability_zone_of_the_user_is_kept() -> None:
     bench.convert(logged("first"))
 
     assert zones(bench) == [(LOGS, "set by the user")]
+
+
+def test_integers_beyond_64_bits_keep_their_digits_wherever_they_are() -> None:
+    """Most lines take the fast path, in several slices; orjson makes floats of the large ones."""
+    texts = ["1", "1.5", "18446744073709551616", "-9223372036854775809", "1e300", '[{"a":18446744073709551616}]']
+    records = [
+        f'{{"timestamp":"{MOMENT}","level":"INFO","requestId":"{ID}","message":"m","id":{text}}}'
+        for text in [*texts, "1"] * 300
+    ]
+    body = raw_post(*[raw_event(record.encode()) for record in records])
+    bench = Bench()
+    bench.convert(event("platform.start", {"requestId": ID}))
+    at = 0
+    while at < len(body):
+        result = bench.converter.convert(body, OBSERVED_NS, at)
+        bench.batches += result.batches
+        at = result.next_at
+
+    ids = [otlp.attributes(log.attributes)["id"] for _, _, log in bench.flat(LOGS, otlp.log_records)]
+    assert ids == [1, 1.5, str(2**64), str(-(2**63) - 1), 1e300, [{"a": str(2**64)}], 1] * 300

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.telemetry.decoder import Decoder
+from telemetry_forwarder.telemetry.decoder import Decoder, load_exactly
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed, Record
 from tests.support.posts import MOMENT, MOMENT_NS, MS, OBSERVED_NS, event, post, raw_event, raw_post
@@ -445,3 +445,16 @@ def test_nothing_is_peeked_while_a_cut_record_waits() -> None:
     decoder.decode(raw_post(raw_event(b'"cut')), OBSERVED_NS)
 
     assert decoder.peek(post(FIRST), 0) is None
+
+
+@pytest.mark.parametrize("raw", [b'{"id":18446744073709551617}', b'{"a":[{"id":-9223372036854775809}]}'])
+def test_integers_beyond_64_bits_keep_their_digits(raw: bytes) -> None:
+    body = raw_post(*[raw_event(b'{"id":0.5}')] * 2_000, raw_event(raw), raw_event(b'{"id":1e300}'))
+
+    records = [record for each in slices_of(body) for record in each]
+
+    assert records == [*[line({"id": 0.5})] * 2_000, line(json.loads(raw)), line({"id": 1e300})]
+
+
+def test_an_event_alone_is_read_exactly() -> None:
+    assert load_exactly(raw_event(b'{"id":18446744073709551616}')) == [event("function", {"id": 2**64})]

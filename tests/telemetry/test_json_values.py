@@ -2,11 +2,18 @@ import json
 import math
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.telemetry.json_values import decode_text, read_json, read_json_object, write_json
+from telemetry_forwarder.telemetry.json_values import (
+    decode_text,
+    may_have_lost_digits,
+    read_json,
+    read_json_object,
+    write_json,
+)
 from tests.support.properties import FAST
 from tests.support.strategies import JSON, json_values
 
@@ -108,6 +115,24 @@ def test_values_nested_deeper_than_python_recurses_are_written() -> None:
 )
 def test_an_object_in_text_is_read_tolerantly_and_completely(text: str, value: Any) -> None:
     assert read_json_object(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("18446744073709551615", False),
+        ("18446744073709551616", True),
+        ("-9223372036854775808", False),
+        ("-9223372036854775809", True),
+        ("1.5", False),
+        ('"18446744073709551616"', False),
+        ('[1, "a", null, {"b": [true, 0.5], "c": [18446744073709551616]}]', True),
+        ('[1, "a", null, {"b": [true, 0.5], "c": [18446744073709551615]}]', False),
+        ("[" * 1_000 + "18446744073709551616" + "]" * 1_000, True),
+    ],
+)
+def test_floats_that_may_have_been_integers_are_found(text: str, is_found: bool) -> None:
+    assert may_have_lost_digits(orjson.loads(text)) is is_found
 
 
 def test_a_deep_object_with_a_large_integer_is_read() -> None:

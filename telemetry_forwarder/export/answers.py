@@ -83,8 +83,8 @@ def _document(signal: str, body: bytes) -> object:
     None stands for a success without a remark, as `null` does.
     """
     message_type, protobuf_name, json_name = _RESPONSES[signal]
-    # A short text may be a message of unknown fields, too; the first three fields begin with a control character.
-    if not b" " <= body[:1] < b"\x7f":
+    # A short text may be a message of unknown fields, too.
+    if not (body and body.decode("utf-8", "replace").isprintable()):
         with suppress(DecodeError):
             part = message_type.FromString(body).partial_success
             rejected, text = getattr(part, protobuf_name), part.error_message

@@ -49,7 +49,7 @@ class Flusher:
         self._threads = {signal: new_thread(f"export of {signal}") for signal in SIGNALS}
         self._running: dict[str, _Export] = {}
         self._deadline: Deadline | None = None
-        self._is_last_chance = False
+        self._is_last = self._is_last_chance = False
         self._left: set[str] = set()
         """The signals of which something is left, because of a failure or after one."""
         self._slow_starts = {signal: SlowStart() for signal in SIGNALS}
@@ -63,11 +63,15 @@ class Flusher:
         """Whether the flush has delivered everything so far."""
         return not self._left
 
-    def begin(self, deadline: Deadline, *, is_last_chance: bool) -> None:
-        """Start to send everything, or after a failure a part of it; *is_last_chance* as for `Exporters.send`."""
+    def begin(self, deadline: Deadline, *, is_last: bool = False, is_last_chance: bool = False) -> None:
+        """Start to send everything, or after a failure a part of it; *is_last_chance* as for `Exporters.send`.
+
+        If it *is_last* of the process, no later one sends more: each request that succeeds is followed by another.
+        """
         if self._deadline is None:
             self._limit_restored()
         self._deadline = deadline
+        self._is_last = is_last
         self._is_last_chance = is_last_chance
         self._left.clear()
         self.send_more()
@@ -83,7 +87,7 @@ class Flusher:
         if (export := self._running.pop(signal, None)) is None:
             return  # It was abandoned.
         slow_start = self._slow_starts[signal]
-        is_limited = slow_start.is_limited and not self._is_last_chance
+        is_limited = slow_start.is_limited and not (self._is_last or self._is_last_chance)
         if not self._settle(export):
             slow_start.failed()
             self._left.add(signal)

@@ -178,11 +178,11 @@ class Forwarder:
                 self._policy.reported(request_id)
 
     def _begin_flush(self, deadline: Deadline) -> None:
-        shutdown = self._shutdown
-        if shutdown is not None:
+        shutdown, is_last = self._shutdown, self._shutdown is not None
+        if is_last:
             self._state = State.DRAINING
-        self._intake.collect(self.accounting.measurements(is_last=shutdown is not None))
-        self.flusher.begin(deadline, is_last_chance=shutdown is not None and shutdown.ends_environment)
+        self._intake.collect(self.accounting.measurements(is_last=is_last))
+        self.flusher.begin(deadline, is_last=is_last, is_last_chance=bool(shutdown and shutdown.ends_environment))
         self._check_flush()
 
     def _finish(self, shutdown: ShutdownEvent) -> None:

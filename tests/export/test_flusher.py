@@ -72,9 +72,9 @@ class Bench:
         for each in batches:
             self.outbox.put(each)
 
-    def run(self, seconds: float = 10.0, *, is_last_chance: bool = False) -> bool:
+    def run(self, seconds: float = 10.0, *, is_last: bool = False, is_last_chance: bool = False) -> bool:
         """Flush everything and wait for its end."""
-        self.flush.begin(Deadline.after(seconds, self.clock), is_last_chance=is_last_chance)
+        self.flush.begin(Deadline.after(seconds, self.clock), is_last=is_last, is_last_chance=is_last_chance)
         while not self.flush.is_over:
             for item in wait_and_take(self.inbox, LONG_S):
                 assert isinstance(item, SendFinished)
@@ -252,6 +252,20 @@ class TestSlowStart:
 
         assert bench.run(is_last_chance=True)
         assert bench.sizes(LOGS) == [7]
+
+    def test_last_flush_of_a_process_sends_all_parts(self, bench: Bench) -> None:
+        bench.spooled(*self.PARTS)
+
+        assert bench.run(is_last=True)
+        assert bench.sizes(LOGS) == [2, 4, 1]
+
+    def test_last_flush_of_a_process_ends_with_the_first_failure(self, bench: Bench) -> None:
+        bench.collector.script(c.OK, c.Response(status=503))
+        bench.spooled(*self.PARTS)
+
+        assert not bench.run(is_last=True)
+        assert bench.sizes(LOGS) == [2, 4]
+        assert bench.tally(LOGS) == Tally(LOGS, received=7, delivered=2, spooled=5)
 
     def test_batch_that_is_larger_is_sent_alone(self, bench: Bench) -> None:
         large = batch(LOGS, 2, padding="x" * 200_000)

@@ -175,7 +175,7 @@ class Environment:
             if step.flush is None:
                 break
             is_last_chance = self._shutdown is not None and self._shutdown.ends_environment
-            self._flusher.begin(step.flush, is_last_chance=is_last_chance)
+            self._flusher.begin(step.flush, is_last=self._shutdown is not None, is_last_chance=is_last_chance)
             self._check_flush()
         if self._shutdown and step.is_over:
             self._close(self._shutdown)

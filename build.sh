@@ -1,6 +1,7 @@
 #!/bin/sh
 # The entry point for every task. Run ./build.sh without arguments for a list.
 set -eu
+called_from=$PWD
 cd "$(dirname "$0")"
 
 usage() {
@@ -11,6 +12,8 @@ usage() {
                                      (--python: with another installed interpreter, for example 3.14)
 ./build.sh layer [x86_64|arm64|all]  build layer/dist/telemetry-forwarder-<arch>.zip
 ./build.sh image BASE TAG            build a container image with the layer in it
+./build.sh check [--env-file FILE] [--timeout SECONDS]
+                                     check the settings and the endpoints, and print what is wrong
 ./build.sh fuzz [SECONDS] [TARGET]   search for inputs that break a promise, 10 minutes for each target
 ./build.sh bench [NAME]              run startup, shares, records, memory, flush, chaos or all
 TEXT
@@ -105,6 +108,12 @@ image)
     make_venv ""
     "$python" layer/build.py all
     exec "$builder" build --build-arg "BASE=$1" --tag "$2" --file layer/Dockerfile .
+    ;;
+check)
+    make_venv ""
+    python=$PWD/$python
+    cd "$called_from"
+    exec "$python" -m telemetry_forwarder check "$@"
     ;;
 fuzz)
     make_venv ""

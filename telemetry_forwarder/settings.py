@@ -70,6 +70,7 @@ SETTINGS = (
     Setting("BATCH_ITEMS", "10000", limits=(1, 1_000_000)),
     Setting("SPOOL_BYTES", "67108864", limits=(0, 10 * _GIB)),
     Setting("SPOOL_DIR", "/tmp/telemetry-forwarder"),  # noqa: S108  # a sandbox has no other user
+    Setting("CHECK", "false", choices=("true", "false")),
     Setting("LOG_LEVEL", "info", choices=("debug", "info", "warn", "error", "none")),
 )
 """Every setting that is read here, in the order of the documentation."""
@@ -123,6 +124,7 @@ class Settings:
         self.batch_items = read.number("BATCH_ITEMS")
         self.spool_bytes = read.number("SPOOL_BYTES")
         self.spool_dir = read.folder("SPOOL_DIR")
+        self.checks = read.choice("CHECK") == "true"
         self.log_level = read.choice("LOG_LEVEL")
         self.initialization_type = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")
         self.memory_mb = _whole_number(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")) or 128

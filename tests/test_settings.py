@@ -40,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     **{attribute: default for _, attribute, default, *_ in NUMBERS},
     **{attribute: default for _, attribute, default, _ in CHOICES},
     **{attribute: names for _, attribute, names in LISTS},
+    "checks": False,
     "flush": "auto",
     "flush_every_s": 0.0,
     "initialization_type": "",
@@ -55,7 +56,7 @@ DEFAULTS: dict[str, Any] = {
 
 def test_names_list_every_setting_once() -> None:
     tested = {row[0] for row in NUMBERS} | {row[0] for row in CHOICES} | {row[0] for row in LISTS}
-    others = {"FLUSH", "JOIN_LINES", "PLATFORM_LOGS", "PORT", "RAW_LINES", "SPOOL_DIR"}
+    others = {"CHECK", "FLUSH", "JOIN_LINES", "PLATFORM_LOGS", "PORT", "RAW_LINES", "SPOOL_DIR"}
 
     assert [setting.name for setting in SETTINGS] == list(dict.fromkeys(setting.name for setting in SETTINGS))
     assert names() == {PREFIX + name for name in tested | others}
@@ -90,7 +91,7 @@ def test_listed_limits_are_the_limits(name: str, attribute: str, default: int, l
 
 
 ALL = [name for name, *_ in NUMBERS] + [name for name, *_ in CHOICES] + [name for name, *_ in LISTS]
-ALL += ["FLUSH", "JOIN_LINES", "RAW_LINES", "PLATFORM_LOGS", "PORT", "SPOOL_DIR"]
+ALL += ["CHECK", "FLUSH", "JOIN_LINES", "RAW_LINES", "PLATFORM_LOGS", "PORT", "SPOOL_DIR"]
 
 
 @pytest.mark.parametrize("value", ["", " ", "\t\n"])
@@ -200,6 +201,7 @@ def test_flag_has_several_spellings(value: str) -> None:
 
     assert changed(RAW_LINES=value) == ({"keep_raw": True, "joins_lines": False} if is_on else {})
     assert changed(JOIN_LINES=value) == ({} if is_on else {"joins_lines": False})
+    assert changed(CHECK=value) == ({"checks": True} if is_on else {})
 
 
 @pytest.mark.parametrize(

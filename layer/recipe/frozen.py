@@ -17,7 +17,7 @@ from .trim import Trim
 # A name with a hyphen would make freeze-core import `string` and `re` at each start to derive a module name.
 EXECUTABLE = "interpreter"
 # The code that the executable runs first. It imports nothing that `register` does not need.
-START = '''"""Entry point of the interpreter; sys.argv[1] is the name of the extension."""
+START = '''"""Entry point of the interpreter; sys.argv[1] is the name of the extension, the rest its arguments."""
 
 
 def run(_name):
@@ -31,7 +31,7 @@ def run(_name):
 
     from telemetry_forwarder.__main__ import main
 
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:])
 '''
 _MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 

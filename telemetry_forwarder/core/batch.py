@@ -6,6 +6,8 @@ LOGS = "logs"
 SPANS = "traces"
 METRICS = "metrics"
 SIGNALS = (LOGS, SPANS, METRICS)
+SIGNAL_BY_NAME = {"logs": LOGS, "spans": SPANS, "metrics": METRICS}
+"""By the names that TELEMETRY_FORWARDER_SIGNALS uses."""
 # Not a signal: bodies of Lambda's posts that are not converted yet. They are spooled and never sent.
 POSTS = "posts"
 

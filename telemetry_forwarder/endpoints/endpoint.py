@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from telemetry_forwarder.core.batch import SIGNALS
 from telemetry_forwarder.endpoints import urls
-from telemetry_forwarder.endpoints.options import OWN, SHARED, find, find_first
+from telemetry_forwarder.endpoints.options import OPTIONS, OWN, SHARED, find, find_first
 from telemetry_forwarder.endpoints.proxies import find_proxy
 from telemetry_forwarder.settings import not_pairs, reject
 
@@ -82,6 +82,11 @@ def read_endpoints(
     return endpoints
 
 
+def variables_of(environ: Mapping[str, str], signal: str) -> dict[str, str]:
+    """Return the variable that sets each option of *signal*, by option; those that none sets are missing."""
+    return _Reader(environ, [], signal).variables()
+
+
 class _Reader:
     """Reads the options of one signal and collects what is wrong with them."""
 
@@ -107,6 +112,10 @@ class _Reader:
             **self._files(),
             proxy=find_proxy(url, self._environ, self._problems),
         )
+
+    def variables(self) -> dict[str, str]:
+        found = {option.name: self._find(option.name)[0] for option in OPTIONS} | self._files()["variables"]
+        return {option: name for option, name in found.items() if name}
 
     def _find(self, option: str) -> tuple[str, str]:
         is_for_any_server = option in ("ENDPOINT", "TIMEOUT", "COMPRESSION") or not self._has_own_server

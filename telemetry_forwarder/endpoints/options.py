@@ -7,13 +7,15 @@ names; the first one that is set and not empty wins:
     OTEL_EXPORTER_OTLP_LOGS_HEADERS   OTEL_EXPORTER_OTLP_HEADERS       shared with the function's own SDK
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from telemetry_forwarder.core.batch import SIGNALS
-from telemetry_forwarder.settings import PREFIX, Setting
+from telemetry_forwarder.settings import PREFIX, Setting, reject
+from telemetry_forwarder.settings import names as settings_names
 
 OWN = (PREFIX,)
 SHARED = ("OTEL_EXPORTER_OTLP_",)
+TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
 OPTIONS = (
     Setting("ENDPOINT", "http://localhost:4318"),
@@ -33,6 +35,20 @@ def names() -> frozenset[str]:
     """Return the full names of our own variables for these options."""
     signals = ("", *(f"{signal.upper()}_" for signal in SIGNALS))
     return frozenset([f"{PREFIX}{signal}{option.name}" for signal in signals for option in OPTIONS])
+
+
+def unknown_names(environ: Mapping[str, str]) -> list[str]:
+    """Return one sentence for each of our variables that does not exist: most often it is misspelt."""
+    unknown = sorted(environ.keys() - settings_names() - names())
+    return [f"{name}: there is no such setting" for name in unknown if name.startswith(PREFIX)]
+
+
+def read_temporality(environ: Mapping[str, str], known: Collection[str], problems: list[str]) -> str:
+    """Return the temporality of metrics, one of *known*: delta by default, because environments are short-lived."""
+    wanted = environ.get(TEMPORALITY, "").strip().lower() or "delta"
+    if wanted in known:
+        return wanted
+    return reject(problems, TEMPORALITY, f"{wanted[:60]!r} is none of {', '.join(known)}", "delta")
 
 
 def find(environ: Mapping[str, str], signal: str, option: str, prefixes: tuple[str, ...]) -> tuple[str, str]:

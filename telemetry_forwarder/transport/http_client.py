@@ -11,13 +11,13 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import Generic, Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.endpoints.urls import host_and_port, server_of
+from telemetry_forwarder.endpoints.urls import authorization_header, host_and_port, server_of
 from telemetry_forwarder.errors import ForwarderError
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError, Response, response_of
@@ -177,6 +177,22 @@ def read_response(stream: Stream, attempt: Attempt) -> tuple[Response, bool]:
             raise RequestError(kind, str(exc)) from exc
         has_ended = reader.ends_with_connection and not received
     return response_of(message.status, message.headers, message.body, has_ended=has_ended), reader.is_last
+
+
+def open_tunnel(stream: Stream, proxy: SplitResult, server: tuple[str, int], attempt: Attempt) -> None:
+    """Have the proxy connect *stream* to *server*. Blocks; raises `RequestError` and closes *stream*."""
+    host = f"[{server[0]}]" if ":" in server[0] else server[0]
+    target = f"{host}:{server[1]}".encode()
+    lines = [b"CONNECT %b HTTP/1.1" % target, b"host: %b" % target]
+    lines += [f"proxy-{name}: {value}".encode() for name, value in authorization_header(proxy).items()]
+    attempt.is_connecting = True
+    try:
+        stream.write(b"\r\n".join([*lines, b"", b""]), attempt)
+        read_tunnel_response(stream, attempt)
+        attempt.is_connecting = False
+    finally:
+        if attempt.is_connecting:
+            stream.close()
 
 
 def read_tunnel_response(stream: Stream, attempt: Attempt) -> None:

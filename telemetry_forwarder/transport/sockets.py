@@ -60,6 +60,11 @@ class Stream:
         is_open = not self._is_broken and self._socket.fileno() >= 0
         return is_open and not _is_readable(self._socket)
 
+    @property
+    def connection(self) -> socket.socket:
+        """The socket, for questions about the connection only."""
+        return self._socket
+
     def read(self, max_bytes: int, attempt: Attempt) -> bytes:
         """Send what `write` has kept, then wait for data and return it; `b""` at its end. Raises `RequestError`."""
         self._send_unsent(attempt)

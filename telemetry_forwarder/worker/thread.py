@@ -10,6 +10,7 @@ from contextlib import suppress
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.ownership import Ownership, OwnershipLost
 from telemetry_forwarder.core.sync import Latch
+from telemetry_forwarder.errors import ThreadStartError
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
 from telemetry_forwarder.receiver.next_timer import NextTimer
@@ -163,6 +164,8 @@ class Worker:
                 log=self._log,
             )
             self._limit_work_to_shutdown()
+            if self._settings.checks:
+                self._start_check()
             forwarder.run(on_warm=self.is_warm.set)
         except OwnershipLost:
             raise
@@ -172,6 +175,20 @@ class Worker:
             with self._ownership.held():
                 self._replace_forwarder()
                 self._store_posts()
+
+    def _start_check(self) -> None:
+        """Check the endpoints in another thread, so that neither a flush nor an event waits for them."""
+        try:
+            start_thread(threading.Thread(target=self._check, name="check", daemon=True))
+        except ThreadStartError as exc:
+            self._log.warn(f"the endpoints are not checked: {exc}")
+
+    def _check(self) -> None:
+        # By then init does not wait for the worker any more.
+        self.is_warm.wait()
+        from telemetry_forwarder.check.checker import log_findings
+
+        log_findings(self._environ, self._clock, self._log)
 
     def _replace_forwarder(self) -> None:
         forwarder = self._forwarder

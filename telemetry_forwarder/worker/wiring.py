@@ -10,13 +10,13 @@ from telemetry_forwarder.buffer.spool_settings import new_spool
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S, Store
 from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.conversion.converter import Converter
-from telemetry_forwarder.core.batch import SIGNALS
+from telemetry_forwarder.core.batch import SIGNAL_BY_NAME
 from telemetry_forwarder.core.jitter import random_fraction
 from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.core.version import VERSION
 from telemetry_forwarder.diagnostics import Diagnostics
-from telemetry_forwarder.endpoints import options
 from telemetry_forwarder.endpoints.endpoint import read_endpoints
+from telemetry_forwarder.endpoints.options import read_temporality, unknown_names
 from telemetry_forwarder.export.exporter import Exporters
 from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
@@ -26,8 +26,7 @@ from telemetry_forwarder.otlp.resource import describe_function
 from telemetry_forwarder.receiver.connections import MAX_POST_BYTES
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.inbox import Inbox
-from telemetry_forwarder.settings import PREFIX, Settings
-from telemetry_forwarder.settings import names as settings_names
+from telemetry_forwarder.settings import Settings
 from telemetry_forwarder.telemetry.json_values import read_json
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.worker.accounting import Accounting
@@ -37,10 +36,8 @@ from telemetry_forwarder.worker.intake import Intake
 from telemetry_forwarder.worker.last_resort import LastResort
 from telemetry_forwarder.worker.shared_converter import SharedConverter
 
-_TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 # How long telemetry is held at most while an invocation runs, unless the setting says otherwise.
 _INTERVAL_S = 5.0
-_SIGNALS = dict(zip(("logs", "spans", "metrics"), SIGNALS, strict=True))
 
 
 def build_forwarder(
@@ -96,12 +93,9 @@ def _outbox(settings: Settings, ledger: Ledger) -> Outbox:
 
 def _exporters(settings: Settings, environ: Mapping[str, str], *, clock: Clock, log: Diagnostics) -> Exporters:
     problems: list[str] = []
-    signals = [_SIGNALS[name] for name in settings.signals]
+    signals = [SIGNAL_BY_NAME[name] for name in settings.signals]
     endpoints = read_endpoints(environ, problems, signals=signals)
-    # Most often such a variable is misspelt.
-    unknown = sorted(environ.keys() - settings_names() - options.names())
-    problems += [f"{name}: there is no such setting" for name in unknown if name.startswith(PREFIX)]
-    for problem in problems:
+    for problem in [*problems, *unknown_names(environ)]:
         log.warn(problem)
     return Exporters(endpoints, Transport(log), clock=clock, log=log)
 
@@ -117,6 +111,7 @@ def _conversion(
 ) -> SharedConverter:
     registered, problems = read_json(registration), list[str]()
     resource = describe_function(environ, registered if isinstance(registered, dict) else {}, problems)
+    temporality = read_temporality(environ, TEMPORALITIES, problems)
     for problem in problems:
         log.warn(problem)
     converter = Converter(
@@ -124,21 +119,12 @@ def _conversion(
         resource,
         (counts := Ledger()),
         version=VERSION,
-        temporality=_temporality(environ, log),
+        temporality=temporality,
         is_managed=is_managed_instance(environ),
         # Not `random`: every environment restored from one snapshot would have the same state.
         new_id=lambda size_bytes: os.urandom(size_bytes).hex(),
     )
     return SharedConverter(converter, ownership, counts=counts, ledger=ledger)
-
-
-def _temporality(environ: Mapping[str, str], log: Diagnostics) -> str:
-    """Return the temporality of metrics: delta by default, because environments are short-lived."""
-    wanted = environ.get(_TEMPORALITY, "").strip().lower() or "delta"
-    if wanted in TEMPORALITIES:
-        return wanted
-    log.warn(f"{_TEMPORALITY}: {wanted[:60]!r} is none of {', '.join(TEMPORALITIES)}; using delta instead")
-    return "delta"
 
 
 def _policy(settings: Settings, clock: Clock, *, is_managed: bool) -> FlushPolicy:

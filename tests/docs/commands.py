@@ -9,6 +9,7 @@ _SCRIPTS = {
     "demo": "tests/demo.py",
     "test": "build.sh",
     "layer": "layer/build.py",
+    "check": "telemetry_forwarder/check/command.py",
     "image": "build.sh",
     "fuzz": "tests/fuzz/__main__.py",
     "bench": "tests/bench/__main__.py",
@@ -23,6 +24,8 @@ def problems(command: str) -> list[str]:
         rest = words[index + 1 :]
         if word == "./build.sh":
             return _build_script_problems(rest)
+        if word == "-m" and rest[:2] == ["telemetry_forwarder", "check"]:
+            return _option_problems(_SCRIPTS["check"], rest[2:])
         if word == "-m" and rest and rest[0].startswith("tests."):
             return _module_problems(rest[0], rest[1:])
         if word.startswith("layer/") and word.endswith((".py", ".sh")):

@@ -97,6 +97,15 @@ def test_own_interpreter_receives_the_name(opt: Opt) -> None:
     assert argv[1:] == ["telemetry-forwarder"]
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_arguments_follow_the_name(opt: Opt, place: int) -> None:
+    opt.place(opt.candidates[place])
+
+    argv, _ = parse_call(opt.run([str(opt.script), "check", "--env-file", "a file"]))
+
+    assert argv[-3:] == ["check", "--env-file", "a file"]
+
+
 @pytest.mark.parametrize("place", [1, 2, 3])
 def test_other_interpreters_are_isolated_and_receive_library_and_name(opt: Opt, place: int) -> None:
     opt.place(opt.candidates[place])

@@ -13,7 +13,7 @@ import pytest
 from layer.recipe import archive, debian, fetch, pins, portability
 from tests.conformance.requirements import make_once, pip
 from tests.support.certificates import issue_certificates
-from tests.support.extension_process import lines_of_a_delivery
+from tests.support.extension_process import checked, lines_of_a_delivery
 from tests.support.hostile_variables import GROUPS, hostile_variables
 from tests.support.layer_build import CACHE, build, copy_sources, layer_opt, layer_sources, layer_zip
 from tests.support.paths import PROJECT
@@ -28,6 +28,12 @@ def test_layer_registers_and_delivers_whatever_the_function_sets(layer_opt: Path
     lines = lines_of_a_delivery(layer_opt, hostile_variables(tmp_path)[group], issue_certificates(tmp_path))
 
     assert len([line for line in lines if line.startswith("[telemetry-forwarder]")]) == 1
+
+
+def test_check_works_in_the_layer(layer_opt: Path, tmp_path: Path) -> None:
+    printed = checked(layer_opt, issue_certificates(tmp_path))
+
+    assert printed.endswith("delivered: logs, traces, metrics; not delivered: none\n")
 
 
 # A build takes seconds: interpreter and libraries are unpacked, a thousand modules compiled.
@@ -160,7 +166,7 @@ print(json.dumps({name: fact.get("__file__") or "frozen" for name, fact in facts
 
 # Behaves like `python FILE …` and `python -c PROGRAM …`, because some of our tests start another interpreter.
 _LIKE_PYTHON = """
-def main(name):
+def main(name, arguments):
     import os, sys
     from telemetry_forwarder.startup.bundle import Bundle
     Bundle().install()

@@ -103,3 +103,19 @@ def lines_of_a_delivery(
         assert (code, collector.accepted(LOGS), collector.accepted(SPANS)) == (0, 1, 1), lines
         assert collector.accepted(METRICS), lines
     return lines
+
+
+def checked(opt: Path, certificates: Certificates) -> str:
+    """Run `check` with a destination that works, in any locale; return what it prints."""
+    with FakeCollector(tls=certificates.server) as collector:
+        environ = {
+            "PATH": "/usr/bin:/bin",
+            "LANG": "xx",
+            "TELEMETRY_FORWARDER_ENDPOINT": f"https://localhost:{collector.port}",
+            "TELEMETRY_FORWARDER_CERTIFICATE": certificates.ca,
+        }
+        command = [str(opt / "extensions" / "telemetry-forwarder"), "check"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert [collector.accepted(path) for path in (LOGS, SPANS, METRICS)] == [1, 1, 1]
+    return done.stdout

@@ -49,7 +49,21 @@ def tunnels(client: socket.socket) -> None:
     """Do what a proxy does on CONNECT."""
     target = client.recv(65_536).split()[1].decode()
     host, _, port = target.partition(":")
-    with socket.create_connection((host, int(port))) as upstream:
+    _tunnel(client, (host, int(port)))
+
+
+def tunnels_to(port: int) -> Callable[[socket.socket], None]:
+    """Return a proxy that connects to *port* of this machine, whatever is wanted."""
+
+    def serve(client: socket.socket) -> None:
+        client.recv(65_536)
+        _tunnel(client, ("127.0.0.1", port))
+
+    return serve
+
+
+def _tunnel(client: socket.socket, target: tuple[str, int]) -> None:
+    with socket.create_connection(target) as upstream:
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         back = threading.Thread(target=_pump, args=(upstream, client))
         back.start()
@@ -58,8 +72,9 @@ def tunnels(client: socket.socket) -> None:
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
-    # One of the two may close at any time.
+    # One of the two may close at any time, and what is reset has ended, too.
     with suppress(OSError):
         while data := source.recv(65_536):
             sink.sendall(data)
+    with suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

@@ -11,9 +11,11 @@ from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.startup.warm_up import WarmUp
 from telemetry_forwarder.worker.thread import Worker
 from tests.support import broken
+from tests.support.addresses import unresponsive
 from tests.support.captured_log import CapturedLog
 from tests.support.posts import OBSERVED_NS, event, post
 from tests.support.spooling import LONG_POST
+from tests.support.thread_limit import no_thread_starts
 from tests.support.waiting import wait_until
 
 # So long that only a hang exceeds it.
@@ -63,6 +65,52 @@ def test_worker_runs_from_start_to_shutdown(make: Make, captured: CapturedLog) -
 
     assert end.done.wait(LONG_S)
     assert [line for line in captured.lines if "ERROR" in line] == []
+
+
+def test_no_event_waits_while_the_endpoints_are_checked(make: Make, captured: CapturedLog) -> None:
+    with unresponsive() as port:
+        worker, clock = make(CHECK="true", ENDPOINT=f"http://127.0.0.1:{port}"), Clock()
+        worker.inbox.put_event(SubscriptionResult(False))
+        worker.start()
+        assert worker.is_warm.wait(LONG_S)
+        wait_until(lambda: any("check of logs: DNS" in line for line in captured.lines))
+
+        worker.put_event(invocation := invoked(clock))
+        worker.put_event(end := shut_down(clock))
+
+        assert invocation.released.wait(LONG_S)
+        assert end.done.wait(LONG_S)
+        # It still waits for the connection.
+        assert [line for line in captured.lines if "check of" in line] == [
+            "INFO check of logs: DNS: 127.0.0.1 is an address."
+        ]
+    # Its line goes to a file of this test.
+    for thread in threading.enumerate():
+        if thread.name == "check":
+            thread.join()
+
+
+def test_endpoints_are_not_checked_unless_that_is_set(make: Make, captured: CapturedLog) -> None:
+    worker, clock = make(), Clock()
+    worker.start()
+    assert worker.is_warm.wait(LONG_S)
+    worker.put_event(end := shut_down(clock))
+
+    assert end.done.wait(LONG_S)
+    assert [line for line in captured.lines if "check of" in line] == []
+
+
+def test_check_for_which_there_is_no_thread_is_one_line(make: Make, captured: CapturedLog) -> None:
+    worker, clock = make(CHECK="true"), Clock()
+    worker.inbox.put_event(SubscriptionResult(False))
+    worker.put_event(end := shut_down(clock))
+    with no_thread_starts("check"):
+        worker.start()
+        assert end.done.wait(LONG_S)
+
+    assert [line for line in captured.lines if "check" in line] == [
+        "WARN the endpoints are not checked: check: can't start new thread"
+    ]
 
 
 def test_events_before_the_worker_is_warm_wait_for_it(make: Make) -> None:

@@ -12,14 +12,14 @@ from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.endpoints.urls import authorization_header, host_and_port, server_of
+from telemetry_forwarder.endpoints.urls import host_and_port, server_of
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.grpc.http2 import Http2Connection
 from telemetry_forwarder.transport.grpc.status import response_of_call
-from telemetry_forwarder.transport.http_client import USER_AGENT, IdleConnections, compressed, read_tunnel_response
+from telemetry_forwarder.transport.http_client import USER_AGENT, IdleConnections, compressed, open_tunnel
 from telemetry_forwarder.transport.outcome import Response
 from telemetry_forwarder.transport.resolver import Resolver
-from telemetry_forwarder.transport.sockets import Stream, connect
+from telemetry_forwarder.transport.sockets import connect
 
 _METHODS = {
     LOGS: b"/opentelemetry.proto.collector.logs.v1.LogsService/Export",
@@ -75,7 +75,7 @@ class GrpcClient:
             connection.close()
         stream = connect(server_of(self._proxy) if self._proxy else server, attempt, self._resolver)
         if self._proxy:
-            _open_tunnel(stream, self._proxy, server, attempt)
+            open_tunnel(stream, self._proxy, server, attempt)
         return Http2Connection(stream.start_tls(self._context, server[0], attempt) if self._context else stream)
 
     def _headers(self, endpoint: Endpoint, url: SplitResult) -> Iterator[tuple[bytes, bytes]]:
@@ -100,19 +100,3 @@ class _Destination:
     endpoint: Endpoint
     server: tuple[str, int]
     headers: tuple[tuple[bytes, bytes], ...]
-
-
-def _open_tunnel(stream: Stream, proxy: SplitResult, server: tuple[str, int], attempt: Attempt) -> None:
-    """Have the proxy connect *stream* to *server*. Blocks; raises `RequestError` and closes *stream*."""
-    host = f"[{server[0]}]" if ":" in server[0] else server[0]
-    target = f"{host}:{server[1]}".encode()
-    lines = [b"CONNECT %b HTTP/1.1" % target, b"host: %b" % target]
-    lines += [f"proxy-{name}: {value}".encode() for name, value in authorization_header(proxy).items()]
-    attempt.is_connecting = True
-    try:
-        stream.write(b"\r\n".join([*lines, b"", b""]), attempt)
-        read_tunnel_response(stream, attempt)
-        attempt.is_connecting = False
-    finally:
-        if attempt.is_connecting:
-            stream.close()

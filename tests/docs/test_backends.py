@@ -1,43 +1,84 @@
-"""The recipe of each back end has no mistake that `check` knows, and `check` knows each of them."""
+"""Every recipe for a back end sets variables that exist and are accepted, and says where its facts are from."""
+
+import re
+from pathlib import Path
 
 import pytest
 
-from telemetry_forwarder.check.known_backends import BACKENDS
-from tests.check.test_known_backends import texts
-from tests.docs.pages import DOCS
+from telemetry_forwarder.endpoints import options
+from telemetry_forwarder.endpoints.endpoint import read_endpoints
+from telemetry_forwarder.otlp.metrics import TEMPORALITIES
+from telemetry_forwarder.otlp.resource import describe_function
+from telemetry_forwarder.settings import Settings, names
+from tests.docs.backends import INDEX, RECIPES, variables
+from tests.docs.pages import DOCS, README, links, rows
 
-_PLACEHOLDER_HOSTS = {
-    # Their pages show an example of a host, because each project has its own.
-    "managed-otlp-endpoint.example.com": "p.ingest.eu-west-1.aws.elastic.cloud",
-    "s123456.ingesting-host.example.com": "s123456.eu-nbg-2.betterstackdata.com",
+_TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+_SHARED = {
+    name
+    for row in rows(DOCS / "settings.md", "## Variables of OpenTelemetry and of the system")
+    for name in re.findall(r"`([A-Z_]+)`", row[0])
 }
-SIGNALS = ["logs", "traces", "metrics"]
+_KNOWN = names() | options.names() | _SHARED
+_SIGNALS = {"logs": "logs", "spans": "traces", "metrics": "metrics"}
+_each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 
 
-def recipe(name: str) -> dict[str, str]:
-    """Return the variables that the page of a back end shows."""
-    page = (DOCS / "backends" / f"{name.lower().replace(' ', '-')}.md").read_text()
-    text = page.partition("```env\n")[2].partition("```")[0]
-    for shown, real in _PLACEHOLDER_HOSTS.items():
-        text = text.replace(shown, real)
-    return dict(line.split("=", 1) for line in text.splitlines())
+def test_there_are_recipes() -> None:
+    assert len(RECIPES) >= 18
 
 
-NAMES = [backend.name for backend in BACKENDS]
+@_each_recipe
+def test_every_variable_exists(recipe: Path) -> None:
+    named = set(re.findall(r"\b(?:TELEMETRY_FORWARDER|OTEL)_[A-Z_]+[A-Z]\b", recipe.read_text()))
+
+    assert variables(recipe).keys() <= named
+    assert named <= _KNOWN
 
 
-@pytest.mark.parametrize("signal", SIGNALS)
-@pytest.mark.parametrize("name", NAMES)
-def test_recipe_of_its_page_causes_no_warning(name: str, signal: str) -> None:
-    assert texts(recipe(name), signal) == []
+@_each_recipe
+def test_variables_are_accepted_without_a_warning(recipe: Path) -> None:
+    environ = variables(recipe)
+    settings = Settings(environ)
+    problems = list(settings.problems)
+
+    endpoints = read_endpoints(environ, problems, signals=[_SIGNALS[name] for name in settings.signals])
+    describe_function(environ, {}, problems)
+
+    assert problems == []
+    assert environ.get(_TEMPORALITY, "delta") in TEMPORALITIES
+    assert {endpoint.url.partition(":")[0] for endpoint in endpoints.values()} <= {"http", "https"}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_missing_header_is_named(name: str) -> None:
-    environ = {key: "x-other=1" if key.endswith("_HEADERS") else value for key, value in recipe(name).items()}
+@_each_recipe
+def test_plain_http_is_for_private_names_only(recipe: Path) -> None:
+    endpoints = read_endpoints(variables(recipe), [])
 
-    (text, advice), *_ = texts(environ)
+    plain = {endpoint.url for endpoint in endpoints.values() if endpoint.is_insecure}
+    assert {url for url in plain if not re.match(r"http://(?:[a-z]+\.internal|localhost):", url)} == set()
 
-    assert text.startswith(f"{name}: the header ")
-    assert text.endswith("is not set (set: x-other)")
-    assert advice.startswith("Set TELEMETRY_FORWARDER_")
+
+@_each_recipe
+def test_recipe_is_short_and_answers_each_question(recipe: Path) -> None:
+    text = recipe.read_text()
+
+    assert len(text.splitlines()) <= 40
+    for question in ("Signals", "Temporality", "Limits", "Look for"):
+        assert f"* **{question}**: " in text
+
+
+@_each_recipe
+def test_source_and_date_are_named(recipe: Path) -> None:
+    *_, last = recipe.read_text().rstrip("\n").rpartition("\n")
+
+    assert re.fullmatch(r"Source, read on 20\d\d-\d\d-\d\d: (?:\[[^]]+\]\(https://[^)]+\)(?:, )?)+\.", last)
+
+
+def test_index_lists_every_recipe_once() -> None:
+    listed = [link for row in rows(INDEX, "# Back ends") for link in re.findall(r"\]\(([^)]+)\)", row[0])]
+
+    assert sorted(listed) == [recipe.name for recipe in RECIPES]
+
+
+def test_readme_leads_to_the_index() -> None:
+    assert str(INDEX.relative_to(README.parent)) in links(README)

@@ -209,6 +209,21 @@ def test_oldest_batch_is_dropped_when_the_spool_is_full(path: Path, start: Start
     assert process.deliver_all() == BATCHES[1:]
 
 
+@pytest.mark.parametrize("is_one_process", [True, False])
+def test_oldest_batch_is_dropped_although_the_clock_was_set_back(
+    path: Path, start: Start, *, is_one_process: bool
+) -> None:
+    clock = FakeClock(unix_ns=2_000_000_000_000)
+    process = start(path, clock=clock, limit_bytes=2 * 4_096)
+    for batch in BATCHES:
+        process.write(batch)
+        clock.jump_wall(-600)
+        if not is_one_process:
+            process = start(path, clock=clock, limit_bytes=2 * 4_096)
+
+    assert start(path).deliver_all() == BATCHES[1:]
+
+
 def test_lowered_limit_holds_from_the_start(path: Path, start: Start) -> None:
     start(path).write(*BATCHES)
 

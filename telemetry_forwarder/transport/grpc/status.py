@@ -16,6 +16,8 @@ _GRPC_TYPE = "application/grpc"
 _PROTOBUF = "application/x-protobuf"
 _GZIP_FORMAT = 31
 _PREFIX_BYTES = 5
+# Of the tenth byte, the last one of a number. Numbers without an end would take quadratic time.
+_MAX_SHIFT = 63
 _RETRY_INFO = b"/google.rpc.RetryInfo"
 _OK, _RESOURCE_EXHAUSTED, _OUT_OF_RANGE = "0", "8", "11"
 # All others are 500, which is not retryable. https://opentelemetry.io/docs/specs/otlp/#failures-1
@@ -128,6 +130,8 @@ def _scanned(message: bytes) -> Iterator[tuple[int, bytes | int]]:
 def _varint(message: bytes, position: int) -> tuple[int, int]:
     value = shift = 0
     while True:
+        if shift > _MAX_SHIFT:
+            raise ValueError("longer than any number")
         byte = message[position]
         value |= (byte & 0x7F) << shift
         position, shift = position + 1, shift + 7

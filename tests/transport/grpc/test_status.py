@@ -101,6 +101,14 @@ def test_retry_info_without_a_delay_allows_to_repeat_at_once() -> None:
     assert refused(8, details=details(RetryInfo())).headers["retry-after"] == "0"
 
 
+def test_number_of_more_than_ten_bytes_is_not_read() -> None:
+    number = b"\x80" * 10 + b"\x01"
+    info = AnyMessage(type_url="type.googleapis.com/google.rpc.RetryInfo", value=b"\x0a\x0c\x08" + number)
+    unread = b2a_base64(Status(details=[info]).SerializeToString(), newline=False).decode()
+
+    assert "retry-after" not in refused(14, details=unread).headers
+
+
 @pytest.mark.parametrize("text", ["", "!", "//8", "Gg8", "GgUKAwoB/w", "GQ", "CIAB", details(ErrorInfo(reason="x"))])
 def test_details_without_a_delay(text: str) -> None:
     response = refused(8, details=text)

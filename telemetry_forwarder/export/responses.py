@@ -56,7 +56,8 @@ def _date_unix_s(value: str) -> float | None:
 
 def quoted(text: str, mask: Mask) -> str:
     """Return what a server wrote for a log line: masked, printable and on one line, and cut only then."""
-    masked = mask(" ".join(text.split())[:_MAX_MASKED_CHARS])
+    # A secret may contain several spaces in a row, so they are joined only after it is masked.
+    masked = mask(text.strip()[:_MAX_MASKED_CHARS])
     printable = "".join(char if char.isprintable() else " " for char in masked)
     return " ".join(printable.split())[:_MAX_MESSAGE_CHARS]
 

@@ -12,7 +12,7 @@ NOW_NS = 1_445_412_480_000_000_000  # Wed, 21 Oct 2015 07:28:00 GMT
 
 
 def hide(text: str) -> str:
-    return text.replace("s3cret", "***")
+    return text.replace("s3cret", "***").replace("pass  word", "***")
 
 
 class TestSecrets:
@@ -30,6 +30,7 @@ class TestSecrets:
                 "302: redirects are not followed, this one points to https://h/***",
             ),
             (Failure(FailureKind.UNREACHABLE, "proxy: 407 s3cret"), "proxy: 407 ***"),
+            (Response(401, TEXT, b"no  pass  word \r\n allowed"), "401: no *** allowed"),
         ],
     )
     def test_description_is_redacted(self, outcome: Response | Failure, description: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -29,7 +29,7 @@ _OTLP_TYPES = frozenset({"", "application/x-protobuf", "application/protobuf", "
 _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 # HTML or XML. A response in protobuf may begin with "\n<" as well, but no letter follows.
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[a-zA-Z!?]")
-_ERROR_STATUS = re.compile("[45][0-9][0-9]")
+_ERROR_STATUS = re.compile("[45][0-9][0-9]|error|fail(ed|ure)?")
 # What real receivers send; of all others, a warning is logged.
 _ACKNOWLEDGEMENTS = frozenset({"", "none", "null", "true", "ok", "success", "accepted", "0", "1", "200", "202"})
 _NO_ERROR = frozenset({"", "none", "null", "false", "ok", "success", "0"})
@@ -88,10 +88,19 @@ def _document(signal: str, body: bytes) -> object:
         with suppress(DecodeError):
             part = message_type.FromString(body).partial_success
             rejected, text = getattr(part, protobuf_name), part.error_message
-            return {"partialSuccess": {json_name: rejected, "errorMessage": text}} if rejected or text else None
+            if rejected or text:
+                return {"partialSuccess": {json_name: rejected, "errorMessage": text}}
+            return {"error": _status_code(body)}
     with suppress(ValueError):
         return orjson.loads(body)
     return body.decode("utf-8", "replace")
+
+
+def _status_code(body: bytes) -> int:
+    """Return the code if *body* is a google.rpc.Status: it has a number where a response of OTLP has a message."""
+    with suppress(DecodeError):
+        return int(ExportLogsPartialSuccess.FromString(body).rejected_log_records)
+    return 0
 
 
 def _reports_failure(document: object) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
@@ -270,6 +271,9 @@ class TestNoAcceptance:
             b'{"code":401,"msg":"token expired"}',
             b'{"statusCode":"503"}',
             b'{"status":500,"title":"Internal Server Error"}',
+            b'{"status":"error","errorType":"bad_data"}',
+            b'{"status":"Fail","data":{}}',
+            b'{"code":"failure"}',
         ],
     )
     def test_json_that_reports_a_failure(self, content_type: str, body: bytes) -> None:
@@ -294,6 +298,12 @@ class TestNoAcceptance:
     )
     def test_body_that_no_response_of_otlp_can_have(self, content_type: str, body: bytes) -> None:
         assert isinstance(read(body, content_type), NotOtlp)
+
+    @pytest.mark.parametrize("signal", SIGNALS)
+    def test_status_of_a_refusal_in_protobuf(self, signal: str) -> None:
+        body = Status(code=14, message="unavailable").SerializeToString()
+
+        assert read(body, signal=signal) == NotOtlp(f"{PROTOBUF} that is no OTLP response")
 
     @pytest.mark.parametrize("status", [200, 204])
     def test_response_of_another_protocol(self, status: int) -> None:

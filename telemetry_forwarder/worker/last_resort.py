@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool
-from telemetry_forwarder.buffer.store import NOT_SPOOLED
-from telemetry_forwarder.clock import Deadline
+from telemetry_forwarder.buffer.store import NOT_SPOOLED, SPOOL_RESERVE_S
+from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import POSTS, Batch
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.receiver.inbox import Inbox
@@ -18,22 +18,26 @@ from telemetry_forwarder.receiver.messages import Body, Item, ShutdownEvent
 class LastResort:
     """Moves posts from the inbox to the spool. For the thread that has the ownership."""
 
-    def __init__(self, inbox: Inbox, spool: Spool, ledger: Ledger, log: Diagnostics) -> None:
+    def __init__(self, inbox: Inbox, spool: Spool, ledger: Ledger, *, clock: Clock, log: Diagnostics) -> None:
         self._inbox = inbox
         self._spool = spool
         self._ledger = ledger
+        self._clock = clock
         self._log = log
 
-    def store(self, items: Iterable[Item], deadline: Deadline) -> None:
+    def store(self, items: Iterable[Item]) -> None:
         """Spool the posts among *items*; count those that the disk does not take as dropped."""
+        self._store(items, Deadline.after(SPOOL_RESERVE_S, self._clock))
+
+    def store_at_end(self, event: ShutdownEvent) -> None:
+        """Spool the posts in the inbox, or drop what the disk does not take before the process has to exit."""
+        self._store(self._inbox.take(), event.exit_by)
+
+    def _store(self, items: Iterable[Item], deadline: Deadline) -> None:
         posts = [Batch(POSTS, item.content, 1) for item in items if isinstance(item, Body)]
         self._ledger.received(POSTS, len(posts))
         if left := self._spool.write(posts, deadline):
             self._ledger.dropped(POSTS, len(left), NOT_SPOOLED)
-
-    def store_at_end(self, event: ShutdownEvent) -> None:
-        """Spool the posts in the inbox, or drop what the disk does not take before the process has to exit."""
-        self.store(self._inbox.take(), event.exit_by)
 
     def log_totals(self) -> None:
         """Log the final accounts. For any thread, with or without the ownership."""

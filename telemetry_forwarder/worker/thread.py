@@ -7,7 +7,6 @@ SHUTDOWN, the main thread stores what is held.
 import threading
 from contextlib import suppress
 
-from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.ownership import Ownership, OwnershipLost
 from telemetry_forwarder.core.sync import Latch
 from telemetry_forwarder.errors import ThreadStartError
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 _LEAST_TO_BEGIN_S = 0.7
 # Before the deadline, or half of the time if that is less: posts are refused, so that storing what is held can end.
 _REFUSAL_S = 0.5
-# A write to the disk after the forwarder has failed.
-_WRITE_S = 0.3
 
 
 class Worker:
@@ -128,7 +125,7 @@ class Worker:
             clock=self._clock,
             log=self._log,
         )
-        return LastResort(self.inbox, spool, ledger, self._log)
+        return LastResort(self.inbox, spool, ledger, clock=self._clock, log=self._log)
 
     def put_event(self, event: InvokeEvent | ShutdownEvent) -> None:
         """Pass on Lambda's event. SHUTDOWN also limits the time of running requests."""
@@ -209,7 +206,7 @@ class Worker:
                 if isinstance(item, InvokeEvent):
                     item.release(self._clock.monotonic_s())
             if self._last_resort is not None:
-                self._last_resort.store(items, Deadline.after(_WRITE_S, self._clock))
+                self._last_resort.store(items)
             else:
                 dropped_posts += sum(isinstance(item, Body) for item in items)
             for item in items:

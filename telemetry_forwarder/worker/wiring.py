@@ -76,7 +76,7 @@ def build_forwarder(
         flusher=Flusher(inbox, outbox, spool, exporters=exporters, ledger=ledger, ownership=ownership, log=log),
         policy=_policy(settings, clock, is_managed=is_managed_instance(environ)),
         accounting=Accounting(ledger, clock, log),
-        last_resort=LastResort(inbox, spool, ledger, log),
+        last_resort=LastResort(inbox, spool, ledger, clock=clock, log=log),
         ownership=ownership,
         clock=clock,
     )

@@ -689,7 +689,7 @@ class Timed:
             ),
             policy=FlushPolicy(settings, clock, has_runtime_done=False, is_managed=False),
             accounting=Accounting(ledger, clock, log),
-            last_resort=LastResort(self.inbox, process.spool, ledger, log),
+            last_resort=LastResort(self.inbox, process.spool, ledger, clock=clock, log=log),
             ownership=process.ownership,
             clock=clock,
         )

@@ -22,7 +22,9 @@ class Bench:
         self.ledger = Ledger()
         self.inbox = Inbox(MB)
         spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes)
-        self.last_resort = LastResort(self.inbox, spool, self.ledger, captured.diagnostics(self.clock))
+        self.last_resort = LastResort(
+            self.inbox, spool, self.ledger, clock=self.clock, log=captured.diagnostics(self.clock)
+        )
 
     def put(self, *lines: str) -> None:
         for line in lines:
@@ -42,7 +44,7 @@ def test_posts_are_stored_for_the_next_process(tmp_path: Path, captured: Capture
     bench = Bench(tmp_path, captured)
     bench.put(*LINES[:2])
     bench.inbox.put_event(SubscriptionResult(True))
-    bench.last_resort.store(bench.inbox.take(), Deadline.after(1.0, bench.clock))
+    bench.last_resort.store(bench.inbox.take())
     bench.put(LINES[2])
 
     bench.last_resort.store_at_end(end(bench.clock))
@@ -62,7 +64,9 @@ def test_posts_without_room_or_time_are_counted_as_dropped(
     bench = Bench(tmp_path, captured, spool_bytes=spool_bytes)
     bench.put(*LINES)
 
-    bench.last_resort.store(bench.inbox.take(), Deadline.after(left_s, bench.clock))
+    event = end(bench.clock)
+    event.exit_by = Deadline.after(left_s, bench.clock)
+    bench.last_resort.store_at_end(event)
 
     assert bench.posts == Tally(POSTS, received=3, dropped={"not spooled": 3})
 

@@ -123,7 +123,7 @@ class Run:
             ),
             policy=FlushPolicy(settings, clock, has_runtime_done=False, is_managed=False),
             accounting=Accounting(process.ledger, clock, log),
-            last_resort=LastResort(self.inbox, process.spool, process.ledger, log),
+            last_resort=LastResort(self.inbox, process.spool, process.ledger, clock=clock, log=log),
             ownership=process.ownership,
             clock=clock,
         )

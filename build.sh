@@ -24,6 +24,9 @@ pure=$(
     for name in telemetry log_formats invocations otlp conversion flushing endpoints; do
         printf 'telemetry_forwarder/%s/*,' $name
     done
+    for name in certificates findings items known_backends responses settings_list tls_problems; do
+        printf 'telemetry_forwarder/check/%s.py,' $name
+    done
     for name in buffer/ledger buffer/outbox export/answers export/responses export/splitting export/circuit_breaker \
         transport/response_reader transport/outcome transport/grpc/frames transport/grpc/status settings http1; do
         printf 'telemetry_forwarder/%s.py,' $name

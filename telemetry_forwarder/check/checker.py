@@ -94,6 +94,7 @@ class Checker:
             outcome,
             took_s=self._clock.monotonic_s() - began_s,
             budget_s=self.settings.flush_budget_ms / 1_000,
+            timeout_s=self._timeout_s,
             backend=find_backend(subject.host),
             other=self._find_other(subject, batch, outcome, deadline),
         )

@@ -26,6 +26,8 @@ class Exchange:
     took_s: float
     budget_s: float
     """How long a slow endpoint may delay an invocation."""
+    timeout_s: float
+    """A response that took longer was awaited through a freeze of the process."""
     backend: Backend | None = None
     other: str = ""
     """What was found to work in place of what is set; empty if nothing was."""
@@ -63,13 +65,15 @@ def _explain_success(exchange: Exchange, response: Response) -> Finding:
             f"{response.status}, but the endpoint has rejected the item{said}",
             _about_temporality(exchange, read.message) or "The endpoint says why: change what it names.",
         )
-    text = f"{response.status} after {exchange.took_s * 1_000:.0f} ms: accepted"
+    was_frozen = exchange.took_s > exchange.timeout_s
+    took = "" if was_frozen else f" after {exchange.took_s * 1_000:.0f} ms"
+    text = f"{response.status}{took}: accepted"
     if read.message:
         return Finding(STAGE, Verdict.WARNING, f"{text}, with a warning{said}", "The endpoint says what to change.")
     if read.foreign:
         advice = f"Check that {subject.shown_url} is an OTLP endpoint: OTLP receivers do not respond so."
         return Finding(STAGE, Verdict.WARNING, f"{text}, with {read.foreign}", advice)
-    if exchange.took_s > exchange.budget_s:
+    if exchange.took_s > exchange.budget_s and not was_frozen:
         return Finding(
             STAGE,
             Verdict.WARNING,

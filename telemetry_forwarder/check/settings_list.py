@@ -32,8 +32,10 @@ def value_of(settings: Settings, name: str) -> str:
 def endpoint_lines(subject: Subject, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a line for each option of an endpoint, with the variable that sets it."""
     values = _option_values(subject, environ)
+    # Credentials in the URL are a header, too.
+    sources = ({"HEADERS": "the URL"} if subject.endpoint.headers else {}) | dict(subject.variables)
     for option in OPTIONS:
-        yield f"{option.name} = {values[option.name]} ({subject.variables.get(option.name, 'default')})"
+        yield f"{option.name} = {values[option.name]} ({sources.get(option.name, 'default')})"
     if subject.endpoint.proxy:
         yield f"proxy = {redact_url(subject.endpoint.proxy)}"
 

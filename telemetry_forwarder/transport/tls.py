@@ -112,8 +112,10 @@ def tls_context(
 
 def _named(endpoint: Endpoint, kind: str, path: str, *options: str) -> str:
     """Return the beginning of a log line about a file: the variables that set *options*, and the path."""
+    # The certificate or the key itself may have been set by mistake.
+    shown = "'***'" if "-----" in path else repr(path[:200])
     names = [endpoint.variables[option] for option in options if option in endpoint.variables]
-    return f"{', '.join(names)}{': ' if names else ''}{kind} {path[:200]!r}"
+    return f"{', '.join(names)}{': ' if names else ''}{kind} {shown}"
 
 
 @contextmanager

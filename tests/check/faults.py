@@ -1,5 +1,6 @@
 """What can be wrong with a destination: each a real server, proxy or name, and the variables that lead to it."""
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -186,6 +187,23 @@ def tls_that_closes(_: Path) -> Iterator[Environ]:
 def certificate_file_that_is_missing(folder: Path) -> Iterator[Environ]:
     with with_certificate()(folder) as environ:
         yield environ | {f"{PREFIX}CERTIFICATE": str(folder / "missing.pem")}
+
+
+@contextmanager
+def certificate_file_that_does_not_answer(folder: Path) -> Iterator[Environ]:
+    os.mkfifo(folder / "pipe.pem")
+    with with_certificate()(folder) as environ:
+        yield environ | {f"{PREFIX}CERTIFICATE": str(folder / "pipe.pem")}
+
+
+@contextmanager
+def proxy_whose_name_does_not_exist(_: Path) -> Iterator[Environ]:
+    yield variables(ENDPOINT="https://otlp.example.com") | {"HTTPS_PROXY": "http://proxy.invalid:3128"}
+
+
+@contextmanager
+def address_that_cannot_be_reached(_: Path) -> Iterator[Environ]:
+    yield variables(ENDPOINT="http://255.255.255.255")
 
 
 @contextmanager

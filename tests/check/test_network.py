@@ -7,9 +7,12 @@ import pytest
 
 from telemetry_forwarder.check.checker import Checker
 from telemetry_forwarder.check.findings import Finding, Verdict
-from telemetry_forwarder.clock import Clock
+from telemetry_forwarder.check.network import Network
+from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.transport.resolver import Resolver
 from tests.check import faults as f
 from tests.support import collector as c
+from tests.support.collector import FakeCollector
 from tests.support.tcp_server import responds
 
 HEADERS = "TELEMETRY_FORWARDER_HEADERS"
@@ -24,6 +27,18 @@ TABLE = {
     "name that does not exist": (f.name_that_does_not_exist, "DNS", "nobody.invalid cannot be resolved", ENDPOINT),
     "port that refuses": (f.port_that_refuses, "connection", "refuses connections on port", "4318 (OTLP/HTTP)"),
     "port that is silent": (f.port_that_is_silent, "connection", "does not respond on port", "NAT gateway"),
+    "address that cannot be reached": (
+        f.address_that_cannot_be_reached,
+        "connection",
+        "no connection to 255.255.255.255 on port 80: ",
+        "the routes of the VPC",
+    ),
+    "name of a proxy that does not exist": (
+        f.proxy_whose_name_does_not_exist,
+        "DNS",
+        "the name proxy.invalid cannot be resolved",
+        "in the variable of the proxy",
+    ),
     "proxy that refuses": (f.proxy_that_refuses, "connection", "the proxy 127.0.0.1 refuses", "variable of the proxy"),
     "proxy wants a password": (
         f.proxied(responds(b"HTTP/1.1 407 No\r\n\r\n")),
@@ -87,6 +102,12 @@ TABLE = {
         "TLS",
         "missing.pem' cannot be used, so the system's authorities are trusted",
         "Check the path",
+    ),
+    "certificate file does not answer": (
+        f.certificate_file_that_does_not_answer,
+        "TLS",
+        "pipe.pem' has not been read yet",
+        "a named pipe without a writer",
     ),
     "plain HTTP to TLS": (
         f.with_certificate(is_plain=True),
@@ -244,3 +265,34 @@ def test_no_two_faults_have_the_same_diagnosis() -> None:
     expected = [(stage, text, advice) for _, stage, text, advice in FAULTS.values()]
 
     assert len(set(expected)) == len(FAULTS) > 25
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "name that does not exist",
+        "port that refuses",
+        "proxy wants a password",
+        "certificate has expired",
+        "certificate file does not answer",
+    ],
+)
+def test_way_ends_with_the_stage_that_fails(name: str, tmp_path: Path) -> None:
+    fault, stage, *_ = TABLE[name]
+    with fault(tmp_path) as environ:
+        subject, clock = Checker(environ, Clock()).subject("logs"), Clock()
+
+        found = list(Network(Resolver(), clock).findings(subject, Deadline.after(30.0, clock)))
+
+    assert (found[-1].stage, found[-1].verdict) == (stage, Verdict.FAILED)
+    assert [finding for finding in found if finding.verdict is Verdict.FAILED] == found[-1:]
+
+
+def test_name_is_shown_with_its_addresses(collector: FakeCollector) -> None:
+    environ = f.variables(ENDPOINT=f"http://localhost:{collector.port}")
+    subject, clock = Checker(environ, Clock()).subject("logs"), Clock()
+
+    first, second = Network(Resolver(), clock).findings(subject, Deadline.after(30.0, clock))
+
+    assert first.text.startswith("localhost is ")
+    assert second.text.startswith(f"port {collector.port} of 127.0.0.1 accepts connections, ")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from telemetry_forwarder.check.findings import Finding, Subject
+from telemetry_forwarder.check.findings import Finding, Subject, Verdict
 from telemetry_forwarder.check.known_backends import find_backend
 from telemetry_forwarder.check.responses import Exchange, explain
 from telemetry_forwarder.core.batch import Batch
@@ -13,11 +13,17 @@ TEXT = {"content-type": "text/plain"}
 
 
 def explained(
-    outcome: Response | Failure, *, signal: str = "logs", host: str = "h", variable: str = "ENDPOINT_VARIABLE"
+    outcome: Response | Failure,
+    *,
+    signal: str = "logs",
+    host: str = "h",
+    variable: str = "ENDPOINT_VARIABLE",
+    other: str = "",
+    took_s: float = 0.01,
 ) -> Finding:
     endpoint = Endpoint(signal, f"http://{host}/v1/{signal}", {"authorization": "secret"})
     subject = Subject(endpoint, {"ENDPOINT": variable}, str)
-    return explain(Exchange(subject, Batch(signal, b"", 1), outcome, 0.01, 0.5, find_backend(host)))
+    return explain(Exchange(subject, Batch(signal, b"", 1), outcome, took_s, 0.5, 10.0, find_backend(host), other))
 
 
 @pytest.mark.parametrize(
@@ -70,3 +76,27 @@ def test_port_for_http_that_was_not_recognised() -> None:
     finding = explained(Failure(FailureKind.BROKEN, "the server responded with HTTP/1"))
 
     assert finding.text == "the server responds with HTTP/1, so this is not a port for gRPC"
+
+
+def test_what_works_in_its_place_comes_first() -> None:
+    response = Response(400, TEXT, b"The plain HTTP request was sent to HTTPS port")
+
+    finding = explained(response, other="the server speaks TLS on this port")
+
+    assert finding.text == ("400: The plain HTTP request was sent to HTTPS port: the server speaks TLS on this port")
+    assert finding.advice == "Write https:// in ENDPOINT_VARIABLE."
+
+
+@pytest.mark.parametrize(
+    ("took_s", "verdict", "text"),
+    [
+        (0.4, Verdict.OK, "200 after 400 ms: accepted"),
+        (9.0, Verdict.WARNING, "200 after 9000 ms: accepted, slower than the budget of 500 ms for each invocation"),
+        # Lambda has frozen the process meanwhile.
+        (300.0, Verdict.OK, "200: accepted"),
+    ],
+)
+def test_time_of_a_freeze_does_not_count(took_s: float, verdict: Verdict, text: str) -> None:
+    finding = explained(Response(200, {}, b""), took_s=took_s)
+
+    assert (finding.verdict, finding.text) == (verdict, text)

@@ -73,3 +73,12 @@ def test_key_that_was_set_in_the_place_of_its_path_is_not_shown() -> None:
 
     assert f"CLIENT_KEY = *** ({PREFIX}CLIENT_KEY)" in lines(environ)
     assert f"CLIENT_KEY = *** ({PREFIX}CLIENT_KEY)" in lines(environ | {f"{PREFIX}CLIENT_KEY": KEY.replace(" ", "")})
+
+
+def test_credentials_in_the_url_are_a_header() -> None:
+    environ = {f"{PREFIX}ENDPOINT": "https://user:password@h"}
+
+    assert lines(environ)[:2] == [
+        f"ENDPOINT = https://h/v1/logs ({PREFIX}ENDPOINT)",
+        "HEADERS = authorization=*** (the URL)",
+    ]

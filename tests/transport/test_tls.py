@@ -92,6 +92,16 @@ def test_unusable_client_certificate_is_logged_and_ignored(captured: CapturedLog
     ]
 
 
+def test_key_that_was_set_in_the_place_of_its_path_is_not_logged(
+    captured: CapturedLog, certificates: Certificates
+) -> None:
+    context(captured, certificates.ca, "", "-----BEGIN PRIVATE KEY-----MIIsecret")
+
+    assert captured.lines == [
+        "WARN client certificate '***' cannot be used and is ignored: [Errno 2] No such file or directory"
+    ]
+
+
 def test_log_lines_name_the_variables(captured: CapturedLog, certificates: Certificates) -> None:
     variables = {"CERTIFICATE": "SSL_CERT_FILE", "CLIENT_KEY": "KEY", "CLIENT_CERTIFICATE": "CHAIN"}
     files: dict[str, Any] = {"certificate": "/nowhere.pem", "client_certificate": "/nowhere.pem"}

@@ -1,5 +1,6 @@
 """Destinations that work, and what is logged in Lambda."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,10 +105,18 @@ class TestLog:
         collector.script(c.Response(status=403, path=SPANS), c.Response(message="careful", path=METRICS))
         environ = {ENDPOINT: collector.endpoint, HEADERS: "api-key=abcdefgh12345678"}
 
-        thread = threading.Thread(target=log_findings, args=(environ, Clock(), captured.diagnostics(Clock())))
+        priorities: list[int] = []
+
+        def check() -> None:
+            log_findings(environ, Clock(), captured.diagnostics(Clock()))
+            priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+        thread = threading.Thread(target=check)
         thread.start()
         thread.join()
 
+        # The function and the worker go first.
+        assert priorities == [10]
         lines = captured.lines
         assert lines[0] == "INFO check of logs: DNS: 127.0.0.1 is an address."
         assert [line for line in lines if line.startswith("ERROR")] == [

@@ -6,6 +6,7 @@ import pytest
 
 from telemetry_forwarder.check.command import run
 from tests.support import collector as c
+from tests.support.any_settings import combination
 from tests.support.collector import FakeCollector
 from tests.support.otlp_messages import LOGS, METRICS, SPANS
 
@@ -133,3 +134,11 @@ def test_timeout_limits_a_signal(capfd: pytest.CaptureFixture[str]) -> None:
         assert run(NAME, ["check", "--timeout", "0.2"], environ) == 1
 
     assert "no response within " in capfd.readouterr().out
+
+
+def test_no_value_of_any_variable_is_an_error(collector: FakeCollector, capfd: pytest.CaptureFixture[str]) -> None:
+    for number in range(60):
+        environ = {ENDPOINT: collector.endpoint} | combination(number)
+
+        assert run(NAME, ["check", "--timeout", "0.1"], environ) in (0, 1)
+        assert capfd.readouterr().err == ""

@@ -11,6 +11,7 @@ from telemetry_forwarder.conversion.lookahead import Lookahead
 from telemetry_forwarder.conversion.platform_logs import filter_reason
 from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import LOGS, Batch
+from telemetry_forwarder.invocations.duplicate_events import Arrival
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.otlp.log_encoding import encode_observed_time
 from telemetry_forwarder.otlp.logs import LogEncoder
@@ -28,6 +29,7 @@ from telemetry_forwarder.telemetry.records import (
     Malformed,
     Record,
     Report,
+    RestoreStart,
     RuntimeDone,
     Start,
 )
@@ -146,7 +148,8 @@ class Converter:
     def invoked(self, request_id: str, arn: str, trace_header: str, at_ns: int) -> bool:
         """Record an INVOKE event; return whether the platform.runtimeDone of the invocation has already arrived."""
         self._fast_path.forget()
-        self._identify(arn)
+        if not self._resource.is_identified:
+            self._identify(arn)
         self._invocations.observe_invoke(request_id, arn=arn, trace_header=trace_header, at_ns=at_ns)
         return self._invocations.has_ended(request_id)
 
@@ -212,14 +215,15 @@ class Converter:
 
     def _convert_event(self, event: Event) -> None:
         self._fast_path.forget()
-        if not self._invocations.observe(event):
+        arrival = self._invocations.observe(event)
+        if arrival is Arrival.DUPLICATE:
             self._ledger.filtered(LOGS, 1, "duplicate event")
             return
         self._pending_events += 1
         self._observe(event)
         if "metrics" in self._settings.signals:
             self._metrics.observe(event)
-        if reason := filter_reason(event, self._settings):
+        if reason := filter_reason(event, self._settings, is_shown=arrival is Arrival.SHOWN):
             self._ledger.filtered(LOGS, 1, reason)
         else:
             request_id = getattr(event, "request_id", "")
@@ -228,19 +232,16 @@ class Converter:
 
     def _observe(self, event: Event) -> None:
         match event:
-            case Start():
-                self._identify(event.function_arn)
+            case Start(function_arn=arn) if not self._resource.is_identified:
+                self._identify(arn)
             case RuntimeDone():
                 self._ended.append(event.request_id)
             case Report():
                 self._reported.append(event.request_id)
             case LogsDropped():
                 self._ledger.records_lost_by_lambda += event.dropped_records
-            case InitStart(instance_id=instance_id) if "/" in instance_id and "[" in instance_id:
-                # The name of the log stream. Metrics do without it: each environment would be a time series of its own.
-                # https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/#faas-instance
-                self._resource.add({"faas.instance": instance_id})
+            case InitStart() | RestoreStart():
+                self._resource.name_instance(event.instance_id)
 
     def _identify(self, arn: str) -> None:
-        if added := self._resource.identify(arn):
-            self._metrics.add_to_resource(added)
+        self._metrics.add_to_resource(self._resource.identify(arn))

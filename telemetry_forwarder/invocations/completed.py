@@ -1,7 +1,7 @@
 """Completed invocations and phases, from which spans and metrics are made. Pure data."""
 
 from telemetry_forwarder.core.frozen import frozen
-from telemetry_forwarder.telemetry.records import PhaseSpan, Tracing
+from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
 
 SUCCESS, TIMEOUT, ERROR = "success", "timeout", "error"
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
@@ -32,6 +32,8 @@ class CompletedInvocation:
     """Of the exception in the log; empty if there is none."""
     execution: str = ""
     """`name/id` of the durable execution that it was a part of."""
+    events: tuple[Event, ...] = ()
+    """Those that had arrived: platform.start, runtimeDone and report, in this order."""
 
     @property
     def is_sampled(self) -> bool | None:
@@ -60,6 +62,8 @@ class CompletedPhase:
     status: str
     error_type: str
     spans: tuple[PhaseSpan, ...]
+    events: tuple[Event, ...] = ()
+    """Those that had arrived, in that order."""
     is_late_cold_start: bool = False
     """Whether its invocation was taken before, without being known as a cold start."""
 
@@ -78,6 +82,7 @@ class LateSpans:
     parent_span_id: str
     is_sampled: bool | None
     spans: tuple[PhaseSpan, ...]
+    report: Event | None = None
     is_late_cold_start: bool = False
 
 

@@ -1,5 +1,6 @@
 """Recognises platform events that Lambda has delivered before: delivery is at least once. No I/O; bounded."""
 
+from enum import Enum
 from typing import Any
 
 from telemetry_forwarder.telemetry.json_values import write_json
@@ -7,6 +8,17 @@ from telemetry_forwarder.telemetry.records import Event
 
 # Lambda resends what it has just sent: at most 10,000 events, few of them platform events.
 _MAX_REMEMBERED = 2_048
+
+
+class Arrival(Enum):
+    """What becomes of an event that has arrived."""
+
+    SHOWN = "shown"
+    """A span will show what it says."""
+    UNSHOWN = "unshown"
+    """No span will: it belongs to none, or its span was taken before."""
+    DUPLICATE = "duplicate"
+    """It has arrived before."""
 
 
 class DuplicateEvents:

@@ -40,9 +40,8 @@ class Invocation:
         self.former = former
         """The attempt before this one."""
         self.was_invoked = False
-        """Whether INVOKE was received."""
         self.has_start = False
-        """Whether platform.start was received."""
+        """Whether INVOKE, and platform.start, was received."""
         self.arn = ""
         self.tenant_id = ""
         self.execution = ""
@@ -54,6 +53,7 @@ class Invocation:
         self.has_run_out_of_memory = False
         """Whether a log line reports it."""
         self.last_line_ns = 0
+        self.start: Start | None = None
         self.done: RuntimeDone | None = None
         self.report: Report | None = None
         self.presumed_end: PresumedEnd | None = None
@@ -88,6 +88,7 @@ class Invocation:
         if not self.is_taken:
             self.start_ns = event.time_ns or self.start_ns
             self.adopt_tracing(event.tracing)
+            self.start = event
         self.has_start = True
         self.arn = self.arn or event.function_arn
         self.tenant_id = event.tenant_id or self.tenant_id
@@ -125,6 +126,7 @@ def complete(invocation: Invocation) -> CompletedInvocation:
         spans=(done.spans if done else ()) + select_report_spans(invocation),
         error_message=invocation.exception_message,
         execution=invocation.execution,
+        events=tuple([event for event in (invocation.start, done, report) if event is not None]),
     )
 
 

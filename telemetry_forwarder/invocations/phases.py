@@ -32,6 +32,7 @@ class Phase:
         self.status = ""
         self.error_type = ""
         self.spans: tuple[PhaseSpan, ...] = ()
+        self.events: tuple[Event, ...] = ()
         self.parent: Invocation | None = None
         """The invocation that it precedes, once that is known."""
         self.is_late_cold_start = False
@@ -100,15 +101,19 @@ class Phases:
         """Whether an init is known that no invocation waited for."""
         return any(phase.kind == _INIT and not phase.is_cold_start for phase in (*self._open, *self._taken))
 
-    def observe(self, event: Event) -> None:
-        """Apply an event; one that belongs to no phase is ignored."""
+    def observe(self, event: Event) -> bool:
+        """Apply an event, unless it belongs to no phase; return whether a span will show it."""
         match event:
             case records.InitStart() | records.RestoreStart():
-                self._start(event, self._find(event))
+                self._start(event, phase := self._find(event))
             case records.InitRuntimeDone() | records.RestoreRuntimeDone():
-                self._runtime_done(event, self._find(event))
+                self._runtime_done(event, phase := self._find(event))
             case records.InitReport() | records.RestoreReport():
-                self._end(event, self._find(event))
+                self._end(event, phase := self._find(event))
+            case _:
+                return False
+        phase.events += (event,)
+        return phase not in self._taken
 
     def take_completed(
         self, find_parent: Callable[[Phase], Invocation | None], *, shutdown: PresumedEnd | None = None
@@ -193,5 +198,6 @@ class Phases:
             status=status,
             error_type=phase.error_type,
             spans=phase.spans,
+            events=phase.events,
             is_late_cold_start=phase.is_late_cold_start,
         )

@@ -6,8 +6,9 @@ twice or never. `take_completed` returns each completed invocation and phase onc
 
 from collections.abc import Callable
 
-from telemetry_forwarder.invocations.completed import ERROR, TIMEOUT, Completed, LateSpans
-from telemetry_forwarder.invocations.duplicate_events import DuplicateEvents
+from telemetry_forwarder.invocations.completed import ERROR, SUCCESS, TIMEOUT, Completed, LateSpans
+from telemetry_forwarder.invocations.duplicate_events import Arrival, DuplicateEvents
+from telemetry_forwarder.invocations.event_lag import EventLag
 from telemetry_forwarder.invocations.invocation import Invocation, PresumedEnd, complete, select_report_spans
 from telemetry_forwarder.invocations.phases import Phase, Phases
 from telemetry_forwarder.telemetry.records import Event, Report, RuntimeDone, Start, Tracing
@@ -17,8 +18,6 @@ from telemetry_forwarder.telemetry.trace_context import parse_tracing
 _MAX_ATTEMPTS = 1_024
 # Number of completed invocations that are kept, so that late events find them.
 _MAX_TAKEN = 256
-# How long after they have happened events arrive: more means that the wall clock is wrong.
-_MAX_LAG_NS = 60_000_000_000
 # Reason of the shutdown -> status of the running invocation.
 _STATUSES = {"timeout": TIMEOUT, "failure": ERROR}
 
@@ -39,12 +38,12 @@ class InvocationTracker:
         self._completed: list[Completed] = []
         self._last_end_ns = 0
         self._shutdown: PresumedEnd | None = None
-        self._lag_ns: int | None = None
+        self._lag = EventLag()
 
     @property
     def lag_ns(self) -> int:
         """How long events take to arrive, as far as is known; negative while the wall clock is slow."""
-        return self._lag_ns or 0
+        return self._lag.ns
 
     @property
     def has_open_phase(self) -> bool:
@@ -56,26 +55,26 @@ class InvocationTracker:
         invocation = self._latest.get(request_id)
         if invocation is None or invocation.was_invoked:
             # A short invocation may even have ended before its INVOKE is received. A second INVOKE is another attempt.
-            invocation = self._open(request_id, parse_tracing(trace_header), self._by_lambdas_clock(at_ns))
+            invocation = self._open(request_id, parse_tracing(trace_header), self._lag.correct(at_ns))
         invocation.was_invoked = True
         invocation.arn = arn or invocation.arn
 
-    def observe(self, event: Event) -> bool:
-        """Apply a platform event; return whether it was new. A duplicate changes nothing."""
+    def observe(self, event: Event) -> Arrival:
+        """Apply a platform event. A duplicate changes nothing."""
         if not self._duplicates.is_new(event):
-            return False
+            return Arrival.DUPLICATE
         if event.time_ns:
-            self._note_lag(event.observed_ns - event.time_ns)
+            self._lag.note(event.observed_ns - event.time_ns)
         match event:
             case Start(request_id=str(request_id)) if request_id:
-                self._start(event)
+                is_shown = self._start(event)
             case RuntimeDone(request_id=str(request_id)) if request_id:
-                self._runtime_done(event)
+                is_shown = self._runtime_done(event)
             case Report(request_id=str(request_id)) if request_id:
-                self._report(event)
+                is_shown = self._report(event)
             case _:
-                self._phases.observe(event)
-        return True
+                is_shown = self._phases.observe(event)
+        return Arrival.SHOWN if is_shown else Arrival.UNSHOWN
 
     def find(self, request_id: str, time_ns: int) -> Invocation | None:
         """Return the invocation of a log line: by its request id, else the latest one that had begun by that time.
@@ -106,7 +105,7 @@ class InvocationTracker:
     def shut_down(self, reason: str, at_ns: int) -> None:
         """End all running invocations: no more events are expected. *reason* determines their status."""
         status = _STATUSES.get(reason.lower(), "")
-        self._shutdown = PresumedEnd(at_ns=self._by_lambdas_clock(at_ns), status=status, error_type=reason.lower())
+        self._shutdown = PresumedEnd(at_ns=self._lag.correct(at_ns), status=status, error_type=reason.lower())
         # If invocations run one after the other, only the last one can be running.
         for invocation in self._attempts if self.is_managed else self._attempts[-1:]:
             if status and invocation.presumed_end is None:
@@ -126,21 +125,6 @@ class InvocationTracker:
         self._completed = []
         self._drop([invocation for invocation in self._attempts if invocation.is_taken][:-_MAX_TAKEN])
         return taken
-
-    def _note_lag(self, lag_ns: int) -> None:
-        known_ns = self._lag_ns
-        if lag_ns < 0 or known_ns is None:
-            self._lag_ns = lag_ns
-        elif known_ns < 0:
-            # The clock has been set meanwhile, unless this event has waited for a thaw.
-            self._lag_ns = min(lag_ns, _MAX_LAG_NS)
-        else:
-            self._lag_ns = min(lag_ns, known_ns)
-
-    def _by_lambdas_clock(self, at_ns: int) -> int:
-        """Correct a time that was read here, if the wall clock is slow, or fast by more than a minute."""
-        lag_ns = self.lag_ns
-        return at_ns - lag_ns if lag_ns < 0 or lag_ns > _MAX_LAG_NS else at_ns
 
     def _open(self, request_id: str, tracing: Tracing, at_ns: int) -> Invocation:
         invocation = Invocation(
@@ -176,25 +160,28 @@ class InvocationTracker:
             return latest.former
         return latest
 
-    def _start(self, event: Start) -> None:
+    def _start(self, event: Start) -> bool:
+        """Apply *event*; return whether a span will show it, as the next two methods do."""
         invocation = self._latest.get(event.request_id)
         end = (invocation.done or invocation.report) if invocation else None
         if invocation is None or invocation.has_start or (end and end.moment_ns < event.moment_ns):
             # The first event of a request, or of another attempt.
             invocation = self._open(event.request_id, event.tracing, event.moment_ns)
         invocation.observe_start(event)
+        return not invocation.is_taken
 
-    def _runtime_done(self, event: RuntimeDone) -> None:
+    def _runtime_done(self, event: RuntimeDone) -> bool:
         invocation = self._attempt(event.request_id, event.time_ns) or self._open_late(event)
         invocation.adopt_tracing(event.tracing)
         invocation.done = invocation.done or event
         self._last_end_ns = max(self._last_end_ns, event.time_ns)
         invocation.tenant_id = invocation.tenant_id or event.tenant_id
+        return invocation.done is event and not invocation.is_taken
 
-    def _report(self, event: Report) -> None:
+    def _report(self, event: Report) -> bool:
         invocation = self._attempt(event.request_id, event.time_ns) or self._open_late(event)
         if invocation.report is not None:
-            return
+            return False
         invocation.adopt_tracing(event.tracing)
         invocation.report = event
         # Tells of the init also where its own events were not delivered; those of an init in advance say more.
@@ -211,9 +198,15 @@ class InvocationTracker:
                     parent_span_id=invocation.span_id,
                     is_sampled=invocation.tracing.is_sampled,
                     spans=spans,
+                    report=event,
                     is_late_cold_start=is_late_cold_start,
                 )
             )
+        done = invocation.done
+        if event.status not in ("", SUCCESS) and (invocation.is_taken or (done is not None and done.status == SUCCESS)):
+            # The span shows the status of platform.runtimeDone.
+            return False
+        return not invocation.is_taken or spans != ()
 
     def _has_begun(self, invocation: Invocation, time_ns: int) -> bool:
         """Return whether *invocation* had begun at a time, as far as is known."""
@@ -238,7 +231,10 @@ class InvocationTracker:
 
     def _take(self, invocation: Invocation) -> Completed:
         invocation.is_taken = True
-        return complete(invocation)
+        completed = complete(invocation)
+        # Many that were taken are kept.
+        invocation.start = None
+        return completed
 
     def _drop(self, dropped: list[Invocation]) -> None:
         dropped_ids = set(map(id, dropped))

@@ -69,7 +69,7 @@ class MetricEncoder:
 
     def add_to_resource(self, attributes: dict[str, str]) -> None:
         """Add *attributes*, except to cumulative sums that were taken: under two resources they would count twice."""
-        if not (self._is_cumulative and self._has_taken):
+        if attributes and not (self._is_cumulative and self._has_taken):
             self._resource = self._resource.merge(Resource(attributes))
             self._resource_field = self._encode_resource()
 

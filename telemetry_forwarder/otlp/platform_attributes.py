@@ -5,9 +5,10 @@ bytes, as in OpenTelemetry; a value that is not the expected number is kept unch
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from telemetry_forwarder.otlp.protobuf import MAX_INT, MIN_INT, escape_surrogates
 from telemetry_forwarder.telemetry import records
 from telemetry_forwarder.telemetry.json_values import write_json
 
@@ -78,6 +79,26 @@ _LABELS = (
     ("Status", "status", ""),
     ("Error", "errorType", ""),
 )
+# What a span shows otherwise, if it has this type: as its ids, its status, its children or an attribute of its own. The
+# version is that of the resource.
+_SHOWN = {"status": str, "errorType": str, "spans": list}
+_SHOWN_OF_PHASE = {**_SHOWN, "initializationType": str, "phase": str}
+_SHOWN_OF_INVOCATION = {**_SHOWN, "requestId": str, "tenantId": str, "tracing": dict, "version": str}
+_DURATION = "lambda.duration"
+# Lambda's name of a measurement -> ours, and its name in a record.
+_MEASUREMENTS = {
+    name: (ATTRIBUTES[f"metrics.{name}"][0], field)
+    for name, field in (
+        ("durationMs", "duration_s"),
+        ("billedDurationMs", "billed_duration_s"),
+        ("memorySizeMB", "memory_size_bytes"),
+        ("maxMemoryUsedMB", "max_memory_used_bytes"),
+        ("producedBytes", "produced_bytes"),
+        ("initDurationMs", "init_duration_s"),
+        ("restoreDurationMs", "restore_duration_s"),
+    )
+}
+_EMPTY: tuple[Any, ...] = (None, "", {}, [])
 _CAPITAL = re.compile("(?=[A-Z])")
 # Lambda's word in its own log.
 _SUBSCRIPTION = "platform.telemetrySubscription"
@@ -100,6 +121,50 @@ def map_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 def map_envelope(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the attributes for the members of an envelope other than type, time and record."""
     return {f"{_NAMESPACE}envelope.{key}": value for key, value in extra.items()} if extra else {}
+
+
+def map_unshown(events: Iterable[records.Event]) -> dict[str, str | bool | int | float]:
+    """Return attributes for what *events* say and their span does not show otherwise, as on their log records.
+
+    If two events have the same field, the later one's counts: the report's duration includes that of the function.
+    """
+    attributes: dict[str, str | bool | int | float] = {}
+    for event in events:
+        shown = _SHOWN_OF_INVOCATION if hasattr(event, "request_id") else _SHOWN_OF_PHASE
+        # What is no object becomes a log record.
+        fields = event.fields if isinstance(event.fields, dict) else {}
+        rest = {key: value for key, value in fields.items() if shown.get(key) is not type(value)}
+        if type(rest.get("metrics")) is dict:
+            _move_measurements(event, rest, attributes)
+        if rest or event.extra:
+            others = map_fields(rest) | map_envelope(event.extra)
+            attributes |= {
+                escape_surrogates(key): _scalar(value) for key, value in others.items() if value not in _EMPTY
+            }
+    return attributes
+
+
+def _move_measurements(event: records.Event, fields: dict[str, Any], attributes: dict[str, Any]) -> None:
+    """Move what *event* has in our units from the metrics in *fields* to *attributes*."""
+    others = {}
+    for key, value in fields.pop("metrics").items():
+        name, field = _MEASUREMENTS.get(key, ("", ""))
+        if (measured := getattr(event, field, None)) is None:
+            others[key] = value
+        else:
+            attributes[name] = measured
+    if others:
+        fields["metrics"] = others
+    if isinstance(event, records.RuntimeDone):
+        # The duration of the function itself is the metric `faas.invoke_duration`.
+        attributes.pop(_DURATION, None)
+
+
+def _scalar(value: Any) -> str | bool | int | float:
+    """Return *value* as the SDK's encoder accepts it: JSON instead of lists, objects and large integers."""
+    is_scalar = isinstance(value, str | float) or (isinstance(value, int) and MIN_INT <= value <= MAX_INT)
+    scalar: str | bool | int | float = escape_surrogates(value if is_scalar else write_json(value))
+    return scalar
 
 
 def describe(event: records.Event) -> Any:

@@ -74,10 +74,12 @@ def _set_by_user(environ: Mapping[str, str], problems: list[str]) -> dict[str, s
 class CurrentResource:
     """A resource with its encoding, shared by encoders. Attributes may be added when they become known."""
 
-    __slots__ = ("_resource", "field")
+    __slots__ = ("_resource", "field", "is_identified")
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
+        self.is_identified = RESOURCE_ID in resource.attributes
+        """Whether it contains the function's ARN."""
         self.field = encode_resource(resource)
 
     def add(self, attributes: Mapping[str, str]) -> None:
@@ -85,19 +87,33 @@ class CurrentResource:
         self._resource = self._resource.merge(Resource(dict(attributes)))
         self.field = encode_resource(self._resource)
 
+    def name_instance(self, instance_id: str) -> None:
+        """Add Lambda's id of the environment if it is the name of the log stream, as the conventions want it.
+
+        Metrics do without it: each environment would be a time series of its own.
+        https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/#faas-instance
+        """
+        if "/" in instance_id and "[" in instance_id:
+            self.add({"faas.instance": instance_id})
+
     def identify(self, arn: str) -> dict[str, str]:
         """Add the function's ARN if it is not known yet; return what was added. *arn* is the one that was invoked.
 
         An alias is left out: it can be moved to another version while this environment runs.
         https://opentelemetry.io/docs/specs/semconv/registry/attributes/cloud/#cloud-resource-id
         """
-        if not arn or self.text(RESOURCE_ID):
+        if not arn or self.is_identified:
             return {}
+        self.is_identified = True
         version = self.text("faas.version")
         unqualified = ":".join(arn.split(":")[:_ARN_PARTS])
         known = {RESOURCE_ID: unqualified if version in ("", _UNPUBLISHED) else f"{unqualified}:{version}"}
         self.add(known)
         return known
+
+    def has(self, name: str, value: Any) -> bool:
+        """Return whether the attribute called *name* is *value*."""
+        return bool(self._resource.attributes.get(name) == value)
 
     def text(self, name: str) -> str:
         """Return the attribute called *name* as text; empty if there is none."""

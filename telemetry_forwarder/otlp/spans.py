@@ -16,14 +16,18 @@ from opentelemetry.trace.status import Status, StatusCode
 from telemetry_forwarder.core.batch import SPANS, Batch
 from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase, LateSpans
 from telemetry_forwarder.log_formats.attribute_names import EXECUTION_ID, EXECUTION_NAME
+from telemetry_forwarder.otlp.platform_attributes import map_unshown
 from telemetry_forwarder.otlp.protobuf import escape_surrogates, field
 from telemetry_forwarder.otlp.resource import SCHEMA_URL, CurrentResource
-from telemetry_forwarder.telemetry.records import PhaseSpan
+from telemetry_forwarder.telemetry.records import Event, PhaseSpan
 
 _SCOPE = "aws.lambda"
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _RESOURCE_SPANS = b"\x0a"
 _UNSET = Status()
+_OF_THE_FUNCTION = frozenset({"faas.name", "faas.version", "faas.instance", "faas.max_memory"})
+Attributes = Mapping[str, str | bool | int | float]
+_NO_ATTRIBUTES: Attributes = {}
 
 
 class SpanEncoder:
@@ -60,7 +64,7 @@ class SpanEncoder:
             case CompletedPhase():
                 return self._phase(outcome)
             case LateSpans():  # pragma: no branch  # there is no other kind
-                return self._children(_context(outcome.trace_id, span_id=outcome.parent_span_id), outcome.spans)
+                return self._late_spans(outcome)
 
     def _invocation(self, outcome: CompletedInvocation) -> Iterator[ReadableSpan]:
         context = _context(outcome.trace_id, span_id=outcome.span_id)
@@ -76,15 +80,18 @@ class SpanEncoder:
             links=[Link(upstream)] if upstream and self._trace_parent == "link" else [],
             error_type=outcome.error_type,
             error_message=outcome.error_message,
-            attributes={
-                "faas.invocation_id": outcome.request_id,
-                "faas.coldstart": outcome.is_cold,
-                "aws.lambda.invoked_arn": outcome.arn,
-                "lambda.status": outcome.status,
-                "lambda.tenant_id": outcome.tenant_id,
-                EXECUTION_NAME: execution_name,
-                EXECUTION_ID: execution_id,
-            },
+            attributes=self._attributes(
+                outcome.events,
+                {
+                    "faas.invocation_id": outcome.request_id,
+                    "faas.coldstart": outcome.is_cold,
+                    "aws.lambda.invoked_arn": outcome.arn,
+                    "lambda.status": outcome.status,
+                    "lambda.tenant_id": outcome.tenant_id,
+                    EXECUTION_NAME: execution_name,
+                    EXECUTION_ID: execution_id,
+                },
+            ),
         )
         yield from self._children(context, outcome.spans)
 
@@ -99,16 +106,28 @@ class SpanEncoder:
             end_ns=outcome.end_ns,
             parent=_context(outcome.trace_id, span_id=parent_id) if parent_id else None,
             error_type=outcome.failure,
-            attributes={
-                "lambda.initialization_type": outcome.initialization_type,
-                "lambda.phase": outcome.phase,
-                "lambda.status": outcome.status,
-            },
+            attributes=self._attributes(
+                outcome.events,
+                {
+                    "lambda.initialization_type": outcome.initialization_type,
+                    "lambda.phase": outcome.phase,
+                    "lambda.status": outcome.status,
+                },
+            ),
         )
         yield from self._children(context, _runtime_phase(outcome))
         yield from self._children(context, outcome.spans)
 
-    def _children(self, parent: SpanContext, phases: Iterable[PhaseSpan]) -> Iterator[ReadableSpan]:
+    def _late_spans(self, outcome: LateSpans) -> Iterator[ReadableSpan]:
+        parent = _context(outcome.trace_id, span_id=outcome.parent_span_id)
+        # The span of the invocation was sent without the report, so the first of these has its attributes.
+        attributes = self._attributes([outcome.report] if outcome.report else (), {})
+        yield from self._children(parent, outcome.spans[:1], attributes)
+        yield from self._children(parent, outcome.spans[1:])
+
+    def _children(
+        self, parent: SpanContext, phases: Iterable[PhaseSpan], attributes: Attributes = _NO_ATTRIBUTES
+    ) -> Iterator[ReadableSpan]:
         for phase in phases:
             yield self._span(
                 phase.name,
@@ -116,7 +135,16 @@ class SpanEncoder:
                 start_ns=phase.start_ns,
                 end_ns=phase.start_ns + round(phase.duration_s * 1_000_000_000),
                 parent=parent,
+                attributes=attributes,
             )
+
+    def _attributes(self, events: Iterable[Event], shown: Mapping[str, str | bool]) -> Attributes:
+        """Return those of *shown* that are not empty, and what neither they nor the resource say of *events*."""
+        known = map_unshown(events)
+        for name in _OF_THE_FUNCTION & known.keys():
+            if self._resource.has(name, known[name]):
+                del known[name]
+        return known | {key: escape_surrogates(value) for key, value in shown.items() if value != ""}
 
     def _span(
         self,
@@ -130,16 +158,15 @@ class SpanEncoder:
         links: Sequence[Link] = (),
         error_type: str = "",
         error_message: str = "",
-        attributes: Mapping[str, str | bool] | None = None,
+        attributes: Attributes = _NO_ATTRIBUTES,
     ) -> ReadableSpan:
         error_type = escape_surrogates(error_type)
-        known = {key: escape_surrogates(value) for key, value in (attributes or {}).items() if value != ""}
         return ReadableSpan(
             escape_surrogates(name),
             context=context,
             parent=parent,
             resource=_NO_RESOURCE,
-            attributes=known | {"error.type": error_type} if error_type else known,
+            attributes={**attributes, "error.type": error_type} if error_type else attributes,
             links=links,
             kind=kind,
             # The description explains, and never repeats the type.

@@ -91,6 +91,8 @@ class InitStart(Event):
 class RestoreStart(Event):
     """A snapshot is about to be restored."""
 
+    instance_id: str = ""
+
 
 @frozen
 class Start(Event):

@@ -18,18 +18,19 @@ FAULT = platform_event("platform.fault")
 @pytest.mark.parametrize(
     ("settings", "reasons"),
     [
-        ({}, [IN_SPANS_AND_METRICS, "", ""]),
-        ({"SIGNALS": "logs,spans"}, ["", "", ""]),
-        ({"SIGNALS": "spans,metrics"}, [LOGS_DISABLED] * 3),
-        ({"PLATFORM_LOGS": "all"}, ["", "", ""]),
-        ({"PLATFORM_LOGS": "none"}, [NOT_SELECTED] * 3),
-        ({"PLATFORM_LOGS": "report"}, ["", "", NOT_SELECTED]),
+        ({}, [IN_SPANS_AND_METRICS, "", "", ""]),
+        ({"SIGNALS": "logs,spans"}, ["", "", "", ""]),
+        ({"SIGNALS": "spans,metrics"}, [LOGS_DISABLED] * 4),
+        ({"PLATFORM_LOGS": "all"}, ["", "", "", ""]),
+        ({"PLATFORM_LOGS": "none"}, [NOT_SELECTED] * 4),
+        ({"PLATFORM_LOGS": "report"}, ["", "", "", NOT_SELECTED]),
     ],
 )
 def test_event_is_a_log_record_unless_there_is_a_reason_to_filter_it(
     settings: dict[str, str], reasons: list[str]
 ) -> None:
     read = Settings({PREFIX + name: value for name, value in settings.items()})
-    events = (REPORT, platform_event("platform.report"), FAULT)
+    not_an_object = read_event("platform.report", "text", time_ns=1, observed_ns=1)
+    events = ((REPORT, True), (REPORT, False), (not_an_object, True), (FAULT, False))
 
-    assert [filter_reason(each, read) for each in events] == reasons
+    assert [filter_reason(each, read, is_shown=is_shown) for each, is_shown in events] == reasons

@@ -1,6 +1,7 @@
 """The result of an invocation once it has ended."""
 
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -33,7 +34,7 @@ def invocation(*events: Event, **known: Any) -> Invocation:
 
 def result(**differences: Any) -> CompletedInvocation:
     known = {"trace_id": OWN_TRACE, "span_id": OWN_SPAN, "tracing": Tracing(), "arn": "", "tenant_id": ""}
-    return ended(**{**known, "end_ns": at(210), "duration_s": 0.2095, **differences})
+    return ended(**{**known, "end_ns": at(210), "duration_s": 0.2095, "events": ANY, **differences})
 
 
 STARTED = Start(
@@ -51,6 +52,11 @@ def test_runtime_done_takes_precedence_over_the_report() -> None:
     one = invocation(start("a", 1, functionArn="arn:f", tenantId="t"), DONE, REPORT, is_cold=True)
 
     assert complete(one) == result(start_ns=at(1), arn="arn:f", tenant_id="t", is_cold=True)
+    assert [event.type for event in complete(one).events] == [
+        "platform.start",
+        "platform.runtimeDone",
+        "platform.report",
+    ]
 
 
 def test_the_report_supplies_what_runtime_done_lacks() -> None:

@@ -1,4 +1,5 @@
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -44,7 +45,7 @@ def observed(*events: Event) -> Phases:
 
 def completed(**differences: Any) -> CompletedPhase:
     times = {"start_ns": at(0), "end_ns": at(60), "runtime_done_ns": at(50), "duration_s": 0.0595}
-    return phase(**{"span_id": f"{1:016x}", "is_sampled": False, **times, **differences})
+    return phase(**{"span_id": f"{1:016x}", "is_sampled": False, "events": ANY, **times, **differences})
 
 
 def alone(**differences: Any) -> CompletedPhase:
@@ -65,7 +66,7 @@ RESTORE = (
 def test_an_init_is_taken_once_under_its_invocation() -> None:
     phases = observed(*INIT)
 
-    assert phases.take_completed(lambda phase: an_invocation()) == [completed()]
+    assert phases.take_completed(lambda phase: an_invocation()) == [completed(events=INIT)]
     assert phases.take_completed(lambda phase: an_invocation(), shutdown=SPINDOWN) == []
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_forwarder.invocations.completed import Completed, CompletedInvocation, CompletedPhase, LateSpans
+from telemetry_forwarder.invocations.duplicate_events import Arrival
 from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
 from tests.support.posts import OBSERVED_NS
@@ -87,7 +88,7 @@ def test_duplicate_events_change_nothing(takes_between: bool) -> None:
 
     results = [invocations.observe(event) for event in story]
 
-    assert results == [False] * len(story)
+    assert results == [Arrival.DUPLICATE] * len(story)
     assert in_short(before + invocations.take_completed()) == [
         ("init", "init", f"{2:016x}"),
         ("a", at(0), at(10), "success"),
@@ -97,8 +98,8 @@ def test_duplicate_events_change_nothing(takes_between: bool) -> None:
 def test_an_event_that_differs_is_new_but_ends_nothing_again() -> None:
     invocations = tracker(start("a", 0), done("a", 10), report("a", 12))
 
-    assert invocations.observe(done("a", 11, status="error"))
-    assert invocations.observe(report("a", 13, status="error"))
+    assert invocations.observe(done("a", 11, status="error")) is Arrival.UNSHOWN
+    assert invocations.observe(report("a", 13, status="error")) is Arrival.UNSHOWN
     assert in_short(invocations.take_completed()) == [("a", at(0), at(10), "success")]
 
 
@@ -110,6 +111,7 @@ def test_invoke_supplies_what_platform_start_lacks() -> None:
 
     (completed,) = invocations.take_completed()
 
+    assert isinstance(completed, CompletedInvocation)
     assert completed == CompletedInvocation(
         request_id="a",
         trace_id=TRACE_ID,
@@ -126,6 +128,7 @@ def test_invoke_supplies_what_platform_start_lacks() -> None:
         duration_s=None,
         produced_bytes=None,
         spans=(),
+        events=completed.events,
     )
 
 
@@ -149,11 +152,11 @@ def test_a_late_report_adds_its_spans() -> None:
     invocations = tracker(start("a", 0, tracing=tracing()), done("a", 10, spans=[latency]))
     assert in_short(invocations.take_completed()) == [("a", at(0), at(10), "success")]
 
-    for event in (start("b", 20), report("a", 12, spans=[latency, overhead])):
-        invocations.observe(event)
+    late = report("a", 12, spans=[latency, overhead])
 
+    assert [invocations.observe(event) for event in (start("b", 20), late)] == [Arrival.SHOWN] * 2
     assert invocations.take_completed() == [
-        LateSpans("a", TRACE_ID, SPAN_ID, True, (PhaseSpan("extensionOverhead", at(10), 0.002),))
+        LateSpans("a", TRACE_ID, SPAN_ID, True, (PhaseSpan("extensionOverhead", at(10), 0.002),), late)
     ]
 
 
@@ -161,9 +164,43 @@ def test_a_late_report_without_new_spans_adds_nothing() -> None:
     invocations = tracker(start("a", 0), done("a", 10))
     invocations.take_completed()
 
-    invocations.observe(report("a", 12))
+    assert invocations.observe(report("a", 12)) is Arrival.UNSHOWN
 
     assert invocations.take_completed() == []
+
+
+def test_a_late_report_of_a_failure_is_not_shown_by_its_spans_alone() -> None:
+    invocations = tracker(start("a", 0), done("a", 10))
+    invocations.take_completed()
+
+    late = report("a", 12, status="timeout", spans=[span("extensionOverhead", 10, 2)])
+
+    assert invocations.observe(late) is Arrival.UNSHOWN
+    assert len(invocations.take_completed()) == 1
+
+
+@pytest.mark.parametrize(
+    ("events", "late"),
+    [
+        ((start("a", 0), report("a", 12)), done("a", 10)),
+        ((done("a", 10), report("a", 12)), start("a", 0)),
+        ((*INIT, start("a", 0)), init_done(-60)),
+        ((init_done(-50), init_report(-40), start("a", 0)), INIT[0]),
+    ],
+    ids=["runtimeDone", "start", "initRuntimeDone", "initStart"],
+)
+def test_an_event_is_not_shown_after_its_span_was_taken(events: tuple[Event, ...], late: Event) -> None:
+    invocations = tracker(*events)
+    assert invocations.take_completed() != []
+
+    assert invocations.observe(late) is (Arrival.UNSHOWN if late != init_done(-60) else Arrival.SHOWN)
+
+
+def test_an_event_of_nothing_that_has_a_span_is_not_shown() -> None:
+    invocations = tracker()
+    events = (platform_event("logsDropped", 1), platform_event("start", 2), platform_event("report", 3, requestId=[]))
+
+    assert {invocations.observe(event) for event in events} == {Arrival.UNSHOWN}
 
 
 def test_a_failure_waits_for_its_report() -> None:

@@ -14,6 +14,7 @@ from telemetry_forwarder.otlp.platform_attributes import (
     find_severity,
     map_envelope,
     map_fields,
+    map_unshown,
 )
 from telemetry_forwarder.telemetry.platform_events import read_event
 from tests.support.properties import FAST
@@ -230,3 +231,56 @@ def test_body_of_a_deep_list_is_written() -> None:
     assert str(describe(read_event("platform.extension", {"events": nested}, time_ns=0, observed_ns=0))).startswith(
         "EXTENSION Events: [[["
     )
+
+
+def unshown(*events: tuple[str, Any]) -> dict[str, Any]:
+    read = [read_event(f"platform.{name}", fields, time_ns=0, observed_ns=0) for name, fields in events]
+    return dict(map_unshown(read))
+
+
+def test_a_span_has_what_only_its_events_say() -> None:
+    tracing = {"requestId": "a", "tenantId": "t", "tracing": TRACING, "spans": SPANS, "status": "success"}
+
+    assert unshown(
+        ("start", {**tracing, "version": "7", "functionArn": "arn:f"}),
+        ("runtimeDone", {**tracing, "metrics": {"durationMs": 209.5, "producedBytes": 17}}),
+        ("report", {**tracing, "metrics": {"durationMs": 258.12, "billedDurationMs": 722, "maxMemoryUsedMB": 96}}),
+    ) == {
+        "aws.lambda.invoked_arn": "arn:f",
+        "lambda.produced_bytes": 17,
+        "lambda.duration": 0.25812,
+        "lambda.billed_duration": 0.722,
+        "lambda.max_memory_used": 100_663_296,
+    }
+
+
+def test_a_span_of_a_phase_has_what_only_its_events_say() -> None:
+    assert unshown(
+        ("initStart", {"phase": "init", "runtimeVersion": "python:3.13.v60", "tracing": {"spanId": "a"}}),
+        ("initReport", {"phase": "init", "metrics": {"durationMs": 125.33}, "spans": SPANS}),
+    ) == {"lambda.runtime_version": "python:3.13.v60", "lambda.tracing.span_id": "a", "lambda.duration": 0.12533}
+
+
+@pytest.mark.parametrize(
+    ("fields", "attributes"),
+    [
+        ({"new": 1, "metrics": {"new": 2.5}}, {"lambda.new": 1, "lambda.metrics.new": 2.5}),
+        ({"status": 5, "metrics": {"durationMs": "soon"}}, {"lambda.status": 5, "lambda.duration": "soon"}),
+        ({"metrics": "none", "tracing": "none"}, {"lambda.metrics": "none", "lambda.tracing": "none"}),
+        ({"a": {"b": [1]}, "c": [True], "d": 2**63, "e": True}, {
+            "lambda.a": '{"b":[1]}', "lambda.c": "[true]", "lambda.d": "9223372036854775808", "lambda.e": True
+        }),
+        ({"a": None, "b": {}, "c": [], "d": "", "metrics": {}}, {}),
+        ({"\ud800": ["\ud800"]}, {"lambda.\\ud800": '["\\ud800"]'}),
+        ({}, {}),
+        ("no object", {}),
+    ],
+)  # fmt: skip
+def test_what_is_new_or_of_another_type_is_on_the_span(fields: Any, attributes: dict[str, Any]) -> None:
+    assert unshown(("report", fields)) == attributes
+
+
+def test_members_of_the_envelope_are_on_the_span() -> None:
+    event = read_event("platform.start", {}, time_ns=0, observed_ns=0, extra={"new": {"a": 1}})
+
+    assert map_unshown([event]) == {"lambda.envelope.new": '{"a":1}'}

@@ -197,3 +197,16 @@ def test_names_are_those_of_the_schema() -> None:
 
     assert (described | mapped) - known == set()
     assert SCHEMA_URL in [schema.value for schema in schemas.Schemas]
+
+
+@pytest.mark.parametrize(
+    ("instance_id", "name"),
+    [("2026/10/08/[7]0123", "2026/10/08/[7]0123"), ("1b4e28ba-2fa1-11d2-883f-0016d3cca427", ""), ("", "")],
+)
+def test_instance_is_named_if_its_id_is_the_log_stream(instance_id: str, name: str) -> None:
+    current = CurrentResource(Resource({}))
+
+    current.name_instance(instance_id)
+
+    assert current.text("faas.instance") == name
+    assert current.has("faas.instance", instance_id) is (name != "")

@@ -115,6 +115,8 @@ LATENCY, DURATION, OVERHEAD = (
     span("runtimeOverhead", 7, 3),
 )
 EXTENSION = span("extensionOverhead", 10, 2.5)
+# Of a report, on the span that is sent when it arrives.
+MEMORY = "memory_size=134217728 max_memory_used=94371840"
 
 
 def test_cold_start_and_warm() -> None:
@@ -130,16 +132,16 @@ def test_cold_start_and_warm() -> None:
 
     assert printed_story.splitlines() == [
         f"SERVER orders 0..10 faas.coldstart=True status=success -> {UPSTREAM}",
-        "  init -100..-5 status=success",
+        "  init -100..-5 duration=0.0955 status=success",
         "    initRuntime -100..-10",
         "    someTimeSpan -90..-59.5",
         "  responseLatency 0..7",
         "  responseDuration 7..7.05",
         "  runtimeOverhead 7..10",
-        "  extensionOverhead 10..12.5",
+        f"  extensionOverhead 10..12.5 {MEMORY}",
         "SERVER orders 100..110 faas.coldstart=False status=success",
         "  responseLatency 100..109",
-        "  extensionOverhead 110..112",
+        f"  extensionOverhead 110..112 {MEMORY}",
     ]
 
 
@@ -149,7 +151,7 @@ def test_timeout() -> None:
     )
 
     assert printed_story.splitlines() == [
-        "SERVER orders 0..3000 ERROR faas.coldstart=False status=timeout error.type=timeout",
+        f"SERVER orders 0..3000 ERROR {MEMORY} faas.coldstart=False status=timeout error.type=timeout",
         "  extensionOverhead 10..12.5",
     ]
 
@@ -167,7 +169,7 @@ def test_crash() -> None:
 
     assert printed_story.splitlines() == [
         "SERVER orders 0..10 ERROR faas.coldstart=True status=error error.type=Runtime.ExitError",
-        "  init -100..-5 status=success",
+        "  init -100..-5 duration=0.0955 status=success",
         "    initRuntime -100..-10",
         "    someTimeSpan -90..-59.5",
     ]
@@ -181,7 +183,8 @@ def test_out_of_memory_that_only_the_report_shows() -> None:
     )
 
     assert printed_story.splitlines() == [
-        "SERVER orders 0..10 ERROR faas.coldstart=False status=error error.type=Runtime.OutOfMemory",
+        "SERVER orders 0..10 ERROR memory_size=134217728 max_memory_used=134217728 faas.coldstart=False "
+        "status=error error.type=Runtime.OutOfMemory",
         "  extensionOverhead 10..12.5",
     ]
 
@@ -204,7 +207,7 @@ def test_snapstart() -> None:
         "init -9000..-7900 status=success",
         "  initRuntime -9000..-8000",
         "SERVER orders 0..10 faas.coldstart=True status=success",
-        "  restore -50..-5 status=success",
+        "  restore -50..-5 duration=0.045 status=success",
         "    restoreRuntime -50..-10",
         "    afterRestore -40..-20",
     ]
@@ -256,6 +259,14 @@ def test_redelivered_events_make_no_second_span() -> None:
     assert story(*events, *events) == story(*events)
 
 
+ALWAYS = frozenset(
+    {
+        *("faas.invocation_id", "faas.coldstart", "aws.lambda.invoked_arn", "lambda.status", "lambda.tenant_id"),
+        *("lambda.initialization_type", "lambda.phase"),
+    }
+)
+
+
 def test_an_invocation_has_the_attributes_of_the_conventions() -> None:
     (found,) = encoded([invocation()])
 
@@ -294,6 +305,36 @@ def test_an_init_has_its_own_attributes() -> None:
         "lambda.status": "success",
     }
     assert (found.kind, found.parent_span_id.hex()) == (Span.SPAN_KIND_INTERNAL, SPAN_ID)
+
+
+def test_a_span_has_what_only_its_events_say() -> None:
+    found = encoded(
+        [
+            invocation(events=(done("a", 10, duration_ms=10), report("a", 12, duration_ms=11, new="\ud800"))),
+            phase(events=(platform_event("initStart", 0, functionName="orders", runtimeVersion="python:3.13.v60"),)),
+        ]
+    )
+
+    invoked, init = [attributes(one.attributes) for one in found]
+    assert {key: invoked[key] for key in invoked if key not in ALWAYS} == {
+        "lambda.produced_bytes": 17,
+        "lambda.memory_size": 134_217_728,
+        "lambda.max_memory_used": 94_371_840,
+        "lambda.duration": 0.011,
+        "lambda.billed_duration": 0.012,
+        "lambda.new": "\\ud800",
+    }
+    # The name is that of the resource.
+    assert {key: init[key] for key in init if key not in ALWAYS} == {"lambda.runtime_version": "python:3.13.v60"}
+
+
+def test_a_report_that_is_late_is_on_the_first_of_its_spans() -> None:
+    phases = tuple(PhaseSpan(name, at(10), 0.002) for name in ("extensionOverhead", "another"))
+
+    first, second = encoded([LateSpans("a", TRACE_ID, SPAN_ID, True, phases, report("a", 12, used_mb=1))])
+
+    assert attributes(first.attributes) == {"lambda.memory_size": 134_217_728, "lambda.max_memory_used": 1_048_576}
+    assert attributes(second.attributes) == {}
 
 
 def test_an_invocation_of_an_unknown_function_has_a_name() -> None:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from telemetry_forwarder.invocations.duplicate_events import Arrival
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.telemetry.platform_events import read_event
 from telemetry_forwarder.telemetry.records import Event
@@ -35,7 +36,7 @@ def tracker(*events: Event, is_managed: bool = False) -> InvocationTracker:
     """Return a tracker that has observed *events*, none of which may be a duplicate."""
     one = InvocationTracker(is_managed=is_managed, new_id=counted_ids())
     for event in events:
-        assert one.observe(event)
+        assert one.observe(event) is not Arrival.DUPLICATE
     return one
 
 

@@ -144,7 +144,12 @@ EVENTS: list[tuple[str, dict[str, Any], type[Event], dict[str, Any]]] = [
             "tracing": READ_TRACING,
         },
     ),
-    ("platform.restoreStart", {**INSTANCE, "instanceMaxMemory": 256}, RestoreStart, {}),
+    (
+        "platform.restoreStart",
+        {**INSTANCE, "instanceMaxMemory": 256},
+        RestoreStart,
+        {"instance_id": "2026/09/22/orders[7]0123"},
+    ),
     (
         "platform.restoreRuntimeDone",
         {**FAILURE, "spans": SPANS},

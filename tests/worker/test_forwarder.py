@@ -30,7 +30,7 @@ from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
 from tests.support.otlp_messages import attributes
-from tests.support.posts import OBSERVED_NS, event, post
+from tests.support.posts import MOMENT, OBSERVED_NS, event, post
 from tests.support.spooling import MB
 from tests.support.spooling import Process as SpoolingProcess
 from tests.support.waiting import wait_until
@@ -86,7 +86,9 @@ class Process:
         self.posts(event("platform.runtimeDone", {"requestId": request_id, "status": "success"}))
 
     def reports(self, request_id: str = ID) -> None:
-        self.posts(event("platform.report", {"requestId": request_id, "status": "success", "metrics": {}}))
+        phase = {"name": "extensionOverhead", "start": MOMENT, "durationMs": 1.5}
+        record = {"requestId": request_id, "status": "success", "metrics": {}, "spans": [phase]}
+        self.posts(event("platform.report", record))
 
     def announce(self, reason: str, seconds: float = LONG_S) -> ShutdownEvent:
         """Send SHUTDOWN."""
@@ -465,7 +467,7 @@ def test_end_that_arrives_after_shutdown_counts(make: Make, collector: FakeColle
     assert end.done.wait(LONG_S)
     process.join()
 
-    [(_, _, span)] = collector.spans()
+    (_, _, span), _ = collector.spans()
     assert attributes(span.attributes)["lambda.status"] == "success"
 
 
@@ -552,7 +554,10 @@ def test_converted_posts_are_sent_while_the_rest_of_the_backlog_is_converted(
 
     assert lines(collector) == ["first", "second"]
     # The end of the invocation is taken from its runtimeDone, the last post, and not from SHUTDOWN.
-    assert [(span.name, span.status.code) for _, _, span in collector.spans()] == [("invocation", 0)]
+    assert [(span.name, span.status.code) for _, _, span in collector.spans()] == [
+        ("invocation", 0),
+        ("extensionOverhead", 0),
+    ]
     assert "faas.timeouts" not in {metric.name for _, _, metric in collector.metrics()}
 
 

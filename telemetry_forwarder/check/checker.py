@@ -93,12 +93,16 @@ class Checker:
             batch,
             outcome,
             took_s=self._clock.monotonic_s() - began_s,
-            budget_s=self.settings.flush_budget_ms / 1_000,
+            budget_s=self._budget_s(),
             timeout_s=self._timeout_s,
             backend=find_backend(subject.host),
             other=self._find_other(subject, batch, outcome, deadline),
         )
         return explain(exchange)
+
+    def _budget_s(self) -> float:
+        # In the other modes no invocation waits.
+        return self.settings.flush_budget_ms / 1_000 if self.settings.flush in ("auto", "end") else 0.0
 
     def _send(self, endpoint: Endpoint, batch: Batch, deadline: Deadline) -> Response | Failure:
         return self._transport.send(self._transport.sender(endpoint), batch.body, deadline)

@@ -25,7 +25,7 @@ class Exchange:
     outcome: Response | Failure
     took_s: float
     budget_s: float
-    """How long a slow endpoint may delay an invocation."""
+    """How long a slow endpoint may delay an invocation; 0 if none waits for it."""
     timeout_s: float
     """A response that took longer was awaited through a freeze of the process."""
     backend: Backend | None = None
@@ -73,7 +73,7 @@ def _explain_success(exchange: Exchange, response: Response) -> Finding:
     if read.foreign:
         advice = f"Check that {subject.shown_url} is an OTLP endpoint: OTLP receivers do not respond so."
         return Finding(STAGE, Verdict.WARNING, f"{text}, with {read.foreign}", advice)
-    if exchange.took_s > exchange.budget_s and not was_frozen:
+    if exchange.took_s > exchange.budget_s > 0.0 and not was_frozen:
         return Finding(
             STAGE,
             Verdict.WARNING,

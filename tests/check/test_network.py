@@ -288,6 +288,17 @@ def test_way_ends_with_the_stage_that_fails(name: str, tmp_path: Path) -> None:
     assert [finding for finding in found if finding.verdict is Verdict.FAILED] == found[-1:]
 
 
+@pytest.mark.parametrize(("name", "value"), [("FLUSH", "every 5 s"), ("FLUSH", "shutdown"), ("FLUSH_BUDGET_MS", "0")])
+def test_endpoint_is_not_slow_if_no_invocation_waits_for_it(name: str, value: str, tmp_path: Path) -> None:
+    environ = {f"TELEMETRY_FORWARDER_{name}": value}
+    with f.responding(c.Response(after_s=0.02), FLUSH_BUDGET_MS="10")(tmp_path) as slow:
+        checker = Checker(slow | environ, Clock())
+
+        assert {finding.verdict for finding in checker.findings("logs")} == {Verdict.OK}
+
+        checker.close()
+
+
 def test_name_is_shown_with_its_addresses(collector: FakeCollector) -> None:
     environ = f.variables(ENDPOINT=f"http://localhost:{collector.port}")
     subject, clock = Checker(environ, Clock()).subject("logs"), Clock()

@@ -28,7 +28,12 @@ def test_unknown_argument_is_2(opt: Path) -> None:
 
 
 def test_findings_are_log_lines_in_lambda(opt: Path, collector: FakeCollector) -> None:
-    variables = {"TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint, "TELEMETRY_FORWARDER_CHECK": "true"}
+    variables = {
+        "TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint,
+        "TELEMETRY_FORWARDER_CHECK": "true",
+        # A busy machine may be slower than the usual one, which would be a warning.
+        "TELEMETRY_FORWARDER_FLUSH_BUDGET_MS": "60000",
+    }
     with ExtensionProcess(opt, variables) as extension:
         extension.wait_until_ready()
         assert collector.wait_for(lambda: all(map(collector.accepted, (LOGS, SPANS, METRICS))), 60.0)

@@ -44,7 +44,11 @@ _LEVEL_HERE = (
     rf"(?:(?P<close> {{0,8}}\])|(?P<colon>:(?=\s|$))|(?P<label> [\w.-]{{1,80}} : (?:\w{{1,80}}=|\[))"
     rf"|(?P<bar>{_SPACE}\|)|{_AFTER})"
 )
-_TIMED = re.compile(rf" {{0,4}}\[?(?P<time>{TIME}|{_CLOCK}|{_EPOCH})\]?(?:{_NAME}){{0,4}}?{_LEVEL_HERE}", re.ASCII)
+# A logger's label may come first, in brackets.
+_LABEL = r"(?:\[[\w.-]{1,60}\] )?"
+_TIMED = re.compile(
+    rf" {{0,4}}{_LABEL}\[?(?P<time>{TIME}|{_CLOCK}|{_EPOCH})\]?(?:{_NAME}){{0,4}}?{_LEVEL_HERE}", re.ASCII
+)
 # The same for the most frequent lines, in less time.
 _DATED = re.compile(
     rf"\[?(?P<time>{TIME})\]?(?: ?[-|:] ?[\w.$-]{{1,100}})?[ \t]{{0,4}}[-|:]?[ \t]{{0,4}}\[?({LEVEL})\b", re.ASCII
@@ -64,12 +68,21 @@ _NEST = re.compile(
 )
 # klog: level, month and day, time, thread, place.
 _KLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} {1,8}\d{1,10} [\w./-]{1,100}:\d{1,6}\]", re.ASCII)
+# Tornado: level, date, time, place.
+_TORNADO = re.compile(r"\[([DIWEC]) \d{6} \d\d:\d\d:\d\d [\w./-]{1,100}:\d{1,6}\]", re.ASCII)
+# Syslog: facility and severity (RFC 5424, 6.2.1), then a version, a time or a program.
+_SYSLOG = re.compile(
+    r"<(\d{1,3})>(?:1 (?:\d{4}-|- )|[A-Z][a-z]{2} [ \d]\d \d|[\w./-]{1,60}(?:\[\d{1,10}\])?: )", re.ASCII
+)
+_SYSLOG_LEVELS = ("EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG")
+# Python's own convention without a time: `name - LEVEL - message`.
+_NAMED = re.compile(rf"[\w.$/-]{{1,80}} - ({_UPPER}) - ")
 _JAVA_UTIL = re.compile(
     rf"[A-Z][a-z]{{2}} \d{{1,2}}, \d{{4}},? \d{{1,2}}:\d\d:\d\d[ \u202f][AP]M [^\n]{{1,300}}\n({_UPPER}):"
 )
 _PHP = re.compile(r"PHP (Fatal error|Parse error|Warning|Notice|Deprecated):")
 _FIRST_UPPER = re.compile(
-    rf" {{0,4}}(?:({LEVEL}|PANIC|DPANIC)(?=[ \t]{{1,4}}[^\s])|({_UPPER}):|(INFO|WARN|{_SHORT})\[\d{{4}}\])"
+    rf" {{0,4}}(?:({LEVEL}|PANIC|DPANIC)(?=[ \t]{{1,4}}[^\s])|({_UPPER}):|(INFO|WARN|{_SHORT})\[(?:\d{{4}}|{TIME})\])"
 )
 _FIRST_LOWER = re.compile(
     r"(trace|debug|verbose|info|http|notice|warn|warning|error|fatal|critical|crit|alert|emerg|silly|trce|dbug|fail)"
@@ -77,7 +90,7 @@ _FIRST_LOWER = re.compile(
 )
 # By the first character of the line.
 _FIRST: dict[str, tuple[re.Pattern[str], ...]] = {
-    "[": (_BRACKETED, _THREAD, _NEST),
+    "[": (_BRACKETED, _THREAD, _NEST, _TORNADO),
     "(": (_NODE_WARNING,),
     **dict.fromkeys("0123456789", (_THREAD,)),
     **dict.fromkeys("TCV ", (_FIRST_UPPER,)),
@@ -132,8 +145,11 @@ def read_convention(text: str) -> TextLine | None:
     line = parsed_line(text, severity_number=severity.from_name(level), severity_text=level, time_ns=time_ns)
     if "race" in text or "equest" in text:
         line = read_labelled_ids(line)
-    if line.severity_number >= severity.ERROR and "lambda_runtime" in text[:_MAX_LABELLED]:
-        line = _rust_error(line, text)
+    if line.severity_number >= severity.ERROR:
+        if "lambda_runtime" in text[:_MAX_LABELLED]:
+            line = _rust_error(line, text)
+        elif exception := stack_traces.find_quoted(text):
+            line = line.replace(attributes=exception)
     return TextLine(line, text[end:], prefix=text[:end])
 
 
@@ -193,6 +209,10 @@ def _find_prefix(text: str) -> Prefix | None:
     for pattern in _FIRST.get(first, ()):
         if match := pattern.match(text):
             return match[match.lastindex or 0], 0, match.end()
+    if first == "<" and (match := _SYSLOG.match(text)):
+        return _SYSLOG_LEVELS[int(match[1]) & 7], 0, match.end()
+    if text.find(" - ", 0, 100) > 0 and (match := _NAMED.match(text)):
+        return match[1], 0, match.end()
     return _logfmt(text)
 
 

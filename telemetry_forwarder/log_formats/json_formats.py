@@ -186,6 +186,15 @@ def _read_other_error(attributes: dict[str, Any]) -> dict[str, Any]:
             if error[1] is not None:
                 others[key] = error[1]
             return attribute_names.override(others, error[0])
+    for value in attributes.values():
+        # In an object for all of a line's fields, which stays complete.
+        for inner in list(value.values())[:_MAX_MEMBERS] if isinstance(value, dict) else ():
+            if (
+                isinstance(inner, dict)
+                and (error := exceptions.read_error(inner))
+                and stack_traces.STACKTRACE in error[0]
+            ):
+                return attribute_names.override(attributes, error[0])
     return attributes
 
 

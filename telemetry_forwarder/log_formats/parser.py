@@ -36,6 +36,9 @@ _RUNTIME_KEYS = _UNCAUGHT_NODE_KEYS | {"traceId", "AWSRequestId"}
 _WRAPPER_KEYS = ("timestamp", "level", "message")
 
 
+# Of objects as Node.js prints them.
+_ENDS_OF_OBJECTS = ("}", "]")
+
 # A line in a line in a line.
 _MAX_LAYERS = 3
 # Between a conventional prefix and JSON: the name of a logger.
@@ -97,7 +100,7 @@ def _read_text(text: str, layers: int) -> ParsedLine:
         return _read_object(record, layers)
     read = read_text(plain)
     line = read if isinstance(read, ParsedLine) else _read_on(read, layers)
-    if "\n" in plain or "\r" in plain:
+    if "\n" in plain or "\r" in plain or plain.endswith(_ENDS_OF_OBJECTS):
         line = _with_uncaught_java(line) or _with_stack_trace(line)
     is_unknown = plain is not text and line.body == plain and not (line.severity_number or line.attributes)
     return line.replace(body=text) if is_unknown else line
@@ -152,9 +155,13 @@ def _with_uncaught_java(line: ParsedLine) -> ParsedLine | None:
 def _with_stack_trace(line: ParsedLine) -> ParsedLine:
     """Add the exception that a logger has written into the message."""
     body = line.body
-    if not isinstance(body, str) or ("\n" not in body and "\r" not in body):
+    if not isinstance(body, str) or stack_traces.STACKTRACE in line.attributes:
         return line
-    if stack_traces.STACKTRACE in line.attributes or (exception := stack_traces.find_exception(body)) is None:
+    exception = stack_traces.find_exception(body)
+    if exception is None and body.endswith(_ENDS_OF_OBJECTS) and stack_traces.TYPE not in line.attributes:
+        is_error = line.severity_number >= severity.ERROR or body.startswith(("{", "["))
+        exception = stack_traces.find_inspected(body) if is_error else None
+    if exception is None:
         return line
     attributes = attribute_names.override(line.attributes, exception)
     is_uncaught = line.is_uncaught_exception or stack_traces.has_ended_node(body, exception)

@@ -29,6 +29,8 @@ _NAMES = {
     "SUCCESS": 10, "LOG": 9,
     # klog, and Ruby's first column.
     "I": 9, "W": 13, "E": ERROR, "F": 21,
+    # Tornado adds these.
+    "D": 5, "C": 21,
 }  # fmt: skip
 
 # Index: the level divided by ten.

@@ -42,6 +42,15 @@ _RUBY_PLACE = re.compile(r"\.rb:\d{1,7}:in ")
 _RUBY_FILE = re.compile(r"[ \t]{0,8}(?:from )?[^\s:]{1,300}")
 _MAX_RUBY_FILE = 320
 _MAX_RUBY_PLACES = 100
+# An error without a stack as Node.js prints it, also in an object: `[Error: message] { code: 'E' }`.
+_INSPECTED = re.compile(
+    r"(?:^|\s)\[((?:[\w$]{1,80}\.){0,8}[\w$]{0,80}(?:Error|Exception))(?: \[\w{1,80}\])?: (?=([^\n]{0,2000}))"
+)
+_INSPECTED_END = re.compile(r"\](?= \{|[,\n]| [}\]]|\Z)")
+_MAX_INSPECTED = 10
+_MAX_BEFORE_INSPECTED = 16_384
+# A field of a logfmt line, with its line ends escaped.
+_QUOTED = re.compile(r"""=(["'])(Traceback \(most recent call last\):\\n)""")
 _RUBY_TYPE = re.compile(r"([A-Z]\w{0,100}(?:::\w{1,100}){0,8})\)")
 _PHP_FRAME = re.compile(r"\n(?:Stack trace:|\[stacktrace\])\n#0 ")
 _PHP_TYPE = re.compile(
@@ -59,6 +68,28 @@ def find_exception(text: str) -> dict[str, str] | None:
         if (exception := find(text)) is not None:
             return exception
     return None
+
+
+def find_inspected(text: str) -> dict[str, str] | None:
+    """Return the first error in *text* that Node.js printed without a stack; None if there is none."""
+    if "rror" not in text and "xception" not in text:
+        return None
+    for match in islice(_INSPECTED.finditer(text, 0, _MAX_BEFORE_INSPECTED), _MAX_INSPECTED):
+        if end := _INSPECTED_END.search(text, match.end(), match.end(2) + 1):
+            return {TYPE: match[1], MESSAGE: text[match.end() : end.start()]}
+    return None
+
+
+def find_quoted(text: str) -> dict[str, str] | None:
+    """Return the exception in a field of the logfmt line *text*, whose line ends are escaped; None if there is none."""
+    match = _QUOTED.search(text) if '="Trace' in text or "='Trace" in text else None
+    if match is None:
+        return None
+    quote = match[1]
+    end = re.compile(rf"(?<!\\){quote}(?= [\w.]{{1,80}}=|\s*\Z)").search(text, match.end())
+    quoted = text[match.start(2) : end.start() if end else len(text)]
+    parts = quoted.split("\\\\")
+    return find_exception("\\".join([part.replace("\\n", "\n").replace("\\" + quote, quote) for part in parts]))
 
 
 def has_ended_node(text: str, exception: dict[str, str]) -> bool:

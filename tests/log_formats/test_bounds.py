@@ -33,7 +33,23 @@ REPEATED = [
     *(" ", "\n", "\n\n", "\r", "9", "[", "({", '{"a":', "a.", "A", "\x1b[0m", "\x1b[31m^"),
     *("Caused by: a\n", "\n    at a (b:1:2)", "Error: ", "\nError: ", "\nTraceback (most recent call last):"),
     *("panic: ", "panic: a\n", "\n.rb:1:in ", "a.rb:1:in \n", "\n  |", "\n  | aGroup: ", "\nStack trace:\n#0 "),
-    *("A: ", " in /a", "a=b ", "trace_id=", "[ERROR] ", f"{ISO}\t", "- ", "\n^\n", "a:1\n", "\nNode.js v"),
+    *(
+        " [Error: ",
+        "Error: [",
+        "='Traceback (most recent call last):\\n",
+        "<1>",
+        "a - ",
+        "A: ",
+        " in /a",
+        "a=b ",
+        "trace_id=",
+        "[ERROR] ",
+        f"{ISO}\t",
+        "- ",
+        "\n^\n",
+        "a:1\n",
+        "\nNode.js v",
+    ),
 ]
 # So that a stack trace is searched for, and one that ends before it is found.
 ENDS = ["", "\n    at a (b:1:2)", "\ngoroutine 1 [", "\nStack trace:\n#0 ", "\na.rb:1:in 'f'", '"}']

@@ -10,6 +10,8 @@ from telemetry_forwarder.log_formats.stack_traces import (
     STACKTRACE,
     TYPE,
     find_exception,
+    find_inspected,
+    find_quoted,
     has_ended_node,
 )
 
@@ -92,3 +94,39 @@ SYNTAX_ERROR = "/var/task/bad.js:1\nconst x = ;\n          ^\n\nSyntaxError: Une
 )
 def test_end_of_node(text: str, has_ended: bool) -> None:
     assert has_ended_node(text, find_exception(text) or {}) is has_ended
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("[OrderError: no] { code: 'E' }", "OrderError", "no"),
+        ("failed [TypeError: x [y] z]", "TypeError", "x [y] z"),
+        ("{ a: 1, e: [AssertionError [ERR_ASSERTION]: no] }", "AssertionError", "no"),
+        ("[\n  [a.b.SomeException: no],\n  2\n]", "a.b.SomeException", "no"),
+        ("[Error: one", None, None),
+        ("[Error: " + "x" * 3_000 + "]", None, None),
+        ("x[Error: no]", None, None),
+        ("[Error] no", None, None),
+        ("[Errors: none]", None, None),
+    ],
+)
+def test_error_that_node_printed_without_a_stack(text: str, name: str | None, message: str | None) -> None:
+    assert find_inspected(text) == ({TYPE: name, MESSAGE: message} if name else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            r'level=error exc="Traceback (most recent call last):\n  File \"a\\b\"\nE: it is \"no\"" order=7',
+            'it is "no"',
+        ),
+        (r"exc='Traceback (most recent call last):\n  File \"a\"\nE: no'", "no"),
+        (r'exc="Traceback (most recent call last):\n  File', None),
+        ("a='Traceback' b=\"Trace\"", ""),
+    ],
+)
+def test_stack_trace_in_a_field(text: str, message: str | None) -> None:
+    found = find_quoted(text)
+
+    assert (found or {MESSAGE: ""}).get(MESSAGE) == message

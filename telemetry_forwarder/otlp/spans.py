@@ -28,6 +28,8 @@ _UNSET = Status()
 _OF_THE_FUNCTION = frozenset({"faas.name", "faas.version", "faas.instance", "faas.max_memory"})
 Attributes = Mapping[str, str | bool | int | float]
 _NO_ATTRIBUTES: Attributes = {}
+# For all spans: their resource is encoded once and put before them.
+_NO_RESOURCE = Resource.get_empty()
 
 
 class SpanEncoder:
@@ -195,17 +197,3 @@ def _runtime_phase(outcome: CompletedPhase) -> tuple[PhaseSpan, ...]:
         return ()
     duration_s = (outcome.runtime_done_ns - outcome.start_ns) / 1_000_000_000
     return (PhaseSpan(f"{outcome.kind}Runtime", outcome.start_ns, max(0.0, duration_s)),)
-
-
-# Workaround for a cost of the SDK.
-
-
-class _NoResource(Resource):
-    """An empty resource that is cheap to hash: the encoder hashes a resource's JSON again for each span."""
-
-    def __hash__(self) -> int:
-        return 0
-
-
-# For all spans: their resource is encoded once and put before them.
-_NO_RESOURCE = _NoResource({})

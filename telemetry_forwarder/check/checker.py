@@ -22,7 +22,7 @@ from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import GRPC, HTTP_PROTOBUF, Endpoint, read_endpoints, variables_of
 from telemetry_forwarder.endpoints.masking import SecretMask
 from telemetry_forwarder.endpoints.options import read_temporality, unknown_names
-from telemetry_forwarder.otlp.metrics import TEMPORALITIES
+from telemetry_forwarder.otlp.aggregator import TEMPORALITIES
 from telemetry_forwarder.otlp.resource import describe_function
 from telemetry_forwarder.settings import Settings
 from telemetry_forwarder.transport.client import Transport

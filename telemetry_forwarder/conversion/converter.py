@@ -13,6 +13,7 @@ from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import LOGS, Batch
 from telemetry_forwarder.invocations.duplicate_events import Arrival
 from telemetry_forwarder.invocations.tracker import InvocationTracker
+from telemetry_forwarder.otlp.aggregator import Aggregator
 from telemetry_forwarder.otlp.log_encoding import encode_observed_time
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.otlp.metrics import MetricEncoder
@@ -53,6 +54,7 @@ class Converter:
         temporality: str,
         is_managed: bool,
         new_id: Callable[[int], str],
+        unix_ns: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -74,7 +76,7 @@ class Converter:
         self._spans = SpanEncoder(
             self._resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id
         )
-        self._metrics = MetricEncoder(resource, version, temporality=temporality, new_id=new_id)
+        self._metrics = MetricEncoder(resource, version, Aggregator(temporality, unix_ns), new_id=new_id)
         self._ended: list[str] = []
         self._reported: list[str] = []
         self._pending_events = 0

@@ -4,6 +4,32 @@ Names, units and bounds are those of the FaaS conventions; what these lack is na
 bytes. https://opentelemetry.io/docs/specs/semconv/faas/faas-metrics/
 """
 
+from enum import Enum
+
+from telemetry_forwarder.core.frozen import frozen
+
+
+class Kind(Enum):
+    """What an instrument makes of its measurements."""
+
+    COUNTER = "sum of integers that are not negative"
+    UP_DOWN_COUNTER = "sum of integers, always cumulative"
+    HISTOGRAM = "number of values in each bucket; they are finite and not negative"
+    GAUGE = "last integer, exported until it is replaced"
+
+
+@frozen
+class Instrument:
+    """What is measured; the name is unique."""
+
+    name: str
+    unit: str
+    kind: Kind
+    description: str = ""
+    bounds: tuple[float, ...] = ()
+    """The upper bounds of a histogram's buckets, ascending. The last bucket has none."""
+
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 # The conventions advise no bounds for bytes, and the SDK's default bounds end at 10,000.
 _MB = 1_048_576
@@ -38,3 +64,13 @@ COUNTERS = {
 """Name -> unit, description."""
 
 MEMORY_SIZE = "lambda.memory_size"
+
+INSTRUMENTS = {
+    **{
+        name: Instrument(name, unit, Kind.HISTOGRAM, description, bounds)
+        for name, (unit, bounds, description) in HISTOGRAMS.items()
+    },
+    **{name: Instrument(name, unit, Kind.COUNTER, description) for name, (unit, description) in COUNTERS.items()},
+    MEMORY_SIZE: Instrument(MEMORY_SIZE, "By", Kind.GAUGE, "The function's configured memory"),
+}
+"""All of them, by name."""

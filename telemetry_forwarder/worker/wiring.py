@@ -21,7 +21,7 @@ from telemetry_forwarder.export.exporter import Exporters
 from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
 from telemetry_forwarder.lambda_api import is_managed_instance
-from telemetry_forwarder.otlp.metrics import TEMPORALITIES
+from telemetry_forwarder.otlp.aggregator import TEMPORALITIES
 from telemetry_forwarder.otlp.resource import describe_function
 from telemetry_forwarder.receiver.connections import MAX_POST_BYTES
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
@@ -59,7 +59,7 @@ def build_forwarder(
     spool = new_spool(settings, environ, largest_post_bytes=MAX_POST_BYTES, ledger=ledger, clock=clock, log=log)
     store = Store(outbox, spool, ledger, clock)
     intake = Intake(
-        _conversion(settings, environ, registration, ownership=ownership, ledger=ledger, log=log),
+        _conversion(settings, environ, registration, ownership=ownership, ledger=ledger, clock=clock, log=log),
         store,
         spool,
         duplicates=DuplicatePosts() if settings.listener == "http" else None,
@@ -107,6 +107,7 @@ def _conversion(
     *,
     ownership: Ownership,
     ledger: Ledger,
+    clock: Clock,
     log: Diagnostics,
 ) -> SharedConverter:
     registered, problems = read_json(registration), list[str]()
@@ -123,6 +124,7 @@ def _conversion(
         is_managed=is_managed_instance(environ),
         # Not `random`: every environment restored from one snapshot would have the same state.
         new_id=lambda size_bytes: os.urandom(size_bytes).hex(),
+        unix_ns=clock.unix_ns,
     )
     return SharedConverter(converter, ownership, counts=counts, ledger=ledger)
 

@@ -24,6 +24,7 @@ def converted(lambda_post: bytes) -> list[tuple[str, bytes]]:
         temporality="delta",
         is_managed=False,
         new_id=lambda size_bytes: f"{next(ids):0{size_bytes * 2}x}",
+        unix_ns=lambda: NOW_NS,
     )
     batches = [*converter.convert(lambda_post, NOW_NS).batches]
     converter.finish("spindown", NOW_NS)

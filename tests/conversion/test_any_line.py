@@ -43,6 +43,7 @@ def converted(records: list[Any], *, keep_raw: bool) -> list[LogRecord]:
         temporality="delta",
         is_managed=False,
         new_id=counted_ids(),
+        unix_ns=lambda: OBSERVED_NS,
     )
     start = {"requestId": ID, "tenantId": "blue"}
     events = [{"time": "2026-09-22T06:30:00.000Z", "type": "platform.start", "record": start}]

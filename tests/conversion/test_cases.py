@@ -48,6 +48,7 @@ def converted(case: dict[str, Any]) -> list[Batch]:
         temporality="delta",
         is_managed=case["managed"],
         new_id=counted_ids(),
+        unix_ns=lambda: OBSERVED_NS,
     )
     # As Lambda writes it.
     body = json.dumps(events_of(case), separators=(",", ":")).encode()

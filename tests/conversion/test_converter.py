@@ -33,6 +33,7 @@ class Bench:
             temporality="delta",
             is_managed=is_managed,
             new_id=lambda size: "ab" * size,
+            unix_ns=lambda: OBSERVED_NS,
         )
         self.batches: list[Batch] = []
 

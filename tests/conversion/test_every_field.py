@@ -232,6 +232,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def exported(events: list[Any], *, collects_between: bool) -> Exported:
     """Convert *events* with the default settings, and take spans and metrics after each of them, or once."""
+    now_ns = nanoseconds(at(10, 0))
     converter = Converter(
         Settings({}),
         describe_function(ENVIRON, {}, []),
@@ -240,8 +241,8 @@ def exported(events: list[Any], *, collects_between: bool) -> Exported:
         temporality="delta",
         is_managed=False,
         new_id=counted_ids(),
+        unix_ns=lambda: now_ns,
     )
-    now_ns = nanoseconds(at(10, 0))
     batches: list[Batch] = []
     for one in events:
         batches += converter.convert(json.dumps([one]).encode(), now_ns).batches

@@ -70,6 +70,7 @@ def found(
         temporality="delta",
         is_managed=is_managed,
         new_id=lambda size: "ab" * size,
+        unix_ns=lambda: OBSERVED_NS,
     )
     start = event("platform.start", {"requestId": ID}, moment(0))
     done = {"requestId": ID, "status": "success", "metrics": {"durationMs": 10_000}}

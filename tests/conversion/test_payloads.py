@@ -54,6 +54,7 @@ def conversion(*, is_managed: bool = False) -> Converter:
         temporality="delta",
         is_managed=is_managed,
         new_id=counted_ids(),
+        unix_ns=lambda: OBSERVED_NS,
     )
 
 

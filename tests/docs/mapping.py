@@ -128,6 +128,7 @@ def _conversion(platform_logs: str) -> Converter:
         temporality="delta",
         is_managed=False,
         new_id=lambda size: f"{next(ids):0{size * 2}x}",
+        unix_ns=lambda: 2,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from telemetry_forwarder.endpoints import options
 from telemetry_forwarder.endpoints.endpoint import read_endpoints
-from telemetry_forwarder.otlp.metrics import TEMPORALITIES
+from telemetry_forwarder.otlp.aggregator import TEMPORALITIES
 from telemetry_forwarder.otlp.resource import describe_function
 from telemetry_forwarder.settings import Settings, names
 from tests.docs.backends import INDEX, RECIPES, variables

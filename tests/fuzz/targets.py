@@ -155,6 +155,7 @@ def _converter() -> tuple[Converter, Ledger]:
         temporality="delta",
         is_managed=False,
         new_id=lambda size: "ab" * size,
+        unix_ns=lambda: OBSERVED_NS,
     )
     return converter, ledger
 

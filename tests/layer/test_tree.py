@@ -133,7 +133,7 @@ def test_every_imported_module_is_part_of_the_layer(layer_opt: Path, tmp_path: P
     assert {path for path in loaded.values() if not path.startswith(("frozen", str(tmp_path)))} == set()
     assert "anyio" not in loaded
     assert "google._upb._message" in loaded
-    assert loaded.keys() >= {"httpx", "orjson", "ssl", "opentelemetry.sdk.metrics"}
+    assert loaded.keys() >= {"httpx", "orjson", "ssl", "opentelemetry.sdk.trace"}
 
 
 def test_writing_to_a_closed_connection_raises(layer_opt: Path, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ import telemetry_forwarder
 for module in pkgutil.walk_packages(telemetry_forwarder.__path__, "telemetry_forwarder."):
     if module.name != "telemetry_forwarder.__main__":
         __import__(module.name)
-import httpx, opentelemetry.sdk.trace, opentelemetry.sdk.metrics
+import httpx
 httpx.Client().close()
 # Not with `getattr`, which would load a lazy module.
 facts = {name: object.__getattribute__(module, "__dict__") for name, module in sys.modules.items()}

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +15,15 @@ from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.core.batch import METRICS, Batch
 from telemetry_forwarder.invocations.completed import Completed, LateSpans
+from telemetry_forwarder.otlp.aggregator import TEMPORALITIES, Aggregator
 from telemetry_forwarder.otlp.instruments import COUNTERS, HISTOGRAMS, MEMORY_SIZE
-from telemetry_forwarder.otlp.metrics import TEMPORALITIES, MetricEncoder
+from telemetry_forwarder.otlp.metrics import MetricEncoder
 from telemetry_forwarder.otlp.protobuf import escape_surrogates
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan
 from tests.support.completed import COMPLETED, invocation, phase
 from tests.support.otlp_messages import attributes, metrics, points
+from tests.support.posts import OBSERVED_NS
 from tests.support.properties import FAST
 from tests.support.stories import (
     at,
@@ -41,8 +43,15 @@ RESOURCE = Resource({"faas.name": "orders"})
 MB = 1_048_576
 
 
-def encoder(temporality: str = "delta", resource: Resource = RESOURCE) -> MetricEncoder:
-    return MetricEncoder(resource, "1.2", temporality=temporality, new_id=counted_ids())
+def encoder(
+    temporality: str = "delta",
+    resource: Resource = RESOURCE,
+    *,
+    new_id: Callable[[int], str] | None = None,
+    unix_ns: Callable[[], int] = lambda: OBSERVED_NS,
+) -> MetricEncoder:
+    new_id = new_id or counted_ids()
+    return MetricEncoder(resource, "1.2", Aggregator(temporality, unix_ns), new_id=new_id)
 
 
 def read(batch: Batch | None) -> list[tuple[dict[str, Any], Any]]:
@@ -314,9 +323,7 @@ class TestInstanceId:
 
     def test_ids_are_random(self) -> None:
         new_id = counted_ids()
-        found = [
-            resources(MetricEncoder(RESOURCE, "1.2", temporality="cumulative", new_id=new_id))[0] for _ in range(2)
-        ]
+        found = [resources(encoder("cumulative", new_id=new_id))[0] for _ in range(2)]
 
         assert found[0]["service.instance.id"] != found[1]["service.instance.id"]
 
@@ -364,6 +371,19 @@ class TestAddedToResource:
         one.add_to_resource(ARN)
 
         assert resources(one) == before
+
+
+def test_a_restore_resets_neither_sums_nor_their_start() -> None:
+    now_ns = 1
+    one = encoder("cumulative", unix_ns=lambda: now_ns)
+    one.observe_completed([invocation()])
+    now_ns = 2
+
+    one.observe(platform_event("restoreStart", 0))
+    one.observe_completed([invocation()])
+
+    [found] = [points(metric) for _, metric in read(one.take()) if metric.name == "faas.invocations"]
+    assert [(point.as_int, point.start_time_unix_nano, point.time_unix_nano) for point in found] == [(2, 1, 2)]
 
 
 def resources(one: MetricEncoder) -> list[dict[str, Any]]:
@@ -501,7 +521,7 @@ def test_a_day_of_a_thousand_invocations_adds_up_in_cumulative_sums() -> None:
     last: dict[str, dict[str, Any]] = {}
     new_id = counted_ids()
     for environment, reason in zip(day.environments, day.reasons, strict=True):
-        one = MetricEncoder(RESOURCE, "1.2", temporality="cumulative", new_id=new_id)
+        one = encoder("cumulative", new_id=new_id)
         for batch in exported(environment, reason, one):
             for resource, _ in read(batch):
                 last[resource["service.instance.id"]] = values(batch)

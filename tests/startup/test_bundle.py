@@ -125,7 +125,7 @@ def test_lazy_modules_are_loaded_on_first_use(with_bundle: dict[str, Any], witho
 
 def test_data_classes_are_the_same_as_with_inspect(with_bundle: dict[str, Any], without_bundle: dict[str, Any]) -> None:
     assert with_bundle["data classes"] == without_bundle["data classes"]
-    assert len(with_bundle["data classes"]) > 20
+    assert len(with_bundle["data classes"]) > 3
 
 
 def test_patches_are_removed_after_the_warm_up(with_bundle: dict[str, Any]) -> None:

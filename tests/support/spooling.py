@@ -81,6 +81,7 @@ class Process:
             temporality="delta",
             is_managed=False,
             new_id=lambda size: "ab" * size,
+            unix_ns=self.clock.unix_ns,
         )
         self.outbox = outbox_of(self.ledger)
         self.spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes, left_free_bytes=left_free_bytes)

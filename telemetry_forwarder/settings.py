@@ -53,6 +53,7 @@ SETTINGS = (
     Setting("RAW_LINES", "false", choices=("true", "false")),
     Setting("JOIN_LINES", "true", choices=("true", "false")),
     Setting("TRACE_PARENT", "link", choices=("link", "parent", "none")),
+    Setting("SPAN_START", "invocation", choices=("invocation", "init")),
     Setting("SAMPLING", "all", choices=("all", "xray")),
     Setting("FLUSH", "auto", choices=("auto", "end", "every N s (1 to 3600)", "shutdown")),
     Setting("FLUSH_BUDGET_MS", "500", limits=(0, 60_000)),
@@ -117,6 +118,7 @@ class Settings:
         self.keep_raw = read.choice("RAW_LINES") == "true"
         self.joins_lines = read.choice("JOIN_LINES") == "true" and not self.keep_raw
         self.trace_parent = read.choice("TRACE_PARENT")
+        self.span_start = read.choice("SPAN_START")
         self.sampling = read.choice("SAMPLING")
         self.inbox_bytes = read.number("INBOX_BYTES")
         self.outbox_bytes = read.number("OUTBOX_BYTES")

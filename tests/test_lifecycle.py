@@ -340,8 +340,8 @@ def test_invalid_value_in_every_setting_is_one_line_each_and_invocations_go_on(
     runtime: FakeLambda, run: Run, lines: Lines
 ) -> None:
     settings = """TYPES SIGNALS BUFFER_MAX_ITEMS BUFFER_MAX_BYTES BUFFER_TIMEOUT_MS LISTENER PORT FLUSH
-        FLUSH_BUDGET_MS WARM_UP PLATFORM_LOGS RAW_LINES JOIN_LINES TRACE_PARENT SAMPLING INBOX_BYTES OUTBOX_BYTES
-        BATCH_BYTES BATCH_ITEMS SPOOL_BYTES LOG_LEVEL"""
+        FLUSH_BUDGET_MS WARM_UP PLATFORM_LOGS RAW_LINES JOIN_LINES TRACE_PARENT SPAN_START SAMPLING INBOX_BYTES
+        OUTBOX_BYTES BATCH_BYTES BATCH_ITEMS SPOOL_BYTES LOG_LEVEL"""
     names = [PREFIX + name for name in settings.split()]
     # No telemetry: with the default flush, an invocation would be held until its end is reported.
     runtime.respond(SUBSCRIBE, Response(202))

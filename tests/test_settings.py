@@ -29,6 +29,7 @@ CHOICES = [
     ("LISTENER", "listener", "http", ("http", "tcp")),
     ("WARM_UP", "warm_up", "auto", ("auto", "init", "background")),
     ("TRACE_PARENT", "trace_parent", "link", ("link", "parent", "none")),
+    ("SPAN_START", "span_start", "invocation", ("invocation", "init")),
     ("SAMPLING", "sampling", "all", ("all", "xray")),
     ("LOG_LEVEL", "log_level", "info", ("debug", "info", "warn", "error", "none")),
 ]

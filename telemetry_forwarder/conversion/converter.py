@@ -73,9 +73,7 @@ class Converter:
             ledger=ledger,
             function_name=self._resource.text("faas.name"),
         )
-        self._spans = SpanEncoder(
-            self._resource, version, trace_parent=settings.trace_parent, sampling=settings.sampling, new_id=new_id
-        )
+        self._spans = SpanEncoder(settings, self._resource, version, new_id=new_id)
         self._metrics = MetricEncoder(resource, version, Aggregator(temporality, unix_ns), new_id=new_id)
         self._ended: list[str] = []
         self._reported: list[str] = []

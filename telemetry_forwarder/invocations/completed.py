@@ -34,6 +34,8 @@ class CompletedInvocation:
     """`name/id` of the durable execution that it was a part of."""
     events: tuple[Event, ...] = ()
     """Those that had arrived: platform.start, runtimeDone and report, in this order."""
+    waits_since_ns: int = 0
+    """When the init or restore began that it waited for; 0 if there was none."""
 
     @property
     def is_sampled(self) -> bool | None:

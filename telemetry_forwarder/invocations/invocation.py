@@ -42,11 +42,11 @@ class Invocation:
         self.was_invoked = False
         self.has_start = False
         """Whether INVOKE, and platform.start, was received."""
-        self.arn = ""
-        self.tenant_id = ""
+        self.arn = self.tenant_id = ""
         self.execution = ""
         """`name/id` of the durable execution that it is a part of."""
         self.is_cold = False
+        self.waits_since_ns = 0
         self.exception_type = ""
         """Type of the uncaught exception in the log; Lambda reports such an invocation as a success."""
         self.exception_message = ""
@@ -126,6 +126,7 @@ def complete(invocation: Invocation) -> CompletedInvocation:
         spans=(done.spans if done else ()) + select_report_spans(invocation),
         error_message=invocation.exception_message,
         execution=invocation.execution,
+        waits_since_ns=invocation.waits_since_ns,
         events=tuple([event for event in (invocation.start, done, report) if event is not None]),
     )
 

@@ -9,6 +9,9 @@ from telemetry_forwarder.telemetry.records import End, Event, PhaseSpan, Tracing
 
 # Only these delay an invocation: provisioned and managed environments are initialised in advance.
 _COLD_STARTS = frozenset({"", "on-demand"})
+# At most between the end of a phase and the invocation that waited for it. Lambda may also make an init of the type
+# on-demand in advance. https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+_MAX_GAP_NS = 1_000_000_000
 _INIT, _RESTORE, _SNAP_START = "init", "restore", "snap-start"
 # An environment has one init, or two if the first one failed, and a restore. The oldest is dropped first.
 _MAX_PHASES = 16
@@ -56,6 +59,11 @@ class Phase:
     @property
     def is_completed(self) -> bool:
         return self.end_ns > 0 and (self.parent is not None or self.is_shared)
+
+    @property
+    def last_ns(self) -> int:
+        """When it ended, as far as is known."""
+        return self.end_ns or self.runtime_done_ns or self.start_ns
 
     def misses(self, event: Event) -> bool:
         """Return whether *event*, of the same kind, can be the part of it that has not arrived yet."""
@@ -129,6 +137,9 @@ class Phases:
                 if phase.parent is not None and phase.is_cold_start:
                     phase.is_late_cold_start = phase.parent.is_taken and not phase.parent.is_cold
                     phase.parent.is_cold = True
+                    if 0 <= phase.parent.start_ns - phase.last_ns <= _MAX_GAP_NS:
+                        # The first one, if Lambda repeated a restore or an init.
+                        phase.parent.waits_since_ns = phase.parent.waits_since_ns or phase.start_ns
         taken = [phase for phase in self._open if shutdown or phase.is_completed]
         self._open = [phase for phase in self._open if phase not in taken]
         self._taken = [*self._taken, *taken][-_MAX_PHASES:]

@@ -19,6 +19,7 @@ from telemetry_forwarder.log_formats.attribute_names import EXECUTION_ID, EXECUT
 from telemetry_forwarder.otlp.platform_attributes import map_unshown
 from telemetry_forwarder.otlp.protobuf import escape_surrogates, field
 from telemetry_forwarder.otlp.resource import SCHEMA_URL, CurrentResource
+from telemetry_forwarder.settings import Settings
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan
 
 _SCOPE = "aws.lambda"
@@ -36,16 +37,14 @@ class SpanEncoder:
     """Converts what has completed to spans. Keeps no state of its own."""
 
     def __init__(
-        self, resource: CurrentResource, version: str, *, trace_parent: str, sampling: str, new_id: Callable[[int], str]
+        self, settings: Settings, resource: CurrentResource, version: str, *, new_id: Callable[[int], str]
     ) -> None:
-        """*trace_parent*: `link`, `parent` or `none`; *sampling*: `all`, or `xray` to follow its flag.
-
-        *new_id* returns the given number of random bytes as hex.
-        """
+        """*new_id* returns the given number of random bytes as hex."""
         self._resource = resource
         self._scope = InstrumentationScope(_SCOPE, version, SCHEMA_URL)
-        self._trace_parent = trace_parent
-        self._sampling = sampling
+        self._trace_parent = settings.trace_parent
+        self._starts_at_init = settings.span_start == "init"
+        self._sampling = settings.sampling
         self._new_id = new_id
 
     def encode(self, completed: Iterable[Completed]) -> Batch | None:
@@ -75,7 +74,7 @@ class SpanEncoder:
         yield self._span(
             self._resource.text("faas.name") or "invocation",
             context,
-            start_ns=outcome.start_ns,
+            start_ns=(self._starts_at_init and outcome.waits_since_ns) or outcome.start_ns,
             end_ns=outcome.end_ns,
             kind=SpanKind.SERVER,
             parent=upstream if self._trace_parent == "parent" else None,

@@ -218,3 +218,33 @@ def test_the_oldest_of_too_many_phases_is_dropped() -> None:
     taken = phases.take_completed(no_invocation, shutdown=SPINDOWN)
 
     assert [phase.start_ns for phase in taken] == [at(number) for number in range(4, 20)]
+
+
+FAILED_INIT = (init_start(-10_000), init_report(-50, status="timeout"))
+
+
+@pytest.mark.parametrize(
+    ("events", "since_ns"),
+    [
+        ((init_start(-400), init_done(-60), init_report(-50)), at(-400)),
+        ((init_start(-400), init_done(-60)), at(-400)),
+        # In advance: nobody has waited for it.
+        ((init_start(-400), init_done(-60), init_report(-50), start("a", 60_000)), 0),
+        ((init_start(-400, kind="provisioned-concurrency"), init_report(-50, kind="provisioned-concurrency")), 0),
+        ((platform_event("restoreStart", -90), platform_event("restoreReport", -5)), at(-90)),
+        # An init is repeated after a failed one, before or inside the invocation.
+        ((*FAILED_INIT, init_start(-40), init_report(-5)), at(-10_000)),
+        ((*FAILED_INIT, init_start(101, phase="invoke"), init_report(105, phase="invoke")), at(-10_000)),
+        ((init_start(101, phase="invoke"), init_report(105, phase="invoke")), 0),
+    ],
+)
+def test_an_invocation_waits_since_the_beginning_of_what_it_waited_for(
+    events: tuple[Event, ...], since_ns: int
+) -> None:
+    parent = an_invocation()
+    for event in events:
+        parent.start_ns = event.time_ns if event.type == "platform.start" else parent.start_ns
+
+    observed(*events).take_completed(lambda phase: parent)
+
+    assert parent.waits_since_ns == since_ns

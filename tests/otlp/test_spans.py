@@ -17,6 +17,7 @@ from telemetry_forwarder.invocations.completed import Completed, LateSpans
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.otlp.resource import SCHEMA_URL, CurrentResource
 from telemetry_forwarder.otlp.spans import SpanEncoder
+from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.telemetry.records import Event, PhaseSpan, Tracing
 from tests.support.completed import COMPLETED, invocation, phase
 from tests.support.otlp_messages import attributes, spans
@@ -44,14 +45,10 @@ RESOURCE = Resource({"faas.name": "orders", "faas.version": "7"})
 
 
 def encoder(
-    *,
-    trace_parent: str = "link",
-    sampling: str = "all",
-    resource: Resource = RESOURCE,
-    new_id: Callable[[int], str] | None = None,
+    *, resource: Resource = RESOURCE, new_id: Callable[[int], str] | None = None, **settings: str
 ) -> SpanEncoder:
-    new_id = new_id or counted_ids()
-    return SpanEncoder(CurrentResource(resource), "1.2", trace_parent=trace_parent, sampling=sampling, new_id=new_id)
+    read = Settings({PREFIX + name.upper(): value for name, value in settings.items()})
+    return SpanEncoder(read, CurrentResource(resource), "1.2", new_id=new_id or counted_ids())
 
 
 def encoded(completed: list[Completed], by: SpanEncoder | None = None) -> list[Span]:
@@ -337,6 +334,18 @@ def test_a_report_that_is_late_is_on_the_first_of_its_spans() -> None:
     assert attributes(second.attributes) == {}
 
 
+@pytest.mark.parametrize(
+    ("span_start", "waits_since_ns", "start_ns"),
+    [("invocation", at(-100), at(0)), ("init", at(-100), at(-100)), ("init", 0, at(0))],
+)
+def test_the_setting_decides_where_the_span_of_a_cold_start_begins(
+    span_start: str, waits_since_ns: int, start_ns: int
+) -> None:
+    (found,) = encoded([invocation(waits_since_ns=waits_since_ns)], encoder(span_start=span_start))
+
+    assert (found.start_time_unix_nano, found.end_time_unix_nano) == (start_ns, at(10))
+
+
 def test_an_invocation_of_an_unknown_function_has_a_name() -> None:
     (found,) = encoded([invocation()], encoder(resource=Resource({})))
 
@@ -383,7 +392,7 @@ def test_no_spans_are_no_batch() -> None:
 
 def test_attributes_added_to_the_resource_are_exported() -> None:
     current = CurrentResource(RESOURCE)
-    by = SpanEncoder(current, "1.2", trace_parent="link", sampling="all", new_id=counted_ids())
+    by = SpanEncoder(Settings({}), current, "1.2", new_id=counted_ids())
     current.add({"faas.instance": "i"})
     batch = by.encode([invocation()])
     assert batch is not None

@@ -14,10 +14,9 @@ from contextlib import contextmanager, suppress
 from telemetry_forwarder.buffer import spool_files
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool_files import SET_ASIDE_LIMIT, SET_ASIDE_SUFFIX, on_disk
-from telemetry_forwarder.buffer.spool_format import SpoolFile, SpoolFormat
+from telemetry_forwarder.buffer.spool_format import SpooledBatch, SpoolFile, SpoolFormat
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import POSTS, SIGNALS, Batch
-from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.settings import PREFIX
 
@@ -28,14 +27,6 @@ SPOOL_TOO_LARGE = "spool file too large"
 
 # More than the head of any file.
 _HEAD_BYTES = 1_024
-
-
-@frozen
-class SpooledBatch:
-    """A batch that was taken while its file is still on disk."""
-
-    file: SpoolFile
-    batch: Batch
 
 
 class Spool:
@@ -67,6 +58,7 @@ class Spool:
         self._last_ordinal = 0
         self._files_bytes = 0
         self._set_aside_bytes = 0
+        self._damaged_files = 0
         self._is_listed = False
         self._has_warned = False
 
@@ -123,16 +115,15 @@ class Spool:
         return left
 
     def take(self, signal: str) -> SpooledBatch | None:
-        """Move the oldest batch of *signal* from disk to memory and return it; None if there is none.
+        """Move the oldest batch of *signal* from disk to memory and return it; None if there is none, or none soon.
 
         Its file stays until `remove`: if the process dies before that, the next one finds the file again.
         """
         self.restore()
         queue = self._queues[signal]
-        if not queue:
-            return None
         with self._disk_errors_logged("read"):
-            while queue:
+            # Not all of them if thousands are damaged: invocations may wait.
+            for _ in range(min(len(queue), SET_ASIDE_LIMIT)):
                 file = queue[0]
                 if batch := self._read(file):
                     queue.popleft()
@@ -230,7 +221,13 @@ class Spool:
             with self._folder() as folder:
                 batch = self._format.decode(file, spool_files.read_whole(folder, file))
                 if batch is None:
-                    self._set_aside(folder, [file.name], "half-written" if file.is_part else "damaged")
+                    self._damaged_files += 1
+                    if self._damaged_files <= SET_ASIDE_LIMIT:
+                        self._set_aside(folder, [file.name], "half-written" if file.is_part else "damaged")
+                    else:
+                        # No more are kept, and to look through the folder for each would take quadratic time.
+                        with suppress(OSError):
+                            spool_files.remove(folder, file.name)
                     self._lose(self._queues[file.signal].popleft(), SPOOL_DAMAGED)
                 return batch
         except FileNotFoundError:

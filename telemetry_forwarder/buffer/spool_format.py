@@ -42,6 +42,14 @@ class SpoolFile:
         return self.name.endswith(_PART)
 
 
+@frozen
+class SpooledBatch:
+    """A batch that was taken while its file is still on disk."""
+
+    file: SpoolFile
+    batch: Batch
+
+
 class SpoolFormat:
     """Encodes and decodes the files of one function version."""
 

@@ -9,7 +9,8 @@ from math import inf
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.outbox import Outbox
-from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
+from telemetry_forwarder.buffer.spool import Spool
+from telemetry_forwarder.buffer.spool_format import SpooledBatch
 from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import SIGNALS, Batch

@@ -7,7 +7,8 @@ that is killed meanwhile loses none; in memory, if it is of this one, or if the 
 from collections.abc import Sequence
 
 from telemetry_forwarder.buffer.ledger import Ledger
-from telemetry_forwarder.buffer.spool import Spool, SpooledBatch
+from telemetry_forwarder.buffer.spool import Spool
+from telemetry_forwarder.buffer.spool_format import SpooledBatch
 from telemetry_forwarder.buffer.store import NOT_SPOOLED, Store
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.result import ConversionResult
@@ -47,9 +48,10 @@ class Replay:
     def next_body(self) -> Body | None:
         """Return the post to convert next, or its rest; None if there is none, or the oldest cannot be read now."""
         if self._entry is None:
+            waiting = self._spool.waiting_posts
             self._entry = entry = self._spool.take(POSTS)
-            # A file that cannot be read now is left to the next process.
-            self.has_posts = entry is not None
+            # If files were damaged, others follow. One that cannot be read now is left to the next process.
+            self.has_posts = entry is not None or 0 < self._spool.waiting_posts < waiting
             if entry is None:
                 return None
             self._body = Body(entry.batch.body, entry.file.ordinal)

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telemetry_forwarder.buffer.ledger import Ledger, Tally
-from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED, SPOOL_FULL, SPOOL_GONE, Spool, SpooledBatch
-from telemetry_forwarder.buffer.spool_format import SpoolFormat
+from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED, SPOOL_FULL, SPOOL_GONE, Spool
+from telemetry_forwarder.buffer.spool_format import SpooledBatch, SpoolFormat
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SIGNALS, SPANS, Batch
 from tests.support.captured_log import CapturedLog
@@ -283,6 +283,24 @@ def test_damaged_file_is_set_aside_and_the_others_delivered(path: Path, start: S
     assert process.of(SPANS) == Tally(SPANS, restored=2, dropped={SPOOL_DAMAGED: 2})
     assert process.set_aside() == ["damaged"]
     assert [file.name for file in files(path)] == [f"{victim.name}.set-aside"]
+
+
+def test_of_many_damaged_files_some_are_set_aside_and_a_call_reads_no_more(path: Path, start: Start) -> None:
+    start(path).write(*BATCHES[:1] * 20)
+    for file in files(path):
+        file.write_bytes(b"damaged")
+    # What cannot be removed stays.
+    files(path)[-1].unlink()
+    folder = path / f"{files(path)[-1].name[:-6]}9.batch"
+    folder.mkdir()
+
+    process = start(path)
+
+    assert process.take() is None
+    assert process.of(LOGS).dropped == {SPOOL_DAMAGED: 16}
+    assert process.take() is None
+    assert process.of(LOGS) == Tally(LOGS, restored=20, dropped={SPOOL_DAMAGED: 20})
+    assert [file.name for file in files(path) if not file.name.endswith(".set-aside")] == [folder.name]
 
 
 def test_file_cut_at_any_length_is_set_aside(path: Path, start: Start) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.buffer.ledger import Tally
+from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
@@ -164,3 +165,19 @@ def test_post_that_the_conversion_fails_on_is_dropped(earlier: Bench, tmp_path: 
     bench.convert()
 
     assert bench.process.posts == Tally(POSTS, restored=2, dropped={"failed with RuntimeError": 1}, spooled=1)
+
+
+def test_damaged_files_do_not_delay_what_follows_them(earlier: Bench, bench: Bench, tmp_path: Path) -> None:
+    earlier.spool(*[FIRST] * 40, SECOND)
+    for path in sorted(tmp_path.iterdir())[:40]:
+        path.write_bytes(b"damaged")
+    bench.replay.restore()
+
+    steps = 0
+    while bench.replay.has_posts:
+        steps += 1
+        bench.convert()
+
+    assert steps == 3
+    assert bench.process.on_disk == ["second"]
+    assert bench.process.posts == Tally(POSTS, restored=41, delivered=1, dropped={SPOOL_DAMAGED: 40})

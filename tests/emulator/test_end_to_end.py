@@ -65,20 +65,22 @@ def test_two_hundred_invocations_deliver_every_record_exactly_once(
     assert counts["logs"]["received"] == counts["logs"]["delivered"] == len(function.delivered)
 
 
-@pytest.mark.parametrize("initialization_type", ["on-demand", "snap-start", "lambda-managed-instances"])
-def test_availability_zone_is_known_after_the_first_invocations(
+@pytest.mark.parametrize("initialization_type", ["on-demand", "snap-start"])
+def test_availability_zone_is_known_soon(
     environment: Environment, collector: FakeCollector, initialization_type: str
 ) -> None:
-    with environment(initialization_type=initialization_type) as function:
-        for _ in range(3):
-            function.invoke({"log": 1})
-            function.wait_until_delivered()
-        function.shutdown()
+    def is_known() -> bool:
+        return any(resource.get("cloud.availability_zone") == ZONE_ID for resource, _, _ in collector.spans())
 
-    found = [resource.get("cloud.availability_zone") for resource, _, _ in collector.spans()]
-    assert found[-1] == ZONE_ID
-    assert all(call.status == 200 for call in function.calls if "metadata" in call.path)
-    assert sum("metadata" in call.path for call in function.calls) == 1
+    with environment({"TELEMETRY_FORWARDER_FLUSH": "end"}, initialization_type=initialization_type) as function:
+        # Nobody waits for the answer, so a busy machine may need several invocations.
+        for _ in range(50):
+            function.invoke({"sleep": 0.02})
+            if is_known():
+                break
+
+    assert is_known()
+    assert [call.status for call in function.calls if "metadata" in call.path] == [200]
 
 
 def test_flush_end_delivers_an_invocation_before_the_next_one(

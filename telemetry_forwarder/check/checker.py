@@ -1,6 +1,6 @@
-"""Checks the endpoint of each signal: the way to it, and one real request with one marked item.
+"""Checks the endpoint of each signal: the connection to it, and one real request with one marked item.
 
-What is settings and endpoints for the extension is read and used by the same code here, so what is found holds for it.
+The extension's own code reads the settings and sends the requests, so the findings hold for the extension, too.
 """
 
 import os
@@ -108,7 +108,7 @@ class Checker:
         return self._transport.send(self._transport.sender(endpoint), batch.body, deadline)
 
     def _find_other(self, subject: Subject, batch: Batch, outcome: Response | Failure, deadline: Deadline) -> str:
-        """Return what works in place of what is set, found by trying it; empty if nothing is found."""
+        """Return which other protocol the server speaks, found by trying it; empty if none is found."""
         endpoint = subject.endpoint
         is_broken = isinstance(outcome, Failure) and outcome.kind is FailureKind.BROKEN
         if not is_broken and not _is_of_something_else(outcome):
@@ -129,7 +129,7 @@ class Checker:
 
 
 def _is_of_something_else(outcome: Response | Failure) -> bool:
-    """Return whether *outcome* is that of a server that speaks something else than what is set."""
+    """Return whether *outcome* comes from a server that speaks another protocol than the one that is set."""
     if isinstance(outcome, Failure):
         return False
     return outcome.is_foreign or (outcome.status == 400 and b"https" in outcome.body.lower())

@@ -6,6 +6,7 @@ Exit status: 0 if everything can be delivered, 1 if something cannot, 2 for wron
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from telemetry_forwarder.check.checker import TIMEOUT_S, Checker
 from telemetry_forwarder.check.findings import Finding, Verdict
@@ -53,10 +54,10 @@ def run(name: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.1 <= seconds <= 600:
-        raise ValueError
-    return seconds
+    with suppress(ValueError):
+        if 0.1 <= (seconds := float(text)) <= 600:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.1 to 600")
 
 
 def _read_env_file(path: str) -> Source:

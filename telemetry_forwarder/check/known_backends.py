@@ -148,7 +148,7 @@ def _header_problems(subject: Subject, backend: Backend) -> Iterator[tuple[str, 
 def _protocol_problems(subject: Subject, backend: Backend) -> Iterator[tuple[str, str]]:
     endpoint = subject.variable("ENDPOINT")
     if subject.endpoint.is_insecure:
-        yield "it accepts TLS only, and the key would be readable on the way", f"Write https:// in {endpoint}."
+        yield "it accepts TLS only, and anyone on the network could read the key", f"Write https:// in {endpoint}."
     if subject.is_grpc:
         if not backend.has_grpc:
             advice = f"Set {subject.variable('PROTOCOL')}=http/protobuf."

@@ -1,4 +1,4 @@
-"""Takes the way to an endpoint stage by stage, as delivery does: DNS, connection, proxy, TLS."""
+"""Connects to an endpoint as delivery does, with a finding for each stage: DNS, connection, proxy, TLS."""
 
 import ssl
 from collections.abc import Iterator, Sequence
@@ -38,27 +38,27 @@ class ProblemLog(Diagnostics):
 
 
 class Network:
-    """Takes each way once, also if several signals share it. For one thread."""
+    """Checks each route once, also if several signals share it. For one thread."""
 
     def __init__(self, resolver: Resolver, clock: Clock) -> None:
         self._resolver = resolver
         self._clock = clock
-        self._taken: dict[tuple[str, ...], tuple[str, Verdict]] = {}
-        """By way: the signal for which it was taken, and how that ended."""
+        self._checked: dict[tuple[str, ...], Finding] = {}
+        """By route: the finding for each further signal."""
 
     def findings(self, subject: Subject, deadline: Deadline) -> Iterator[Finding]:
         """Yield the finding of each stage, up to the first that fails. Blocks until *deadline* at most."""
         endpoint = subject.endpoint
         files = (endpoint.certificate, endpoint.client_certificate, endpoint.client_key)
-        way = (endpoint.origin, endpoint.protocol, endpoint.proxy, *files)
-        if way in self._taken:
-            signal, verdict = self._taken[way]
-            yield Finding(CONNECTION, verdict, f"as for {signal}")
+        route = (endpoint.origin, endpoint.protocol, endpoint.proxy, *files)
+        if route in self._checked:
+            yield self._checked[route]
             return
-        self._taken[way] = subject.signal, Verdict.OK
+        text = f"as for {subject.signal}"
+        self._checked[route] = Finding(CONNECTION, Verdict.OK, text)
         for finding in self._stages(subject, Attempt(deadline, Deadline.left_s)):
             if finding.verdict is Verdict.FAILED:
-                self._taken[way] = subject.signal, Verdict.FAILED
+                self._checked[route] = Finding(finding.stage, Verdict.FAILED, text)
             yield finding
 
     def speaks_tls(self, endpoint: Endpoint, deadline: Deadline) -> bool:

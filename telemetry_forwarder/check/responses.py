@@ -30,7 +30,7 @@ class Exchange:
     """A response that took longer was awaited through a freeze of the process."""
     backend: Backend | None = None
     other: str = ""
-    """What was found to work in place of what is set; empty if nothing was."""
+    """Which other protocol the server was found to speak; empty if none."""
 
 
 def explain(exchange: Exchange) -> Finding:

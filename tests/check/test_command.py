@@ -43,12 +43,12 @@ def test_signal_that_cannot_be_delivered_is_1(collector: FakeCollector, capfd: p
     assert VALUE not in out
 
 
-def test_way_that_fails_is_taken_once(capfd: pytest.CaptureFixture[str]) -> None:
+def test_route_that_fails_is_checked_once(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(NAME, ["check"], {ENDPOINT: "http://nobody.invalid"}) == 1
 
     out, _ = capfd.readouterr()
     assert out.count("cannot be resolved") == 1
-    assert out.count("  connection FAILED   as for logs\n") == 2
+    assert out.count("  DNS        FAILED   as for logs\n") == 2
 
 
 def test_problems_of_settings_are_shown(collector: FakeCollector, capfd: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +118,13 @@ def test_wrong_usage_is_2(arguments: list[str], capfd: pytest.CaptureFixture[str
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith("usage: telemetry-forwarder")
+
+
+@pytest.mark.parametrize("seconds", ["abc", "0", "601", "nan"])
+def test_timeout_that_is_no_time_is_named(seconds: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(NAME, ["check", "--timeout", seconds], {}) == 2
+
+    assert f"argument --timeout: '{seconds}' is not a number from 0.1 to 600\n" in capfd.readouterr().err
 
 
 def test_help_is_0(capfd: pytest.CaptureFixture[str]) -> None:

@@ -117,7 +117,7 @@ def test_other_hosts_are_not_known(host: str) -> None:
         (
             "SigNoz",
             {ENDPOINT: "http://ingest.eu.signoz.cloud"},
-            "it accepts TLS only, and the key would be readable on the way",
+            "it accepts TLS only, and anyone on the network could read the key",
             f"Write https:// in {ENDPOINT}.",
         ),
         (

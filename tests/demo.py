@@ -52,7 +52,7 @@ def _print_spans(collector: FakeCollector) -> None:
     print("spans:")
     for _, _, span in collector.spans():
         ms = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
-        print(f"  {span.trace_id.hex()[:8]} {span.name:<20} {ms:8.2f} ms")
+        print(f"  {span.trace_id.hex()[-8:]} {span.name:<20} {ms:8.2f} ms")
 
 
 def _print_metrics(collector: FakeCollector) -> None:

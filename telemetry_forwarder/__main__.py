@@ -58,8 +58,8 @@ def _run_command(name: str, arguments: "Sequence[str]", environ: "Mapping[str, s
 def _hide_environment() -> None:
     """Remove all variables: they are meant for the function, we read a copy, and libraries would read them, too.
 
-    `OPENSSL_CONF` could leave no ciphers, `OTEL_SDK_DISABLED` disable the metrics, and
-    `PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION` name an implementation that is not installed.
+    `OPENSSL_CONF` could leave no ciphers, and `PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION` name an implementation that is
+    not installed.
     """
     for variable in posix.environ:
         # The C environment refuses an empty name.

@@ -1,7 +1,7 @@
 """Counts where every item is: received, held, spooled, delivered, rejected or dropped, and why.
 
 Items only move from one place to another, so at all times and for each signal
-received + restored = delivered + rejected + dropped + held + spooled. Written by the worker's thread alone.
+received + restored = delivered + rejected + dropped + held + spooled. Written by the thread that has the ownership.
 """
 
 from collections import defaultdict

@@ -2,7 +2,7 @@
 
 If space is short, the oldest files are dropped and counted. Other files are removed after their batch was delivered,
 dropped or stored elsewhere. A disk error is logged once; batches then stay in memory, and the next call tries again.
-Nothing here raises. Used by the worker's thread alone.
+Nothing here raises. For the thread that has the ownership.
 """
 
 import errno

@@ -36,7 +36,7 @@ class Lookahead:
         self._begin = begin
         self._exact_events: list[Any] = []
         self._ends = [at]
-        """Of the slice, and of each item that was read after it."""
+        """Where the slice ends, and each item that was read after it."""
 
     def exact(self, event: Any) -> Any:
         """Return *event*, which was removed last, with all digits of the integers in its record."""

@@ -1,6 +1,6 @@
-"""Passes the state that two threads share from one to the other, at moments when all of it is in its place.
+"""Passes the state that two threads share from one to the other, at moments when it is consistent.
 
-The worker owns the state, except while it waits, or computes without changing anything of it. The main thread can take
+The worker owns the state, except while it waits, or computes without changing it. The main thread can take
 it over in such a moment, for good. A worker that comes back later changes nothing any more.
 """
 
@@ -37,7 +37,7 @@ class Ownership:
             self._is_held = True
 
     def leave(self) -> None:
-        """Let the other thread take over from now on. Everything has to be in its place."""
+        """Let the other thread take over from now on. The state has to be consistent."""
         with self._lock:
             self._is_held = False
             if self.is_requested:

@@ -1,6 +1,6 @@
-"""Estimates how long events take to arrive, and with that how wrong the wall clock is. No I/O."""
+"""Estimates how long events take to arrive, and from that by how much the wall clock is wrong. No I/O."""
 
-# How long after they have happened events arrive: more means that the wall clock is wrong.
+# Events arrive sooner than this. If they seem to take longer, the wall clock is fast.
 _MAX_LAG_NS = 60_000_000_000
 
 
@@ -16,7 +16,7 @@ class EventLag:
         return self._known_ns or 0
 
     def note(self, lag_ns: int) -> None:
-        """Take the time that an event has taken into account."""
+        """Record the time that an event has taken to arrive."""
         known_ns = self._known_ns
         if lag_ns < 0 or known_ns is None:
             self._known_ns = lag_ns
@@ -27,5 +27,5 @@ class EventLag:
             self._known_ns = min(lag_ns, known_ns)
 
     def correct(self, at_ns: int) -> int:
-        """Return *at_ns*, which was read here, by Lambda's clock, if ours is slow, or fast by more than a minute."""
+        """Return *at_ns*, read from our clock, as Lambda's shows it, if ours is slow, or fast by over a minute."""
         return at_ns - self.ns if self.ns < 0 or self.ns > _MAX_LAG_NS else at_ns

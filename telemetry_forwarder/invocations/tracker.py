@@ -184,7 +184,7 @@ class InvocationTracker:
             return False
         invocation.adopt_tracing(event.tracing)
         invocation.report = event
-        # Tells of the init also where its own events were not delivered; those of an init in advance say more.
+        # It reports the init even if the init's own events were not delivered. An init in advance is no cold start.
         is_cold = event.init_duration_s is not None and not self._phases.has_init_in_advance
         is_late_cold_start = is_cold and invocation.is_taken and not invocation.is_cold
         invocation.is_cold = invocation.is_cold or is_cold

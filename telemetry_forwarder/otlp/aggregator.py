@@ -1,6 +1,6 @@
 """Aggregates measurements to OTLP's metrics, as the SDK's Meter and the official encoder do together. Pure.
 
-Those can do more, and so take a large part of a cold start and of a warm invocation. The tests compare the results.
+The SDK can do more, and takes a large part of a cold start and of a warm invocation. The tests compare the results.
 https://opentelemetry.io/docs/specs/otel/metrics/sdk/
 """
 

@@ -45,6 +45,15 @@ def read_json(text: bytes) -> Any:
         return decode_text(text) if value is None else value
 
 
+def is_json(text: bytes) -> bool:
+    """Return whether *text* is JSON by the standard."""
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def may_lose_digits(text: bytes) -> bool:
     """Return whether *text* contains so many digits that orjson could have made a float of an integer."""
     zeros = text.translate(_TO_ZEROS)

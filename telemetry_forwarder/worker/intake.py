@@ -18,6 +18,7 @@ from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
 from telemetry_forwarder.telemetry.decoder import SLICE_BYTES
+from telemetry_forwarder.telemetry.json_values import is_json
 from telemetry_forwarder.worker.availability_zone import AvailabilityZone
 from telemetry_forwarder.worker.conversion_time import ConversionTime
 from telemetry_forwarder.worker.replay import Replay
@@ -129,12 +130,13 @@ class Intake:
         if not is_enough and self._store.write_deadline().is_over():
             # It is left to the end of SHUTDOWN.
             return _NOTHING
+        if not is_enough:
+            # Whether it was received twice is found when it is converted.
+            self._spool_oldest()
+            return _NOTHING
         if not body.at and self._is_duplicate(body):
             self._ledger.duplicate_posts += 1
             self._take_oldest()
-            return _NOTHING
-        if not is_enough:
-            self._spool_oldest()
             return _NOTHING
         if zone_id := self._zone.take():
             self._converter.locate(zone_id)
@@ -196,6 +198,11 @@ class Intake:
         deadline = self._store.write_deadline()
         if not self._time.is_enough_for(body.left_bytes, self._backlog_bytes):
             self._replay.stop(deadline)
+            return _NOTHING
+        # Parts of a cut record may be equal, and are no JSON.
+        if not body.at and self._is_duplicate(body) and is_json(body.content):
+            self._ledger.duplicate_posts += 1
+            self._replay.skip(deadline)
             return _NOTHING
         before_s, at = self._clock.thread_cpu_s(), body.at
         result = self._replay.convert(deadline, is_last_chance=self._time.is_last_chance)

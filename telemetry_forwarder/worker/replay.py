@@ -75,6 +75,11 @@ class Replay:
             self._finish(deadline, in_memory=is_own or is_last_chance)
         return result
 
+    def skip(self, deadline: Deadline) -> None:
+        """Remove `next_body` without converting it: it was received twice."""
+        self._body.at = len(self._body.content)
+        self._finish(deadline, in_memory=True)
+
     def stop(self, deadline: Deadline) -> None:
         """Store what is converted of a post, and leave the rest of it on disk, to the next process."""
         if self._entry is not None and self._body.at:

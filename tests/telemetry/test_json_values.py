@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from telemetry_forwarder.telemetry.json_values import (
     decode_text,
+    is_json,
     may_have_lost_digits,
     read_json,
     read_json_object,
@@ -137,3 +138,10 @@ def test_floats_that_may_have_been_integers_are_found(text: str, is_found: bool)
 
 def test_a_deep_object_with_a_large_integer_is_read() -> None:
     assert read_json_object('{"a":' * 1_000 + "12345678901234567890123" + "}" * 1_000) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_valid"), [(b'[{"a": 1}]', True), (b"[NaN]", False), (b"[x]", False), (b"", False)]
+)
+def test_json_by_the_standard(text: bytes, is_valid: bool) -> None:  # from the table
+    assert is_json(text) is is_valid

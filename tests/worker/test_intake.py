@@ -82,6 +82,47 @@ def test_equal_parts_of_a_cut_record_are_no_duplicates(processes: Processes) -> 
     assert process.in_memory == ["x" * 10]
 
 
+@pytest.mark.parametrize("is_own", [True, False])
+def test_duplicate_of_a_post_that_was_spooled_unconverted_is_not_converted(
+    processes: Processes, *, is_own: bool
+) -> None:
+    """Lambda repeats posts most likely while there is too little CPU to convert or to answer them."""
+    process = processes()
+    (process if is_own else processes()).spool_raw(SHORT_POST, SHORT_POST, raw_post())
+
+    replay_all(process)
+
+    assert process.in_memory + process.on_disk == ["a line"]
+    assert process.posts.delivered == 3
+    assert "duplicate posts 1" in process.ledger.summary()
+
+
+def test_equal_parts_of_a_cut_record_that_were_spooled_are_no_duplicates(processes: Processes) -> None:
+    processes().spool_raw(*[raw_post(raw_event(raw)) for raw in (b'"x', b"xxxx", b"xxxx", b'x"')])
+    process = processes()
+
+    replay_all(process)
+
+    assert process.on_disk == ['"x', "xxxx", "xxxx", 'x"']
+
+
+def test_post_that_is_spooled_for_lack_of_time_is_no_duplicate_of_itself(processes: Processes) -> None:
+    process = processes(spool_bytes=16_000_000)
+    process.intake.postpone(Body(SHORT_POST, OBSERVED_NS))
+    process.intake.postpone(Body(b" " * 8_000_000, OBSERVED_NS))
+    process.shut_down(1.4, "spindown")
+    # 30 ms are left: not enough to convert the first and store the other, but to convert the first alone.
+    process.clock.advance(0.67)
+    for _ in range(2):
+        list(process.intake.convert_next(1, may_replay=False))
+    had_backlog = process.intake.has_backlog
+
+    replay_all(process)
+
+    assert not had_backlog
+    assert process.in_memory == ["a line"]
+
+
 class Failing(Converter):
     def convert(self, body: bytes, observed_ns: int, at: int = 0) -> ConversionResult:
         if body == b"[]":

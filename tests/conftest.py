@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
+from tests.support.fake_lambda import FakeLambda
 from tests.support.opt_tree import assemble
 
 # The only profile. The time that an example takes depends on the machine, not on the property.
@@ -48,6 +49,13 @@ def collector() -> Iterator[FakeCollector]:
     """Run an OTLP receiver that accepts every request unless the test scripts other responses."""
     with FakeCollector() as collector:
         yield collector
+
+
+@pytest.fixture
+def runtime() -> Iterator[FakeLambda]:
+    """Run an Extensions API that responds as the test scripts it."""
+    with FakeLambda() as runtime:
+        yield runtime
 
 
 @pytest.fixture

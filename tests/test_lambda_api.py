@@ -21,12 +21,6 @@ NAME = "telemetry-forwarder"
 
 
 @pytest.fixture
-def runtime() -> Iterator[FakeLambda]:
-    with FakeLambda() as runtime:
-        yield runtime
-
-
-@pytest.fixture
 def api(runtime: FakeLambda) -> Iterator[LambdaApi]:
     api = LambdaApi(runtime.runtime_api, NAME)
     yield api

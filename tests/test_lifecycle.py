@@ -2,7 +2,7 @@ import json
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,12 +22,6 @@ from tests.support.thread_limit import no_thread_starts
 STOPPED = "ERROR forwarding stopped: {}; invocations continue without it"
 AGAIN = "WARN Lambda responded with {}; trying again"
 UNREACHABLE = Response(raw=b"", closes=True)
-
-
-@pytest.fixture
-def runtime() -> Iterator[FakeLambda]:
-    with FakeLambda() as runtime:
-        yield runtime
 
 
 @pytest.fixture

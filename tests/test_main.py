@@ -1,9 +1,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-
-import pytest
 
 from tests.support.collector import FakeCollector
 from tests.support.fake_lambda import NEXT, REGISTER, SUBSCRIBE, FakeLambda, Response, shutdown
@@ -35,12 +32,6 @@ class Printing(Lifecycle):
 __main__.Lifecycle = Printing
 __main__.main("the-name")
 """
-
-
-@pytest.fixture
-def runtime() -> Iterator[FakeLambda]:
-    with FakeLambda() as runtime:
-        yield runtime
 
 
 def run(program: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

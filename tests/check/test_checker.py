@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,6 @@ ENDPOINT, HEADERS = "TELEMETRY_FORWARDER_ENDPOINT", "TELEMETRY_FORWARDER_HEADERS
 # A busy machine may be slower than the usual budget, which would be a warning.
 SLOW = {"TELEMETRY_FORWARDER_FLUSH_BUDGET_MS": "60000"}
 CERTIFICATE, PROTOCOL = "TELEMETRY_FORWARDER_CERTIFICATE", "TELEMETRY_FORWARDER_PROTOCOL"
-
-
-@pytest.fixture
-def captured() -> Iterator[CapturedLog]:
-    with CapturedLog() as captured:
-        yield captured
 
 
 def stages(new_checker: MakeChecker, environ: dict[str, str], signal: str = "logs") -> list[str]:

@@ -22,12 +22,6 @@ PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
 
 @pytest.fixture
-def collector() -> Iterator[FakeCollector]:
-    with FakeCollector() as collector:
-        yield collector
-
-
-@pytest.fixture
 def client() -> Iterator[httpx.Client]:
     with httpx.Client(trust_env=False) as client:
         yield client

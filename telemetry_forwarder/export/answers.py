@@ -116,7 +116,7 @@ def _reports_failure(document: object) -> bool:
 
 
 def _acknowledges(document: object) -> bool:
-    """Return whether *document* is a response of OTLP, or says nothing but yes."""
+    """Return whether *document* is a response of OTLP or an acknowledgement."""
     if isinstance(document, dict):
         return all(name in _PARTIAL_SUCCESS or _word(value) in _ACKNOWLEDGEMENTS for name, value in document.items())
     return _word(document) in _ACKNOWLEDGEMENTS

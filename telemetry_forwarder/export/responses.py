@@ -1,4 +1,4 @@
-"""Reads the response of an OTLP endpoint: what it says for a log line, when to retry. Pure; never raises."""
+"""Reads the response of an OTLP endpoint: a description for log lines, when to retry. Pure; never raises."""
 
 from collections.abc import Callable
 from contextlib import suppress

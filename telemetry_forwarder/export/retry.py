@@ -37,5 +37,5 @@ class RetryPolicy:
 
 
 def is_final(outcome: Response | Failure) -> TypeGuard[Response]:
-    """Return whether *outcome* is a response to which the request must not be repeated."""
+    """Return whether *outcome* is a response after which the request must not be sent again."""
     return isinstance(outcome, Response) and outcome.status not in _RETRYABLE_STATUSES

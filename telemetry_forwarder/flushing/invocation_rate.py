@@ -12,8 +12,8 @@ _RARE_GAP_S = 30.0
 class InvocationRate:
     """Judges the rate by the gaps between INVOKE events, with hysteresis.
 
-    To wait for the end of an invocation costs it some 50 ms: little compared with a gap of 10 s, but half of
-    the sandbox's time if the gap is 100 ms. Between the two thresholds nothing changes.
+    To wait for the end of an invocation costs it some tens of milliseconds: little compared with a gap of 10 s, but a
+    large part of the environment's time if the gap is 100 ms. Between the two thresholds nothing changes.
     """
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ class Arrival(Enum):
     """What becomes of an event that has arrived."""
 
     SHOWN = "shown"
-    """A span will show what it says."""
+    """A span will show its fields."""
     UNSHOWN = "unshown"
     """No span will: it belongs to none, or its span was taken before."""
     DUPLICATE = "duplicate"

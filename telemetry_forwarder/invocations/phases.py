@@ -166,7 +166,7 @@ class Phases:
 
     def _runtime_done(self, event: End, phase: Phase) -> None:
         self.runtime_done_ns = phase.runtime_done_ns = event.moment_ns
-        # The report, which may arrive first, is the later word.
+        # The report is newer, although it may arrive first.
         phase.status = phase.status or event.status
         phase.error_type = phase.error_type or event.error_type
         phase.add_spans(event.spans)

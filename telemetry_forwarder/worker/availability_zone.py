@@ -64,7 +64,7 @@ class AvailabilityZone:
     def _run(self) -> None:
         try:
             self._zone_id = _zone_id(self._ask())
-        except Exception as exc:  # noqa: BLE001  # nobody needs the zone so much that it may cost more than a line
+        except Exception as exc:  # noqa: BLE001  # without the zone only an attribute is missing
             self._fail(exc)
 
     def _ask(self) -> Message:

@@ -15,8 +15,10 @@ _PATH = re.compile(r"[!-~]{1,200}")
 def settings_lines(settings: Settings, environ: Mapping[str, str], source: str) -> Iterator[str]:
     """Yield a line for each setting. *source*: where *environ* comes from."""
     for setting in SETTINGS:
-        is_set = bool(environ.get(PREFIX + setting.name, "").strip())
-        yield f"{PREFIX}{setting.name} = {value_of(settings, setting.name)} ({source if is_set else 'default'})"
+        name = PREFIX + setting.name
+        origin = source if environ.get(name, "").strip() else "default"
+        rejected = ": not valid" if any(problem.startswith(f"{name}: ") for problem in settings.problems) else ""
+        yield f"{name} = {value_of(settings, setting.name)} ({origin}{rejected})"
 
 
 def value_of(settings: Settings, name: str) -> str:

@@ -25,8 +25,6 @@ def test_every_setting_is_listed_with_its_default(setting: Setting) -> None:
         ("FLUSH", "END", "end"),
         ("SIGNALS", "traces,logs", "logs,spans"),
         ("RAW_LINES", "yes", "true"),
-        ("BATCH_ITEMS", "0", "1"),
-        ("LOG_LEVEL", "loud", "info"),
     ],
 )
 def test_value_is_what_it_comes_to(name: str, value: str, shown: str) -> None:
@@ -34,6 +32,16 @@ def test_value_is_what_it_comes_to(name: str, value: str, shown: str) -> None:
 
     assert value_of(Settings(environ), name) == shown
     assert f"{PREFIX}{name} = {shown} (here)" in list(settings_lines(Settings(environ), environ, "here"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("BATCH_ITEMS", "0", "1"), ("LOG_LEVEL", "loud", "info"), ("SIGNALS", "logs,prints", "logs")],
+)
+def test_value_that_is_not_valid_is_marked(name: str, value: str, shown: str) -> None:
+    environ = {PREFIX + name: value}
+
+    assert f"{PREFIX}{name} = {shown} (here: not valid)" in list(settings_lines(Settings(environ), environ, "here"))
 
 
 def test_options_of_an_endpoint_are_listed_with_the_variables_that_set_them() -> None:

@@ -12,6 +12,8 @@ from telemetry_forwarder.core.frozen import frozen
 
 _VERSION = 1
 _PART = ".part"
+# In the year 2262. The name after the largest one would have too many digits.
+_LATEST = 2**63 - 1
 _NAME = re.compile(
     r"(?P<ordinal>[0-9]{20})-(?P<owner>[0-9a-f]{8})-[0-9a-f]{8}"
     rf"-(?P<signal>{'|'.join((*SIGNALS, POSTS))})-(?P<items>[0-9]{{1,9}})-(?P<size>[0-9]{{1,12}})"
@@ -73,7 +75,8 @@ class SpoolFormat:
         parts = _NAME.fullmatch(name)
         if parts is None or parts["owner"] != self._owner:
             return None
-        return SpoolFile(name, int(parts["ordinal"]), parts["signal"], int(parts["items"]), int(parts["size"]))
+        ordinal = min(int(parts["ordinal"]), _LATEST)
+        return SpoolFile(name, ordinal, parts["signal"], int(parts["items"]), int(parts["size"]))
 
     def head(self, batch: Batch) -> bytes:
         """Return what precedes the body of *batch* in its file."""

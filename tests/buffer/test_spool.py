@@ -224,6 +224,17 @@ def test_oldest_batch_is_dropped_although_the_clock_was_set_back(
     assert start(path).deliver_all() == BATCHES[1:]
 
 
+def test_files_that_follow_one_with_a_name_from_the_distant_future_are_found(path: Path, start: Start) -> None:
+    start(path).write(BATCHES[0])
+    (file,) = files(path)
+    file.rename(path / ("9" * 20 + file.name[20:]))
+
+    start(path).write(BATCHES[1])
+    start(path).write(BATCHES[2])
+
+    assert start(path).deliver_all() == BATCHES
+
+
 def test_lowered_limit_holds_from_the_start(path: Path, start: Start) -> None:
     start(path).write(*BATCHES)
 

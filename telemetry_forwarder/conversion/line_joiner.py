@@ -28,12 +28,12 @@ _WRAPPED_KEYS = 3
 
 _SPACE = " \t\u00a0"
 # The first characters of the lines below, or none; and of those behind a message that may be anything.
-_FIRST = frozenset({""}).union(_SPACE + "\r\n^~TafCS.-FgcrsntDNe}]#/")
+_FIRST = frozenset({""}).union(_SPACE + "\r\n^~TafCS.-FgcrsntDNe}]#/>")
 _BEFORE = frozenset(_SPACE + "^~ns")
 _BRACKETED = ("[signal ", "[stacktrace]")
 _FOLLOWING = (
     *_BRACKETED,
-    *("at ", "from ", "Caused by: ", "Suppressed: ", "... ", "--- End of ", "---> ", 'File "', "^", "~"),
+    *("at ", "from ", "Caused by: ", "Suppressed: ", "... ", "--- End of ", "---> ", 'File "', '> File "', "^", "~"),
     *("goroutine ", "created by ", "runtime stack:", "exit status ", "stack backtrace:", "note: "),
     *("Stack trace:", "thrown in ", "Node.js v", "}", "]"),
     *("During handling of the above exception", "The above exception was the direct cause"),
@@ -91,7 +91,7 @@ class _Run:
     def add(self, text: str) -> None:
         self.lines.append(text)
         if text and not text.isspace():
-            self._is_traceback = _is_traceback(text) or (self._is_traceback and text[0] in _SPACE)
+            self._is_traceback = _is_traceback(text) or (self._is_traceback and text[0] in _SPACE + ">")
             self._is_group = text[0] in _SPACE if _is_traceback(text) else self._is_group
             self._is_go = self._is_go or text.startswith(_GO)
             self._last = text
@@ -179,6 +179,12 @@ def may_follow(ahead: Lookahead) -> bool:
         return True
     follows = after if type(after) is str else _message(after)
     return follows is not None and follows[:1] in _BEFORE
+
+
+def announces_message(line: LogLine) -> bool:
+    """Return whether any text may follow *line*: the message of Rust's panic, without a note after the first one."""
+    text = line.record if type(line.record) is str else _text_of(line.record)
+    return text is not None and text.startswith("thread '")
 
 
 def _record(item: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.fast_path import FastPath
-from telemetry_forwarder.conversion.line_joiner import collect_lines, join_lines, may_follow
+from telemetry_forwarder.conversion.line_joiner import announces_message, collect_lines, join_lines, may_follow
 from telemetry_forwarder.conversion.lookahead import Lookahead
 from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.diagnostics import is_own_line
@@ -49,7 +49,7 @@ class LogLineConverter:
 
         What is returned is removed from what is *ahead*.
         """
-        if not self._joins_lines or not may_follow(ahead):
+        if not self._joins_lines or not (may_follow(ahead) or announces_message(line)):
             return (line,)
         beyond = ahead.taken_beyond
         lines = collect_lines(line, ahead)

@@ -16,7 +16,7 @@ from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 TIME = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _CLOCK = (
-    r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?|\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)"
+    r"\d\d:\d\d:\d\d(?:[.,]\d{1,9}Z?)?|\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)"
     # Dates that are not read: the day first, without separators, or without a year as syslog's.
     r"|\d\d[-/.](?:\d\d|[A-Z][a-z]{2})[-/.]\d{4}[ T:,]{1,2}\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?[+-]\d{4})?"
     r"|(?:\d{8}[ T-]|\d\d-\d\d )\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
@@ -34,7 +34,7 @@ _SEPARATOR = rf"{_SPACE}(?:[-|:,]{_SPACE})?"
 # A thread, a process, a logger or a place in the source. Atomic: a row of dashes can be divided in many ways.
 _NAME = (
     rf"{_SEPARATOR}(?>{UUID}|\[[^\]\n]{{0,100}}\]|\([^)\n]{{0,40}}\)|[\w.@/-]{{1,80}}\[\d{{1,10}}\]:?"
-    rf"|[\w./-]{{1,80}}:\d{{1,6}}:?(?=\s)"
+    rf"|[\w./-]{{1,80}}:\d{{1,6}}:?(?=\s)|main(?= [A-Z])"
     rf"|(?:(?<=[-|:] )|(?<=[-|:]))(?>[\w.$-]{{1,100}})(?={_SPACE}[-|:]))"
 )
 _AFTER = r"(?=[\s\]:|\[(,/]|$)"
@@ -72,7 +72,7 @@ _KLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} {1,8}\d{1,10} [\w./-]{1
 _TORNADO = re.compile(r"\[([DIWEC]) \d{6} \d\d:\d\d:\d\d [\w./-]{1,100}:\d{1,6}\]", re.ASCII)
 # Syslog: facility and severity (RFC 5424, 6.2.1), then a version, a time or a program.
 _SYSLOG = re.compile(
-    r"<(\d{1,3})>(?:1 (?:\d{4}-|- )|[A-Z][a-z]{2} [ \d]\d \d|[\w./-]{1,60}(?:\[\d{1,10}\])?: )", re.ASCII
+    r"<(\d{1,3})>(?:1 (?:\d{4}-|- )|[A-Z][a-z]{2} [ \d]\d \d|[\w./-]{1,60}(?:\[\d{1,10}\]:?|:) )", re.ASCII
 )
 _SYSLOG_LEVELS = ("EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG")
 # Python's own convention without a time: `name - LEVEL - message`.
@@ -86,7 +86,7 @@ _FIRST_UPPER = re.compile(
 )
 _FIRST_LOWER = re.compile(
     r"(trace|debug|verbose|info|http|notice|warn|warning|error|fatal|critical|crit|alert|emerg|silly|trce|dbug|fail)"
-    r"(?::(?= {1,20}\S)| {1,4}[-|] )"
+    r"(?::(?= {1,20}\S)(?! {1,20}(?:\d{1,9}|true|false|on|off|none|null|yes|no)\s*(?:[,;]|\Z))| {1,4}[-|] )"
 )
 # By the first character of the line.
 _FIRST: dict[str, tuple[re.Pattern[str], ...]] = {
@@ -114,7 +114,7 @@ _SPAN_ID = re.compile(r"(?i:span_?id)\"?(?:=|: ?)[\"']?(\w{16,20})\b")
 _RUST_CLIENT = re.compile(r"[ :]lambda_runtime(?:::\w{1,60}){0,4}: (.*)", re.DOTALL)
 
 
-_ENDS = ("Unhandled exception. ", "thread '", "panic: ", "fatal error: ", "Fatal error: ", "PHP ")
+_ENDS = ("Unhandled ", "thread '", "panic: ", "fatal error: ", "Fatal error: ", "PHP ")
 # Go ends a program like this, with or without the stacks of its goroutines.
 _GO_PANIC = re.compile(r"(panic|fatal error): ([^\n]*)")
 

@@ -15,11 +15,11 @@ from telemetry_forwarder.telemetry.json_values import read_json_object
 _PYTHON = re.compile(r"([^\W\d][\w.]{0,300})(?:: (.*?))?([\r\n])(Traceback \(most recent call last\):.*)", re.DOTALL)
 # "message: class", then the printed stack trace, which begins with the class again.
 _JAVA = re.compile(r"(.*?): ([\w.$]+)\n(\2\b.*)", re.DOTALL)
-_DOTNET = re.compile(r"([\w.+`]+): (.*?)\r?\n   at ", re.DOTALL)
+_DOTNET = re.compile(r"([\w.+`]+): (.*?)\r?\n(?:   at | ---> )", re.DOTALL)
 _NODE = re.compile(r"(?:(?:Invoke|Init) Error|Uncaught Exception|Unhandled Promise Rejection)\s+(\{.*)", re.DOTALL)
 # What a process prints that ends because of an exception: .NET, Rust, PHP.
 _ENDED = re.compile(
-    r"(?:Unhandled exception\. ([\w.+`]{1,200}): ([^\r\n]{0,2000})"
+    r"(?:Unhandled (?:exception\.|Exception:) ([\w.+`]{1,200}): ([^\r\n]{0,2000})"
     r"|thread '[^'\n]{0,100}'(?: \(\d{1,10}\))? (panicked) at (?:'([^\n]{0,2000})', )?"
     r"[^\s,]{1,300}:\d{1,7}(?::\d{1,7})?:?(?:\n([^\n]*))?"
     r"|(?:PHP )?Fatal error: {1,2}(?:Uncaught )?([A-Za-z_][\w\\]{0,200}): (.{0,2000}?)"
@@ -33,9 +33,9 @@ _MESSAGE_KEYS = ("message", "msg", "errormessage", "value", "exc_value", "except
 _STACK_KEYS = ("stack", "stack_trace", "stacktrace", "traceback", "trace", "extendedstacktrace", "steparray", "frames")
 _CLASS = re.compile(r"[\w.$:\\`<>+-]{1,200}")
 # Members of a frame, in lower case.
-_FUNCTION_KEYS = ("method", "methodname", "function", "label", "name")
+_FUNCTION_KEYS = ("method", "methodname", "function", "func", "label", "name")
 _FRAME_KEYS = frozenset(
-    {*_FUNCTION_KEYS, "class", "classname", "file", "filename", "path", "line", "lineno", "linenumber"}
+    {*_FUNCTION_KEYS, "class", "classname", "file", "filename", "path", "source", "line", "lineno", "linenumber"}
 )
 
 # Go's client writes these alone and in this order, with frames of its own.
@@ -179,7 +179,7 @@ def _frame(frame: dict[str, Any]) -> str:
         return next((members[name] for name in names if members.get(name)), "")
 
     function = ".".join(filter(None, (first("class", "classname"), first(*_FUNCTION_KEYS))))
-    place = ":".join(filter(None, (first("file", "filename", "path"), first("line", "lineno", "linenumber"))))
+    place = ":".join(filter(None, (first("file", "filename", "path", "source"), first("line", "lineno", "linenumber"))))
     return f"    at {function} ({place})"
 
 

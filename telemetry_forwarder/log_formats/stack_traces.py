@@ -27,6 +27,7 @@ _AT_TYPE = re.compile(
     r"(?: \[\w{1,80}\])?(?:: (.*))?\Z",
     re.DOTALL,
 )
+_INNER = re.compile(r"\r?\n[ \t]{1,24}---> ")
 # Of any name but that of `console.trace`, only before a frame with its place: `(index.js:3:9)`.
 _AT_PLACE = re.compile(r"\n[ \t]{1,24}at (?:[^\n(]{1,300}\()?[^\s()]{1,300}:\d{1,7}(?::\d{1,7})?\)?(?= \{\n|[\r\n]|\Z)")
 _AT_NAME = re.compile(r"(?:^|\n)(?!Trace\b)((?:[\w$]{1,80}\.){0,12}[A-Z][\w$]{0,80})(?:: ([^\n]*))?\r?\Z")
@@ -125,7 +126,11 @@ def _find_frames(text: str) -> dict[str, str] | None:
     match = _AT_TYPE.search(head)
     if match is None and _AT_PLACE.match(text, frame.start()):
         match = _AT_NAME.search(head)
-    return describe(match[1], match[2] or "", text[begin + match.start(1) :]) if match else None
+    if match is None:
+        return None
+    # .NET prints the exception that caused this one before the frames.
+    message = _INNER.split(match[2] or "", maxsplit=1)[0]
+    return describe(match[1], message, text[begin + match.start(1) :])
 
 
 def _find_go(text: str) -> dict[str, str] | None:
@@ -143,6 +148,10 @@ def _find_ruby(text: str) -> dict[str, str] | None:
     if end < 0:
         return None
     begin = text.rfind("\n", 0, end) + 1
+    if text[begin:end].strip(" ^~") == "" and (source := text.rfind("\n\n", max(0, begin - _MAX_HEAD), begin)) >= 0:
+        # Ruby shows the place in the source after the message.
+        end = source
+        begin = text.rfind("\n", 0, end) + 1
     head = text[begin:end]
     # `message (Class)`, after the place if the program has ended: `file.rb:3:in 'f': message (Class)`.
     message, _, name = head.rpartition(" (")

@@ -1,7 +1,7 @@
 """Stack traces as processes print them, line by line: `printed` has one in each file.
 
-Those of Node.js 20, Java 17, Go 1 and Python 3.11 were printed by small programs; the others are transcribed from the
-sources of the runtimes and their clients, e.g.
+Those of Node.js 20, Java 17, Go 1, Python 3.11 and loguru 0.7.3 were printed by small programs; the others are
+transcribed from the sources of the runtimes and their clients, e.g.
 https://github.com/aws/aws-lambda-ruby-runtime-interface-client/blob/main/lib/aws_lambda_ric/lambda_logger.rb
 """
 
@@ -112,13 +112,17 @@ CASES: list[tuple[str, str, str, bool]] = [
     ("python-chained", "KeyError", "'x'", False),
     ("python-group", "ExceptionGroup", "many (2 sub-exceptions)", False),
     ("python-logging", "ValueError", "bad order", False),
+    ("python-loguru", "ValueError", "bad", False),
     ("python-thread", "ValueError", "bad order", False),
     ("ruby", "RuntimeError", "boom", False),
+    ("ruby-highlight", "NoMethodError", "undefined method `x' for nil", False),
     ("ruby-client", "Function<TypeError>", "no implicit conversion of String into Integer", True),
     ("dotnet-aot", "System.InvalidOperationException", "boom", True),
+    ("dotnet-aot-8", "System.InvalidOperationException", "boom", True),
     ("dotnet-client", "System.InvalidOperationException", "boom", True),
     ("rust", "panic", "order 7 is empty", True),
     ("rust-backtrace", "panic", "order 8 is empty", True),
+    ("rust-second", "panic", "boom", True),
     ("php", "RuntimeException", "boom", True),
 ]
 

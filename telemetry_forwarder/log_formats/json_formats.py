@@ -84,6 +84,9 @@ def _line(
         attributes = _name_exception(record, attributes, error_keys, error)
     if body is None or (body == "" and stack_traces.MESSAGE in attributes):
         body, attributes = _body_without_message(record, attributes)
+    if level and body is record and not time_ns and level_key.lower() == "level" and type(record[level_key]) is int:
+        # Without a message or a time it may be anything.
+        level = (0, "")
     if level is None:
         level, attributes = _level_of_layout(record, attributes)
     # If the body is the whole object, it contains the request id and the time anyway.

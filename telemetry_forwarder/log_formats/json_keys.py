@@ -137,8 +137,11 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (
         TRACE_ID,
         _trace_ids,
-        "logging.googleapis.com/trace mdc.trace_id mdc.traceid contextmap.trace_id contextmap.traceid",
+        "logging.googleapis.com/trace mdc.trace_id mdc.traceid contextmap.trace_id contextmap.traceid extra.trace_id",
     ),
+    (TRACE_ID, _trace_ids, "mdc.traceparent contextmap.traceparent scopes.traceid"),
+    (TRACE_ID, _trace_ids, "span.otel.trace_id spans.otel.trace_id fields.otel.trace_id"),
+    (TRACE_ID, _trace_ids, "span.trace_id spans.trace_id fields.trace_id"),
     (TRACE_ID, _datadog_trace_id, "dd.trace_id mdc.dd.trace_id contextmap.dd.trace_id"),
     (TRACE_ID, _trace_ids, "xray_trace_id xraytraceid x-amzn-trace-id span.xraytraceid spans.xraytraceid"),
     (
@@ -150,8 +153,10 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (
         SPAN_ID,
         _unless_empty(trace_context.parse_span_id),
-        "mdc.span_id mdc.spanid contextmap.span_id contextmap.spanid",
+        "mdc.span_id mdc.spanid contextmap.span_id contextmap.spanid extra.span_id scopes.spanid",
     ),
+    (SPAN_ID, _unless_empty(trace_context.parse_span_id), "span.otel.span_id spans.otel.span_id fields.otel.span_id"),
+    (SPAN_ID, _unless_empty(trace_context.parse_span_id), "span.span_id spans.span_id fields.span_id"),
     (SPAN_ID, _datadog_span_id, "dd.span_id mdc.dd.span_id contextmap.dd.span_id"),
     (ERROR_TYPE, _text, "errortype exception_name error.type exception.type error.kind"),
     (ERROR_MESSAGE, _text, "errormessage error.message exception.message"),

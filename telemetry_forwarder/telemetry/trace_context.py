@@ -10,7 +10,7 @@ from telemetry_forwarder.telemetry.records import Tracing
 _TRACE_ID = re.compile(r"([0-9a-f]{32})|1-([0-9a-f]{8})-([0-9a-f]{24})", re.IGNORECASE | re.ASCII)
 _SPAN_ID = re.compile(r"[0-9a-f]{16}", re.IGNORECASE | re.ASCII)
 # https://www.w3.org/TR/trace-context/#traceparent-header
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}", re.IGNORECASE | re.ASCII)
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}", re.IGNORECASE | re.ASCII)
 # https://cloud.google.com/logging/docs/structured-logging#structured_logging_special_fields
 _GOOGLE_TRACE = re.compile(r"projects/[^/\s]{1,100}/traces/([0-9a-f]{32})", re.IGNORECASE | re.ASCII)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.chaos.run import Run
-from tests.chaos.verdict import Verdict, judge
+from tests.chaos.verdict import Verdict, broken, judge
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,12 @@ class Scenario:
         return replace(self, name=f"grpc: {self.name}", grpc=True)
 
     def run(self, seed: int, opt: Path, *, user: int | None = None) -> Verdict:
+        """Play it and return the verdict; what the scenario itself finds wrong is a failure in it."""
         with Run(self.name, seed, opt, user=user, grpc=self.grpc) as run:
-            self.play(run)
+            try:
+                self.play(run)
+            except AssertionError as exc:
+                return broken(exc)
             return judge(
                 run, excused_reasons=self.excused_reasons, kills=self.kills, is_cut_at_the_end=self.is_cut_at_the_end
             )

@@ -1,5 +1,6 @@
 """The result of a run: the columns of the table."""
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -40,6 +41,13 @@ class Verdict:
     @property
     def is_good(self) -> bool:
         return self.is_exact and not (self.failed or self.lost or self.needless)
+
+
+def broken(exc: AssertionError) -> Verdict:
+    """Return the verdict of a run in which an assertion of the scenario did not hold."""
+    where = traceback.extract_tb(exc.__traceback__)[-1]
+    remark = f"line {where.lineno} of {where.filename}: {where.line} {exc}"
+    return Verdict(failed=1, lost=0, duplicates=0, needless=0, is_exact=True, slowest_next_s=0.0, remarks=(remark,))
 
 
 def judge(run: Run, *, excused_reasons: frozenset[str], kills: int, is_cut_at_the_end: bool) -> Verdict:

@@ -48,6 +48,8 @@ def name_of_both_loopbacks() -> Iterator[str]:
     with tempfile.NamedTemporaryFile("w") as hosts, open("/proc/thread-self/ns/mnt") as outside:
         hosts.write("::1 collector.test\n127.0.0.1 collector.test localhost\n")
         hosts.flush()
+        # The extension may run as another user.
+        os.chmod(hosts.name, 0o644)
         if os.geteuid() != 0 or libc.unshare(_CLONE_NEWNS | _CLONE_FS):
             yield "localhost"
             return

@@ -227,6 +227,9 @@ def _uncaught_exception(record: dict[str, Any], line: ParsedLine) -> dict[str, s
     same for `console.error(error)`, which is counted, since missing every handler failure would be worse.
     """
     is_error = line.severity_number >= severity.ERROR
+    if str(record.get("target")).startswith("lambda_runtime"):
+        # Rust's client logs the error of a handler with its own target.
+        return {stack_traces.MESSAGE: line.body} if is_error and isinstance(line.body, str) else None
     message = record.get("message")
     if isinstance(message, str) and message:
         # Java: the text of its text format, as the message.
@@ -235,9 +238,6 @@ def _uncaught_exception(record: dict[str, Any], line: ParsedLine) -> dict[str, s
         is_node = record.get("level") == "ERROR" and "timestamp" in record and record.keys() <= _UNCAUGHT_NODE_KEYS
         error = exceptions.parse_object(message) if is_node else None
         return error if error and stack_traces.STACKTRACE in error else None
-    if str(record.get("target")).startswith("lambda_runtime"):
-        # Rust's client logs the error of a handler with its own target.
-        return {stack_traces.MESSAGE: line.body} if is_error and isinstance(line.body, str) else None
     if exceptions.is_go_error(record):
         return {}
     # Python, .NET and Ruby: the object is the error itself; the message is empty or absent.

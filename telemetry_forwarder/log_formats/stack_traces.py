@@ -50,6 +50,10 @@ _INSPECTED = re.compile(
 _INSPECTED_END = re.compile(r"\](?= \{|[,\n]| [}\]]|\Z)")
 _MAX_INSPECTED = 10
 _MAX_BEFORE_INSPECTED = 16_384
+# https://github.com/Seldaek/monolog/blob/main/src/Monolog/Formatter/LineFormatter.php
+_MONOLOG = re.compile(
+    r"\[object\] \(([A-Za-z_][\w\\]{0,200})\(code: [^)\n]{1,20}\): ([^\n]{0,500}?) at /[^\s:]{1,300}:\d{1,7}\)"
+)
 # A field of a logfmt line, with its line ends escaped.
 _QUOTED = re.compile(r"""=(["'])(Traceback \(most recent call last\):\\n)""")
 _RUBY_TYPE = re.compile(r"([A-Z]\w{0,100}(?:::\w{1,100}){0,8})\)")
@@ -72,9 +76,11 @@ def find_exception(text: str) -> dict[str, str] | None:
 
 
 def find_inspected(text: str) -> dict[str, str] | None:
-    """Return the first error in *text* that Node.js printed without a stack; None if there is none."""
+    """Return the first error in *text* that Node.js or Monolog wrote without a stack; None if there is none."""
     if "rror" not in text and "xception" not in text:
         return None
+    if "[object] (" in text and (monolog := _MONOLOG.search(text, 0, _MAX_BEFORE_INSPECTED)):
+        return {TYPE: monolog[1].replace("\\\\", "\\"), MESSAGE: monolog[2]}
     for match in islice(_INSPECTED.finditer(text, 0, _MAX_BEFORE_INSPECTED), _MAX_INSPECTED):
         if end := _INSPECTED_END.search(text, match.end(), match.end(2) + 1):
             return {TYPE: match[1], MESSAGE: text[match.end() : end.start()]}

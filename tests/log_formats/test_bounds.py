@@ -49,6 +49,9 @@ REPEATED = [
         "\n^\n",
         "a:1\n",
         "\nNode.js v",
+        "\n ---> A.Error: ",
+        "[object] (A(code: 0): Error ",
+        "\n\n  ^\n",
     ),
 ]
 # So that a stack trace is searched for, and one that ends before it is found.

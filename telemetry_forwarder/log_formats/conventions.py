@@ -86,7 +86,8 @@ _FIRST_UPPER = re.compile(
 )
 _FIRST_LOWER = re.compile(
     r"(trace|debug|verbose|info|http|notice|warn|warning|error|fatal|critical|crit|alert|emerg|silly|trce|dbug|fail)"
-    r"(?::(?= {1,20}\S)(?! {1,20}(?:\d{1,9}|true|false|on|off|none|null|yes|no)\s*(?:[,;]|\Z))| {1,4}[-|] )"
+    r"(?::(?= {1,20}\S)(?! {1,20}(?:\d{1,9}|true|false|on|off|none|null|yes|no)\s{0,4}(?:[,;]|\w{1,20}:|\Z))"
+    r"| {1,4}[-|] )"
 )
 # By the first character of the line.
 _FIRST: dict[str, tuple[re.Pattern[str], ...]] = {

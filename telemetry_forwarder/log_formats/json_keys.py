@@ -49,7 +49,7 @@ def _severity(value: Any) -> tuple[int, str] | None:
 
 def _severity_number(value: Any) -> tuple[int, str] | None:
     """Read OpenTelemetry's own number. https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber"""
-    return (value, "") if type(value) is int and 1 <= value <= 24 else None
+    return (value, str(value)) if type(value) is int and 1 <= value <= 24 else None
 
 
 def read_time(value: Any) -> int | None:

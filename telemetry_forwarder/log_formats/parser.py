@@ -46,7 +46,7 @@ _MAX_NAME = 160
 # The beginnings of what is read on: JSON, colours, brackets, times, levels, and the ends of processes.
 START_LENGTH = 4
 _STARTS = re.compile(
-    r"[({\[ \t\x1b<]|\d{3}|\d\d?[:.]|PHP|[IWEF]\d\d|[A-Z], \[|LAMB|Requ|Unha|Fata"
+    r"[({\[ \t\x1b<]|\d{3}|\d\d?[:.]|\d\d[-/]|PHP|[IWEF]\d\d|[A-Z], \[|LAMB|Requ|Unha|Fata"
     r"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
     r"|(?:TRA|DEB|INF|NOT|WAR|WRN|LOG|ERR|SEV|FAT|CRI|ALE|EME|PAN|DPA|VER|FIN|CON|SUC|TRC|DBG|FTL|PNC|VRB)"
     r"|(?i:trac|debu|verb|info|http|noti|warn|erro|fata|crit|aler|emer|sill|trce|dbug|fail|pani|thre)"

@@ -53,7 +53,7 @@ def test_every_kind_has_a_key_in_lower_case() -> None:
         ("level", {"name": "ERROR", "no": 40}, (17, "ERROR")),
         ("level", {"levelStr": "WARN", "level": 30000}, (13, "WARN")),
         ("level", {}, None),
-        ("severity_number", 17, (17, "")),
+        ("severity_number", 17, (17, "17")),
         ("severity_number", 25, None),
         ("levelno", 30, (13, "30")),
         ("levelno", 5, None),

@@ -35,7 +35,6 @@ _RUNTIME_KEYS = _UNCAUGHT_NODE_KEYS | {"traceId", "AWSRequestId"}
 # Lambda wraps a line of text like this if the function's log format is JSON. The level is not the program's.
 _WRAPPER_KEYS = ("timestamp", "level", "message")
 
-
 # Of objects as Node.js prints them.
 _ENDS_OF_OBJECTS = ("}", "]")
 
@@ -125,7 +124,8 @@ def _read_on(read: TextLine, layers: int) -> ParsedLine:
     inner = _read_text(rest, layers - 1)
     if prefix:
         return nest(line.replace(attributes=_kept(line, prefix)), inner)
-    return nest(line, inner) if inner.severity_number or inner.request_id or inner.attributes else line
+    is_line = inner.severity_number or inner.request_id or inner.trace_id or inner.attributes
+    return nest(line, inner) if is_line else line
 
 
 def _is_line(inner: ParsedLine, record: dict[str, Any]) -> bool:

@@ -15,11 +15,13 @@ from telemetry_forwarder.telemetry.json_values import read_json_object
 _PYTHON = re.compile(r"([^\W\d][\w.]{0,300})(?:: (.*?))?([\r\n])(Traceback \(most recent call last\):.*)", re.DOTALL)
 # "message: class", then the printed stack trace, which begins with the class again.
 _JAVA = re.compile(r"(.*?): ([\w.$]+)\n(\2\b.*)", re.DOTALL)
-_DOTNET = re.compile(r"([\w.+`]+): (.*?)\r?\n(?:   at | ---> )", re.DOTALL)
+# With the types that a generic one is made of: FaultException`1[App.Detail].
+_DOTNET_TYPE = r"[\w.+`]{1,200}(?:\[[\w.+`,\[\] ]{1,200}\])?"
+_DOTNET = re.compile(rf"({_DOTNET_TYPE}): (.*?)\r?\n(?:   at | ---> )", re.DOTALL)
 _NODE = re.compile(r"(?:(?:Invoke|Init) Error|Uncaught Exception|Unhandled Promise Rejection)\s+(\{.*)", re.DOTALL)
 # What a process prints that ends because of an exception: .NET, Rust, PHP.
 _ENDED = re.compile(
-    r"(?:Unhandled (?:exception\.|Exception:) ([\w.+`]{1,200}): ([^\r\n]{0,2000})"
+    rf"(?:Unhandled (?:exception\.|Exception:) ({_DOTNET_TYPE}): ([^\r\n]{{0,2000}})"
     r"|thread '[^'\n]{0,100}'(?: \(\d{1,10}\))? (panicked) at (?:'([^\n]{0,2000})', )?"
     r"[^\s,]{1,300}:\d{1,7}(?::\d{1,7})?:?(?:\n([^\n]*))?"
     r"|(?:PHP )?Fatal error: {1,2}(?:Uncaught )?([A-Za-z_][\w\\]{0,200}): (.{0,2000}?)"

@@ -61,6 +61,11 @@ class Ownership:
         finally:
             self.enter()
 
+    def offer(self) -> None:
+        """Let the other thread take over at this moment; raise `OwnershipLost` if it has."""
+        self.leave()
+        self.enter()
+
     def take(self, timeout_s: float) -> bool:
         """Take over for good, as soon as the worker leaves; return False if it has not after *timeout_s*.
 

@@ -239,8 +239,8 @@ class Forwarder:
         self._items.extend(self._inbox.take())
         self._intake.end(reason if self._has_telemetry else None)
         self._store.spool_all(deadline)
-        self._intake.spool_backlog(deadline, [item for item in self._items if isinstance(item, Body)])
-        self._items.clear()
+        items, self._items = self._items, deque()
+        self._intake.spool_backlog(deadline, items, between=self._ownership.offer)
         self._store.spool_all(deadline)
         self._store.drop_all()
 

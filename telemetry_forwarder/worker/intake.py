@@ -5,7 +5,7 @@ only after its batches are on disk, so a process that is killed while replaying 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool
@@ -16,7 +16,7 @@ from telemetry_forwarder.core.memory import MemoryTrimmer
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
-from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
+from telemetry_forwarder.receiver.messages import Body, InvokeEvent, Item, ShutdownEvent
 from telemetry_forwarder.telemetry.decoder import SLICE_BYTES
 from telemetry_forwarder.telemetry.json_values import is_json
 from telemetry_forwarder.worker.availability_zone import AvailabilityZone
@@ -132,7 +132,7 @@ class Intake:
             return _NOTHING
         if not is_enough:
             # Whether it was received twice is found when it is converted.
-            self._spool_oldest()
+            self._spool_oldest(self._store.write_deadline())
             return _NOTHING
         if not body.at and self._is_duplicate(body):
             self._ledger.duplicate_posts += 1
@@ -157,12 +157,12 @@ class Intake:
             self._backlog.popleft()
         return result
 
-    def _spool_oldest(self) -> None:
+    def _spool_oldest(self, deadline: Deadline) -> None:
         """Spool the oldest post raw, and those that follow if they are small."""
         bodies = [self._take_oldest()]
         while self._backlog and len(bodies) < _SPOOLED_AT_ONCE and self._backlog[0].left_bytes < SLICE_BYTES:
             bodies.append(self._take_oldest())
-        self._replay.spool(bodies, self._store.write_deadline())
+        self._replay.spool(bodies, deadline)
 
     def postpone(self, body: Body) -> None:
         """Append *body* to the backlog; spool it at once if the backlog is full, or if older posts are spooled.
@@ -182,13 +182,17 @@ class Intake:
         self._backlog_bytes -= body.left_bytes
         return body
 
-    def spool_backlog(self, deadline: Deadline, newer: Iterable[Body] = ()) -> None:
-        """Spool the backlog raw, and *newer* posts after it. That takes a hundredth of the time to convert them."""
+    def spool_backlog(self, deadline: Deadline, newer: Iterable[Item] = (), *, between: Callable[[], None]) -> None:
+        """Spool the backlog raw, then the posts among *newer*: that takes a hundredth of the time to convert them.
+
+        After each part *between* is called; if it raises, the rest stays in the backlog.
+        """
         self._replay.stop(deadline)
-        bodies = [*self._backlog, *newer]
-        self._backlog.clear()
-        self._backlog_bytes = 0
-        self._replay.spool(bodies, deadline)
+        self._backlog.extend(item for item in newer if isinstance(item, Body))
+        self._backlog_bytes = sum(body.left_bytes for body in self._backlog)
+        while self._backlog:
+            self._spool_oldest(deadline)
+            between()
 
     def replay_next(self) -> ConversionResult:
         """Convert a slice of the oldest spooled post, if there is time for it. The others wait for it."""

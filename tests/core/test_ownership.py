@@ -72,6 +72,26 @@ def test_thread_that_has_taken_over_may_use_the_same_steps() -> None:
         pass
 
 
+def test_other_thread_takes_over_what_is_offered() -> None:
+    ownership = Ownership()
+    ownership.enter()
+    ownership.offer()
+    assert not ownership.take(0.0)
+
+    lost: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            ownership.offer()
+        except OwnershipLost as exc:
+            lost.append(exc)
+
+    in_thread(work)
+
+    assert len(lost) == 1
+    assert ownership.take(0.0)
+
+
 def test_worker_finishes_its_step_after_a_request_and_then_loses_the_ownership() -> None:
     ownership = Ownership()
     ownership.enter()

@@ -111,7 +111,7 @@ class Process:
         """Leave posts to the next process."""
         for content in contents:
             self.intake.postpone(Body(content, OBSERVED_NS))
-        self.intake.spool_backlog(Deadline.after(1.0, self.clock))
+        self.intake.spool_backlog(Deadline.after(1.0, self.clock), between=lambda: None)
 
     @property
     def posts(self) -> Tally:

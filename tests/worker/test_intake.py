@@ -10,6 +10,7 @@ from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SPANS
+from telemetry_forwarder.core.ownership import OwnershipLost
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent
 from tests.support.captured_log import CapturedLog
@@ -307,7 +308,7 @@ def test_conversion_of_a_spooled_post_that_is_interrupted_is_continued_by_the_ne
     second.intake.replay_next()
 
     second.shut_down(1.0)
-    second.intake.spool_backlog(Deadline.after(1.0, second.clock))
+    second.intake.spool_backlog(Deadline.after(1.0, second.clock), between=lambda: None)
     begin = second.in_memory
     third = processes()
     replay_all(third)
@@ -525,5 +526,25 @@ def test_post_for_which_only_the_time_to_spool_is_left_waits_for_the_others(proc
     process.intake.postpone(body(SHORT_POST))
 
     assert process.posts.spooled == 1
-    process.intake.spool_backlog(Deadline.after(1.0, process.clock))
+    process.intake.spool_backlog(Deadline.after(1.0, process.clock), between=lambda: None)
     assert process.posts.spooled == 2
+
+
+def test_backlog_is_spooled_in_parts_and_all_is_in_its_place_between_them(
+    tmp_path: Path, captured: CapturedLog
+) -> None:
+    process = Process(tmp_path, captured)
+    deadline = Deadline.after(1.0, process.clock)
+    posts = [Body(post(event("function", f"line {number}")), OBSERVED_NS) for number in range(40)]
+    places = []
+
+    def take_over() -> None:
+        places.append((process.posts.spooled, process.intake.pending_posts))
+        if len(places) == 1:
+            raise OwnershipLost
+
+    with pytest.raises(OwnershipLost):
+        process.intake.spool_backlog(deadline, posts, between=take_over)
+    process.intake.spool_backlog(deadline, between=take_over)
+
+    assert places == [(32, 8), (40, 0)]

@@ -37,7 +37,7 @@ def main(name: str, arguments: "Sequence[str]" = ()) -> None:
     if arguments and "AWS_LAMBDA_RUNTIME_API" not in environ:
         posix._exit(_run_command(name, arguments, environ))
     api = LambdaApi(environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"), name)
-    code = Lifecycle(api, environ, Clock()).run(_raise_at_signals)
+    code = Lifecycle(api, environ, Clock()).run(lambda: _raise_at_signals(api))
     # Not sys.exit: finalising the interpreter takes longer than most flushes, and Lambda waits for the process to end.
     posix._exit(code)
 
@@ -69,7 +69,7 @@ def _hide_environment() -> None:
     posix.environ.clear()
 
 
-def _raise_at_signals() -> None:
+def _raise_at_signals(api: LambdaApi) -> None:
     """Make the first of these signals raise `TerminatedError` in this thread, whatever it waits for."""
     names = {getattr(_signal, name): name for name in _SIGNALS}
     is_first = True
@@ -87,6 +87,13 @@ def _raise_at_signals() -> None:
         except OSError:
             # It is reserved: valgrind uses the last one itself.
             pass
+    # A signal that arrives right before `next` begins to wait does not interrupt it, but this ends the wait.
+    try:
+        api.wakeup, when_signalled = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
+        _signal.set_wakeup_fd(when_signalled, warn_on_full_buffer=False)
+    except OSError:
+        # No descriptor is free.
+        pass
     # The process that has started us may have blocked them.
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 

@@ -32,7 +32,7 @@ def is_managed_instance(environ: "Mapping[str, str]") -> bool:
 class LambdaApi:
     """A client with one connection, which it reopens after Lambda has closed it."""
 
-    __slots__ = ("_connection", "_host", "_identity", "_name", "_reader", "registration")
+    __slots__ = ("_connection", "_host", "_identity", "_name", "_reader", "registration", "wakeup")
 
     def __init__(self, runtime_api: str, name: str) -> None:
         """*runtime_api* is `host:port`; *name* is the base name of the file that Lambda started."""
@@ -43,6 +43,8 @@ class LambdaApi:
         self._reader = MessageReader(_MAX_RESPONSE_BYTES)
         self.registration = b""
         """The JSON that `register` returned: functionName, functionVersion, handler, accountId."""
+        self.wakeup = -1
+        """A descriptor that becomes readable when a signal arrives."""
 
     def register(self, events: tuple[str, ...]) -> int:
         """Register for *events* and return the status, 200. Lambda starts the runtime only after this."""
@@ -113,6 +115,8 @@ class LambdaApi:
         if when_sent is not None:
             when_sent()
         while True:
+            if self.wakeup >= 0:
+                self._wait(connection)
             received = connection.recv(_RECEIVE_BYTES)
             if not received:
                 raise ConnectionResetError("closed without a response")
@@ -120,6 +124,15 @@ class LambdaApi:
                 # A 1xx response precedes the final one.
                 if message.status >= 200:
                     return message
+
+    def _wait(self, connection: _socket.socket) -> None:
+        """Block until there is a response, or a signal whose handler then raises."""
+        import select
+
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        poll.register(self.wakeup, select.POLLIN)
+        poll.poll()
 
     def _connect(self) -> _socket.socket:
         host, _, port = self._host.rpartition(":")

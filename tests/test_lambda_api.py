@@ -1,4 +1,8 @@
+import _thread
+import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -207,3 +211,30 @@ def test_proxy_is_never_used(runtime: FakeLambda, api: LambdaApi, monkeypatch: p
     api.register(("INVOKE",))
 
     assert runtime.endpoints == [REGISTER]
+
+
+def test_signal_that_arrives_right_before_the_wait_ends_it(runtime: FakeLambda, registered: LambdaApi) -> None:
+    class SignalledError(Exception):
+        pass
+
+    def raise_it(*_: object) -> None:
+        raise SignalledError
+
+    def signal_without_interrupting() -> None:
+        runtime.wait_for(NEXT)
+        _thread.interrupt_main(signal.SIGUSR1)
+
+    registered.wakeup, when_signalled = os.pipe2(os.O_NONBLOCK)
+    usual, usual_descriptor = signal.signal(signal.SIGUSR1, raise_it), signal.set_wakeup_fd(when_signalled)
+    thread = threading.Thread(target=signal_without_interrupting)
+    try:
+        thread.start()
+        with pytest.raises(SignalledError):
+            registered.next_event()
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, usual)
+        signal.set_wakeup_fd(usual_descriptor)
+        os.close(when_signalled)
+        os.close(registered.wakeup)
+        registered.wakeup = -1

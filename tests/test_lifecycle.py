@@ -18,6 +18,7 @@ from tests.support.fake_lambda import IDENTIFIER, NEXT, REGISTER, SUBSCRIBE, Fak
 from tests.support.paths import PROJECT
 from tests.support.subprocess_coverage import isolated_python
 from tests.support.thread_limit import no_thread_starts
+from tests.support.threads import join
 
 STOPPED = "ERROR forwarding stopped: {}; invocations continue without it"
 AGAIN = "WARN Lambda responded with {}; trying again"
@@ -141,6 +142,8 @@ def test_subscription_tries_the_older_schema_and_tolerates_any_status(
     subscription_lines = [line for line in lines() if "records received" not in line]
     assert (code, schemas(runtime), subscription_lines) == (0, tried, logged)
     assert runtime.endpoints[-2:] == [NEXT, NEXT]
+    # Without telemetry nobody waits for the worker, which logs its totals at the end.
+    join([thread for thread in threading.enumerate() if thread.name == "worker"])
 
 
 def test_failed_subscription_stops_forwarding_but_not_the_invocations(

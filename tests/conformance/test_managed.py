@@ -147,7 +147,8 @@ def _received(rie: Rie) -> list[Key]:
         (
             record.event_name or scope.name.rpartition(".")[2],
             record.time_unix_nano // 1_000_000,
-            record.body.string_value,
+            # The body of an event is text made from its fields.
+            record.event_name or record.body.string_value,
         )
         for _, scope, record in rie.collector.logs()
     ]

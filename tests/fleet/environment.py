@@ -32,6 +32,8 @@ from tests.fleet.simulation import START_UNIX_NS, Simulation
 _ENDPOINTS = {signal: Endpoint(signal, f"http://collector:4318/v1/{signal}") for signal in SIGNALS}
 _ITEMS = {LOGS: 8, SPANS: 1, METRICS: 12}
 _TIMEOUT_S = 3.0
+# One for all, because each has a descriptor: all environments are in one thread.
+_OWNERSHIP = Ownership()
 _SHUTDOWN_S = 2.0
 
 
@@ -114,7 +116,7 @@ class Environment:
             spool,
             exporters=self._exporters,
             ledger=ledger,
-            ownership=Ownership(),
+            ownership=_OWNERSHIP,
             log=log,
             new_thread=lambda _: _Sender(self.simulation),
         )

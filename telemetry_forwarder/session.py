@@ -138,11 +138,12 @@ class Session:
         # Other event types, which Lambda may add later, are ignored.
         match _get(parsed, "eventType"):
             case "INVOKE":
+                slow_by_ns = self._clock.slow_by_ns
                 deadline = self._deadline(unix_ms, longest_s=_MAX_INVOCATION_S, otherwise_s=_MIN_INVOCATION_S)
                 arn, trace_header = _text(parsed, "invokedFunctionArn"), _text(parsed, "tracing", "value")
                 worker = self.start()
                 release_by = worker.timer.release_by(deadline)
-                invoked = InvokeEvent(_text(parsed, "requestId"), arn, trace_header, release_by)
+                invoked = InvokeEvent(_text(parsed, "requestId"), arn, trace_header, release_by, slow_by_ns=slow_by_ns)
                 worker.put_event(invoked)
                 if self.has_telemetry:
                     worker.timer.wait(invoked)

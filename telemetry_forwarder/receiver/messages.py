@@ -32,6 +32,7 @@ class InvokeEvent:
     """Lambda's INVOKE. The main thread calls `next` when *released* is set, and at *release_by* in any case."""
 
     __slots__ = (
+        "_slow_by_ns",
         "arn",
         "ended_or_released",
         "has_ended",
@@ -42,8 +43,11 @@ class InvokeEvent:
         "trace_header",
     )
 
-    def __init__(self, request_id: str, arn: str, trace_header: str, release_by: Deadline) -> None:
-        """*release_by* is the invocation's deadline less the margin."""
+    def __init__(
+        self, request_id: str, arn: str, trace_header: str, release_by: Deadline, *, slow_by_ns: int = 0
+    ) -> None:
+        """*release_by* is the invocation's deadline less the margin, for a wall clock that is slow by *slow_by_ns*."""
+        self._slow_by_ns = slow_by_ns
         self.request_id = request_id
         self.arn = arn
         self.trace_header = trace_header
@@ -54,6 +58,13 @@ class InvokeEvent:
         self.released = Latch()
         self.released_at_s: float | None = None
         """The monotonic time of the release by the worker."""
+
+    def correct(self, slow_by_ns: int) -> Deadline:
+        """Return *release_by*, earlier now if the wall clock is slower than was known."""
+        if slow_by_ns > self._slow_by_ns:
+            self.release_by = self.release_by.less((slow_by_ns - self._slow_by_ns) / 1_000_000_000)
+            self._slow_by_ns = slow_by_ns
+        return self.release_by
 
     def release(self, now_s: float) -> None:
         """Let the main thread call `next`; *now_s* is the monotonic time."""

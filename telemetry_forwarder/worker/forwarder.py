@@ -69,8 +69,7 @@ class Forwarder:
         self._ownership = ownership
         self._clock = clock
         self._state = State.SERVING
-        # Taken from the inbox and not processed yet.
-        self._items: deque[Item] = deque()
+        self._items: deque[Item] = deque()  # not processed yet
         self._withheld: list[InvokeEvent] = []
         self._shutdown: ShutdownEvent | None = None
         self._has_telemetry = True
@@ -172,6 +171,8 @@ class Forwarder:
     def _convert_slice(self, *, may_replay: bool) -> None:
         # After SHUTDOWN one post at a time, so that others are sent meanwhile.
         for result in self._intake.convert_next(1 if self._shutdown else SLICE_BYTES, may_replay=may_replay):
+            for event in self._withheld:
+                self._policy.correct_limit(event.correct(self._clock.slow_by_ns))
             for request_id in result.ended:
                 self._policy.runtime_done(request_id, result.observed_ns)
             for request_id in result.reported:
@@ -220,8 +221,7 @@ class Forwarder:
         self._intake.collect()
         self._store.spool_all(deadline)
         self._process_inbox()
-        convert_until = deadline.less(_LAST_BATCH_S)
-        while self._intake.may_convert_backlog and not convert_until.is_over():
+        while self._intake.may_convert_backlog and not deadline.less(_LAST_BATCH_S).is_over():
             self._convert_slice(may_replay=False)
         self._store_everything(deadline, shutdown.reason)
         self.log_totals()

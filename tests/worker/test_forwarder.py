@@ -2,7 +2,9 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -226,6 +228,25 @@ def test_invocation_is_released_while_the_endpoint_hangs_and_the_flush_continues
     assert process.accounts == "records received 3; logs received 1 delivered 1 dropped 0 held 0 spooled 0" + (
         " filtered 2 (in spans and metrics 2)"
     )
+
+
+def test_limit_of_an_invocation_is_corrected_when_the_clock_turns_out_to_be_slow(
+    make: Make, collector: FakeCollector
+) -> None:
+    hang = c.Hang()
+    collector.script(then=hang)
+    process = make(FLUSH_BUDGET_MS="60000")
+    process.start()
+    invoked = process.invoke()
+
+    by_lambdas_clock = datetime.fromtimestamp(time.time() + LONG_S - 1.0, UTC).isoformat(timespec="milliseconds")
+    end = event("platform.runtimeDone", {"requestId": ID, "status": "success"}, by_lambdas_clock)
+    process.posts(event("function", "a line"), end)
+
+    # The limit is a second away; otherwise it would be that of the flush, 10 s.
+    assert invoked.released.wait(5.0)
+    hang.until.set()
+    process.shut_down()
 
 
 def test_post_that_lambda_sends_twice_is_delivered_once(make: Make, collector: FakeCollector) -> None:

@@ -109,6 +109,8 @@ def _silent_file(run: Run) -> None:
     """Let a file for TLS be a named pipe that nobody writes to."""
     pipe = run.spool_dir.parent / "pipe.pem"
     pipe.parent.mkdir(parents=True, exist_ok=True)
+    # As /tmp: the extension may run as another user.
+    pipe.parent.chmod(0o1777)
     os.mkfifo(pipe)
     pipe.chmod(0o644)
     names = ("TELEMETRY_FORWARDER_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "SSL_CERT_FILE")

@@ -40,6 +40,7 @@ class TestOtlp:
             (PROTOBUF, b""),
             (PROTOBUF, b"\x0a\x00"),
             (PROTOBUF, b"\xa0\x06\x07"),  # an unknown field
+            (PROTOBUF, b"\x12\x01\xff"),  # an unknown field that no google.rpc.Status can have
             ("application/protobuf", b""),
             ("", b""),
             (JSON, b"{}"),

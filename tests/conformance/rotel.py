@@ -6,14 +6,12 @@ output is not used: it is ambiguous, and it omits types of data points, among ot
 
 import socket
 import subprocess
-import time
 from typing import Self
 
+from tests.conformance.receiver_process import end, is_listening
 from tests.conformance.requirements import rotel_binary
 from tests.support.collector import FakeCollector
 
-_START_LIMIT_S = 60.0
-_END_LIMIT_S = 30.0
 _ATTEMPTS = 5
 
 
@@ -35,15 +33,15 @@ class Rotel:
         self.collector.__enter__()
         for _ in range(_ATTEMPTS):
             self._start()
-            if self._is_listening():
+            if is_listening(self._process, self._http_port):
                 return self
             # Another program took one of the ports in between.
-            self._end()
+            end(self._process)
         self.collector.__exit__()
         raise RuntimeError(f"rotel ended with {self._process.returncode}")
 
     def __exit__(self, *_: object) -> None:
-        self._end()
+        end(self._process)
         self.collector.__exit__()
 
     def _start(self) -> None:
@@ -55,26 +53,6 @@ class Rotel:
             collector=self.collector.endpoint,
         )
         self._process = subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL)
-
-    def _end(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(_END_LIMIT_S)
-        finally:
-            self._process.kill()
-            self._process.wait()
-
-    def _is_listening(self) -> bool:
-        """Wait until it accepts connections; return False if it has ended."""
-        deadline_s = time.monotonic() + _START_LIMIT_S
-        while self._process.poll() is None and time.monotonic() < deadline_s:
-            try:
-                socket.create_connection(("127.0.0.1", self._http_port)).close()
-            except ConnectionRefusedError:
-                time.sleep(0.005)  # It does not report when it listens.
-            else:
-                return True
-        return False
 
 
 def rotel_command(binary: str, *, http: str, grpc: str, collector: str) -> list[str]:

@@ -2,14 +2,13 @@
 
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Self
 
 import httpx
 
-_START_LIMIT_S = 60.0
-_END_LIMIT_S = 30.0
+from tests.conformance.receiver_process import end, is_listening
+
 _ATTEMPTS = 5
 
 
@@ -36,14 +35,14 @@ class Victoria:
     def __enter__(self) -> Self:
         for _ in range(_ATTEMPTS):
             self._start()
-            if self._is_listening():
+            if is_listening(self._process, self._port):
                 return self
             # Another program took the port in between.
-            self._end()
+            end(self._process)
         raise RuntimeError(f"{self._program.name} ended with {self._process.returncode}")
 
     def __exit__(self, *_: object) -> None:
-        self._end()
+        end(self._process)
 
     def _start(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -57,23 +56,3 @@ class Victoria:
             *retention,
         ]
         self._process = subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def _end(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(_END_LIMIT_S)
-        finally:
-            self._process.kill()
-            self._process.wait()
-
-    def _is_listening(self) -> bool:
-        """Wait until it accepts connections; return False if it has ended."""
-        deadline_s = time.monotonic() + _START_LIMIT_S
-        while self._process.poll() is None and time.monotonic() < deadline_s:
-            try:
-                socket.create_connection(("127.0.0.1", self._port)).close()
-            except ConnectionRefusedError:
-                time.sleep(0.005)  # It does not report when it listens.
-            else:
-                return True
-        return False

@@ -91,10 +91,21 @@ def reject(problems: list[str], name: str, complaint: str, used: str) -> str:
     return used
 
 
-def not_pairs(numbers: "list[int]") -> str:
-    """Return the complaint about the entries with these *numbers* in a list of pairs: at least one."""
+def not_valid(numbers: "list[int]", form: str = "key=value") -> str:
+    """Return the complaint that the entries with these *numbers* in a list, at least one, do not have the *form*."""
     shown = ", ".join([str(number) for number in numbers[:10]]) + (", …" if numbers[10:] else "")
-    return f"entries {shown} are not key=value" if numbers[1:] else f"entry {shown} is not key=value"
+    return f"entries {shown} are not {form}" if numbers[1:] else f"entry {shown} is not {form}"
+
+
+def read_value(environ: "Mapping[str, str]", name: str) -> str:
+    """Return the value of the variable *name* without space around it; "" if it is not set.
+
+    One pair of quotes is removed: a file or a shell may have left it around the value.
+    """
+    value = environ.get(name, "").strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1].strip()
+    return value
 
 
 class Settings:
@@ -214,7 +225,7 @@ class _Reader:
         return self._reject(name, f"is not one of {choices}", "auto"), 0.0
 
     def _value(self, name: str) -> str:
-        return self._environ.get(PREFIX + name, "").strip()
+        return read_value(self._environ, PREFIX + name)
 
     def _words(self, name: str) -> list[str]:
         return [word.strip().lower() for word in self._value(name).split(",") if word.strip()]

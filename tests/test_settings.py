@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.settings import PREFIX, SETTINGS, Setting, Settings, names, not_pairs, reject
+from telemetry_forwarder.settings import PREFIX, SETTINGS, Setting, Settings, names, not_valid, reject
 
 GIB = 1_073_741_824
 EVENTS = (
@@ -95,9 +95,33 @@ ALL = [name for name, *_ in NUMBERS] + [name for name, *_ in CHOICES] + [name fo
 ALL += ["CHECK", "FLUSH", "JOIN_LINES", "RAW_LINES", "PLATFORM_LOGS", "PORT", "SPOOL_DIR"]
 
 
-@pytest.mark.parametrize("value", ["", " ", "\t\n"])
+@pytest.mark.parametrize("value", ["", " ", "\t\n", "''", ' "" '])
 def test_empty_is_unset(value: str) -> None:
     assert changed(**dict.fromkeys(ALL, value)) == {}
+
+
+@pytest.mark.parametrize("quoted", ["'{}'", '"{}"', ' " {} " '])
+@pytest.mark.parametrize(
+    ("name", "text", "attribute", "value"),
+    [
+        ("FLUSH", "end", "flush", "end"),
+        ("FLUSH_BUDGET_MS", "100", "flush_budget_ms", 100),
+        ("TYPES", "function, platform", "types", ("platform", "function")),
+        ("PLATFORM_LOGS", "start", "platform_logs", ("start",)),
+        ("RAW_LINES", "true", "keep_raw", True),
+        ("PORT", "4000", "port", 4_000),
+        ("SPOOL_DIR", "/tmp/x y", "spool_dir", "/tmp/x y"),
+    ],
+)
+def test_quotes_around_a_value_are_removed(name: str, text: str, attribute: str, value: object, quoted: str) -> None:
+    read = Settings({PREFIX + name: quoted.format(text)})
+
+    assert (getattr(read, attribute), read.problems) == (value, [])
+
+
+@pytest.mark.parametrize("value", ["'end", 'end"', "'end\"", "''end''", "'"])
+def test_other_quotes_are_a_part_of_the_value(value: str) -> None:
+    assert Settings({f"{PREFIX}FLUSH": value}).problems != []
 
 
 @pytest.mark.parametrize(("name", "attribute", "default", "least", "most"), NUMBERS)
@@ -297,7 +321,7 @@ def test_any_value_is_at_most_one_problem_and_never_raises(name: str, value: str
     ],
 )
 def test_invalid_entries_are_one_complaint(numbers: list[int], complaint: str) -> None:
-    assert not_pairs(numbers) == complaint
+    assert not_valid(numbers) == complaint
 
 
 def test_problem_is_reported_once() -> None:

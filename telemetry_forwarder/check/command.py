@@ -61,7 +61,7 @@ def _seconds(text: str) -> float:
 
 
 def _read_env_file(path: str) -> Source:
-    """Read lines of NAME=value, as `docker run --env-file` does; quotes around a value are removed."""
+    """Read lines of NAME=value, as `docker run --env-file` does."""
     environ: dict[str, str] = {}
     try:
         with open(path, encoding="utf-8") as file:
@@ -75,9 +75,6 @@ def _read_env_file(path: str) -> Source:
         if not equals:
             # The line itself may be a secret.
             raise EnvFileError(f"{path}, line {number} is not NAME=value")
-        value = value.strip()
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
         environ[variable.strip()] = value
     return Source(environ, path)
 

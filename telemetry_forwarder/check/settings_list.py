@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from telemetry_forwarder.check.findings import Subject
 from telemetry_forwarder.endpoints.options import OPTIONS
 from telemetry_forwarder.endpoints.urls import redact_url
-from telemetry_forwarder.settings import PREFIX, SETTINGS, Settings
+from telemetry_forwarder.settings import PREFIX, SETTINGS, Settings, read_value
 
 _ATTRIBUTES = {"RAW_LINES": "keep_raw", "JOIN_LINES": "joins_lines", "CHECK": "checks"}
 _PATH = re.compile(r"[!-~]{1,200}")
@@ -16,7 +16,7 @@ def settings_lines(settings: Settings, environ: Mapping[str, str], source: str) 
     """Yield a line for each setting. *source*: where *environ* comes from."""
     for setting in SETTINGS:
         name = PREFIX + setting.name
-        origin = source if environ.get(name, "").strip() else "default"
+        origin = source if read_value(environ, name) else "default"
         rejected = ": not valid" if any(problem.startswith(f"{name}: ") for problem in settings.problems) else ""
         yield f"{name} = {value_of(settings, setting.name)} ({origin}{rejected})"
 
@@ -50,7 +50,7 @@ def _option_values(subject: Subject, environ: Mapping[str, str]) -> dict[str, st
         "TIMEOUT": f"{endpoint.timeout_s * 1_000:g}",
         "COMPRESSION": endpoint.compression,
         "PROTOCOL": endpoint.protocol,
-        "INSECURE": environ.get(subject.variables.get("INSECURE", ""), "false"),
+        "INSECURE": read_value(environ, subject.variables.get("INSECURE", "")) or "false",
         "CERTIFICATE": _path(endpoint.certificate) or "the system's",
         "CLIENT_CERTIFICATE": _path(endpoint.client_certificate) or "none",
         "CLIENT_KEY": _path(endpoint.client_key) or "none",

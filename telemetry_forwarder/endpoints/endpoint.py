@@ -15,7 +15,7 @@ from telemetry_forwarder.core.batch import SIGNALS
 from telemetry_forwarder.endpoints import urls
 from telemetry_forwarder.endpoints.options import OPTIONS, OWN, SHARED, find, find_first
 from telemetry_forwarder.endpoints.proxies import find_proxy
-from telemetry_forwarder.settings import not_pairs, reject
+from telemetry_forwarder.settings import not_valid, reject
 
 GRPC = "grpc"
 HTTP_PROTOBUF = "http/protobuf"
@@ -188,7 +188,7 @@ class _Reader:
                 reserved.append(key)
             else:
                 headers[key.lower()] = text
-        complaints = [not_pairs(wrong)] if wrong else []
+        complaints = [not_valid(wrong)] if wrong else []
         complaints += [f"{', '.join(map(repr, reserved))} is set by the extension"] if reserved else []
         if complaints:
             self._reject("HEADERS", " and ".join(complaints), "the other entries" if wrong else "its own value")

@@ -10,7 +10,7 @@ names; the first one that is set and not empty wins:
 from collections.abc import Collection, Mapping
 
 from telemetry_forwarder.core.batch import SIGNALS
-from telemetry_forwarder.settings import PREFIX, Setting, reject
+from telemetry_forwarder.settings import PREFIX, Setting, read_value, reject
 from telemetry_forwarder.settings import names as settings_names
 
 OWN = (PREFIX,)
@@ -45,7 +45,7 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
 
 def read_temporality(environ: Mapping[str, str], known: Collection[str], problems: list[str]) -> str:
     """Return the temporality of metrics, one of *known*: delta by default, because environments are short-lived."""
-    wanted = environ.get(TEMPORALITY, "").strip().lower() or "delta"
+    wanted = read_value(environ, TEMPORALITY).lower() or "delta"
     if wanted in known:
         return wanted
     return reject(problems, TEMPORALITY, f"{wanted[:60]!r} is none of {', '.join(known)}", "delta")
@@ -60,10 +60,6 @@ def find(environ: Mapping[str, str], signal: str, option: str, prefixes: tuple[s
 def find_first(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
     """Return the first of *names* that is set and not empty, and its value; ("", "") if none is."""
     for name in names:
-        value = environ.get(name, "").strip()
-        # A file or a shell may have left quotes around it.
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1].strip()
-        if value:
+        if value := read_value(environ, name):
             return name, value
     return "", ""

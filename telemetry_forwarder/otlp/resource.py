@@ -8,11 +8,12 @@ from urllib.parse import unquote
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.otlp.protobuf import AttributesEncoder, escape_surrogates, field, text_field
-from telemetry_forwarder.settings import not_pairs, reject
+from telemetry_forwarder.settings import not_valid, read_value, reject
 
 _ATTRIBUTES, _SERVICE_NAME = "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"
 _BYTES_PER_MB = 1_048_576
 _MEMORY_MB = re.compile("[0-9]{1,9}")
+_NO_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 """The version of the semantic conventions whose names are used."""
 RESOURCE_ID = "cloud.resource_id"
@@ -57,16 +58,20 @@ def _set_by_user(environ: Mapping[str, str], problems: list[str]) -> dict[str, s
 
     https://opentelemetry.io/docs/specs/otel/resource/sdk/#specifying-resource-information-via-an-environment-variable
     """
-    attributes, wrong = {}, []
-    for number, pair in enumerate(environ.get(_ATTRIBUTES, "").split(","), 1):
-        key, equals, value = pair.partition("=")
-        if equals and key.strip():
-            attributes[key.strip()] = unquote(value.strip())
+    attributes, wrong, undecodable = {}, list[int](), list[int]()
+    for number, pair in enumerate(read_value(environ, _ATTRIBUTES).split(","), 1):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if equals and key:
+            is_decodable = not _NO_ESCAPE.search(value) and "\ufffd" not in unquote(value)
+            attributes[key] = unquote(value) if is_decodable else value
+            undecodable += [] if is_decodable else [number]
         elif pair.strip():
             wrong.append(number)
     if wrong:
-        reject(problems, _ATTRIBUTES, not_pairs(wrong), "the other entries")
-    if name := environ.get(_SERVICE_NAME, ""):
+        reject(problems, _ATTRIBUTES, not_valid(wrong), "the other entries")
+    if undecodable:
+        reject(problems, _ATTRIBUTES, not_valid(undecodable, "percent-encoded"), "the value as it is")
+    if name := read_value(environ, _SERVICE_NAME):
         attributes["service.name"] = name
     return attributes
 

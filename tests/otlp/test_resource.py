@@ -112,6 +112,25 @@ def test_invalid_resource_attributes_are_one_problem(attributes: str, complaint:
     assert problems == [f"OTEL_RESOURCE_ATTRIBUTES: {complaint}; using the other entries instead"]
 
 
+@pytest.mark.parametrize("value", ["%zz", "100%", "%4", "%ff", "%C3", "a%20b%"])
+def test_resource_attribute_that_cannot_be_decoded_is_kept_as_it_is_and_reported(value: str) -> None:
+    problems: list[str] = []
+
+    found = describe_function({"OTEL_RESOURCE_ATTRIBUTES": f"a=b%20c,d={value}"}, {}, problems)
+
+    assert (found.attributes["a"], found.attributes["d"]) == ("b c", value)
+    complaint = "entry 2 is not percent-encoded; using the value as it is instead"
+    assert problems == [f"OTEL_RESOURCE_ATTRIBUTES: {complaint}"]
+
+
+def test_quotes_around_the_users_own_variables_are_removed() -> None:
+    environ = {"OTEL_RESOURCE_ATTRIBUTES": '"a=b,c=d"', "OTEL_SERVICE_NAME": "'shop'"}
+
+    found = describe(environ).attributes
+
+    assert [found[name] for name in ("a", "c", "service.name")] == ["b", "d", "shop"]
+
+
 def test_a_variable_that_is_not_utf8_is_escaped() -> None:
     """Python reads its bytes as lone surrogates, at which every encoder of the SDK raises."""
     found = describe({**ENVIRON, "AWS_REGION": "eu\udcff"})

@@ -74,6 +74,8 @@ class LogLineConverter:
                 # Its other lines get the execution from now on.
                 invocation.execution = execution
                 self._fast_path.forget()
+        elif parsed.is_uncaught_exception:
+            self._invocations.note_exception(parsed.exception_message, line.time_ns)
         if not self._are_logs_enabled:
             self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
             return

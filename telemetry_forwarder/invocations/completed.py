@@ -64,6 +64,8 @@ class CompletedPhase:
     status: str
     error_type: str
     spans: tuple[PhaseSpan, ...]
+    error_message: str = ""
+    """Of the exception that was logged during it; empty if there is none."""
     events: tuple[Event, ...] = ()
     """Those that had arrived, in that order."""
     is_late_cold_start: bool = False

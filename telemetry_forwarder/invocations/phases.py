@@ -91,6 +91,8 @@ class Phases:
         self._open: list[Phase] = []
         self._taken: list[Phase] = []
         """For late events: they change nothing, but must not begin another phase."""
+        self._exceptions: list[tuple[int, str]] = []
+        """Time and message of the uncaught exceptions that were logged outside of invocations."""
         self.runtime_done_ns = 0
         """When the runtime was last ready; 0 if unknown."""
 
@@ -122,6 +124,10 @@ class Phases:
                 return False
         phase.events += (event,)
         return phase not in self._taken
+
+    def note_exception(self, message: str, time_ns: int) -> None:
+        """Remember an uncaught exception of no invocation: if a phase fails at that time, this is why."""
+        self._exceptions = [*self._exceptions[1 - _MAX_PHASES :], (time_ns, message)]
 
     def take_completed(
         self, find_parent: Callable[[Phase], Invocation | None], *, shutdown: PresumedEnd | None = None
@@ -194,6 +200,10 @@ class Phases:
             end_ns = parent.start_ns
         elif not end_ns and shutdown is not None and shutdown.status:
             end_ns, status = shutdown.at_ns, shutdown.status
+        end_ns = max(end_ns, phase.start_ns)
+        messages = [message for time_ns, message in self._exceptions if phase.start_ns <= time_ns <= end_ns]
+        if phase.is_suppressed and parent is not None:
+            messages.append(parent.exception_message)
         return CompletedPhase(
             kind=phase.kind,
             phase=phase.name,
@@ -203,11 +213,12 @@ class Phases:
             parent_span_id=parent.span_id if parent else "",
             is_sampled=(parent.tracing if parent else Tracing()).is_sampled,
             start_ns=phase.start_ns,
-            end_ns=max(end_ns, phase.start_ns),
+            end_ns=end_ns,
             runtime_done_ns=phase.runtime_done_ns,
             duration_s=phase.duration_s,
             status=status,
             error_type=phase.error_type,
+            error_message=messages[-1] if messages else "",
             spans=phase.spans,
             events=phase.events,
             is_late_cold_start=phase.is_late_cold_start,

@@ -93,6 +93,10 @@ class InvocationTracker:
                 return invocation
         return None
 
+    def note_exception(self, message: str, time_ns: int) -> None:
+        """Apply a log line about an uncaught exception of no invocation."""
+        self._phases.note_exception(message, time_ns)
+
     def is_only_attempt(self, invocation: Invocation) -> bool:
         """Return whether all lines with its request id belong to it, whenever they were written."""
         return invocation.former is None and self._latest.get(invocation.request_id) is invocation

@@ -107,6 +107,7 @@ class SpanEncoder:
             end_ns=outcome.end_ns,
             parent=_context(outcome.trace_id, span_id=parent_id) if parent_id else None,
             error_type=outcome.failure,
+            error_message=outcome.error_message,
             attributes=self._attributes(
                 outcome.events,
                 {

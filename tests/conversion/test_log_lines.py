@@ -7,6 +7,7 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.fast_path import FastPath
 from telemetry_forwarder.conversion.log_lines import LOGS_DISABLED, LogLineConverter
 from telemetry_forwarder.core.batch import LOGS
+from telemetry_forwarder.invocations.completed import CompletedPhase
 from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.invocations.tracker import InvocationTracker
 from telemetry_forwarder.otlp.log_encoding import encode_observed_time
@@ -16,8 +17,9 @@ from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.telemetry.records import LogLine
 from tests.support import otlp_messages as otlp
 from tests.support.posts import MOMENT, MOMENT_NS, OBSERVED_NS, event
-from tests.support.stories import at, done, start
+from tests.support.stories import at, done, init_report, init_start, start
 
+IMPORT_ERROR = "[ERROR] Runtime.ImportModuleError: no module named 'x'\nTraceback (most recent call last):\n"
 ID, OTHER_ID = "8286a188-ba32-4475-8077-530cd35c09a9", "3d1bd5e6-ba32-4475-8077-000000000000"
 
 
@@ -138,3 +140,15 @@ def test_lines_of_a_retried_request_take_the_general_path() -> None:
     bench.convert(ordinary())
 
     assert not bench.convert_fast(ordinary())
+
+
+def test_exception_during_an_init_describes_the_init() -> None:
+    bench = Bench()
+    bench.invocations.observe(init_start(-200))
+    bench.convert(IMPORT_ERROR, ms=-100)
+    bench.invocations.observe(init_report(-50, status="error"))
+    bench.convert("[ERROR] ValueError: later\nTraceback (most recent call last):\n", ms=10)
+
+    (phase,) = [found for found in bench.invocations.take_completed() if isinstance(found, CompletedPhase)]
+    assert (phase.failure, phase.error_message) == ("error", "no module named 'x'")
+    assert bench.invocation.exception_message == "later"

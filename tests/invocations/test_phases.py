@@ -151,6 +151,33 @@ def test_an_init_repeated_inside_an_invocation_is_a_phase_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize(("time_ms", "message"), [(0, "no module"), (60, "no module"), (-1, ""), (61, ""), (None, "")])
+def test_a_phase_has_the_exception_that_was_logged_during_it(time_ms: int | None, message: str) -> None:
+    phases = Phases(counted_ids())
+    phases.note_exception("no module", at(time_ms) if time_ms is not None else 0)
+    for event in INIT:
+        phases.observe(event)
+
+    assert [phase.error_message for phase in phases.take_completed(lambda phase: an_invocation())] == [message]
+
+
+def test_the_last_of_the_logged_exceptions_counts() -> None:
+    phases = observed(*INIT)
+    for number in range(99):
+        phases.note_exception(f"no module {number}", at(number / 2))
+    phases.note_exception("later", at(900))
+
+    assert [phase.error_message for phase in phases.take_completed(lambda phase: an_invocation())] == ["no module 98"]
+
+
+def test_an_init_repeated_inside_an_invocation_has_the_exception_of_that_invocation() -> None:
+    invocation = an_invocation()
+    invocation.exception_message = "no module"
+    phases = observed(*INIT, init_start(200, phase="invoke"), init_report(300, phase="invoke"))
+
+    assert [phase.error_message for phase in phases.take_completed(lambda phase: invocation)] == ["", "no module"]
+
+
 def test_a_report_finds_its_phase_by_name() -> None:
     phases = observed(init_start(0), init_start(10, phase="invoke"), init_report(20), init_report(30, phase="invoke"))
 

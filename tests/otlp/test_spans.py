@@ -288,9 +288,11 @@ def test_an_invocation_has_the_attributes_of_the_conventions() -> None:
     ],
 )
 def test_a_failure_is_described_by_its_message_alone(error_type: str, error_message: str, description: str) -> None:
-    (span,) = encoded([invocation(error_type=error_type, error_message=error_message)])
+    failed = {"error_type": error_type, "error_message": error_message}
+    spans = encoded([invocation(**failed), phase(**failed)])
 
-    assert span.status.message == description
+    assert [span.status.message for span in spans if span.kind == Span.SPAN_KIND_SERVER] == [description]
+    assert [span.status.message for span in spans if span.name == "init"] == [description]
 
 
 def test_an_init_has_its_own_attributes() -> None:

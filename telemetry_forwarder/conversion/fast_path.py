@@ -96,7 +96,7 @@ class FastPath:
             return False
         if event_ns > invocation.last_line_ns:  # noqa: PLR1730  # runs for every line: `max` is a call
             invocation.last_line_ns = event_ns
-        self._add_record(time_ns, observed=observed, common=fixed, body=text, attributes=attributes)
+        self._add_record(time_ns, observed, fixed, text, attributes)
         return True
 
     def _learn_text(self, record: str, parsed: ParsedLine, common: _Common) -> None:

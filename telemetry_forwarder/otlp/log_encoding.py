@@ -5,11 +5,18 @@ only time, body and the record's own attributes are encoded for each.
 https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/logs/v1/logs.proto
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from telemetry_forwarder.core.cache import BoundedCache
 from telemetry_forwarder.log_formats.attribute_names import EXECUTION_ID, EXECUTION_NAME, REQUEST_ID, TENANT_ID
-from telemetry_forwarder.otlp.protobuf import AttributesEncoder, encode_text, encode_varint, field, text_field
+from telemetry_forwarder.otlp.protobuf import (
+    AttributesEncoder,
+    encode_any_value,
+    encode_text,
+    encode_varint,
+    field,
+    text_field,
+)
 
 _MAX_INDEX = 999_999
 # Lines arrive almost in order, so only recent milliseconds need an index.
@@ -60,11 +67,11 @@ class ScopeRecords:
         taken, self._records = self._records, []
         return taken
 
-    def add(self, time_ns: int, *, observed: bytes, common: bytes, body: "str | bytes", attributes: bytes) -> None:
-        """Encode a record. *time_ns* is 0 if its time is unknown.
+    def add(self, time_ns: int, observed: bytes, common: bytes, body: Any, attributes: bytes) -> None:
+        """Encode a record. *time_ns* is 0 if its time is unknown; *body* is any JSON value.
 
-        The rest is encoded: *observed* by `encode_observed_time`, *common* by `encode_common`, a *body* that is not
-        text by `encode_body`, *attributes* by `record_attributes`.
+        The rest is encoded: *observed* by `encode_observed_time`, *common* by `encode_common`, *attributes* by
+        `record_attributes`. By position, because keyword arguments take time for each record.
         """
         if time_ns:
             # Lambda's times are milliseconds: an index in the nanoseconds keeps the order within one of them.
@@ -77,7 +84,7 @@ class ScopeRecords:
             else:
                 indexes[time_ns] = index + 1
                 time_ns += index if index < _MAX_INDEX else _MAX_INDEX
-        if isinstance(body, str):
+        if type(body) is str:
             # As in `encode_text`, without a call for each line.
             try:
                 text = body.encode()
@@ -85,7 +92,7 @@ class ScopeRecords:
                 text = encode_text(body)
             head = _text_body_heads[len(text)]
         else:
-            head, text = b"", body
+            head, text = b"", field(_BODY, encode_any_value(body))
         record_head = _record_heads[len(common) + len(head) + len(text) + len(attributes)]
         time = time_ns.to_bytes(8, "little")
         self._records.append(b"".join((record_head, time, observed, common, head, text, attributes)))
@@ -112,11 +119,6 @@ def encode_common(fields: AnyCommonFields) -> bytes:
 def encode_observed_time(observed_ns: int) -> bytes:
     """Return the field for the time at which a record was received."""
     return _OBSERVED + observed_ns.to_bytes(8, "little")
-
-
-def encode_body(payload: bytes) -> bytes:
-    """Return the body field for the AnyValue *payload*."""
-    return field(_BODY, payload)
 
 
 def _record_head(size: int) -> bytes:

@@ -4,7 +4,6 @@ https://opentelemetry.io/docs/specs/otel/logs/data-model/
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from telemetry_forwarder.core.batch import LOGS, Batch
 from telemetry_forwarder.core.cache import BoundedCache
@@ -13,13 +12,12 @@ from telemetry_forwarder.log_formats.parsed_line import ParsedLine, reconcile
 from telemetry_forwarder.otlp.log_encoding import (
     CommonFields,
     ScopeRecords,
-    encode_body,
     encode_common,
     encode_observed_time,
     record_attributes,
 )
 from telemetry_forwarder.otlp.platform_attributes import WARN, describe, find_severity, map_envelope, map_fields
-from telemetry_forwarder.otlp.protobuf import encode_any_value, encode_varint
+from telemetry_forwarder.otlp.protobuf import encode_varint
 from telemetry_forwarder.otlp.resource import CurrentResource, encode_scope
 from telemetry_forwarder.telemetry.records import Event, LogLine, Malformed
 
@@ -67,20 +65,15 @@ class LogEncoder:
             execution = execution or invocation.execution
             if not span_id and trace_id in ("", invocation.trace_id):
                 trace_id, span_id = invocation.context
-        time_ns, request_id, attributes = reconcile(line, event_ns=record.time_ns, owner_id=owner_id)
+        time_ns, request_id, attributes = reconcile(line, record.time_ns, owner_id)
         if record.extra:
             attributes = attributes | map_envelope(record.extra)
         # A plain tuple, because one is made for each line.
         fields = (line.severity_number, line.severity_text, trace_id, span_id, request_id, tenant_id, "", execution)
         common = self._common[fields]
-        self._add(
-            record.origin,
-            common,
-            time_ns=time_ns,
-            observed_ns=record.observed_ns,
-            body=line.body,
-            attributes=attributes,
-        )
+        observed = encode_observed_time(record.observed_ns)
+        own = record_attributes.encode(attributes)
+        self._records[record.origin].add(time_ns, observed, common, line.body, own)
         return common
 
     def add_event(self, event: Event, invocation: Invocation | None) -> None:
@@ -88,20 +81,20 @@ class LogEncoder:
         number = find_severity(event)
         trace_id, span_id = invocation.context if invocation else ("", "")
         attributes = map_fields(event.fields) if isinstance(event.fields, dict) else {}
-        self._add(
-            "platform",
+        self._records["platform"].add(
+            event.time_ns,
+            encode_observed_time(event.observed_ns),
             self._common[CommonFields(number, _SEVERITY_TEXTS[number], trace_id, span_id, event_name=event.type)],
-            time_ns=event.time_ns,
-            observed_ns=event.observed_ns,
-            body=describe(event),
-            attributes=attributes | map_envelope(event.extra),
+            describe(event),
+            record_attributes.encode(attributes | map_envelope(event.extra)),
         )
 
     def add_malformed(self, record: Malformed) -> None:
         """Add bytes that are not a record, as text."""
         common = self._common[CommonFields(WARN, _SEVERITY_TEXTS[WARN])]
-        at_ns, mark = record.observed_ns, {"lambda.malformed": True}
-        self._add("platform", common, time_ns=at_ns, observed_ns=at_ns, body=record.text, attributes=mark)
+        observed = encode_observed_time(record.observed_ns)
+        mark = record_attributes.encode({"lambda.malformed": True})
+        self._records["platform"].add(record.observed_ns, observed, common, record.text, mark)
 
     def take(self) -> list[Batch]:
         """Return the collected records in batches within the limits. A record beyond them is a batch of its own."""
@@ -112,17 +105,6 @@ class LogEncoder:
         if count <= self._batch_items and len((batch := self._batch(records)).body) <= self._batch_bytes:
             return [batch]
         return [self._batch({origin: part}) for origin, of_scope in records.items() for part in self._split(of_scope)]
-
-    def _add(
-        self, origin: str, common: bytes, *, time_ns: int, observed_ns: int, body: Any, attributes: Mapping[str, Any]
-    ) -> None:
-        self._records[origin].add(
-            time_ns,
-            observed=encode_observed_time(observed_ns),
-            common=common,
-            body=body if type(body) is str else encode_body(encode_any_value(body)),
-            attributes=record_attributes.encode(attributes),
-        )
 
     def _batch(self, records: Mapping[str, list[bytes]]) -> Batch:
         # Joined once: joining each message by itself would hold the records in memory three times.

@@ -67,7 +67,7 @@ class LogLineConverter:
             return
         parsed = read_line(line.record, keep_raw=self._keep_raw)
         invocation = self._invocation_of(parsed, line.time_ns)
-        execution = self._execution_of(parsed)
+        execution = find_execution(parsed.attributes, self._function_name) if parsed.attributes else ""
         if invocation is not None:
             _note_failure(invocation, parsed, time_ns=line.time_ns)
             if execution and not invocation.execution:
@@ -80,7 +80,9 @@ class LogLineConverter:
             self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
             return
         fixed = self._encoder.add_line(line, parsed, invocation, execution=execution)
-        if invocation is not None and not self._keep_raw and self._invocations.is_only_attempt(invocation):
+        if invocation is None or not parsed.request_id or self._keep_raw:
+            return
+        if self._invocations.is_only_attempt(invocation):
             self._fast_path.learn(line, parsed, fixed=fixed, invocation=invocation)
 
     def convert_without_invocation(self, line: LogLine) -> None:
@@ -92,12 +94,10 @@ class LogLineConverter:
             self._ledger.filtered(LOGS, 1, "own log line")
         elif self._are_logs_enabled:
             parsed = read_line(line.record, keep_raw=self._keep_raw)
-            self._encoder.add_line(line, parsed, None, execution=self._execution_of(parsed))
+            execution = find_execution(parsed.attributes, self._function_name)
+            self._encoder.add_line(line, parsed, None, execution=execution)
         else:
             self._ledger.filtered(LOGS, 1, LOGS_DISABLED)
-
-    def _execution_of(self, parsed: ParsedLine) -> str:
-        return find_execution(parsed.attributes, self._function_name) if parsed.attributes else ""
 
     def _invocation_of(self, parsed: ParsedLine, time_ns: int) -> Invocation | None:
         invocation = self._invocations.find(parsed.request_id, time_ns)
@@ -115,8 +115,8 @@ def _note_failure(invocation: Invocation, parsed: ParsedLine, *, time_ns: int) -
     """Record in *invocation* what a line of that moment reports about its failure."""
     if time_ns > invocation.last_line_ns:  # noqa: PLR1730  # runs for every line: `max` is a call
         invocation.last_line_ns = time_ns
-    is_own = parsed.request_id in ("", invocation.request_id)
-    if parsed.is_uncaught_exception and is_own and not invocation.exception_type:
+    is_first = parsed.is_uncaught_exception and not invocation.exception_type
+    if is_first and parsed.request_id in ("", invocation.request_id):
         invocation.exception_type = parsed.exception_type or "exception"
         invocation.exception_message = parsed.exception_message
     if reports_out_of_memory(parsed):

@@ -212,9 +212,10 @@ def _find_prefix(text: str) -> Prefix | None:
             return match[match.lastindex or 0], 0, match.end()
     if first == "<" and (match := _SYSLOG.match(text)):
         return _SYSLOG_LEVELS[int(match[1]) & 7], 0, match.end()
-    if text.find(" - ", 0, 100) > 0 and (match := _NAMED.match(text)):
+    if " - " in text and (match := _NAMED.match(text)):
         return match[1], 0, match.end()
-    return _logfmt(text)
+    # `level=` or `lvl=`; the search is cheap, and nearly always decides.
+    return _logfmt(text) if "l=" in text else None
 
 
 def _timed(text: str) -> Prefix | None:
@@ -240,8 +241,7 @@ def _is_delimited(match: re.Match[str], text: str) -> bool:
 
 
 def _logfmt(text: str) -> Prefix | None:
-    # `level=` or `lvl=`; the search is cheap, and nearly always decides.
-    if "l=" not in text or not _LOGFMT.match(text):
+    if not _LOGFMT.match(text):
         return None
     level = _LOGFMT_LEVEL.search(text)
     if level is None or not severity.from_name(level[1]):

@@ -99,7 +99,7 @@ def _read_text(text: str, layers: int) -> ParsedLine:
         return _read_object(record, layers)
     read = read_text(plain)
     line = read if isinstance(read, ParsedLine) else _read_on(read, layers)
-    if "\n" in plain or "\r" in plain or plain.endswith(_ENDS_OF_OBJECTS):
+    if "\n" in plain or "\r" in plain or plain[-1:] in _ENDS_OF_OBJECTS:
         line = _with_uncaught_java(line) or _with_stack_trace(line)
     is_unknown = plain is not text and line.body == plain and not (line.severity_number or line.attributes)
     return line.replace(body=text) if is_unknown else line

@@ -111,10 +111,10 @@ def _encode_int(value: int) -> bytes:
 def _encode_nested(value: Any, depth: int) -> bytes:
     if depth >= MAX_DEPTH:
         return field(_STRING, encode_text(write_json(value)))
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         pairs = [field(_ITEM, encode_key_value(str(key), inner, depth + 1)) for key, inner in value.items()]
         return field(_OBJECT, b"".join(pairs))
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         items = [field(_ITEM, encode_any_value(inner, depth + 1)) for inner in value]
         return field(_ARRAY, b"".join(items))
     return field(_STRING, encode_text(repr(value)))

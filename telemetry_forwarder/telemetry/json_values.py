@@ -65,11 +65,12 @@ def may_have_lost_digits(value: Any) -> bool:
     pending = [value]
     while pending:
         value = pending.pop()
-        if type(value) is float:
+        kind = type(value)
+        if kind is float:
             if not _MIN_EXACT < value < _MAX_EXACT:
                 return True
-        elif isinstance(value, dict | list):
-            inner = value.values() if isinstance(value, dict) else value
+        elif kind is dict or kind is list:
+            inner = value.values() if kind is dict else value
             if not INEXACT_TYPES.isdisjoint(map(type, inner)):
                 pending += inner
     return False

@@ -57,8 +57,7 @@ class Session:
         self._path = "/" + posix.urandom(_PATH_BYTES).hex()
         self._worker: Worker | None = None
         self._listener: Listener | None = None
-        self._has_threads = False
-        self._has_ended = False
+        self._has_threads = self._has_ended = False
         self.has_telemetry = False
         """Whether Lambda accepted the subscription; if not, nothing waits for telemetry. Set before `start`."""
 
@@ -113,14 +112,15 @@ class Session:
             self.log.warn(f"the warm-up bundle cannot be used: {warm_up.problem}")
         from telemetry_forwarder.receiver.listener import Listener
         from telemetry_forwarder.receiver.messages import SubscriptionResult
+        from telemetry_forwarder.startup.threads import log_uncaught
         from telemetry_forwarder.worker.thread import Worker
 
+        log_uncaught(self.log)
         worker = Worker(
             self._settings, self._environ, self._registration, clock=self._clock, log=self.log, warm_up=warm_up
         )
         worker.inbox.put_event(SubscriptionResult(self.has_telemetry))
-        protocol, path = self._settings.listener, self._path
-        return worker, Listener(protocol, self._server, worker.inbox, self._clock, path=path)
+        return worker, Listener(self._settings.listener, self._server, worker.inbox, self._clock, path=self._path)
 
     def process(self, event: bytes) -> None:
         """Pass Lambda's *event* to the worker and block until the worker is done with it.

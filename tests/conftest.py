@@ -1,6 +1,8 @@
 """Options, fixtures and the hypothesis profile of all tests."""
 
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +44,13 @@ def opt(request: pytest.FixtureRequest) -> Path:
     """Return a folder like Lambda's /opt that contains the extension."""
     folder: Path | None = request.config.getoption("--opt")
     return folder.resolve() if folder else assemble()
+
+
+@pytest.fixture(autouse=True)
+def uncaught_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore what reports exceptions that nobody catches: a session replaces it."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
 
 
 @pytest.fixture

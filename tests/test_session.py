@@ -106,6 +106,16 @@ def test_path_of_the_subscription_is_that_of_this_process_for_every_schema(make:
     assert paths[0] == paths[1] != paths[2]
 
 
+def test_exception_that_ends_a_thread_is_one_of_our_lines(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
+    make().start()
+    thread = threading.Thread(target=broken.no_memory, name="check")
+
+    thread.start()
+    thread.join()
+
+    assert "[telemetry-forwarder] ERROR check has failed: MemoryError: \n" in capfd.readouterr().err
+
+
 def test_posts_to_other_paths_are_refused_once_lambda_has_posted(make: Make) -> None:
     session = make()
     target = urlsplit(subscription(session)["destination"]["URI"])

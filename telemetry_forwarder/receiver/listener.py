@@ -26,7 +26,7 @@ from telemetry_forwarder.startup.threads import start_thread
 MAX_CONNECTIONS = 64
 # Incomplete requests of all connections together. Lambda itself uses one or two connections.
 MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
-_NO_DESCRIPTOR_PAUSE_S = 0.02
+_SHORTAGE_PAUSE_S = 0.02
 
 
 class Listener:
@@ -68,18 +68,28 @@ class Listener:
     def _serve(self) -> None:
         self._poll.register(self._wake_end.fileno(), select.POLLIN)
         self._poll.register(self._server.fileno(), select.POLLIN)
-        while True:
-            is_accepting = False
-            for number, _ in self._poll.poll():
-                if number == self._wake_end.fileno():
-                    return
-                if number == self._server.fileno():
-                    # Last: a new connection may close another one, which must not be one that has just sent a post.
-                    is_accepting = True
-                else:
-                    self._read(number)
-            if is_accepting:
-                self._accept()
+        is_open = True
+        while is_open:
+            try:
+                is_open = self._serve_once()
+            except MemoryError:
+                # Lambda sends again what has got no response.
+                self._clock.sleep(_SHORTAGE_PAUSE_S)
+
+    def _serve_once(self) -> bool:
+        """Wait, and serve every connection that is ready; return False after `close`."""
+        is_accepting = False
+        for number, _ in self._poll.poll():
+            if number == self._wake_end.fileno():
+                return False
+            if number == self._server.fileno():
+                # Last: a new connection may close another one, which must not be one that has just sent a post.
+                is_accepting = True
+            else:
+                self._read(number)
+        if is_accepting:
+            self._accept()
+        return True
 
     def _accept(self) -> None:
         try:
@@ -89,7 +99,7 @@ class Listener:
         except (OSError, MemoryError):
             # No descriptor or memory is free. The connection stays in the queue, so `poll` would return at once.
             if not self._close_idlest(even_of_lambda=False):
-                self._clock.sleep(_NO_DESCRIPTOR_PAUSE_S)
+                self._clock.sleep(_SHORTAGE_PAUSE_S)
             return
         if len(self._connections) >= MAX_CONNECTIONS:
             self._close_idlest(even_of_lambda=True)

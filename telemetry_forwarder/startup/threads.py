@@ -1,4 +1,4 @@
-"""Starts threads, now or later. All but the main thread leave signals to it.
+"""Starts threads, now or later, and reports what they raise. All but the main thread leave signals to it.
 
 Only the main thread runs the handlers of signals. If the kernel delivers a signal to another one, as it may after a
 freeze, the main thread continues to wait.
@@ -6,13 +6,28 @@ freeze, the main thread continues to wait.
 
 import _signal  # type: ignore[import-not-found]  # the C module behind `signal`, which would import `enum`
 import _thread
+import sys
 
 from telemetry_forwarder.errors import ThreadStartError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from threading import Thread
+    from threading import ExceptHookArgs, Thread
+
+    from telemetry_forwarder.diagnostics import Diagnostics
+
+
+def log_uncaught(log: "Diagnostics") -> None:
+    """From now on, log one line for an exception that ends a thread or a destructor, not a traceback without mark."""
+    import threading
+
+    def log_exception(uncaught: "ExceptHookArgs | sys.UnraisableHookArgs") -> None:
+        where = getattr(uncaught, "thread", None) or getattr(uncaught, "object", None)
+        name = getattr(where, "name", None) or getattr(where, "__qualname__", None) or type(where).__name__
+        log.error(f"{name} has failed: {uncaught.exc_type.__name__}: {uncaught.exc_value}")
+
+    threading.excepthook = sys.unraisablehook = log_exception
 
 
 def start_thread(thread: "Thread") -> None:

@@ -132,6 +132,7 @@ class Worker:
         self._last_event = event
         self._limit_work_to_shutdown()
         self.inbox.put_event(event)
+        self._release_if_ended()
 
     def _limit_work_to_shutdown(self) -> None:
         # Called by both threads: SHUTDOWN may arrive before or after the forwarder is built.
@@ -139,12 +140,21 @@ class Worker:
         if forwarder is not None and isinstance(event, ShutdownEvent):
             forwarder.limit_work_to_shutdown(event)
 
+    def _release_if_ended(self) -> None:
+        # Called by both threads: an event may arrive before or after the end.
+        if self.has_returned.is_set() and isinstance(self._last_event, InvokeEvent):
+            self._last_event.release(self._clock.monotonic_s())
+
     def _run(self) -> None:
-        # Otherwise the main thread has taken over: it has stored what is held.
-        with suppress(OwnershipLost):
-            self._forward()
-        self.has_returned.set()
-        self.inbox.close()
+        try:
+            # Otherwise the main thread has taken over: it has stored what is held.
+            with suppress(OwnershipLost):
+                self._forward()
+        finally:
+            # If even that has failed, no event waits for a thread that has ended.
+            self.has_returned.set()
+            self.inbox.close()
+            self._release_if_ended()
 
     def _forward(self) -> None:
         try:

@@ -614,6 +614,33 @@ def test_connection_waits_while_no_descriptor_is_free(http: Running) -> None:
     client.close()
 
 
+class ShortOfMemory(socket.socket):
+    """A server for which memory is short when its first connection arrives."""
+
+    calls = 0
+
+    def fileno(self) -> int:
+        self.calls += 1
+        # The first call registers it.
+        if self.calls == 2:
+            raise MemoryError
+        return super().fileno()
+
+
+def test_listener_goes_on_after_a_shortage_of_memory() -> None:
+    server = ShortOfMemory(fileno=socket.create_server(("127.0.0.1", 0)).detach())
+    address, inbox = server.getsockname(), Inbox(1_000_000)
+    listener = Listener("http", server, inbox, FakeClock())
+    listener.start()
+
+    with socket.create_connection(address, timeout=10) as client:
+        client.sendall(post(b"1"))
+
+        assert status(client) == 200
+    inbox.close()
+    listener.close()
+
+
 @pytest.mark.parametrize("protocol", ["http", "tcp"])
 def test_idle_listener_does_not_wake(start: Start, protocol: str) -> None:
     running = start(protocol)

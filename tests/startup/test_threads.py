@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.sync import Latch
 from telemetry_forwarder.errors import ThreadStartError
-from telemetry_forwarder.startup.threads import start_thread
+from telemetry_forwarder.startup.threads import log_uncaught, start_thread
+from tests.support.broken import no_memory
+from tests.support.captured_log import CapturedLog
 
 
 @pytest.mark.parametrize(
@@ -85,3 +88,25 @@ def test_thread_that_the_system_has_refused_can_start_later() -> None:
 
     thread.join()
     assert has_run.is_set()
+
+
+class FailsAtItsEnd:
+    def __del__(self) -> None:
+        raise OSError("gone")
+
+
+def test_exception_that_nobody_catches_is_one_line_of_ours(
+    captured: CapturedLog, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log_uncaught(captured.diagnostics(Clock()))
+    thread = threading.Thread(target=no_memory, name="check")
+
+    start_thread(thread)
+    thread.join()
+    FailsAtItsEnd()
+
+    assert captured.lines == [
+        "ERROR check has failed: MemoryError: ",
+        "ERROR FailsAtItsEnd.__del__ has failed: OSError: gone",
+    ]
+    assert capfd.readouterr().err == ""

@@ -268,6 +268,21 @@ def test_invocation_is_released_if_the_forwarder_fails(make: Make, captured: Cap
     assert [line for line in captured.lines if "ERROR" in line] == [STOPPED]
 
 
+def test_no_event_waits_if_the_posts_cannot_be_stored_either(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, clock = make(broken.Environ("AWS_LAMBDA_INITIALIZATION_TYPE", **ENDPOINT)), Clock()
+    has_failed = threading.Event()
+    monkeypatch.setattr(worker.inbox, "wait", broken.no_memory)
+    monkeypatch.setattr(threading, "excepthook", lambda _: has_failed.set())
+    worker.put_event(first := invoked(clock))
+    worker.start()
+    assert first.released.wait(LONG_S)
+    assert has_failed.wait(LONG_S)
+
+    worker.put_event(second := invoked(clock))
+
+    assert second.released.is_set()
+
+
 def test_shutdown_is_done_if_the_forwarder_fails(make: Make, captured: CapturedLog) -> None:
     clock = broken.WorkersClock()
     worker = make(clock=clock)

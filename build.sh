@@ -6,7 +6,8 @@ cd "$(dirname "$0")"
 
 usage() {
     cat <<'TEXT'
-./build.sh demo                      run a real function under a local Lambda and print the OTLP that arrives
+./build.sh demo [--endpoint URL [--header KEY=VALUE]] [--keep]
+                                     run a function in a local Lambda, and show the telemetry that arrives
 ./build.sh test [--python X.Y] [pytest arguments]
                                      check format, lint, types and scripts, then run every test
                                      (--python: with another installed interpreter, for example 3.14)

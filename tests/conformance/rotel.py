@@ -52,7 +52,8 @@ class Rotel:
             grpc=f"127.0.0.1:{self._grpc_port}",
             collector=self.collector.endpoint,
         )
-        self._process = subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL)
+        # In a group of its own, Ctrl-C does not end it before everything has arrived.
+        self._process = subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL, process_group=0)
 
 
 def rotel_command(binary: str, *, http: str, grpc: str, collector: str) -> list[str]:

@@ -6,7 +6,7 @@ import shlex
 from tests.support.paths import PROJECT
 
 _SCRIPTS = {
-    "demo": "tests/demo.py",
+    "demo": "tests/demo/__main__.py",
     "test": "build.sh",
     "layer": "layer/build.py",
     "check": "telemetry_forwarder/check/command.py",

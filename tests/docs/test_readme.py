@@ -5,8 +5,10 @@ import tomllib
 
 import pytest
 
+from tests.demo.books import Account, Books
+from tests.demo.scenes import SCENES
 from tests.docs.pages import DOCS, README, links, rows
-from tests.support.paths import PRODUCT, PROJECT, TESTS
+from tests.support.paths import PRODUCT, PROJECT
 
 _PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
@@ -56,12 +58,12 @@ def test_package_table_has_every_package() -> None:
     assert sorted(named) == sorted(packages)
 
 
-def test_last_line_of_the_demo_is_what_it_prints() -> None:
-    last = re.search(r"^Lambda delivered .*$", README.read_text(), re.MULTILINE)
+def test_output_of_the_demo_is_what_it_prints() -> None:
+    account = Account(received=118, delivered=118, held=0, dropped=0, arrived=118)
+    output = re.findall(r"^```\n(4  .*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[0].splitlines()
 
-    assert last
-    for fragment in re.split(r"[0-9]+", last[0]):
-        assert fragment in (TESTS / "demo.py").read_text()
+    assert output[-1] == str(Books({"logs": account}, events_sent=49, events_received=49))
+    assert output[0].startswith(f"4  {SCENES[3].title}  ")
 
 
 def test_every_page_is_linked() -> None:

@@ -1,4 +1,4 @@
-"""The function of the tests and the demo; the event selects what it does.
+"""The function of the tests; the event selects what it does.
 
 ``{"log": 5, "print": 2, "sleep": 0.2}`` logs five lines, prints two and waits. The keys are those of `_ACTIONS`.
 """

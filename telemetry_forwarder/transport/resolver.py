@@ -1,6 +1,6 @@
 """Resolves host names within the time of an `Attempt`."""
 
-import socket
+import _socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,7 +32,7 @@ class Resolver:
     def addresses(self, host: str, port: int, attempt: Attempt) -> list[Any]:
         """Return what `socket.getaddrinfo` returns, in the order in which to try. Blocks; raises `RequestError`."""
         with suppress(OSError):
-            return self._ordered((host, port), self._resolve(host, port, socket.AI_NUMERICHOST))
+            return self._ordered((host, port), self._resolve(host, port, _socket.AI_NUMERICHOST))
         with self._lock:
             # At most one thread per name.
             lookup = self._pending.get((host, port)) or self._start(host, port)
@@ -110,4 +110,4 @@ def _interleaved(addresses: list[Any]) -> list[Any]:
 
 def _resolved(host: str, port: int, flags: int) -> list[Any]:
     # The name as bytes: for a str, the codec `idna` would be imported.
-    return socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM, flags=flags)
+    return _socket.getaddrinfo(host.encode(), port, type=_socket.SOCK_STREAM, flags=flags)

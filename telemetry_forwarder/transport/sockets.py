@@ -4,10 +4,10 @@ The timeout of a socket is for one read, so a server that sends one byte at a ti
 limits the whole request.
 """
 
+import _socket
 import errno
 import os
 import select
-import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -36,7 +36,7 @@ def connect(server: tuple[str, int], attempt: Attempt, resolver: Resolver) -> "S
         connection, address = race.winner(attempt)
     finally:
         race.close()
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     attempt.is_connecting = False
     attempt.peer = (server, address)
     resolver.prefer(server, address)
@@ -46,7 +46,7 @@ def connect(server: tuple[str, int], attempt: Attempt, resolver: Resolver) -> "S
 class Stream:
     """A connection, plain or with TLS. For one thread at a time."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: _socket.socket) -> None:
         # Each wait sets the timeout that its attempt allows.
         connection.setblocking(False)
         self._socket = connection
@@ -61,7 +61,7 @@ class Stream:
         return is_open and not _is_readable(self._socket)
 
     @property
-    def connection(self) -> socket.socket:
+    def connection(self) -> _socket.socket:
         """The socket, for questions about the connection only."""
         return self._socket
 
@@ -88,7 +88,11 @@ class Stream:
         attempt.is_connecting = True
         try:
             # The name as bytes: for a str, the codec `idna` would be imported.
-            encrypted = context.wrap_socket(self._socket, server_hostname=host.encode(), do_handshake_on_connect=False)
+            encrypted = context.wrap_socket(  # it reads nothing that only the class in `socket` has
+                self._socket,  # type: ignore[arg-type]
+                server_hostname=host.encode(),
+                do_handshake_on_connect=False,
+            )
         except ValueError as exc:
             raise RequestError(FailureKind.UNTRUSTED, f"TLS failed: {_reason(exc)}") from exc
         except OSError as exc:
@@ -153,7 +157,7 @@ def _reason(exc: Exception) -> str:
     return getattr(exc, "verify_message", "") or getattr(exc, "strerror", "") or str(exc)
 
 
-def _is_readable(connection: socket.socket) -> bool:
+def _is_readable(connection: _socket.socket) -> bool:
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     return bool(poll.poll(0))
@@ -164,11 +168,11 @@ class _Race:
 
     def __init__(self, addresses: list[Any]) -> None:
         self._waiting = addresses[::-1]
-        self._running: dict[int, tuple[socket.socket, Any]] = {}
+        self._running: dict[int, tuple[_socket.socket, Any]] = {}
         self._poll = select.poll()
         self._failure = RequestError(FailureKind.UNREACHABLE, "the name has no address")
 
-    def winner(self, attempt: Attempt) -> tuple[socket.socket, Any]:
+    def winner(self, attempt: Attempt) -> tuple[_socket.socket, Any]:
         """Return the first connection that is open, and its address. Blocks; raises `RequestError`."""
         # Before anything is sent: there may be no time at all.
         attempt.slice_s()
@@ -178,7 +182,7 @@ class _Race:
             for number, _ in self._poll.poll(wait_s * 1_000):
                 connection, address = self._running.pop(number)
                 self._poll.unregister(number)
-                code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                code = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
                 if not code:
                     return connection, address
                 self._failed(OSError(code, os.strerror(code)), connection)
@@ -196,7 +200,7 @@ class _Race:
             connection = None
             try:
                 # Some kernels have no IPv6.
-                connection = socket.socket(family, kind, protocol)
+                connection = _socket.socket(family, kind, protocol)
                 connection.setblocking(False)
                 code = connection.connect_ex(address)
                 if code not in (0, errno.EINPROGRESS):
@@ -209,7 +213,7 @@ class _Race:
                 return True
         return False
 
-    def _failed(self, exc: OSError, connection: socket.socket | None) -> None:
+    def _failed(self, exc: OSError, connection: _socket.socket | None) -> None:
         self._failure = RequestError(FailureKind.UNREACHABLE, _reason(exc))
         if connection is not None:
             connection.close()

@@ -4,9 +4,10 @@ Nobody waits for the answer, and without one nothing changes. Never raises.
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-metadata-endpoint.html
 """
 
-import socket
+import _socket
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.diagnostics import Diagnostics
@@ -72,7 +73,9 @@ class AvailabilityZone:
         headers = f"Host: {self._api}\r\nAuthorization: Bearer {self._token}\r\nConnection: close\r\n\r\n"
         deadline = Deadline.after(_MAX_S, self._clock)
         reader = MessageReader(_MAX_RESPONSE_BYTES)
-        with socket.create_connection((host, int(port)), _MAX_S) as connection:
+        with closing(_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)) as connection:
+            connection.settimeout(_MAX_S)
+            connection.connect((host, int(port)))
             connection.sendall(f"GET {_PATH} HTTP/1.1\r\n{headers}".encode())
             while received := connection.recv(_RECEIVE_BYTES):
                 for message in reader.feed(received):

@@ -12,12 +12,13 @@ from telemetry_forwarder.receiver.inbox import Inbox
 class Accounting:
     """Reports after each flush and at the end."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, log: Diagnostics) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, log: Diagnostics, unclosed: threading.Lock) -> None:
+        """*unclosed* is free until someone logs the final accounts."""
         self._ledger = ledger
         self._clock = clock
         self._log = log
         self._self_metrics = SelfMetrics(ledger, clock.monotonic_s())
-        self._unclosed = threading.Lock()
+        self._unclosed = unclosed
 
     def measurements(self, *, is_last: bool) -> list[Measurement]:
         """Return the changes since the last call that returned any; at most once a minute, unless *is_last*."""
@@ -27,12 +28,14 @@ class Accounting:
         """Check and log the accounts after a flush, at level debug only: every invocation would pay for it."""
         self._log.debug(self._checked_summary)
 
-    def close(self, inbox: Inbox, *, unstored_posts: int = 0) -> None:
-        """Log the final accounts, with the posts that *inbox* refused. Only the first call counts. For any thread.
+    def close(self, inbox: Inbox, *, unstored_posts: int = 0, problem: str = "") -> None:
+        """Log *problem*, if any, and the final accounts, with the posts that *inbox* refused. For any thread.
 
-        *unstored_posts* is the number of those in memory that no step has begun to store.
+        Only the first call counts: no line follows. *unstored_posts*: those in memory that no step has begun to store.
         """
         if self._unclosed.acquire(blocking=False):
+            if problem:
+                self._log.warn(problem)
             self._ledger.posts_refused += inbox.take_refusals()
             self._ledger.posts_foreign += inbox.foreign_posts
             self._log.info(self._checked_summary(unstored_posts))

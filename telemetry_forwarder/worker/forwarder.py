@@ -244,7 +244,7 @@ class Forwarder:
         self._store.spool_all(deadline)
         self._store.drop_all()
 
-    def log_totals(self) -> None:
-        """Log the final accounts at the first call. For any thread, with or without the ownership."""
+    def log_totals(self, problem: str = "") -> None:
+        """Log *problem* and the final accounts at the first call. For any thread, with or without the ownership."""
         waiting = sum(isinstance(item, Body) for item in [*self._items, *self._inbox.take()])
-        self.accounting.close(self._inbox, unstored_posts=waiting + self._intake.pending_posts)
+        self.accounting.close(self._inbox, unstored_posts=waiting + self._intake.pending_posts, problem=problem)

@@ -3,6 +3,7 @@
 Imports little: the forwarder's own imports may be what the main thread would have to wait for.
 """
 
+import threading
 from collections.abc import Iterable
 
 from telemetry_forwarder.buffer.ledger import Ledger
@@ -18,12 +19,16 @@ from telemetry_forwarder.receiver.messages import Body, Item, ShutdownEvent
 class LastResort:
     """Moves posts from the inbox to the spool. For the thread that has the ownership."""
 
-    def __init__(self, inbox: Inbox, spool: Spool, ledger: Ledger, *, clock: Clock, log: Diagnostics) -> None:
+    def __init__(
+        self, inbox: Inbox, spool: Spool, ledger: Ledger, *, clock: Clock, log: Diagnostics, unclosed: threading.Lock
+    ) -> None:
+        """*unclosed* is free until someone logs the final accounts."""
         self._inbox = inbox
         self._spool = spool
         self._ledger = ledger
         self._clock = clock
         self._log = log
+        self._unclosed = unclosed
 
     def store(self, items: Iterable[Item]) -> None:
         """Spool the posts among *items*; count those that the disk does not take as dropped."""
@@ -39,8 +44,12 @@ class LastResort:
         if left := self._spool.write(posts, deadline):
             self._ledger.dropped(POSTS, len(left), NOT_SPOOLED)
 
-    def log_totals(self) -> None:
-        """Log the final accounts. For any thread, with or without the ownership."""
+    def log_totals(self, problem: str = "") -> None:
+        """Log *problem* and the final accounts at the first call. For any thread, with or without the ownership."""
+        if not self._unclosed.acquire(blocking=False):
+            return
+        if problem:
+            self._log.warn(problem)
         unstored_posts = sum(isinstance(item, Body) for item in self._inbox.take())
         self._ledger.posts_refused += self._inbox.take_refusals()
         self._ledger.posts_foreign = self._inbox.foreign_posts

@@ -99,16 +99,16 @@ class Worker:
         has_taken = self._ownership.take(event.exit_by.left_s())
         if event.done.is_set():
             return
-        holder = self._holder
+        holder, problem = self._holder, "forwarding does not respond; what is held is stored"
         if holder is None:
-            self._log.warn("the end came before forwarding was ready; posts are stored as received")
             holder = self._new_last_resort()
-        else:
-            self._log.warn("forwarding does not respond; what is held is stored")
+            problem = "the end came before forwarding was ready; posts are stored as received"
         if has_taken:
+            self._log.warn(problem)
             holder.store_at_end(event)
-        # Otherwise not even a step has ended, such as a write to the disk.
-        holder.log_totals()
+            problem = ""
+        # Otherwise not even a step has ended, such as a write to the disk; or the last one is about to.
+        holder.log_totals(problem)
 
     def _new_last_resort(self) -> "LastResort":
         from telemetry_forwarder.buffer.ledger import Ledger
@@ -125,7 +125,7 @@ class Worker:
             clock=self._clock,
             log=self._log,
         )
-        return LastResort(self.inbox, spool, ledger, clock=self._clock, log=self._log)
+        return LastResort(self.inbox, spool, ledger, clock=self._clock, log=self._log, unclosed=threading.Lock())
 
     def put_event(self, event: InvokeEvent | ShutdownEvent) -> None:
         """Pass on Lambda's event. SHUTDOWN also limits the time of running requests."""

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from collections.abc import Mapping
 
 from telemetry_forwarder.buffer.ledger import Ledger
@@ -53,7 +54,7 @@ def build_forwarder(
     """Build the forwarder and log what is wrong with the settings. Does not use the network."""
     # Without our prefix, the lines of libraries would be forwarded as telemetry of an extension.
     logging.lastResort = _LibraryLogHandler(log)
-    ledger = Ledger()
+    ledger, unclosed = Ledger(), threading.Lock()
     exporters = _exporters(settings, environ, clock=clock, log=log)
     outbox = _outbox(settings, ledger)
     spool = new_spool(settings, environ, largest_post_bytes=MAX_POST_BYTES, ledger=ledger, clock=clock, log=log)
@@ -75,8 +76,8 @@ def build_forwarder(
         store,
         flusher=Flusher(inbox, outbox, spool, exporters=exporters, ledger=ledger, ownership=ownership, log=log),
         policy=_policy(settings, clock, is_managed=is_managed_instance(environ)),
-        accounting=Accounting(ledger, clock, log),
-        last_resort=LastResort(inbox, spool, ledger, clock=clock, log=log),
+        accounting=Accounting(ledger, clock, log, unclosed),
+        last_resort=LastResort(inbox, spool, ledger, clock=clock, log=log, unclosed=unclosed),
         ownership=ownership,
         clock=clock,
     )

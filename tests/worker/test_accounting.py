@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from telemetry_forwarder.buffer.ledger import Ledger
@@ -10,7 +12,7 @@ from tests.support.fake_clock import FakeClock
 
 def test_accounts_are_logged_after_each_flush_and_at_the_end(captured: CapturedLog) -> None:
     ledger, clock = Ledger(), FakeClock()
-    accounting = Accounting(ledger, clock, captured.diagnostics(clock))
+    accounting = Accounting(ledger, clock, captured.diagnostics(clock), threading.Lock())
 
     ledger.received(LOGS, 2)
     accounting.flushed()
@@ -32,7 +34,7 @@ def test_accounts_are_logged_after_each_flush_and_at_the_end(captured: CapturedL
 @pytest.mark.parametrize("signal", [LOGS, POSTS])
 def test_accounts_that_do_not_balance_are_reported_once_a_minute(captured: CapturedLog, signal: str) -> None:
     ledger, clock = Ledger(), FakeClock()
-    accounting = Accounting(ledger, clock, captured.diagnostics(clock))
+    accounting = Accounting(ledger, clock, captured.diagnostics(clock), threading.Lock())
 
     # More than there is in memory.
     ledger.delivered(signal, 2)
@@ -46,7 +48,7 @@ def test_accounts_that_do_not_balance_are_reported_once_a_minute(captured: Captu
 
 def test_changes_are_measured_once_a_minute_and_at_the_end(captured: CapturedLog) -> None:
     ledger, clock = Ledger(), FakeClock()
-    accounting = Accounting(ledger, clock, captured.diagnostics(clock))
+    accounting = Accounting(ledger, clock, captured.diagnostics(clock), threading.Lock())
     ledger.received(LOGS, 2)
 
     before = accounting.measurements(is_last=False)

@@ -10,27 +10,23 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.buffer.ledger import Tally
-from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
 from telemetry_forwarder.core.batch import POSTS
 from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.export.exporter import Exporters
-from telemetry_forwarder.export.flusher import Flusher
-from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.transport.client import Transport
-from telemetry_forwarder.worker.accounting import Accounting
 from telemetry_forwarder.worker.forwarder import Forwarder
-from telemetry_forwarder.worker.last_resort import LastResort
 from telemetry_forwarder.worker.wiring import build_forwarder
 from tests.support import collector as c
 from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
 from tests.support.fake_clock import FakeClock
+from tests.support.forwarders import forwarder_of
 from tests.support.otlp_messages import attributes
 from tests.support.posts import MOMENT, OBSERVED_NS, event, post
 from tests.support.spooling import MB
@@ -697,28 +693,9 @@ class Timed:
     def __init__(self, process: SpoolingProcess, captured: CapturedLog) -> None:
         self.process = process
         self.inbox = Inbox(INBOX_BYTES)
-        clock, ledger, log = process.clock, process.ledger, captured.diagnostics(process.clock)
+        clock, log = process.clock, captured.diagnostics(process.clock)
         exporters = Exporters({}, Transport(log), clock=clock, log=log)
-        settings = FlushSettings(mode=Mode.SHUTDOWN, interval_s=5.0, budget_s=0.0, spool_reserve_s=SPOOL_RESERVE_S)
-        self.forwarder = Forwarder(
-            self.inbox,
-            process.intake,
-            process.store,
-            flusher=Flusher(
-                self.inbox,
-                process.outbox,
-                process.spool,
-                exporters=exporters,
-                ledger=ledger,
-                ownership=process.ownership,
-                log=log,
-            ),
-            policy=FlushPolicy(settings, clock, has_runtime_done=False, is_managed=False),
-            accounting=Accounting(ledger, clock, log),
-            last_resort=LastResort(self.inbox, process.spool, ledger, clock=clock, log=log),
-            ownership=process.ownership,
-            clock=clock,
-        )
+        self.forwarder = forwarder_of(process, self.inbox, exporters, captured)
         self.posts_when_warm: list[Tally] = []
         self.end = ShutdownEvent("timeout", Deadline.after(LONG_S, clock))
 

@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,9 @@ class Bench:
         self.ledger = Ledger()
         self.inbox = Inbox(MB)
         spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes)
+        log = captured.diagnostics(self.clock)
         self.last_resort = LastResort(
-            self.inbox, spool, self.ledger, clock=self.clock, log=captured.diagnostics(self.clock)
+            self.inbox, spool, self.ledger, clock=self.clock, log=log, unclosed=threading.Lock()
         )
 
     def put(self, *lines: str) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import orjson
 import pytest
 
-from telemetry_forwarder.buffer.store import SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
@@ -15,19 +14,15 @@ from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SPANS, Batch
 from telemetry_forwarder.core.ownership import OwnershipLost
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.export.exporter import Exporters
-from telemetry_forwarder.export.flusher import Flusher
 from telemetry_forwarder.export.retry import RetryPolicy
 from telemetry_forwarder.export.sender_thread import SenderThread
-from telemetry_forwarder.flushing.policy import FlushPolicy, FlushSettings, Mode
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, ShutdownEvent
 from telemetry_forwarder.transport.client import Transport
-from telemetry_forwarder.worker.accounting import Accounting
-from telemetry_forwarder.worker.forwarder import Forwarder
-from telemetry_forwarder.worker.last_resort import LastResort
 from tests.support import collector as c
 from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
+from tests.support.forwarders import forwarder_of
 from tests.support.posts import OBSERVED_NS, event, post
 from tests.support.spooling import LONG, LONG_POST, MB, Process
 
@@ -106,27 +101,7 @@ class Run:
             log=log,
             retry=RetryPolicy(max_attempts=1),
         )
-        settings = FlushSettings(mode=Mode.SHUTDOWN, interval_s=5.0, budget_s=0.0, spool_reserve_s=SPOOL_RESERVE_S)
-        self.forwarder = Forwarder(
-            self.inbox,
-            process.intake,
-            process.store,
-            flusher=Flusher(
-                self.inbox,
-                process.outbox,
-                process.spool,
-                exporters=exporters,
-                ledger=process.ledger,
-                ownership=process.ownership,
-                log=log,
-                new_thread=self._new_thread,
-            ),
-            policy=FlushPolicy(settings, clock, has_runtime_done=False, is_managed=False),
-            accounting=Accounting(process.ledger, clock, log),
-            last_resort=LastResort(self.inbox, process.spool, process.ledger, clock=clock, log=log),
-            ownership=process.ownership,
-            clock=clock,
-        )
+        self.forwarder = forwarder_of(process, self.inbox, exporters, captured, new_thread=self._new_thread)
         self.end = ShutdownEvent("timeout", Deadline.after(LONG_S, clock))
         self._was_overtaken = False
         self._thread = threading.Thread(target=self._run, name="worker")

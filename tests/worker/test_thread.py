@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.core.sync import Latch
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from telemetry_forwarder.settings import PREFIX, Settings
 from telemetry_forwarder.startup.warm_up import WarmUp
@@ -495,6 +496,41 @@ def test_main_thread_logs_the_totals_if_the_worker_does_not_finish_storing(
     clock.go_on()
     assert worker.has_returned.wait(LONG_S)
     assert captured.lines == lines
+
+
+class SlowLatch(Latch):
+    """A latch that the worker's thread does not set before `go_on`, as if it had no CPU."""
+
+    __slots__ = ("_goes_on",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._goes_on = threading.Event()
+
+    def set(self) -> None:
+        self._goes_on.wait()
+        super().set()
+
+    def go_on(self) -> None:
+        self._goes_on.set()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_line_follows_the_totals_of_a_worker_that_is_slow_afterwards(
+    make: Make, captured: CapturedLog, fails: bool
+) -> None:
+    worker = make(broken.Environ("AWS_LAMBDA_INITIALIZATION_TYPE", **ENDPOINT) if fails else None)
+    worker.start()
+    assert worker.is_warm.wait(LONG_S)
+    end = soon(Clock())
+    end.done = done = SlowLatch()
+
+    worker.shut_down(end)
+
+    lines = captured.lines
+    done.go_on()
+    assert worker.has_returned.wait(LONG_S)
+    assert lines == [*[STOPPED][: int(fails)], totals(0)]
 
 
 def test_posts_are_refused_before_the_worker_has_to_store_what_is_held(make: Make, captured: CapturedLog) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.captured_log import CapturedLog
+from tests.support.certificates import Certificates, issue_certificates
 from tests.support.collector import FakeCollector
 from tests.support.fake_lambda import FakeLambda
 from tests.support.opt_tree import assemble
@@ -58,6 +59,12 @@ def collector() -> Iterator[FakeCollector]:
     """Run an OTLP receiver that accepts every request unless the test scripts other responses."""
     with FakeCollector() as collector:
         yield collector
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Issue the certificates of an authority, a server and a client."""
+    return issue_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

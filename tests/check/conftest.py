@@ -7,7 +7,6 @@ import pytest
 
 from telemetry_forwarder.check.checker import Checker
 from telemetry_forwarder.clock import Clock
-from tests.support.certificates import Certificates, issue_certificates
 
 MakeChecker = Callable[[dict[str, str]], Checker]
 
@@ -25,8 +24,3 @@ def new_checker() -> Iterator[MakeChecker]:
             return checker
 
         yield make
-
-
-@pytest.fixture(scope="package")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return issue_certificates(tmp_path_factory.mktemp("certificates"))

@@ -22,6 +22,7 @@ from telemetry_forwarder.export.exporter import NO_ENDPOINT, TOO_LARGE, Exporter
 from telemetry_forwarder.export.retry import RetryPolicy
 from telemetry_forwarder.transport.client import Transport
 from tests.support import collector as c
+from tests.support import fixtures
 from tests.support.batches import batch
 from tests.support.captured_log import CapturedLog
 from tests.support.certificates import issue_certificates
@@ -73,10 +74,7 @@ class Bench:
         return [request.status for request in self.collector.requests]
 
 
-@pytest.fixture(params=["http/protobuf", "grpc"])
-def collector(request: pytest.FixtureRequest) -> Iterator[FakeCollector]:
-    with FakeCollector(grpc=request.param == "grpc") as collector:
-        yield collector
+collector = fixtures.collector
 
 
 @pytest.fixture

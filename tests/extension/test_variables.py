@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Certificates, issue_certificates
+from tests.support.certificates import Certificates
 from tests.support.extension_process import lines_of_a_delivery
 from tests.support.hostile_variables import GROUPS, REMOVED_BY_SCRIPT, hostile_variables
 from tests.support.paths import PROJECT
@@ -23,11 +23,6 @@ _SET_BY_SCRIPT = {
     "MALLOC_TRIM_THRESHOLD_": "67108864",
     "TZ": "UTC0",
 }
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return issue_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -15,6 +15,7 @@ from telemetry_forwarder.endpoints.endpoint import GRPC, HTTP_PROTOBUF, Endpoint
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
 from tests.support import collector as c
+from tests.support import fixtures
 from tests.support.addresses import resolver
 from tests.support.captured_log import CapturedLog
 from tests.support.certificates import Certificates
@@ -23,11 +24,7 @@ from tests.support.requests import ACCEPTED, BODY, deadline, endpoint_of, kind, 
 from tests.support.tcp_server import resets, responds, tcp_server
 from tests.support.waiting import wait_until
 
-
-@pytest.fixture(params=["http/protobuf", "grpc"])
-def collector(request: pytest.FixtureRequest) -> Iterator[FakeCollector]:
-    with FakeCollector(grpc=request.param == "grpc") as collector:
-        yield collector
+collector = fixtures.collector
 
 
 @pytest.fixture

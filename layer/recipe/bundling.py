@@ -107,7 +107,9 @@ def record(output):
     patterns, texts, signatures = Patterns(), {{}}, {{}}
     import collections
     import dataclasses
+    import typing
     dataclasses.exec, collections.eval = recording(exec, "exec", texts), recording(eval, "eval", texts)
+    typing.compile = recording(compile, "eval", texts)
     record_signatures(signatures)
     from telemetry_forwarder.startup.warm_up import GRPC_MODULES, PROXY_MODULES, THREAD_MODULES, WORKER_MODULES
     for name in THREAD_MODULES + WORKER_MODULES + PROXY_MODULES + GRPC_MODULES:

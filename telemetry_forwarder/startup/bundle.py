@@ -5,7 +5,8 @@ but our own exist only in it. It patches Python itself:
 
 - `sys.meta_path`, until the process ends: the bundle is the first finder.
 - `re._compiler.compile`, until `restore` at the end of the warm-up: returns patterns compiled at build time.
-- `dataclasses.exec` and `collections.eval` (for `namedtuple`), until `restore`: run code compiled at build time.
+- `dataclasses.exec`, `collections.eval` (for `namedtuple`) and `typing.compile` (for forward references), until
+  `restore`: use code compiled at build time. The first call of `compile` would make a class of each kind of syntax.
 - `inspect.signature`, `get_annotations`, `iscoroutinefunction`, `unwrap`, until `restore`: see `inspect_stub`.
 """
 
@@ -65,6 +66,7 @@ class Bundle:
         # The order matters: each of these imports already uses the patches before it.
         self._patch_code("collections", "eval", eval)
         self._patch_patterns()
+        self._patch_code("typing", "compile", _compile)
         self._patch_code("dataclasses", "exec", exec)
         from telemetry_forwarder.startup import inspect_stub
 
@@ -74,13 +76,14 @@ class Bundle:
         """Undo all patches but the finder: code that is compiled after the warm-up is not in the archive."""
         import collections
         import dataclasses
+        import typing
         from re import _compiler  # type: ignore[attr-defined]
 
         from telemetry_forwarder.startup import inspect_stub
 
         inspect_stub.restore()
         _compiler.compile = self._compile_pattern
-        del dataclasses.exec, collections.eval  # type: ignore[attr-defined]
+        del dataclasses.exec, collections.eval, typing.compile  # type: ignore[attr-defined]
         self._code, self._patterns, self._signatures = {}, {}, {}
 
     def find_spec(
@@ -136,13 +139,17 @@ class Bundle:
         _compiler.compile = look_up
 
     def _patch_code(self, module: str, name: str, builtin: "Callable[..., Any]") -> None:
-        # The module calls `exec` or `eval` on generated source; a module-level name shadows the builtin.
+        # The module calls it on generated source; a module-level name shadows the builtin.
         code = self._code
 
         def run(text: "Any", *namespaces: "Any") -> "Any":
             return builtin(code.get(text, text), *namespaces)
 
         setattr(__import__(module), name, run)
+
+
+def _compile(text: "str | CodeType", *arguments: "Any") -> "Any":
+    return compile(text, *arguments) if isinstance(text, str) else text
 
 
 class _Loader(SourcelessFileLoader):

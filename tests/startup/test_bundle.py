@@ -46,11 +46,12 @@ result["problem"] = warm_up.problem
 result["lazy"] = [name for name, module in sys.modules.items() if type(module).__name__ == "_LazyModule"]
 result["all"] = len(sys.modules)
 
-import collections, dataclasses, inspect, telemetry_forwarder.startup.inspect_stub
+import collections, dataclasses, inspect, typing, telemetry_forwarder.startup.inspect_stub
 result["is_restored"] = (
     _compiler.compile is compile_pattern
     and not hasattr(dataclasses, "exec")
     and not hasattr(collections, "eval")
+    and not hasattr(typing, "compile")
     and inspect.signature(warm_up.wait).parameters.__class__.__name__ == "mappingproxy"
 )
 result["data classes"] = {
@@ -105,8 +106,7 @@ def without_bundle(lib: Path) -> dict[str, Any]:
 
 
 def test_bundle_saves_compiling_and_opening_files(with_bundle: dict[str, Any], without_bundle: dict[str, Any]) -> None:
-    # The rest are the forward references of `typing`, each a word or two.
-    assert with_bundle["compiled"] * 4 < without_bundle["compiled"]
+    assert (with_bundle["compiled"], without_bundle["compiled"] > 50) == (0, True)
     assert (with_bundle["parsed"], without_bundle["parsed"] > 50) == (0, True)
     assert without_bundle["opened"] - with_bundle["opened"] > 150
 

@@ -6,7 +6,6 @@ is 0 only if the receiver has everything that the extension counts.
 
 import argparse
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -18,23 +17,23 @@ from tests.support.paths import PROJECT
 if TYPE_CHECKING:
     from tests.demo.books import Books
     from tests.demo.run import Run
-    from tests.demo.terminal import Terminal
 
 PAGE = PROJECT / "build" / "demo.html"
-_SIGNAL_STATUS = 128
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> int:
     """Run the demo; return its exit status."""
     arguments = _arguments()
     sys.stdout.reconfigure(errors="replace", line_buffering=True)  # type: ignore[union-attr]
-    # So that the processes are ended then, too.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(_SIGNAL_STATUS + number))
+    # SIGTERM ends the processes, too, and a shell may have switched SIGINT off.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     print("A Lambda function, this extension next to it, and a receiver of OpenTelemetry data:")
     try:
         return _demo(arguments.endpoint, dict(arguments.header), keeps=arguments.keep)
     except KeyboardInterrupt:
-        return _SIGNAL_STATUS + signal.SIGINT
+        return _INTERRUPTED
 
 
 def _demo(url: str | None, headers: Mapping[str, str], *, keeps: bool) -> int:
@@ -50,13 +49,13 @@ def _demo(url: str | None, headers: Mapping[str, str], *, keeps: bool) -> int:
         _step("starting the function and the extension")
         with running(opt, back_end, headers) as run:
             run.play(lambda scene: _step(f"invocation {scene}"))
+            shown = 0
             if keeps:
-                _show_invocations(run)
+                shown = _show_invocations(run)
                 _keep(run)
             _step("ending the environment")
             books = run.end()
-        if not keeps:
-            _show_invocations(run)
+        _show_invocations(run, after=shown)
         _show_totals(run, books)
     return 1 if books.problems else 0
 
@@ -65,34 +64,31 @@ def _step(text: str) -> None:
     print(f"  {text}", flush=True)
 
 
-def _terminal() -> "Terminal":
-    from tests.demo.terminal import Terminal
+def _show_invocations(run: "Run", *, after: int = 0) -> int:
+    """Print the invocations that come *after* those already shown; return how many have been shown then."""
+    from tests.demo import story, terminal
 
-    has_colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Terminal(min(140, max(80, shutil.get_terminal_size((110, 40)).columns)), has_colours)
-
-
-def _show_invocations(run: "Run") -> None:
-    from tests.demo import story
-
-    print("", *_terminal().invocations(story.read(run.messages), run.scenes), sep="\n")
+    told = story.read(run.messages)
+    if len(told.invocations) > after:
+        print("", *terminal.of(sys.stdout, os.environ).invocations(told, run.scenes, after=after), sep="\n")
+    return len(told.invocations)
 
 
 def _show_totals(run: "Run", books: "Books") -> None:
     """Print metrics and books, and write the page; the last line is the ledger's."""
-    from tests.demo import events, measurements, page, story
+    from tests.demo import events, measurements, page, story, terminal
 
     messages = run.messages
     metrics = measurements.read(messages)
     PAGE.parent.mkdir(exist_ok=True)
     drawn = page.draw(story.read(messages), run.scenes, metrics, books, list(events.convert(run.events)))
     PAGE.write_text(drawn, encoding="utf-8")
-    terminal = _terminal()
-    print("", *terminal.metrics(metrics), "", sep="\n")
-    for line in terminal.extension_lines(run.function.extension_output):
+    text = terminal.of(sys.stdout, os.environ)
+    print("", *text.metrics(metrics), "", sep="\n")
+    for line in text.extension_lines(run.function.extension_output):
         print(line)
     print(f"The same as a page: {PAGE.relative_to(PROJECT)}\n")
-    print(*terminal.books(books), sep="\n")
+    print(*text.books(books), sep="\n")
 
 
 def _keep(run: "Run") -> None:

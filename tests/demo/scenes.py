@@ -34,7 +34,7 @@ SCENES = (
     ),
     Scene(
         "A declined card: the function raises",
-        "The handler raises CardDeclinedError. To Lambda that is a success; the span shows the error.",
+        "The handler raises CardDeclinedError. Lambda reports a success all the same; the span has the error.",
         {"id": 1004, "items": 1, "total": 999.0, "is_declined": True},
     ),
     Scene(

@@ -1,8 +1,10 @@
-"""Draws a story as text. Pure: the width and whether there are colours are arguments."""
+"""Draws a story as text. Pure but for `of`: the width and whether there are colours are arguments."""
 
+import shutil
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TextIO
 
 from tests.demo.books import NAMES, Books, is_ledger
 from tests.demo.measurements import CHARTS, LIMIT, OUTCOMES, Metric
@@ -13,6 +15,7 @@ _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "
 _INDENT = "  "
 _NAME_WIDTH = 22
 _TIME_WIDTH = 8
+_LEAST_WIDTH, _USUAL_WIDTH, _MOST_WIDTH = 80, 110, 140
 _SPARKS = "▁▂▃▄▅▆▇█"
 _COLOURS = {
     "succeeded": "green",
@@ -26,7 +29,7 @@ _COLOURS = {
 }
 
 _LEGEND = (
-    "█ is a span, ● a log line, both where they were in time. orders: an invocation, named after the function. "
+    "▆ is a span, ● a log line, both where they were in time. orders: an invocation, named after the function. "
     "init: Lambda starts the environment. responseLatency: until the response begins. "
     "extensionOverhead: the extension, after the response."
 )
@@ -36,7 +39,7 @@ _LEGEND = (
 class Terminal:
     """How wide the text may be, and whether it may have colours."""
 
-    width: int = 110
+    width: int = _USUAL_WIDTH
     has_colours: bool = False
 
     def paint(self, text: str, *styles: str) -> str:
@@ -47,10 +50,10 @@ class Terminal:
     def heading(self, text: str) -> str:
         return self.paint(text, "bold")
 
-    def invocations(self, story: Story, scenes: Mapping[str, Scene]) -> Iterator[str]:
-        """Yield the lines for all invocations; *scenes* are by request id."""
+    def invocations(self, story: Story, scenes: Mapping[str, Scene], *, after: int = 0) -> Iterator[str]:
+        """Yield the lines for all invocations *after* a number of them; *scenes* are by request id."""
         yield from (self.paint(line, "dim") for line in textwrap.wrap(_LEGEND, self.width))
-        for number, invocation in enumerate(story.invocations, 1):
+        for number, invocation in enumerate(story.invocations[after:], after + 1):
             yield ""
             yield from self._invocation(number, invocation, scenes.get(invocation.request_id))
         if story.others:
@@ -131,7 +134,14 @@ class Terminal:
         if isinstance(item, Line):
             return f"{' ' * first}●".ljust(cells)
         last = max(first + 1, round((item.end_ns - invocation.start_ns) * scale))
-        return f"{' ' * first}{'█' * (last - first)}".ljust(cells)
+        return f"{' ' * first}{'▆' * (last - first)}".ljust(cells)
+
+
+def of(stream: TextIO, environment: Mapping[str, str]) -> Terminal:
+    """Return the terminal behind *stream*; what is no terminal has no colours, nor has one with NO_COLOR."""
+    has_colours = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+    columns = shutil.get_terminal_size((_USUAL_WIDTH, 0)).columns
+    return Terminal(min(_MOST_WIDTH, max(_LEAST_WIDTH, columns)), has_colours)
 
 
 def _line_text(line: Line) -> str:

@@ -191,6 +191,8 @@ def test_own_back_end_gets_the_same_and_everything_runs_until_ctrl_c(opt: Path, 
     assert f"sending to {collector.endpoint}" in output
     assert {request.headers.get("api-key") for request in collector.requests} == {"a,b=c"}
     assert any("order 1007 received" in str(record.body) for _, _, record in collector.logs())
+    assert output.count("The first order: a cold start") == 2  # When it begins, and when it is shown.
+    assert "7  Another order" in output.partition("another order was taken")[2]
     assert "\x1b[1m" in output
 
 

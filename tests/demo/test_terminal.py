@@ -1,10 +1,11 @@
 """What the demo prints."""
 
+import io
 import re
 
 import pytest
 
-from tests.demo import measurements, story
+from tests.demo import measurements, story, terminal
 from tests.demo.example import BOOKS, MESSAGES, SCENES, WRONG_BOOKS
 from tests.demo.messages import invocation_span, log
 from tests.demo.terminal import Terminal
@@ -12,7 +13,7 @@ from tests.demo.terminal import Terminal
 _COLOUR = re.compile(r"\x1b\[[0-9;]+m")
 
 INVOCATIONS = """\
-█ is a span, ● a log line, both where they were in time. orders: an
+▆ is a span, ● a log line, both where they were in time. orders: an
 invocation, named after the function. init: Lambda starts the environment.
 responseLatency: until the response begins. extensionOverhead: the
 extension, after the response.
@@ -20,17 +21,17 @@ extension, after the response.
 1  A cold start                                        ✓ succeeded in 160 ms
    Lambda starts <it>.
    trace …00000001, request request-1
-   orders              │            ███ │  160 ms
-     init              │█████████████   │  800 ms
-       initRuntime     │██████          │  400 ms
+   orders              │            ▆▆▆ │  160 ms
+     init              │▆▆▆▆▆▆▆▆▆▆▆▆▆   │  800 ms
+       initRuntime     │▆▆▆▆▆▆          │  400 ms
          log           │      ●         │ +400 ms  loaded
      INFO              │              ● │ +880 ms  items reserved  order=7
-     charge            │              █ │   60 ms
-     extensionOverhead │               █│   40 ms
+     charge            │              ▆ │   60 ms
+     extensionOverhead │               ▆│   40 ms
 
 2  Another invocation               ✗ failed after 100 ms: CardDeclinedError
    trace …00000002, request request-6
-   orders              │████████████████│  100 ms  declined <b>
+   orders              │▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆│  100 ms  declined <b>
      ERROR             │              ● │  +90 ms  CardDeclinedError:
                        │                │          declined <b>"""
 
@@ -39,6 +40,14 @@ def test_invocations_are_waterfalls_with_their_log_lines() -> None:
     drawn = "\n".join(Terminal(width=76).invocations(story.read(MESSAGES), SCENES))
 
     assert drawn == INVOCATIONS
+
+
+def test_invocations_that_were_shown_can_be_left_out() -> None:
+    drawn = list(Terminal(width=76).invocations(story.read(MESSAGES), SCENES, after=1))
+
+    assert [line for line in drawn if "A cold start" in line or "Another invocation" in line] == [
+        "2  Another invocation               ✗ failed after 100 ms: CardDeclinedError"
+    ]
 
 
 def test_metrics_that_matter_are_one_line_each() -> None:
@@ -100,14 +109,40 @@ def test_colours_are_the_only_difference() -> None:
     plain, coloured = Terminal(width=76), Terminal(width=76, has_colours=True)
 
     lines = [
-        list(terminal.invocations(story.read(MESSAGES), SCENES)) + list(terminal.books(BOOKS))
-        for terminal in (plain, coloured)
+        list(drawn.invocations(story.read(MESSAGES), SCENES)) + list(drawn.books(BOOKS)) for drawn in (plain, coloured)
     ]
 
     assert lines[0] == [_COLOUR.sub("", line).rstrip() for line in lines[1]]
     assert not _COLOUR.search("\n".join(lines[0]))
     assert "\x1b[1;31m✗ failed after 100 ms" in "\n".join(lines[1])
     assert "\x1b[35m     charge" in "\n".join(lines[1])
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "environment", "has_colours"),
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": ""}, True),  # https://no-color.org: only if it is not empty.
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {}, False),
+    ],
+)
+def test_colours_need_a_terminal_that_wants_them(
+    *, is_terminal: bool, environment: dict[str, str], has_colours: bool
+) -> None:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    assert terminal.of(Stream(), environment).has_colours == has_colours
+
+
+@pytest.mark.parametrize(("columns", "width"), [("40", 80), ("100", 100), ("300", 140)])
+def test_width_is_that_of_the_terminal_within_reason(monkeypatch: pytest.MonkeyPatch, columns: str, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert terminal.of(io.StringIO(), {}).width == width
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])

@@ -87,7 +87,7 @@ def _raise_at_signals(api: LambdaApi) -> None:
         except OSError:
             # It is reserved: valgrind uses the last one itself.
             pass
-    # A signal that arrives right before `next` begins to wait does not interrupt it, but this ends the wait.
+    # A signal that arrives right before a wait does not interrupt it, but this ends the wait.
     try:
         api.wakeup, when_signalled = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
         _signal.set_wakeup_fd(when_signalled, warn_on_full_buffer=False)

@@ -57,6 +57,10 @@ class Deadline:
         """Return the deadline *margin_s* earlier."""
         return Deadline(self._at_s - margin_s, self._clock)
 
+    def bring_forward(self, seconds: float) -> None:
+        """Make this deadline *seconds* earlier, for all that hold it: the clock it was read from was slow."""
+        self._at_s -= seconds
+
     def not_before(self, seconds: float) -> "Deadline":
         """Return the later of this deadline and *seconds* from now."""
         return Deadline(max(self._at_s, self._clock.monotonic_s() + seconds), self._clock)

@@ -132,6 +132,7 @@ class Lifecycle:
 
         self._session = Session(self._environ, self._api.registration, self._clock)
         self._log = self._session.log
+        self._session.wakeup = self._api.wakeup
         self._session.has_telemetry = self._subscribe(self._session)
         self._session.warm_up()
 

@@ -36,7 +36,6 @@ _END_S = 0.5
 _LATEST_UNIX_MS = 1e15
 # More than another process is likely to open before the listener runs: connections beyond it wait for a second or more.
 _LISTEN_BACKLOG = 4_096
-_PATH_BYTES = 16
 
 
 class Session:
@@ -53,13 +52,14 @@ class Session:
             self.log.warn(problem)
         self._server = open_port(self._settings.port, self.log)
         self._port = self._server.getsockname()[1]
-        # Other processes of the environment cannot guess it, so what is posted there comes from Lambda.
-        self._path = "/" + posix.urandom(_PATH_BYTES).hex()
+        # Other processes of the environment cannot guess these 128 bits, so what is posted there comes from Lambda.
+        self._path = "/" + posix.urandom(16).hex()
         self._worker: Worker | None = None
         self._listener: Listener | None = None
         self._has_threads = self._has_ended = False
         self.has_telemetry = False
         """Whether Lambda accepted the subscription; if not, nothing waits for telemetry. Set before `start`."""
+        self.wakeup = -1  # Becomes readable when a signal arrives. Set before `start`, too.
 
     def subscription(self, schema: str) -> bytes:
         """Return the body of the subscription request for the Telemetry API's *schema* version."""
@@ -87,7 +87,7 @@ class Session:
         is_early = settings.initialization_type in ("provisioned-concurrency", "snap-start")
         is_cheaper_now = is_early or settings.cpu_share < 1
         if settings.warm_up == "init" or (settings.warm_up == "auto" and is_cheaper_now):
-            self.start().is_warm.wait(_MAX_WARM_UP_S)
+            self.start().is_warm.wait(_MAX_WARM_UP_S, or_readable=self.wakeup)
 
     def start(self) -> "Worker":
         """Start worker and listener at the first call; return the worker. Blocks while their modules are imported.
@@ -119,6 +119,7 @@ class Session:
         worker = Worker(
             self._settings, self._environ, self._registration, clock=self._clock, log=self.log, warm_up=warm_up
         )
+        worker.timer.wakeup = self.wakeup
         worker.inbox.put_event(SubscriptionResult(self.has_telemetry))
         return worker, Listener(self._settings.listener, self._server, worker.inbox, self._clock, path=self._path)
 
@@ -201,9 +202,8 @@ def open_port(port: int, log: Diagnostics) -> _socket.socket:
     try:
         return _listen(port)
     except OSError as exc:
-        log.warn(
-            f"TELEMETRY_FORWARDER_PORT: port {port} is not available ({exc.strerror}); using any free port instead"
-        )
+        problem = f"port {port} is not available ({exc.strerror}); using any free port instead"
+        log.warn(f"TELEMETRY_FORWARDER_PORT: {problem}")
         return _listen(0)
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -82,6 +83,23 @@ def test_process_registers_subscribes_and_calls_next_until_shutdown(
     assert runtime.calls[0].body == b'{"events":["INVOKE","SHUTDOWN"]}'
     assert {call.headers["lambda-extension-identifier"] for call in runtime.calls[1:]} == {IDENTIFIER}
     assert lines() == []
+
+
+def test_invocation_is_not_waited_for_once_a_signal_has_arrived(runtime: FakeLambda, environ: dict[str, str]) -> None:
+    runtime.respond(NEXT, invoke("1"), shutdown())
+    api = LambdaApi(runtime.runtime_api, "telemetry-forwarder")
+    api.wakeup, when_signalled = os.pipe()
+    os.write(when_signalled, b"\x0f")
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    # Nothing reports the end of the invocation.
+    code = Lifecycle(api, environ | {PREFIX + "FLUSH": "end"}, Clock()).run()
+
+    signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    api.close()
+    os.close(api.wakeup)
+    os.close(when_signalled)
+    assert (code, runtime.endpoints) == (0, [REGISTER, SUBSCRIBE, NEXT, NEXT])
 
 
 def test_managed_instance_registers_for_shutdown_only(runtime: FakeLambda, run: Run) -> None:

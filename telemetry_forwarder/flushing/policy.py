@@ -97,11 +97,6 @@ class FlushPolicy:
             budget=None if flushes_at_end and self._requests.is_running else self._budget(),
         )
 
-    def correct_limit(self, limit: Deadline) -> None:
-        """Replace the limit that was passed with the latest INVOKE, until `next` is released."""
-        if self._hold.limit is not None:
-            self._hold.limit = limit
-
     def runtime_done(self, request_id: str, observed_ns: int) -> None:
         """platform.runtimeDone arrived at *observed_ns*: the budget counts from then, not from now."""
         self._has_missed_end = False

@@ -2,7 +2,7 @@
 
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.frozen import frozen
-from telemetry_forwarder.core.sync import Latch
+from telemetry_forwarder.core.sync import Latch, WakeUp
 
 # For Lambda to see our exit.
 _EXIT_S = 0.05
@@ -34,7 +34,7 @@ class InvokeEvent:
     __slots__ = (
         "_slow_by_ns",
         "arn",
-        "ended_or_released",
+        "changed",
         "has_ended",
         "release_by",
         "released",
@@ -46,7 +46,10 @@ class InvokeEvent:
     def __init__(
         self, request_id: str, arn: str, trace_header: str, release_by: Deadline, *, slow_by_ns: int = 0
     ) -> None:
-        """*release_by* is the invocation's deadline less the margin, for a wall clock that is slow by *slow_by_ns*."""
+        """*release_by* is the invocation's deadline less the margin, for a wall clock that is slow by *slow_by_ns*.
+
+        The event owns it: corrections apply to all that hold it.
+        """
         self._slow_by_ns = slow_by_ns
         self.request_id = request_id
         self.arn = arn
@@ -54,28 +57,29 @@ class InvokeEvent:
         self.release_by = release_by
         self.has_ended = False
         """Whether a post with the end of the invocation has arrived; it may not be converted yet."""
-        self.ended_or_released = Latch()
+        self.changed = WakeUp()
+        """For the main thread: notified of the end, the release and each correction."""
         self.released = Latch()
         self.released_at_s: float | None = None
         """The monotonic time of the release by the worker."""
 
-    def correct(self, slow_by_ns: int) -> Deadline:
-        """Return *release_by*, earlier now if the wall clock is slower than was known."""
+    def correct(self, slow_by_ns: int) -> None:
+        """Bring *release_by* forward if the wall clock is slower than was known."""
         if slow_by_ns > self._slow_by_ns:
-            self.release_by = self.release_by.less((slow_by_ns - self._slow_by_ns) / 1_000_000_000)
+            self.release_by.bring_forward((slow_by_ns - self._slow_by_ns) / 1_000_000_000)
             self._slow_by_ns = slow_by_ns
-        return self.release_by
+            self.changed.notify()
 
     def release(self, now_s: float) -> None:
         """Let the main thread call `next`; *now_s* is the monotonic time."""
         self.released_at_s = now_s
         self.released.set()
-        self.ended_or_released.set()
+        self.changed.notify()
 
     def end(self) -> None:
         """Note that the end of the invocation has arrived."""
         self.has_ended = True
-        self.ended_or_released.set()
+        self.changed.notify()
 
 
 class ShutdownEvent:

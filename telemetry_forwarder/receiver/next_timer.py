@@ -8,7 +8,6 @@ from telemetry_forwarder.clock import Clock, Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from telemetry_forwarder.core.sync import Latch
     from telemetry_forwarder.receiver.messages import InvokeEvent
     from telemetry_forwarder.settings import Settings
 
@@ -33,6 +32,8 @@ class NextTimer:
         self._may_wait = settings.flush in ("auto", "end") and self._budget_s > 0 and "platform" in settings.types
         self._least_margin_s = _MARGIN_S + _MARGIN_CPU_S / settings.cpu_share
         self._late_s = 0.0
+        self.wakeup = -1
+        """A descriptor that becomes readable when a signal arrives, which ends the wait."""
         self._wanted_at_s: float | None = None
         """When the last wait should have ended, until `next` is sent."""
 
@@ -50,17 +51,16 @@ class NextTimer:
         """Block until `next` is to be called for *event*; not at all if nothing is delivered at the end."""
         if not self._may_wait:
             return
-        wanted_at_s = self._wait_for(event.ended_or_released, event.release_by)
-        if event.has_ended and not event.released.is_set():
-            wanted_at_s = self._wait_for(event.released, event.release_by.within(self._budget_s))
-        self._wanted_at_s = wanted_at_s if event.released_at_s is None else event.released_at_s
-
-    def _wait_for(self, latch: "Latch", limit: Deadline) -> float:
-        """Wait until *latch* is set, at most until *limit*; return the monotonic time of the limit."""
-        now_s = self._clock.monotonic_s()
-        left_s = limit.left_s(now_s)
-        latch.wait(left_s)
-        return now_s + left_s
+        limits = [event.release_by]
+        while event.released_at_s is None:
+            if event.has_ended and not limits[1:]:
+                limits.append(Deadline.after(self._budget_s, self._clock))
+            now_s = self._clock.monotonic_s()
+            left_s = min([limit.left_s(now_s) for limit in limits])
+            self._wanted_at_s = now_s + left_s
+            if not event.changed.wait(left_s, or_readable=self.wakeup):
+                return
+        self._wanted_at_s = event.released_at_s
 
     def sent(self) -> None:
         """Note that `next` was sent: the delay since the wait should have ended determines the next margin."""

@@ -172,7 +172,7 @@ class Forwarder:
         # After SHUTDOWN one post at a time, so that others are sent meanwhile.
         for result in self._intake.convert_next(1 if self._shutdown else SLICE_BYTES, may_replay=may_replay):
             for event in self._withheld:
-                self._policy.correct_limit(event.correct(self._clock.slow_by_ns))
+                event.correct(self._clock.slow_by_ns)
             for request_id in result.ended:
                 self._policy.runtime_done(request_id, result.observed_ns)
             for request_id in result.reported:

@@ -743,18 +743,3 @@ def test_drain_ends_in_time_after_any_events(story: list[tuple[str, float]], was
 
 def test_modes_are_named_as_in_the_setting() -> None:
     assert [mode.value for mode in Mode] == ["auto", "end", "every", "shutdown"]
-
-
-def test_limit_of_the_latest_invocation_can_be_corrected_until_next_is_released() -> None:
-    bench = Bench()
-    bench.invoke(timeout_s=60.0)
-    bench.policy.correct_limit(Deadline.after(3.0, bench.clock))
-
-    bench.clock.advance(2.9)
-    before = bench.result()
-    bench.clock.advance(0.2)
-    after = bench.result()
-    bench.policy.correct_limit(Deadline.after(60.0, bench.clock))
-
-    assert (before.may_call_next, after.may_call_next) == (WITHHELD, RELEASED)
-    assert bench.result().may_call_next == RELEASED

@@ -48,7 +48,7 @@ def test_end_of_the_invocation_is_found(watch: EndWatch, content: bytes) -> None
     watch.search(content)
 
     assert invoked.has_ended
-    assert invoked.ended_or_released.is_set()
+    assert invoked.changed.wait(0.0)
     assert not invoked.released.is_set()
 
 

@@ -24,10 +24,12 @@ def test_latches_of_new_events_are_not_set() -> None:
 def test_invocation_is_released_earlier_if_the_wall_clock_is_slower_than_was_known() -> None:
     event = InvokeEvent("id", "arn", "", Deadline.after(60.0, FakeClock()), slow_by_ns=1_000_000_000)
 
-    left_s = [event.correct(slow_by_s * 1_000_000_000).left_s() for slow_by_s in (0, 1, 11, 11, 5)]
+    left_s = []
+    for slow_by_s in (0, 1, 11, 11, 5):
+        event.correct(slow_by_s * 1_000_000_000)
+        left_s.append(event.release_by.left_s())
 
     assert left_s == [60.0, 60.0, 50.0, 50.0, 50.0]
-    assert event.release_by.left_s() == 50.0
 
 
 def test_results_contain_what_they_report() -> None:

@@ -1,3 +1,4 @@
+import os
 import threading
 from collections.abc import Mapping
 
@@ -78,6 +79,34 @@ def test_next_is_called_when_the_worker_releases_it(*, ends_first: bool) -> None
 
     waiting.join(LONG_S)
     assert not waiting.is_alive()
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_wait_ends_earlier_if_the_wall_clock_turns_out_to_be_slow_although_nobody_releases(has_ended: bool) -> None:
+    event = invoke(3_600.0)
+    waiting = threading.Thread(target=timer(FLUSH="end", FLUSH_BUDGET_MS="60000").wait, args=(event,))
+    waiting.start()
+    if has_ended:
+        event.end()
+
+    event.correct(1_000_000_000)
+    event.correct(3_599_900_000_000)
+
+    waiting.join(LONG_S)
+    assert not waiting.is_alive()
+    assert not event.released.is_set()
+
+
+def test_wait_ends_with_a_signal_that_arrived_before_it() -> None:
+    event, tested = invoke(3_600.0), timer()
+    tested.wakeup, when_signalled = os.pipe()
+    os.write(when_signalled, b"\x0f")
+
+    tested.wait(event)
+
+    assert event.release_by.left_s() > 3_000
+    os.close(tested.wakeup)
+    os.close(when_signalled)
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,9 @@ def _line(
 ) -> ParsedLine:
     for key in containers:
         attributes = _read_members(key, record[key], attributes, values)
-    body, level, time_ns, request_id, trace, span_id, *error = values
-    _, level_key, time_key, request_key, trace_key, span_key, *error_keys = keys
+    body, level, time_ns, request_id, trace, span_id = values[:ERROR_TYPE]
+    _, level_key, time_key, request_key, trace_key, span_key = keys[:ERROR_TYPE]
+    error = values[ERROR_TYPE:]
     if level_key and type(record[level_key]) is dict:
         # Its name is not all of it.
         attributes[level_key] = record[level_key]
@@ -81,7 +82,7 @@ def _line(
         if level and level[0] >= severity.ERROR:
             attributes = _read_other_error(attributes)
     else:
-        attributes = _name_exception(record, attributes, error_keys, error)
+        attributes = _name_exception(record, attributes, keys[ERROR_TYPE:], error)
     if body is None or (body == "" and stack_traces.MESSAGE in attributes):
         body, attributes = _body_without_message(record, attributes)
     if level and body is record and not time_ns and level_key.lower() == "level" and type(record[level_key]) is int:
@@ -91,11 +92,10 @@ def _line(
         level, attributes = _level_of_layout(record, attributes)
     # If the body is the whole object, it contains the request id and the time anyway.
     is_part = body is not record
-    severity_number, severity_text = level
     return parsed_line(
         body,
-        severity_number=severity_number,
-        severity_text=severity_text,
+        severity_number=level[0],
+        severity_text=level[1],
         time_ns=time_ns or 0,
         request_id=request_id or "",
         attributes=attributes,

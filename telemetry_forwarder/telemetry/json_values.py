@@ -57,7 +57,8 @@ def is_json(text: bytes) -> bool:
 def may_lose_digits(text: bytes) -> bool:
     """Return whether *text* contains so many digits that orjson could have made a float of an integer."""
     zeros = text.translate(_TO_ZEROS)
-    return _TOO_MANY_DIGITS in zeros or _NEGATIVE in zeros
+    # Not `in`, which first tries whether what it looks for is a number, and formats an error.
+    return zeros.find(_TOO_MANY_DIGITS) >= 0 or zeros.find(_NEGATIVE) >= 0
 
 
 def may_have_lost_digits(value: Any) -> bool:

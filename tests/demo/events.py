@@ -16,8 +16,8 @@ from tests.support import otlp_messages
 from tests.support.otlp_messages import LOGS, METRICS, REQUESTS, SPANS
 
 _PATHS = {"logs": LOGS, "traces": SPANS, "metrics": METRICS}
-# Its gauge is part of every export, whatever the event.
-_ALWAYS = "lambda.memory_size"
+# A gauge is part of every export after the first report, whatever the event.
+_GAUGE, _SOURCE_OF_GAUGE = "lambda.memory_size", "platform.report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,10 @@ def convert(delivered: Sequence[dict[str, Any]]) -> Iterator[Event]:
         batches = [*converter.convert(orjson.dumps([event]), number).batches, *converter.collect(number)]
         record = event["record"]
         text = record if isinstance(record, str) else orjson.dumps(record).decode()
-        yield Event(event["time"], event["type"], text, **_names(batches))
+        names = _names(batches)
+        if event["type"] != _SOURCE_OF_GAUGE:
+            names["metrics"] = tuple(name for name in names["metrics"] if name != _GAUGE)
+        yield Event(event["time"], event["type"], text, **names)
 
 
 def _converter() -> Converter:
@@ -68,5 +71,5 @@ def _names(batches: Sequence[Batch]) -> dict[str, tuple[str, ...]]:
             str(otlp_messages.plain(record.body)) for record in items(LOGS, otlp_messages.log_records)
         ),
         "spans": tuple(span.name for span in items(SPANS, otlp_messages.spans)),
-        "metrics": tuple(metric.name for metric in items(METRICS, otlp_messages.metrics) if metric.name != _ALWAYS),
+        "metrics": tuple(metric.name for metric in items(METRICS, otlp_messages.metrics)),
     }

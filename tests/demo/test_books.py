@@ -8,7 +8,7 @@ from tests.demo.story import Message
 
 LEDGER = (
     "[telemetry-forwarder] INFO records received 3; "
-    "logs received 1 delivered 1 dropped 0 held 0 spooled 0 filtered 2 (in spans and metrics 2); "
+    "logs received 1 delivered 1 dropped 0 held 0 spooled 0 filtered 2 (in spans and metrics, never held 2); "
     "traces received 1 delivered 1 dropped 0 held 0 spooled 0; "
     "metrics received 1 delivered 1 dropped 0 held 0 spooled 0"
 )

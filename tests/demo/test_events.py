@@ -19,6 +19,10 @@ INIT_REPORT = event(
 START = event("platform.start", {"requestId": ID, "version": "7"})
 LINE = event("function", f"[INFO]\t2026-09-22T06:30:01.100Z\t{ID}\thello\n")
 RUNTIME_DONE = event("platform.runtimeDone", {"requestId": ID, "status": "success", "metrics": {"durationMs": 2.5}})
+REPORT = event(
+    "platform.report",
+    {"requestId": ID, "status": "success", "metrics": {"durationMs": 2.5, "billedDurationMs": 3, "memorySizeMB": 128}},
+)
 
 
 def test_each_event_is_followed_by_what_it_became() -> None:
@@ -33,3 +37,12 @@ def test_each_event_is_followed_by_what_it_became() -> None:
     ]
     assert became[3].record == LINE["record"]
     assert became[2].record == f'{{"requestId":"{ID}","version":"7"}}'
+
+
+def test_gauge_is_named_only_where_it_is_from() -> None:
+    done_again = event("platform.runtimeDone", {**RUNTIME_DONE["record"], "requestId": ID.replace("1", "2")})
+
+    became = list(convert([START, RUNTIME_DONE, REPORT, done_again]))
+
+    assert became[2].metrics == ("lambda.billed_duration", "lambda.memory_size")
+    assert became[3].metrics == ("faas.invocations", "faas.invoke_duration")

@@ -43,6 +43,7 @@ def test_lines_of_an_init_stand_under_the_part_of_it_in_which_they_were_logged()
         span("initRuntime", 3, at=(0, 500), parent=2),
         log("loaded", at=400),
         log("ready", at=800, scope="aws.lambda.platform"),
+        span("responseLatency", 4, at=(940, 1090), parent=1),
         log("between", at=950),
     ]
 
@@ -54,6 +55,7 @@ def test_lines_of_an_init_stand_under_the_part_of_it_in_which_they_were_logged()
         (2, "initRuntime"),
         (3, "loaded"),
         (2, "ready"),
+        (1, "responseLatency"),
         (1, "between"),
     ]
 
@@ -63,6 +65,7 @@ def test_line_without_a_trace_belongs_to_the_invocation_that_ends_next() -> None
         invocation_span(1, at=(0, 10), trace=1),
         invocation_span(2, at=(100, 110), trace=2),
         log("second init", at=50),
+        log("during the second", at=105),
         log("after the end", at=200),
     ]
 
@@ -70,7 +73,7 @@ def test_line_without_a_trace_belongs_to_the_invocation_that_ends_next() -> None
 
     assert [shape(invocation) for invocation in story.invocations] == [
         [(0, "orders")],
-        [(0, "orders"), (1, "second init")],
+        [(0, "orders"), (1, "second init"), (1, "during the second")],
     ]
     assert [item.body for item in story.others if isinstance(item, Line)] == ["after the end"]
 

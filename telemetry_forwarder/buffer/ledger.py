@@ -84,11 +84,12 @@ class Ledger:
         kinds = (*SIGNALS, POSTS)
         self._counts = {kind: dict.fromkeys(_COUNTS, 0) for kind in kinds}
         self._dropped: dict[str, defaultdict[str, int]] = {kind: defaultdict(int) for kind in kinds}
-        self._filtered: dict[str, defaultdict[str, int]] = {kind: defaultdict(int) for kind in kinds}
+        self._filtered: defaultdict[tuple[str, str], int] = defaultdict(int)
+        """By signal and reason."""
 
     def filtered(self, signal: str, count: int, reason: str) -> None:
         """Count records that a setting keeps out of *signal*."""
-        self._filtered[signal][reason] += count
+        self._filtered[signal, reason] += count
 
     def received(self, signal: str, count: int) -> None:
         """Count items that were created in memory."""
@@ -131,10 +132,9 @@ class Ledger:
         self.records_received += conversion.records_received
         self.records_lost_by_lambda += conversion.records_lost_by_lambda
         conversion.records_received = conversion.records_lost_by_lambda = 0
-        for signal, reasons in conversion._filtered.items():  # noqa: SLF001  # of the same class
-            for reason, count in reasons.items():
-                self._filtered[signal][reason] += count
-            reasons.clear()
+        for key, count in conversion._filtered.items():  # noqa: SLF001  # of the same class
+            self._filtered[key] += count
+        conversion._filtered.clear()  # noqa: SLF001
 
     def snapshot(self) -> Snapshot:
         return Snapshot(tuple([self._tally(signal) for signal in SIGNALS]), self._tally(POSTS))
@@ -160,8 +160,8 @@ class Ledger:
         self._counts[signal][place] += count
 
     def _tally(self, signal: str) -> Tally:
-        dropped, filtered = dict(self._dropped[signal]), dict(self._filtered[signal])
-        return Tally(signal=signal, **self._counts[signal], dropped=dropped, filtered=filtered)
+        filtered = {reason: count for (kind, reason), count in self._filtered.items() if kind == signal}
+        return Tally(signal=signal, **self._counts[signal], dropped=dict(self._dropped[signal]), filtered=filtered)
 
 
 def _tally_summary(tally: Tally) -> str:

@@ -5,8 +5,7 @@ it over in such a moment, for good. A worker that comes back later changes nothi
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from telemetry_forwarder.core.sync import Latch
 
@@ -16,7 +15,10 @@ class OwnershipLost(BaseException):  # no error: the other thread continues
 
 
 class Ownership:
-    """Who may change the shared state: the worker between `enter` and `leave`, or the main thread after `take`."""
+    """Who may change the shared state: the worker between `enter` and `leave`, or the main thread after `take`.
+
+    A thread that has taken over may call the other methods as well: the state stays its own.
+    """
 
     __slots__ = ("_has_left", "_is_held", "_lock", "_taker", "is_requested")
 
@@ -43,28 +45,13 @@ class Ownership:
             if self.is_requested:
                 self._has_left.set()
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Own the state meanwhile."""
-        self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
-
-    @contextmanager
-    def released(self) -> Iterator[None]:
-        """Let the other thread take over meanwhile; raise `OwnershipLost` at the end if it has."""
+    def release(self, work: Callable[[], object] = lambda: None) -> None:
+        """Let the other thread take over during *work*, or at this moment; raise `OwnershipLost` after it if it has."""
         self.leave()
         try:
-            yield
+            work()
         finally:
             self.enter()
-
-    def offer(self) -> None:
-        """Let the other thread take over at this moment; raise `OwnershipLost` if it has."""
-        self.leave()
-        self.enter()
 
     def take(self, timeout_s: float) -> bool:
         """Take over for good, as soon as the worker leaves; return False if it has not after *timeout_s*.

@@ -140,8 +140,7 @@ class Flusher:
 
         try:
             # A thread may take long to start.
-            with self._ownership.released():
-                self._threads[signal].add(task)
+            self._ownership.release(lambda: self._threads[signal].add(task))
         except ThreadStartError as exc:
             # One failed attempt: the batch is held.
             self._log.warn(f"{exc}; telemetry is held", once_a_minute="threads")

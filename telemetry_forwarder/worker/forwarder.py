@@ -79,18 +79,20 @@ class Forwarder:
 
         Raises `OwnershipLost` if the main thread takes over. If it requests that, return after the step that runs.
         """
-        with self._ownership.held():
-            try:
-                self._intake.restore()
-                replay_until = Deadline.after(_MAX_REPLAY_S, self._clock)
-                while self._state is State.SERVING and self._intake.has_replay and not replay_until.is_over():
-                    self._take_step()
-                on_warm()
-                while self._state is not State.CLOSED and not self._ownership.is_requested:
-                    self._take_step()
-            except Exception:
-                self._store_everything(self._store.write_deadline(), None)
-                raise
+        self._ownership.enter()
+        try:
+            self._intake.restore()
+            replay_until = Deadline.after(_MAX_REPLAY_S, self._clock)
+            while self._state is State.SERVING and self._intake.has_replay and not replay_until.is_over():
+                self._take_step()
+            on_warm()
+            while self._state is not State.CLOSED and not self._ownership.is_requested:
+                self._take_step()
+        except Exception:
+            self._store_everything(self._store.write_deadline(), None)
+            raise
+        finally:
+            self._ownership.leave()
 
     def limit_work_to_shutdown(self, event: ShutdownEvent) -> None:
         """Make all work end in time to spool the rest. For any thread, before the inbox receives *event*."""
@@ -130,8 +132,7 @@ class Forwarder:
         """Wait for items and process them; then convert a slice of the pending posts, so that no event waits long."""
         if self._intake.has_work:
             wake_in_s = min(self._intake.wait_s(), inf if wake_in_s is None else wake_in_s)
-        with self._ownership.released():
-            self._inbox.wait(wake_in_s)
+        self._ownership.release(lambda: self._inbox.wait(wake_in_s))
         has_items = self._process_inbox()
         if not self._intake.has_work or self._intake.wait_s() > 0.0:
             return
@@ -160,8 +161,7 @@ class Forwarder:
                 self.flusher.sent(item.signal)
                 self._check_flush()
             case ShutdownEvent():
-                self._shutdown = item
-                self._state = State.SHUTTING_DOWN
+                self._shutdown, self._state = item, State.SHUTTING_DOWN
                 self._policy.shutting_down(item.deadline)
             case SubscriptionResult():
                 self._has_telemetry = item.has_telemetry
@@ -240,7 +240,7 @@ class Forwarder:
         self._intake.end(reason if self._has_telemetry else None)
         self._store.spool_all(deadline)
         items, self._items = self._items, deque()
-        self._intake.spool_backlog(deadline, items, between=self._ownership.offer)
+        self._intake.spool_backlog(deadline, items, between=self._ownership.release)
         self._store.spool_all(deadline)
         self._store.drop_all()
 

@@ -179,9 +179,12 @@ class Worker:
         except BaseException as exc:  # noqa: BLE001  # the function must not wait for a thread that has ended
             self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations continue without it")
             self.is_warm.set()
-            with self._ownership.held():
+            self._ownership.enter()
+            try:
                 self._replace_forwarder()
                 self._store_posts()
+            finally:
+                self._ownership.leave()
 
     def _start_check(self) -> None:
         """Check the endpoints in another thread, so that neither a flush nor an event waits for them."""
@@ -223,8 +226,7 @@ class Worker:
                 if isinstance(item, ShutdownEvent):
                     self._end_without_forwarder(item, dropped_posts)
                     return
-            with self._ownership.released():
-                self.inbox.wait(None)
+            self._ownership.release(lambda: self.inbox.wait(None))
             items = self.inbox.take()
 
     def _end_without_forwarder(self, event: ShutdownEvent, dropped_posts: int) -> None:

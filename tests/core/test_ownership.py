@@ -20,8 +20,8 @@ def test_state_is_not_taken_while_it_is_held() -> None:
     ownership = Ownership()
     taken: list[bool] = []
 
-    with ownership.held():
-        in_thread(lambda: taken.append(ownership.take(0.0)))
+    ownership.enter()
+    in_thread(lambda: taken.append(ownership.take(0.0)))
 
     assert taken == [False]
 
@@ -44,11 +44,14 @@ def test_worker_that_was_overtaken_cannot_come_back() -> None:
     ownership = Ownership()
     is_outside, may_return, has_lost = threading.Event(), threading.Event(), threading.Event()
 
+    def wait_outside() -> None:
+        is_outside.set()
+        may_return.wait()
+
     def work() -> None:
+        ownership.enter()
         try:
-            with ownership.held(), ownership.released():
-                is_outside.set()
-                may_return.wait()
+            ownership.release(wait_outside)
         except OwnershipLost:
             has_lost.set()
 
@@ -65,24 +68,22 @@ def test_thread_that_has_taken_over_may_use_the_same_steps() -> None:
     ownership = Ownership()
     assert ownership.take(0.0)
 
-    with ownership.released():
-        pass
-
-    with ownership.held():
-        pass
+    ownership.enter()
+    ownership.release()
+    ownership.leave()
 
 
-def test_other_thread_takes_over_what_is_offered() -> None:
+def test_other_thread_takes_over_at_a_moment_of_release() -> None:
     ownership = Ownership()
     ownership.enter()
-    ownership.offer()
+    ownership.release()
     assert not ownership.take(0.0)
 
     lost: list[BaseException] = []
 
     def work() -> None:
         try:
-            ownership.offer()
+            ownership.release()
         except OwnershipLost as exc:
             lost.append(exc)
 
@@ -110,13 +111,16 @@ def test_defect_outside_does_not_hide_that_the_ownership_is_lost() -> None:
     ownership = Ownership()
     lost: list[BaseException] = []
 
+    def fail() -> None:
+        taker = threading.Thread(target=ownership.take, args=[0.0])
+        taker.start()
+        taker.join()
+        raise ValueError
+
     def work() -> None:
+        ownership.enter()
         try:
-            with ownership.held(), ownership.released():
-                taker = threading.Thread(target=ownership.take, args=[0.0])
-                taker.start()
-                taker.join()
-                raise ValueError
+            ownership.release(fail)
         except OwnershipLost as exc:
             lost.append(exc)
 

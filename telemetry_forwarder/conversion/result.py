@@ -1,13 +1,12 @@
 """What a slice of a post was converted to. Pure data."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from telemetry_forwarder.core.batch import Batch
-from telemetry_forwarder.core.frozen import frozen
 
 
-@frozen
-class ConversionResult:
+class ConversionResult(NamedTuple):
     """What a slice of a post was converted to."""
 
     next_at: int

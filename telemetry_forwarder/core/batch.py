@@ -1,6 +1,6 @@
 """What one export sends: an encoded request, its signal and its number of items."""
 
-from telemetry_forwarder.core.frozen import frozen
+from typing import NamedTuple
 
 LOGS = "logs"
 SPANS = "traces"
@@ -12,8 +12,7 @@ SIGNAL_BY_NAME = {"logs": LOGS, "spans": SPANS, "metrics": METRICS}
 POSTS = "posts"
 
 
-@frozen
-class Batch:
+class Batch(NamedTuple):
     """One signal's items, encoded as a serialized `Export…ServiceRequest`.
 
     Requests of one signal can be joined by concatenating their bytes: protobuf merges repeated fields.

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import Batch
-from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.masking import SecretMask
@@ -30,8 +29,7 @@ _MIN_LIMIT_BYTES = 65_536
 _MAX_TOO_LARGE = 16
 
 
-@frozen
-class ExportResult:
+class ExportResult(NamedTuple):
     """The result for each item of a batch: items = delivered + rejected + all dropped + items of *held*."""
 
     batch: Batch

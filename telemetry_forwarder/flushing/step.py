@@ -1,11 +1,11 @@
 """The step that the flush policy decides."""
 
+from typing import NamedTuple
+
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.core.frozen import frozen
 
 
-@frozen
-class Step:
+class Step(NamedTuple):
     """What to do now, in this order: release `next`, spool, flush; then wait for the inbox, *wake_in_s* at most."""
 
     may_call_next: bool

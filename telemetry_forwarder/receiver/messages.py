@@ -1,5 +1,7 @@
 """Defines the items of the inbox: request bodies, events and results."""
 
+from typing import NamedTuple
+
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.core.sync import Latch, WakeUp
@@ -109,8 +111,7 @@ class SubscriptionResult:
     has_telemetry: bool
 
 
-@frozen
-class SendFinished:
+class SendFinished(NamedTuple):
     """A sender has finished its task for *signal*, successfully or not."""
 
     signal: str

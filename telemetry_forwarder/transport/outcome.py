@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping
 from enum import Enum
+from typing import NamedTuple
 
 from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.errors import ForwarderError
@@ -39,8 +40,7 @@ class Failure:
     """Contains no secrets, unless a proxy wrote it."""
 
 
-@frozen
-class Response:
+class Response(NamedTuple):
     status: int
     headers: Mapping[str, str]
     """Those of `KEPT_HEADERS` that were sent."""

@@ -48,7 +48,8 @@ class Lookahead:
     def item(self, number: int) -> Any:
         """Return the item at *number*, from 1; None if there is none that can be read."""
         while number > len(self.items):
-            found = self._decoder.peek(self._body, self._ends[-1]) if self._decoder else None
+            at = self._ends[-1]
+            found = self._decoder.peek(self._body, at) if self._decoder and at < len(self._body) else None
             if found is None:
                 return None
             event, end = found

@@ -73,7 +73,7 @@ def may_have_lost_digits(value: Any) -> bool:
         elif kind is dict or kind is list:
             inner = value.values() if kind is dict else value
             if not INEXACT_TYPES.isdisjoint(map(type, inner)):
-                pending += inner
+                pending += [each for each in inner if type(each) in INEXACT_TYPES]
     return False
 
 

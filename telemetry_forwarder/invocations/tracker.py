@@ -33,6 +33,7 @@ class InvocationTracker:
         self._attempts: list[Invocation] = []
         # The last attempt of each request.
         self._latest: dict[str, Invocation] = {}
+        self._taken: list[Invocation] = []  # in the order in which they were returned as completed
         self._phases = Phases(new_id)
         self._duplicates = DuplicateEvents()
         self._completed: list[Completed] = []
@@ -127,7 +128,8 @@ class InvocationTracker:
         taken += [self._take(invocation) for invocation in reversed(ended)]
         taken += self._completed
         self._completed = []
-        self._drop([invocation for invocation in self._attempts if invocation.is_taken][:-_MAX_TAKEN])
+        while len(self._taken) > _MAX_TAKEN:
+            self._drop(self._taken[0])
         return taken
 
     def _open(self, request_id: str, tracing: Tracing, at_ns: int) -> Invocation:
@@ -147,7 +149,7 @@ class InvocationTracker:
             oldest = self._attempts[0]
             if not oldest.is_taken:
                 self._completed.append(self._take(oldest))
-            self._drop([oldest])
+            self._drop(oldest)
         return invocation
 
     def _open_late(self, event: RuntimeDone | Report) -> Invocation:
@@ -235,14 +237,14 @@ class InvocationTracker:
 
     def _take(self, invocation: Invocation) -> Completed:
         invocation.is_taken = True
+        self._taken.append(invocation)
         completed = complete(invocation)
         # Many that were taken are kept.
         invocation.start = None
         return completed
 
-    def _drop(self, dropped: list[Invocation]) -> None:
-        dropped_ids = set(map(id, dropped))
-        self._attempts = [attempt for attempt in self._attempts if id(attempt) not in dropped_ids]
-        for invocation in dropped:
-            if self._latest.get(invocation.request_id) is invocation:
-                del self._latest[invocation.request_id]
+    def _drop(self, invocation: Invocation) -> None:
+        self._attempts.remove(invocation)
+        self._taken.remove(invocation)
+        if self._latest.get(invocation.request_id) is invocation:
+            del self._latest[invocation.request_id]

@@ -124,8 +124,8 @@ class FastPath:
             if common is None or first < "0":
                 return None
         text = text.removesuffix("\n")
-        # Several lines may contain a stack trace, and some messages are a line of their own.
-        if "\n" in text or "\r" in text or may_continue[text[:START_LENGTH]]:
+        # Several lines may contain a stack trace, some messages are a line of their own, and some name a trace.
+        if "\n" in text or "\r" in text or ("=" in text and "race" in text) or may_continue[text[:START_LENGTH]]:
             return None
         return common, timestamp, text, b""
 
@@ -148,7 +148,9 @@ class FastPath:
             common = common_by_pair.get((record[level], record[request_id]))
         except TypeError:
             return None  # A list or an object cannot be a key.
-        if type(text) is not str or "\n" in text or "\r" in text or may_continue[text[:START_LENGTH]]:
+        if type(text) is not str or "\n" in text or "\r" in text:
+            return None
+        if ("=" in text and "race" in text) or may_continue[text[:START_LENGTH]]:
             return None
         # A number that equals the event's time need not be the same time: a float is not exact.
         if common is None or type(timestamp) is not str:

@@ -6,42 +6,41 @@ every search is short, however long the line is.
 """
 
 import re
-from typing import Any
 
 from telemetry_forwarder.log_formats import exceptions, severity, stack_traces
-from telemetry_forwarder.log_formats.parsed_line import ParsedLine, parsed_line
-from telemetry_forwarder.telemetry import trace_context
+from telemetry_forwarder.log_formats.parsed_line import UUID, ParsedLine, parsed_line, read_labelled_ids
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
 TIME = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
-UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _CLOCK = (
-    r"\d\d:\d\d:\d\d(?:[.,]\d{1,9}Z?)?|\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)"
-    # Dates that are not read: the day first, without separators, or without a year as syslog's.
-    r"|\d\d[-/.](?:\d\d|[A-Z][a-z]{2})[-/.]\d{4}[ T:,]{1,2}\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?[+-]\d{4})?"
+    r"\d\d:\d\d:\d\d(?:[.,]\d{1,9}Z?)?|\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M|(?=\]))"
+    # Dates that are not read: in two brackets, the day first, without separators, or without a year as syslog's.
+    r"|\d{4}-\d\d-\d\d(?:\]\[| {1,2})\d{1,2}:\d\d:\d\d|\d{6} {1,2}\d{1,2}:\d\d:\d\d"
+    r"|\d\d[-/.](?:\d\d|[A-Z][a-z]{2})[-/.]\d{4}[ T:,]{1,2}\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?[+-]\d{4}| UTC)?"
     r"|(?:\d{8}[ T-]|\d\d-\d\d )\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
-    r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
+    r"|(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?(?: \d{4})?"
 )
 _EPOCH = r"\d{10}(?:\.\d{1,9})?|\d\.\d{1,20}e\+09"
 
 LEVEL = "TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|SEVERE|FATAL|CRITICAL"
-_SHORT = "TRC|DBG|INF|WRN|ERR|FTL|PNC|VRB|TRCE|DBUG|FAIL|CRIT|EMERG|TRAC|DEBU|ERRO|FATA|PANI"
-_UPPER = f"{LEVEL}|LOG|INFORMATION|SUCCESS|ALERT|EMERGENCY|PANIC|DPANIC|VERBOSE|FINEST|FINER|FINE|CONFIG|{_SHORT}"
-_ANY = f"(?i:{_UPPER}|SILLY)"
+# These are no words, and count wherever a level of full length does.
+_SHORT = "TRC|DBG|INF|WRN|ERR|FTL|PNC|VRB|TRCE|DBUG|TRAC|DEBU|ERRO|EROR|FATA|PANI|DPANIC|PANIC|SUCCESS"
+_UPPER = f"{LEVEL}|LOG|INFORMATION|ALERT|EMERGENCY|VERBOSE|FINEST|FINER|FINE|CONFIG|FAIL|CRIT|EMERG|{_SHORT}"
+_ANY = f"(?i:FATAL ERROR|PARSE ERROR|DEPRECATED|{_UPPER}|SILLY|NOTE)"
 
 _SPACE = r"[ \t]{0,4}"
 _SEPARATOR = rf"{_SPACE}(?:[-|:,]{_SPACE})?"
 # A thread, a process, a logger or a place in the source. Atomic: a row of dashes can be divided in many ways.
 _NAME = (
-    rf"{_SEPARATOR}(?>{UUID}|\[[^\]\n]{{0,100}}\]|\([^)\n]{{0,40}}\)|[\w.@/-]{{1,80}}\[\d{{1,10}}\]:?"
-    rf"|[\w./-]{{1,80}}:\d{{1,6}}:?(?=\s)|main(?= [A-Z])"
+    rf"{_SEPARATOR}(?>{UUID}|\[[^\]\n]{{0,100}}\]|\([^)\n]{{0,40}}\)|[\w.@/-]{{1,80}}\[[\w-]{{1,60}}\]:?"
+    rf"|[\w./-]{{1,80}}:\d{{1,6}}:?(?=\s)|main(?= [A-Z])|[\w.-]{{1,60}}@[\w.-]{{1,60}}(?= [A-Z])|\d{{1,8}}(?= \[)"
     rf"|(?:(?<=[-|:] )|(?<=[-|:]))(?>[\w.$-]{{1,100}})(?={_SPACE}[-|:]))"
 )
 _AFTER = r"(?=[\s\]:|\[(,/]|$)"
 # The level once, since a pattern with all its spellings is large; `_timed` decides where it counts in lower case.
 _LEVEL_HERE = (
-    rf"{_SEPARATOR}(?:[\w-]{{1,60}}\.)??(?P<open>\[ ?)?(?P<level>{_ANY}(?:[+-]\d{{1,2}})?)"
-    rf"(?:(?P<close> {{0,8}}\])|(?P<colon>:(?=\s|$))|(?P<label> [\w.-]{{1,80}} : (?:\w{{1,80}}=|\[))"
+    rf"{_SEPARATOR}(?:PHP |[\w-]{{1,60}}\.)??(?P<open>[\[<] ?(?:\w{{1,40}}:)?)?(?P<level>{_ANY}(?:[+-]\d{{1,2}})?)"
+    rf"(?:(?P<close> {{0,8}}[\]>])|(?P<colon>:(?=\s|$))|(?P<label> [\w.-]{{1,80}} : (?:\w{{1,80}}=|\[))"
     rf"|(?P<bar>{_SPACE}\|)|{_AFTER})"
 )
 # A logger's label may come first, in brackets.
@@ -59,20 +58,27 @@ _BRACKETED = re.compile(rf"\[ ?({_ANY}) {{0,8}}\](?=[\s:\[]|$)")
 _THREAD = re.compile(
     rf"(?:\d{{1,9}} {{1,8}})?\[[^\]\n]{{1,100}}\](?: ({_UPPER})(?=[\s:])| ?\[({_ANY}) {{0,8}}\])", re.ASCII
 )
-# Node.js itself: (node:8) [DEP0040] DeprecationWarning: message
-_NODE_WARNING = re.compile(r"\(node:\d{1,10}\) (?:\[\w{1,20}\] )?\w{0,80}(Warning): ")
+# Node.js and Python themselves: (node:8) [DEP0040] DeprecationWarning: message
+_WARNING = re.compile(
+    r"(?:\(node:\d{1,10}\) (?:\[\w{1,20}\] )?|/[^\s:]{1,300}\.py:\d{1,7}: )\w{0,80}(Warning): ", re.ASCII
+)
 # NestJS: process, date, level.
 _NEST = re.compile(
     r"\[[A-Z]\w{0,40}\] \d{1,10} {1,4}- \d\d/\d\d/\d{4}, \d{1,2}:\d\d:\d\d [AP]M {1,8}"
     r"(LOG|ERROR|WARN|DEBUG|VERBOSE|FATAL) "
 )
-# klog: level, month and day, time, thread, place.
-_KLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} {1,8}\d{1,10} [\w./-]{1,100}:\d{1,6}\]", re.ASCII)
-# Tornado: level, date, time, place.
-_TORNADO = re.compile(r"\[([DIWEC]) \d{6} \d\d:\d\d:\d\d [\w./-]{1,100}:\d{1,6}\]", re.ASCII)
-# Syslog: facility and severity (RFC 5424, 6.2.1), then a version, a time or a program.
+# glog, klog, and Tornado: level, date, time, thread, place.
+_GLOG = re.compile(
+    rf"\[?([DIWEFC])(?: ?\d{{4,6}} \d\d:\d\d:\d\d(?:\.\d{{6}})?|{TIME}) {{1,8}}"
+    r"(?:\d{1,20} )?[\w./-]{1,100}:\d{1,6}\]",
+    re.ASCII,
+)
+# signale: a symbol, the level, and the message in a column.
+_SYMBOL = re.compile(rf"\S  ({_ANY}) {{1,9}}\S")
+# Syslog: facility and severity (RFC 5424, 6.2.1), then a version, a time or a program; of systemd the severity alone.
 _SYSLOG = re.compile(
-    r"<(\d{1,3})>(?:1 (?:\d{4}-|- )|[A-Z][a-z]{2} [ \d]\d \d|[\w./-]{1,60}(?:\[\d{1,10}\]:?|:) )", re.ASCII
+    r"<([0-7](?=>\S)|\d{1,3}(?=>(?:1 (?:\d{4}-|- )|[A-Z][a-z]{2} [ \d]\d \d|[\w./-]{1,60}(?:\[\d{1,10}\]:?|:) )))>",
+    re.ASCII,
 )
 _SYSLOG_LEVELS = ("EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG")
 # Python's own convention without a time: `name - LEVEL - message`.
@@ -80,9 +86,10 @@ _NAMED = re.compile(rf"[\w.$/-]{{1,80}} - ({_UPPER}) - ")
 _JAVA_UTIL = re.compile(
     rf"[A-Z][a-z]{{2}} \d{{1,2}}, \d{{4}},? \d{{1,2}}:\d\d:\d\d[ \u202f][AP]M [^\n]{{1,300}}\n({_UPPER}):"
 )
-_PHP = re.compile(r"PHP (Fatal error|Parse error|Warning|Notice|Deprecated):")
+_PHP = re.compile(r"(?:NOTICE: PHP message: )?PHP (Fatal error|Parse error|Warning|Notice|Deprecated):")
 _FIRST_UPPER = re.compile(
-    rf" {{0,4}}(?:({LEVEL}|PANIC|DPANIC)(?=[ \t]{{1,4}}[^\s])|({_UPPER}):|(INFO|WARN|{_SHORT})\[(?:\d{{4}}|{TIME})\])"
+    rf" {{0,12}}(?:({LEVEL}|{_SHORT})(?=[ \t]{{1,8}}[^\s])|({_UPPER}):"
+    rf"|({_UPPER})\[(?:\d{{4}}|\d\d-\d\d\|[\d:]{{8}}|{TIME})\])"
 )
 _FIRST_LOWER = re.compile(
     r"(trace|debug|verbose|info|http|notice|warn|warning|error|fatal|critical|crit|alert|emerg|silly|trce|dbug|fail)"
@@ -91,13 +98,14 @@ _FIRST_LOWER = re.compile(
 )
 # By the first character of the line.
 _FIRST: dict[str, tuple[re.Pattern[str], ...]] = {
-    "[": (_BRACKETED, _THREAD, _NEST, _TORNADO),
-    "(": (_NODE_WARNING,),
+    "[": (_BRACKETED, _THREAD, _NEST, _GLOG),
+    **dict.fromkeys("(/", (_WARNING,)),
     **dict.fromkeys("0123456789", (_THREAD,)),
-    **dict.fromkeys("TCV ", (_FIRST_UPPER,)),
-    **dict.fromkeys("IWEF", (_FIRST_UPPER, _KLOG, _JAVA_UTIL)),
-    **dict.fromkeys("JMASOND", (_FIRST_UPPER, _JAVA_UTIL)),
+    **dict.fromkeys("TV ", (_FIRST_UPPER,)),
+    **dict.fromkeys("CIWEF", (_FIRST_UPPER, _GLOG, _JAVA_UTIL)),
+    **dict.fromkeys("JMASOND", (_PHP, _FIRST_UPPER, _GLOG, _JAVA_UTIL)),
     "P": (_FIRST_UPPER, _PHP),
+    **dict.fromkeys("\u2716\u26a0\u2139\u2714\u2b24\u25cf", (_SYMBOL,)),
     **dict.fromkeys("tdvihnwefcas", (_FIRST_LOWER,)),
 }
 _TIMED_FIRST = frozenset("0123456789[ JFMASOND")
@@ -106,15 +114,15 @@ _LOGFMT = re.compile(r"[A-Za-z_@][\w.@-]{0,63}=")
 _LOGFMT_LEVEL = re.compile(r"""(?:^|\s)(?:level|lvl)=["']?([A-Za-z]{3,11}(?:[+-]\d{1,2})?)\b""")
 _LOGFMT_TIME = re.compile(r"""(?:^|\s)(?:time|ts|timestamp)=["']?([\w.:+-]{10,40})""")
 
-# Ids that a line names, in its first characters.
-_MAX_LABELLED = 2_000
-_REQUEST_ID = re.compile(rf"(?i:request_?id)\"?(?:=|: ?)\"?({UUID})\b")
-_TRACE_IDS = re.compile(r"(?i:traceparent|dd\.trace_id|trace_?id)\"?(?:=|: ?)[\"']?([\w=;.-]{16,120})")
-_SPAN_ID = re.compile(r"(?i:span_?id)\"?(?:=|: ?)[\"']?(\w{16,20})\b")
-# An error that Rust's runtime client logs.
-_RUST_CLIENT = re.compile(r"[ :]lambda_runtime(?:::\w{1,60}){0,4}: (.*)", re.DOTALL)
-
-
+# An error that Rust's runtime client logs: with its target, or directly in its span. The place may be in between.
+# https://github.com/aws/aws-lambda-rust-runtime/blob/main/lambda-runtime/src/layers/panic.rs
+_RUST_CLIENT = re.compile(
+    r"(?:Lambda runtime invoke(?:\{[^}\n]{1,600}\})?: (?!lambda_runtime:)(?P<span>)"
+    r"|[ :]lambda_runtime(?:::\w{1,60}){0,4}: )"
+    r"(?:/[^\s:]{1,300}:\d{1,6}: )?",
+    re.ASCII,
+)
+_MAX_RUST = 2_000
 _ENDS = ("Unhandled ", "thread '", "panic: ", "fatal error: ", "Fatal error: ", "PHP ")
 # Go ends a program like this, with or without the stacks of its goroutines.
 _GO_PANIC = re.compile(r"(panic|fatal error): ([^\n]*)")
@@ -144,10 +152,10 @@ def read_convention(text: str) -> TextLine | None:
         return None
     level, time_ns, end = prefix
     line = parsed_line(text, severity_number=severity.from_name(level), severity_text=level, time_ns=time_ns)
-    if "race" in text or "equest" in text:
+    if "race" in text or "equest" in text or " --- [" in text:
         line = read_labelled_ids(line)
     if line.severity_number >= severity.ERROR:
-        if "lambda_runtime" in text[:_MAX_LABELLED]:
+        if "ambda" in text and "untime" in text:
             line = _rust_error(line, text)
         elif exception := stack_traces.find_quoted(text):
             line = line.replace(attributes=exception)
@@ -155,29 +163,12 @@ def read_convention(text: str) -> TextLine | None:
 
 
 def _rust_error(line: ParsedLine, text: str) -> ParsedLine:
-    match = _RUST_CLIENT.search(text, 0, _MAX_LABELLED)
-    if match is None:
+    match = _RUST_CLIENT.search(text, 0, _MAX_RUST)
+    # The compact format has the fields of the span behind the message.
+    message = text[match.end() :].partition(' requestId="')[0] if match else ""
+    if match is None or (match["span"] is not None and not exceptions.is_rust_error(message)):
         return line
-    exception = {stack_traces.MESSAGE: text[match.start(1) :]}
-    return line.replace(attributes=exception, is_uncaught_exception=True)
-
-
-def read_labelled_ids(line: ParsedLine) -> ParsedLine:
-    """Read the ids that the text names: `requestId="…"`, `traceparent=…`, `dd.trace_id=…`."""
-    text = line.body
-    head = text[:_MAX_LABELLED]
-    changes: dict[str, Any] = {}
-    if request := _REQUEST_ID.search(head):
-        changes["request_id"] = request[1]
-    if trace := _TRACE_IDS.search(head):
-        ids = trace_context.parse_trace_ids(trace[1])
-        trace_id = ids[0] or trace_context.parse_decimal_id(trace[1], digits=32)
-        span = _SPAN_ID.search(head) if trace_id else None
-        span_id = ids[1] or (
-            trace_context.parse_span_id(span[1]) or trace_context.parse_decimal_id(span[1], digits=16) if span else ""
-        )
-        changes |= {"trace_id": trace_id, "span_id": span_id}
-    return line.replace(**changes) if changes else line
+    return line.replace(attributes={stack_traces.MESSAGE: message}, is_uncaught_exception=True)
 
 
 def read_end_of_process(text: str) -> ParsedLine | None:

@@ -28,6 +28,9 @@ _ENDED = re.compile(
     r" in /[^\s:]{1,200}(?::| on line )\d)",
     re.DOTALL,
 )
+# Text, or a type with its values: "no such order", NotFound, Error { code: 5 }, sqlx::Error("no such table")
+_RUST_SPAN = "Lambda runtime invoke"
+_RUST_DEBUG = re.compile(r'"[^\n]*"|(?:\w{1,60}::){0,8}[A-Z]\w{0,80}(?:\(.*\)| \{.*\})?', re.DOTALL | re.ASCII)
 
 # Members of error objects, in lower case.
 _TYPE_KEYS = ("type", "name", "errortype", "classname", "class", "kind", "exc_type", "exception_class")
@@ -88,11 +91,28 @@ def parse_ended(text: str) -> dict[str, str] | None:
     match = _ENDED.match(text)
     if match is None:
         return None
+    if "\nNext " in text and (last := find_exception(text)):
+        # Of PHP's exceptions that caused each other, the last one was raised.
+        return last
     dotnet, dotnet_message, panic, old_message, message, php, php_message = match.groups()
     trace = text if "\n" in text else ""
     return describe(
         dotnet or php or (panic and "panic") or "", dotnet_message or php_message or old_message or message or "", trace
     )
+
+
+def is_rust_error(text: str) -> bool:
+    """Return whether *text* is an error as Rust's `{:?}` writes it, or the report of a panic."""
+    return text.startswith("user handler panicked") or _RUST_DEBUG.fullmatch(text) is not None
+
+
+def is_rust_report(record: dict[str, Any], message: Any) -> bool:
+    """Return whether Rust's client wrote *record*: with its target, or without any directly in its span."""
+    if not isinstance(message, str) or "target" in record:
+        return isinstance(message, str) and str(record["target"]).startswith("lambda_runtime")
+    spans = record.get("spans") or [record.get("span")]
+    names = [span.get("name") if isinstance(span, dict) else None for span in spans] if isinstance(spans, list) else []
+    return names == [_RUST_SPAN] and is_rust_error(message)
 
 
 def parse_object(error: dict[str, Any]) -> dict[str, str] | None:

@@ -3,6 +3,7 @@
 Keys are matched in any case. A reader returns None for a value that is not what its key promises.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -75,7 +76,7 @@ def _request_id(value: Any) -> str | None:
 
 
 def _likely_request_id(value: Any) -> str | None:
-    return value if isinstance(value, str) and UUID.fullmatch(value) else None
+    return value if isinstance(value, str) and re.fullmatch(UUID, value) else None
 
 
 def _trace_ids(value: Any) -> TraceIds | None:
@@ -119,7 +120,8 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (BODY, _text, "@mt messagetemplate short_message event fields.message record.message log"),
     (SEVERITY, _level, "severity_text severitytext level_name level log_level"),
     (SEVERITY, _severity, "severity"),
-    (SEVERITY, _level, "@l levelname loglevel log.level @level lvl record.level @fields.level fields.level"),
+    (SEVERITY, _level, "@l levelname loglevel log.level @level lvl record.level @fields.level fields.level _loglevel"),
+    (SEVERITY, _level, "context.loglevel"),
     (SEVERITY, _python_level, "levelno"),
     (SEVERITY, _severity_number, "severity_number severitynumber"),
     (TIME, _instant, "instant record.time"),

@@ -1,12 +1,20 @@
-"""A parsed log line, and how its own time and request id are reconciled with Lambda's. Pure."""
+"""A parsed log line, the ids in its text, and how its own time and request id are reconciled with Lambda's. Pure."""
 
 import re
 from typing import Any
 
 from telemetry_forwarder.core.frozen import comparable
 from telemetry_forwarder.log_formats import attribute_names
+from telemetry_forwarder.telemetry import trace_context
 
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+# Ids that a line names, in its first characters.
+_MAX_LABELLED = 2_000
+_REQUEST_ID = re.compile(rf"(?i:request_?id)\"?(?:=|: ?)\"?({UUID})\b")
+_TRACE_IDS = re.compile(r"(?i:traceparent|dd\.trace_id|trace_?id)\"?(?:=|: ?)[\"']?([\w=;.-]{16,120})")
+# Spring Boot's, with the application's name or without it: [orders,<trace id>,<span id>]
+_SPRING_IDS = re.compile(r"\[(?:[^\s,\[\]]{0,80},)?((?!0{32})[0-9a-f]{32})[,-]((?!0{16})[0-9a-f]{16})[,\]]")
+_SPAN_ID = re.compile(r"(?i:span_?id)\"?(?:=|: ?)[\"']?(\w{16,20})\b")
 # The level of a runtime's prefix, if the line behind it has one of its own.
 _OUTER_LEVEL = attribute_names.RENAMED + "level"
 _SECOND_NS = 1_000_000_000
@@ -63,7 +71,7 @@ class ParsedLine:
     @property
     def has_likely_request_id(self) -> bool:
         """Whether the request id looks like Lambda's, even if no invocation has it."""
-        return self.has_runtime_format and UUID.fullmatch(self.request_id) is not None
+        return self.has_runtime_format and re.fullmatch(UUID, self.request_id) is not None
 
 
 def parsed_line(  # noqa: PLR0913, PLR0917  # one parameter for each field
@@ -96,6 +104,26 @@ def parsed_line(  # noqa: PLR0913, PLR0917  # one parameter for each field
     line.has_runtime_format = has_runtime_format
     line.own_time = own_time
     return line
+
+
+def read_labelled_ids(line: ParsedLine) -> ParsedLine:
+    """Read the ids that the text names: `requestId="…"`, `traceparent=…`, `dd.trace_id=…`."""
+    text = line.body
+    head = text[:_MAX_LABELLED]
+    changes: dict[str, Any] = {}
+    if not line.request_id and (request := _REQUEST_ID.search(head)):
+        changes["request_id"] = request[1]
+    if not line.trace_id and (trace := _TRACE_IDS.search(head)):
+        ids = trace_context.parse_trace_ids(trace[1])
+        trace_id = ids[0] or trace_context.parse_decimal_id(trace[1], digits=32)
+        span = _SPAN_ID.search(head) if trace_id else None
+        span_id = ids[1] or (
+            trace_context.parse_span_id(span[1]) or trace_context.parse_decimal_id(span[1], digits=16) if span else ""
+        )
+        changes |= {"trace_id": trace_id, "span_id": span_id}
+    elif " --- [" in head and (spring := _SPRING_IDS.search(head)):
+        changes |= {"trace_id": spring[1], "span_id": spring[2]}
+    return line.replace(**changes) if changes else line
 
 
 def nest(outer: ParsedLine, inner: ParsedLine) -> ParsedLine:

@@ -11,7 +11,7 @@ from telemetry_forwarder.core.cache import BoundedCache
 from telemetry_forwarder.log_formats import attribute_names, exceptions, severity, stack_traces
 from telemetry_forwarder.log_formats.conventions import TextLine
 from telemetry_forwarder.log_formats.json_formats import read_object
-from telemetry_forwarder.log_formats.parsed_line import ParsedLine, nest, parsed_line
+from telemetry_forwarder.log_formats.parsed_line import ParsedLine, nest, parsed_line, read_labelled_ids
 from telemetry_forwarder.log_formats.text_formats import read_text
 from telemetry_forwarder.telemetry.json_values import read_json_object
 
@@ -45,9 +45,10 @@ _MAX_NAME = 160
 # The beginnings of what is read on: JSON, colours, brackets, times, levels, and the ends of processes.
 START_LENGTH = 4
 _STARTS = re.compile(
-    r"[({\[ \t\x1b<]|\d{3}|\d\d?[:.]|\d\d[-/]|PHP|[IWEF]\d\d|[A-Z], \[|LAMB|Requ|Unha|Fata"
+    r"[({\[ \t\x1b<\u2716\u26a0\u2139\u2714\u2b24\u25cf]|\d{3}|\d\d?[:.]|\d\d[-/]"
+    r"|PHP|[IWEF]\d\d|[A-Z], \[|LAMB|Requ|Unha|Fata"
     r"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
-    r"|(?:TRA|DEB|INF|NOT|WAR|WRN|LOG|ERR|SEV|FAT|CRI|ALE|EME|PAN|DPA|VER|FIN|CON|SUC|TRC|DBG|FTL|PNC|VRB)"
+    r"|(?:TRA|DEB|INF|ERO|NOT|WAR|WRN|LOG|ERR|SEV|FAT|CRI|ALE|EME|PAN|DPA|VER|FIN|CON|SUC|TRC|DBG|FTL|PNC|VRB)"
     r"|(?i:trac|debu|verb|info|http|noti|warn|erro|fata|crit|aler|emer|sill|trce|dbug|fail|pani|thre)"
     r"|(?i:time|leve|ts=|lvl=)"
 )
@@ -109,7 +110,7 @@ def _read_on(read: TextLine, layers: int) -> ParsedLine:
     """Read what follows a prefix: the message, which may be a line of its own."""
     line, rest, prefix = read.line, read.rest, read.prefix
     if not rest or layers <= 0 or (not prefix and not may_continue[rest[:START_LENGTH]]):
-        return line
+        return read_labelled_ids(line) if not prefix and "=" in rest and "race" in rest else line
     at = rest.find("{", 0, _MAX_NAME) if prefix else 0
     if at >= 0 and rest[at] == "{" and (record := read_json_object(rest[at:])) is not None:
         inner = _read_object(record, layers - 1)
@@ -182,7 +183,7 @@ def _read_object(record: dict[str, Any], layers: int, *, keep_raw: bool = False)
         )
     body = line.body
     if type(body) is str and "\n" not in body and "\r" not in body and not may_continue[body[:START_LENGTH]]:
-        return line
+        return read_labelled_ids(line) if line.has_runtime_format and "=" in body and "race" in body else line
     if layers > 0 and body is not record:
         if is_wrapper(record) and body[0] != "{":
             line = _read_wrapped(line, layers)
@@ -227,9 +228,8 @@ def _uncaught_exception(record: dict[str, Any], line: ParsedLine) -> dict[str, s
     same for `console.error(error)`, which is counted, since missing every handler failure would be worse.
     """
     is_error = line.severity_number >= severity.ERROR
-    if str(record.get("target")).startswith("lambda_runtime"):
-        # Rust's client logs the error of a handler with its own target.
-        return {stack_traces.MESSAGE: line.body} if is_error and isinstance(line.body, str) else None
+    if exceptions.is_rust_report(record, line.body):
+        return {stack_traces.MESSAGE: line.body} if is_error else None
     message = record.get("message")
     if isinstance(message, str) and message:
         # Java: the text of its text format, as the message.

@@ -22,11 +22,12 @@ _NAMES = {
     "INFORMATIONAL": 9, "NOTICE": 10, "ALERT": 19, "EMERG": 21, "EMERGENCY": 21, "DEPRECATED": 13,
     "PARSE ERROR": ERROR, "FATAL ERROR": 21,
     # zap and zerolog; logrus writes four letters.
-    "DPANIC": 18, "PANIC": 19, "TRC": 1, "PNC": 19, "TRAC": 1, "DEBU": 5, "ERRO": ERROR, "FATA": 21, "PANI": 19,
+    "DPANIC": 18, "PANIC": 19, "TRC": 1, "PNC": 19, "TRAC": 1, "DEBU": 5, "ERRO": ERROR, "EROR": ERROR,
+    "FATA": 21, "PANI": 19,
     # winston and npm: their "verbose" is above debug and in lower case, Serilog's is never in lower case.
     "SILLY": 1, "verbose": 6, "HTTP": 7,
     # loguru, and NestJS.
-    "SUCCESS": 10, "LOG": 9,
+    "SUCCESS": 10, "LOG": 9, "NOTE": 10,
     # klog, and Ruby's first column.
     "I": 9, "W": 13, "E": ERROR, "F": 21,
     # Tornado adds these.
@@ -46,8 +47,8 @@ _GOOGLE = {100: 5, 200: 9, 300: 10, 400: 13, 500: ERROR, 600: 21, 700: 19, 800: 
 # https://datatracker.ietf.org/doc/html/rfc5424#section-6.2.1
 _SYSLOG = (21, 19, 21, ERROR, 13, 10, 9, 5)
 
-# Go's slog writes levels between its four as an offset from one of them.
-_SLOG = re.compile(r"(DEBUG|INFO|WARN|ERROR)([+-]\d{1,2})", re.ASCII)
+# Go's slog writes levels between its four as an offset from one of them; handlers shorten the names.
+_SLOG = re.compile(r"(DEBUG|INFO|WARN|ERROR|DBG|INF|WRN|ERR)([+-]\d{1,2})", re.ASCII)
 # https://ecma-international.org/publications-and-standards/standards/ecma-48/
 _COLOURS = re.compile(r"\x1b\[[0-9;]{0,20}m")
 # Longer texts are no level, and need not be searched.

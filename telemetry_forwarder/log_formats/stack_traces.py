@@ -39,6 +39,8 @@ _NODE_END = "Node.js v"
 _GO = re.compile(r"(panic|fatal error): ")
 _MAX_GO_MESSAGE = 2_000
 _GOROUTINE = re.compile(r"\ngoroutine \d{1,10} \[")
+_GO_FRAME = re.compile(r"\n[\w./*()-]{1,300}\.[\w.*()\[\]-]{1,200}\n\t/[^\s:]{1,300}:\d{1,7}(?=\n|\Z)")
+_GO_ERROR = re.compile(r'"error": "((?:[^"\\\n]|\\[^\n]){0,1000})"')
 _RUBY_PLACE = re.compile(r"\.rb:\d{1,7}:in ")
 _RUBY_FILE = re.compile(r"[ \t]{0,8}(?:from )?[^\s:]{1,300}")
 _MAX_RUBY_FILE = 320
@@ -58,6 +60,7 @@ _MONOLOG = re.compile(
 _QUOTED = re.compile(r"""=(["'])(Traceback \(most recent call last\):\\n)""")
 _RUBY_TYPE = re.compile(r"([A-Z]\w{0,100}(?:::\w{1,100}){0,8})\)")
 _PHP_FRAME = re.compile(r"\n(?:Stack trace:|\[stacktrace\])\n#0 ")
+_PHP_MARKS = ("Uncaught ", "[object] (", "\nNext ")
 _PHP_TYPE = re.compile(
     r"(?<![\w\\])([A-Z][\w\\]{0,200})(?:\(code: \w{1,20}\))?: (.{0,2000}) (?:in|at) /[^\n]{1,400}\Z", re.DOTALL
 )
@@ -140,12 +143,16 @@ def _find_frames(text: str) -> dict[str, str] | None:
 
 
 def _find_go(text: str) -> dict[str, str] | None:
-    at = 0 if _GOROUTINE.search(text) else len(text)
+    at = 0 if "goroutine " in text and _GOROUTINE.search(text) else len(text)
     while match := _GO.search(text, at):
         at = text.find("\n", match.end())
         if 0 <= at <= match.end() + _MAX_GO_MESSAGE:
             return describe(match[1], text[match.end() : at].partition(" [recovered]")[0], text[match.start() :])
         at = at if at >= 0 else len(text)
+    if frame := _GO_FRAME.search(text) if "\n\t/" in text else None:
+        # zap's; the error is a field in front of them.
+        error = _GO_ERROR.search(text, max(0, frame.start() - _MAX_HEAD), frame.start())
+        return ({MESSAGE: error[1]} if error else {}) | {STACKTRACE: text[frame.start() + 1 :]}
     return None
 
 
@@ -177,10 +184,13 @@ def _find_ruby_frame(text: str) -> int:
 
 
 def _find_php(text: str) -> dict[str, str] | None:
-    frame = _PHP_FRAME.search(text)
+    # Of exceptions that caused each other, the last one was raised.
+    frame = _PHP_FRAME.search(text, max(0, text.rfind("\nNext ")))
     if frame is None:
         return None
     begin = max(0, frame.start() - _MAX_HEAD)
+    # Before these may be the name of a level.
+    begin += max([text.rfind(mark, begin, frame.start()) - begin for mark in _PHP_MARKS] + [0])
     match = _PHP_TYPE.search(text[begin : frame.start()].rstrip(")\n"))
     return describe(match[1], match[2], text[begin + match.start() :]) if match else None
 

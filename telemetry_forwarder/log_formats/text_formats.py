@@ -9,16 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from telemetry_forwarder.log_formats import attribute_names, exceptions, severity, stack_traces
-from telemetry_forwarder.log_formats.conventions import (
-    LEVEL,
-    TIME,
-    UUID,
-    TextLine,
-    read_convention,
-    read_end_of_process,
-    read_labelled_ids,
-)
-from telemetry_forwarder.log_formats.parsed_line import ParsedLine, parsed_line
+from telemetry_forwarder.log_formats.conventions import LEVEL, TIME, TextLine, read_convention, read_end_of_process
+from telemetry_forwarder.log_formats.parsed_line import UUID, ParsedLine, parsed_line, read_labelled_ids
 from telemetry_forwarder.telemetry import trace_context
 from telemetry_forwarder.telemetry.timestamps import parse_time_ns
 
@@ -48,7 +40,7 @@ def read_text(text: str) -> ParsedLine | TextLine:
     if (reader and (found := reader(text))) or (found := read_convention(text)):
         return found
     line = parsed_line(text)
-    return read_labelled_ids(line) if "race" in text else line
+    return read_labelled_ids(line) if "race" in text or "equest" in text else line
 
 
 def _runtime_line(

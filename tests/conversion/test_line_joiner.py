@@ -1,6 +1,6 @@
 """Stack traces as processes print them, line by line: `printed` has one in each file.
 
-Those of Node.js 20, Java 17, Go 1, Python 3.11 and loguru 0.7.3 were printed by small programs; the others are
+Those of Node.js 20, Java 17, Go 1, zap 1, Python 3.11 and loguru 0.7.3 were printed by small programs; the others are
 transcribed from the sources of the runtimes and their clients, e.g.
 https://github.com/aws/aws-lambda-ruby-runtime-interface-client/blob/main/lib/aws_lambda_ric/lambda_logger.rb
 """
@@ -100,7 +100,7 @@ def found(
     )
 
 
-CASES: list[tuple[str, str, str, bool]] = [
+CASES: list[tuple[str, str | None, str | None, bool]] = [
     ("node", "TypeError", "no such order", True),
     ("node-own-class", "OrderFailed", "no stock", True),
     ("node-top-level", "Error", "at once", True),
@@ -124,6 +124,17 @@ CASES: list[tuple[str, str, str, bool]] = [
     ("rust-backtrace", "panic", "order 8 is empty", True),
     ("rust-second", "panic", "boom", True),
     ("php", "RuntimeException", "boom", True),
+    ("php-message", "RuntimeException", "no cart\nOrder 7 has none\nAsk for it", True),
+    ("php-chained", "RuntimeException", "no cart", True),
+    ("php-fpm", "RuntimeException", "boom", False),
+    ("php-bref-init", "RuntimeException", "no cart\nOrder 7 has none", True),
+    ("php-monolog", "RuntimeException", "no cart\nOrder 7 has none", False),
+    ("java-message", "java.lang.IllegalStateException", "no cart\nOrder 7 has none\nAsk for it", False),
+    ("java-util-logging", "java.lang.IllegalStateException", "no cart\nOrder 7 has none\nAsk for it", False),
+    ("node-message", "Error", "no cart\nOrder 7 has none\nAsk for it", False),
+    ("dotnet-console", "System.InvalidOperationException", "boom", False),
+    ("go-zap", None, "boom", False),
+    ("go-zap-warning", None, None, False),
 ]
 
 
@@ -133,7 +144,9 @@ def test_every_printed_trace_is_a_case() -> None:
 
 @pytest.mark.parametrize(("name", "type_", "message", "fails"), CASES, ids=[case[0] for case in CASES])
 @pytest.mark.parametrize("every_ms", [0.0, 1.0])
-def test_printed_stack_trace_is_one_record(name: str, type_: str, message: str, fails: bool, every_ms: float) -> None:
+def test_printed_stack_trace_is_one_record(
+    name: str, type_: str | None, message: str | None, fails: bool, every_ms: float
+) -> None:
     lines = PRINTED[name].splitlines()
 
     result = found(post(*lines_of(["before", *lines, "after"], every_ms=every_ms)))
@@ -208,10 +221,32 @@ def test_traces_after_each_other_are_a_record_each() -> None:
     result = found(post(*lines_of([line for trace in traces for line in trace])))
 
     assert len(result.bodies) == len(traces)
-    assert all(type_ for type_, _ in result.exceptions)
+    assert [type_ is None for type_, _ in result.exceptions] == [name.startswith("go-zap") for name in PRINTED]
+
+
+PAIRS = [
+    ["Sep 22, 2026 6:30:00 AM com.example.Cart load", "INFO: order took"],
+    ["info: App.Cart[0]", "      order", "      took"],
+    ["/var/task/app.py:3: UserWarning: careful", "  warnings.warn('careful')"],
+]
+
+
+@pytest.mark.parametrize("lines", PAIRS)
+def test_two_lines_that_a_logger_writes_for_a_record_are_one(lines: list[str]) -> None:
+    result = found(post(*lines_of(["before", *lines, "after"])))
+
+    assert (result.bodies, result.exceptions) == (["before", "\n".join(lines), "after"], [(None, None)] * 3)
+    assert found(post(*wrapped(["before", *lines, "after"]))) == result
 
 
 NO_TRACES = [
+    ["info: App.Cart[0]", "order took"],
+    ["Sep 22, 2026 6:30:00 AM com.example.Cart load", "order took"],
+    ["/var/task/app.py:3: UserWarning: careful", "careful"],
+    ["Error: no cart", "order 7", "order 8"],
+    ["Error: no cart", "order 7", "[INFO] order 8", "    at f (/var/task/index.js:1:2)"],
+    ["Error: no cart", *["order"] * 20, "    at f (/var/task/index.js:1:2)"],
+    ["order 7", "main.f", "main.g"],
     ["items:", "  - one", "  - two"],
     ["{", '  "level": "info",', '  "message": "pretty"', "}"],
     ["we are", "at home", "from here", "... and so on"],

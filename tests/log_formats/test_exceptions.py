@@ -4,6 +4,7 @@ import pytest
 
 from telemetry_forwarder.log_formats.exceptions import (
     has_only_lines,
+    is_rust_report,
     join_stack_trace,
     parse_dotnet,
     parse_ended,
@@ -137,3 +138,36 @@ def test_other_values_are_no_error(error: Any) -> None:
 @pytest.mark.parametrize("text", ["Unhandled exception", "thread 'a' started", "Fatal error: no", "panicked"])
 def test_other_text_is_not_the_end_of_a_process(text: str) -> None:
     assert parse_ended(text) is None
+
+
+def test_last_of_phps_exceptions_ended_the_process() -> None:
+    php = "PHP Fatal error:  Uncaught A: no in /a.php:3\nStack trace:\n#0 {main}\n\nNext B: late in /a.php:5\n"
+
+    assert (parse_ended(f"{php}Stack trace:\n#0 {{main}}") or {}).get("exception.type") == "B"
+    assert (parse_ended(php) or {}).get("exception.type") == "A"
+
+
+INVOKE = {"requestId": "a", "name": "Lambda runtime invoke"}
+
+
+@pytest.mark.parametrize(
+    ("record", "message", "is_report"),
+    [
+        ({"target": "lambda_runtime::layers::panic"}, "no", True),
+        ({"target": "lambda_runtime"}, 5, False),
+        ({"target": "app", "span": INVOKE}, '"no"', False),
+        ({"span": INVOKE}, '"no such order"', True),
+        ({"spans": [INVOKE]}, "NotFound", True),
+        ({"spans": [INVOKE]}, 'sqlx::Error(Io, Os { code: 5, message: "no" })', True),
+        ({"spans": [INVOKE]}, "Failed { order: 7 }", True),
+        ({"spans": [INVOKE]}, "user handler panicked", True),
+        ({"spans": [INVOKE]}, "no such order", False),
+        ({"spans": [INVOKE]}, "Order 7 failed", False),
+        ({"spans": [INVOKE, {"name": "load"}]}, '"no"', False),
+        ({"spans": INVOKE}, '"no"', False),
+        ({"spans": ["Lambda runtime invoke"]}, '"no"', False),
+        ({}, '"no"', False),
+    ],
+)
+def test_report_of_rusts_client(record: dict[str, Any], message: Any, is_report: bool) -> None:
+    assert is_rust_report(record, message) is is_report

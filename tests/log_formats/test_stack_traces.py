@@ -32,6 +32,14 @@ PHP = "PHP Fatal error:  Uncaught A\\B: no in /a.php:3\nStack trace:\n#0 {main}"
         ("Error\n    at f (a.js:1:2)", "Error", "", None),
         ("panic: a [recovered]\n\tpanic: a\n\ngoroutine 1 [running]:\nmain.main()", "panic", "a", None),
         ("/a.rb:3:in 'f': no (A::B)\n\tfrom /a.rb:9:in 'g'", "A::B", "no", None),
+        (
+            'failed\t{"error": "no"}\nmain.f\n\t/a.go:3\nmain.g\n\t/a.go:4',
+            None,
+            "no",
+            "main.f\n\t/a.go:3\nmain.g\n\t/a.go:4",
+        ),
+        ("no\na/b.(*T).f\n\t/a.go:3", None, None, "a/b.(*T).f\n\t/a.go:3"),
+        (f"{PHP}\n\nNext C: late in /a.php:5\nStack trace:\n#0 {{main}}", "C", "late", None),
         (PHP, "A\\B", "no", "A\\B: no in /a.php:3\nStack trace:\n#0 {main}"),
     ],
 )

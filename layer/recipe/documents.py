@@ -3,6 +3,7 @@
 import email.parser
 import json
 import re
+import urllib.parse
 import uuid
 import zipfile
 from collections.abc import Iterable
@@ -15,6 +16,11 @@ from .fetch import sha256_of
 # C libraries inside the interpreter's wheel, by prefix of their file names.
 _BUNDLED = {"libcrypto-": "openssl", "libssl-": "openssl", "libffi-": "libffi", "libmpdec-": "libmpdec"}
 _BUNDLED_LICENCES = {"openssl": "Apache-2.0", "libffi": "MIT", "libmpdec": "BSD-2-Clause"}
+# Vendor and product in the CPE dictionary of the NVD, which has no libmpdec.
+_BUNDLED_PRODUCTS = {"openssl": "openssl:openssl", "libffi": "libffi_project:libffi"}
+# The licences of what is shipped. Another one fails the build until a person has read it and added it here.
+_SPDX_IDS = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "MPL-2.0", "PSF-2.0", "Zlib"}
+_SPDX_NAMES = {"3-Clause BSD License": "BSD-3-Clause"}
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "telemetry-forwarder")
 
 
@@ -24,7 +30,10 @@ class DocumentsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part of the layer. *texts* are its licences by file name; *licence* is an SPDX expression or a plain name."""
+    """One part of the layer. *texts* are its licences by file name; *licence* is an SPDX expression.
+
+    Scanners find a component of a package index by its purl, and others by their *cpe*.
+    """
 
     name: str
     version: str
@@ -32,6 +41,26 @@ class Component:
     licence: str
     texts: dict[str, bytes] = field(default_factory=dict)
     sha256: str = ""
+    cpe: str = ""
+
+
+def cpe(product: str, version: str) -> str:
+    """Return the CPE of *product*, which is `vendor:product`, in upstream's *version*."""
+    return f"cpe:2.3:a:{product}:{version}:*:*:*:*:*:*:*"
+
+
+def pypi_purl(name: str, version: str) -> str:
+    """Return the purl with the normalized name: scanners compare it as a string."""
+    return f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{urllib.parse.quote(version)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What Debian's index does not say of a package; *product* is `vendor:product` in the CPE dictionary."""
+
+    licence: str
+    product: str
+    qualifiers: str
 
 
 def of_wheel(wheel: Path) -> Component:
@@ -49,16 +78,26 @@ def of_wheel(wheel: Path) -> Component:
     classifiers = [str(value) for value in metadata.get_all("Classifier", [])]
     from_classifier = next((c.split(" :: ")[-1] for c in classifiers if c.startswith("License ::")), "")
     licence = str(metadata["License-Expression"] or metadata["License"] or from_classifier or "unknown")
-    return Component(name, version, f"pkg:pypi/{name}@{version}", licence, texts, sha256_of(wheel))
+    licence = _SPDX_NAMES.get(licence, licence)
+    return Component(name, version, pypi_purl(name, version), licence, texts, sha256_of(wheel))
 
 
-def of_deb(deb: Path, *, name: str, version: str, licence: str) -> Component:
+def of_deb(deb: Path, *, name: str, version: str, origin: Origin) -> Component:
     texts = {
         Path(path).name: content
         for path, content in debian.files(deb)
         if path.startswith("usr/share/doc/") and path.endswith("/copyright")
     }
-    return Component(name, version, f"pkg:deb/debian/{name}@{version}", licence, texts, sha256_of(deb))
+    upstream = re.sub(r"^\d+:|.*really|\.dfsg.*|-[^-]*$", "", version)
+    return Component(
+        name,
+        version,
+        f"pkg:deb/debian/{name}@{urllib.parse.quote(version, safe=':')}?{origin.qualifiers}",
+        origin.licence,
+        texts,
+        sha256_of(deb),
+        cpe(origin.product, upstream),
+    )
 
 
 def of_bundled(lib: Path, versions: dict[str, str], licences: Path, shipped: Iterable[str]) -> list[Component]:
@@ -75,9 +114,13 @@ def of_bundled(lib: Path, versions: dict[str, str], licences: Path, shipped: Ite
         Component(
             name,
             version,
-            f"pkg:generic/{name}@{version}",
+            # auditwheel records the package of CentOS that a library was copied from.
+            f"pkg:rpm/centos/{name}@{version}?distro=centos-7"
+            if ".el7" in version
+            else f"pkg:generic/{name}@{version}",
             _BUNDLED_LICENCES[name],
             {f"{name}.txt": (licences / f"{name}.txt").read_bytes()},
+            cpe=cpe(_BUNDLED_PRODUCTS[name], version.partition("-")[0]) if name in _BUNDLED_PRODUCTS else "",
         )
         for name, version in sorted(bundled.items())
     ]
@@ -89,6 +132,8 @@ def write(root: Path, *, name: str, version: str, facts: dict[str, str], compone
     for component in components:
         if not component.texts:
             raise DocumentsError(f"{component.name} has no licence text")
+        if not set(re.findall(r"[^\s()]+", component.licence)) <= {*_SPDX_IDS, "AND", "OR"}:
+            raise DocumentsError(f"{component.name} has the licence {component.licence}: see _SPDX_IDS")
         folder = root / "licences" / component.name
         folder.mkdir(parents=True)
         for file, content in component.texts.items():
@@ -121,13 +166,16 @@ def _sbom(name: str, version: str, facts: dict[str, str], components: list[Compo
 
 def _sbom_component(component: Component) -> dict[str, object]:
     hashes = [{"alg": "SHA-256", "content": component.sha256}] if component.sha256 else []
+    is_single = component.licence in _SPDX_IDS
+    licence = {"license": {"id": component.licence}} if is_single else {"expression": component.licence}
     return {
         "type": "library",
         "bom-ref": component.purl,
         "name": component.name,
         "version": component.version,
+        **({"cpe": component.cpe} if component.cpe else {}),
         "purl": component.purl,
-        "licenses": [{"license": {"name": component.licence}}],
+        "licenses": [licence],
         "hashes": hashes,
     }
 

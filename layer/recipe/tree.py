@@ -15,7 +15,11 @@ LAYER = Path(__file__).resolve().parent.parent
 PROJECT = LAYER.parent
 NAME = "telemetry-forwarder"
 
-_DEB_LICENCES = {"zlib1g": "Zlib", "libpython": "PSF-2.0"}
+# The suites are those of layer/lock.py. Debian's security tracker has the source packages, which are "upstream" here.
+_DEB_ORIGINS = {
+    "zlib1g": documents.Origin("Zlib", "zlib:zlib", "distro=debian-13&upstream=zlib"),
+    "libpython": documents.Origin("PSF-2.0", "python:python", "upstream=python3.13"),
+}
 
 
 class TreeError(Exception):
@@ -168,8 +172,8 @@ class TreeBuilder:
         return placed
 
     def _add_component(self, pinned: Deb, deb: Path) -> None:
-        licence = next(text for start, text in _DEB_LICENCES.items() if pinned.name.startswith(start))
-        component = documents.of_deb(deb, name=pinned.name, version=pinned.version, licence=licence)
+        origin = next(origin for start, origin in _DEB_ORIGINS.items() if pinned.name.startswith(start))
+        component = documents.of_deb(deb, name=pinned.name, version=pinned.version, origin=origin)
         # Of several packages of one source, only one contains the copyright file.
         if component.texts:
             self._components.append(component)
@@ -197,7 +201,7 @@ class TreeBuilder:
         own = documents.Component(
             NAME,
             project["version"],
-            f"pkg:pypi/{NAME}@{project['version']}",
+            f"pkg:generic/{NAME}@{project['version']}",
             "Apache-2.0",
             {"LICENSE": (PROJECT / "LICENSE").read_bytes()},
         )
@@ -212,4 +216,7 @@ class TreeBuilder:
 
 def _cpython(version: str) -> documents.Component:
     text = (LAYER / "licences" / "python.txt").read_bytes()
-    return documents.Component("cpython", version, f"pkg:generic/cpython@{version}", "PSF-2.0", {"LICENSE": text})
+    identifier = documents.cpe("python:python", version)
+    # Scanners know the interpreter as `python`.
+    purl = f"pkg:generic/python@{version}"
+    return documents.Component("cpython", version, purl, "PSF-2.0", {"LICENSE": text}, cpe=identifier)

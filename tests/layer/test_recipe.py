@@ -216,6 +216,41 @@ def test_component_without_a_licence_fails_the_build(tmp_path: Path) -> None:
         documents.write(tmp_path, name="t", version="1", facts={}, components=[component])
 
 
+@pytest.mark.parametrize("licence", ["3-Clause BSD License", "MIT OR GPL-3.0-only", "unknown"])
+def test_licence_that_nobody_has_accepted_fails_the_build(tmp_path: Path, licence: str) -> None:
+    component = documents.Component("p", "1", "pkg:pypi/p@1", licence, {"LICENSE": b"text"})
+
+    with pytest.raises(documents.DocumentsError, match=f"p has the licence {licence}"):
+        documents.write(tmp_path, name="t", version="1", facts={}, components=[component])
+
+
+def test_licences_are_spdx_identifiers_or_expressions(tmp_path: Path) -> None:
+    licences = {"one": "MIT", "two": "MPL-2.0 AND (Apache-2.0 OR MIT)"}
+    parts = [documents.Component(name, "1", name, licence, {"L": b"text"}) for name, licence in licences.items()]
+
+    documents.write(tmp_path, name="t", version="1", facts={}, components=parts)
+
+    written = json.loads((tmp_path / "sbom.cdx.json").read_text())["components"]
+    assert [component["licenses"] for component in written] == [
+        [{"license": {"id": "MIT"}}],
+        [{"expression": "MPL-2.0 AND (Apache-2.0 OR MIT)"}],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("debian_version", "upstream"),
+    [("3.13.18-1", "3.13.18"), ("1:1.3.dfsg+really1.3.1-1+b1", "1.3.1"), ("1:1.2.11.dfsg-2+deb11u2", "1.2.11")],
+)
+def test_cpe_of_a_debian_package_has_the_version_of_upstream(
+    tmp_path: Path, debian_version: str, upstream: str
+) -> None:
+    origin = documents.Origin("Zlib", "zlib:zlib", "upstream=zlib")
+
+    component = documents.of_deb(deb_file(tmp_path / "z.deb", {}), name="z", version=debian_version, origin=origin)
+
+    assert component.cpe == f"cpe:2.3:a:zlib:zlib:{upstream}:*:*:*:*:*:*:*"
+
+
 def test_relocatable_python_is_copied_without_omitted_files(tmp_path: Path) -> None:
     source = tmp_path / "source"
     write(source / "bin/python3.13", elf_file(needed=("libpython3.13.so.1.0",))).chmod(0o755)

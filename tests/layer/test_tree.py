@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.conformance.requirements import make_once, pip
 from tests.support.certificates import issue_certificates
 from tests.support.extension_process import checked, lines_of_a_delivery
 from tests.support.hostile_variables import GROUPS, hostile_variables
-from tests.support.layer_build import CACHE, build, copy_sources, layer_opt, layer_sources, layer_zip
+from tests.support.layer_build import CACHE, build, copy_sources, layer_opt, layer_sources, layer_zip, needs
 from tests.support.paths import PROJECT
 
 __all__ = ["layer_opt", "layer_sources", "layer_zip"]
@@ -125,6 +126,36 @@ def test_sbom_is_valid_cyclonedx(layer_opt: Path) -> None:
     text = (layer_opt / "telemetry-forwarder" / "sbom.cdx.json").read_text()
 
     assert validation.JsonStrictValidator(schema.SchemaVersion.V1_6).validate_str(text) is None
+
+
+def components_of(layer_opt: Path) -> list[Any]:
+    sbom: Any = json.loads((layer_opt / "telemetry-forwarder" / "sbom.cdx.json").read_text())
+    return list(sbom["components"])
+
+
+def test_purls_are_canonical_so_that_scanners_find_them(layer_opt: Path) -> None:
+    packageurl = needs("packageurl", "packageurl-python")
+
+    purls = [component["purl"] for component in components_of(layer_opt)]
+
+    assert [str(packageurl.PackageURL.from_string(purl)) for purl in purls] == purls
+    wheels = pins.read(PROJECT / "layer" / "lock.toml").wheels
+    shipped = {f"pkg:pypi/{wheel.name.replace('_', '-')}@{wheel.version}" for wheel in wheels} & set(purls)
+    assert len(shipped) == len([purl for purl in purls if purl.startswith("pkg:pypi/")]) > 10
+
+
+def test_what_is_in_no_package_index_has_the_cpe_of_its_upstream_version(layer_opt: Path) -> None:
+    known = {component["name"]: component for component in components_of(layer_opt) if "cpe" in component}
+
+    products = {name: component["cpe"].split(":")[3:6] for name, component in known.items()}
+
+    assert products == {
+        "cpython": ["python", "python", known["cpython"]["version"]],
+        "libffi": ["libffi_project", "libffi", "3.0.13"],
+        "libpython3.13-minimal": ["python", "python", known["libpython3.13-minimal"]["version"].partition("-")[0]],
+        "openssl": ["openssl", "openssl", known["openssl"]["version"]],
+        "zlib1g": ["zlib", "zlib", "1.3.1"],
+    }
 
 
 def test_every_imported_module_is_part_of_the_layer(layer_opt: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def test_listed_runtimes_are_those_that_lambda_accepts_and_supports(dist: Path) 
     [
         ((), "name at least one region"),
         (("--everywhere", "eu-west-1"), "no such option: --everywhere"),
+        (("--public", "--organization-id", "o-example", "eu-west-1"), "exclude each other"),
         (("eu-west-1; true",), "not a region"),
         (("--dist", "/nowhere", "eu-west-1"), "run ./build.sh layer all"),
     ],
@@ -150,36 +152,90 @@ def aws_cli(aws: dict[str, str], *arguments: str) -> Any:
     return json.loads(done.stdout) if done.stdout else None
 
 
-def test_both_architectures_are_published_and_their_arns_printed(aws: dict[str, str], dist: Path) -> None:
-    done = publish("--run", "--public", "--dist", str(dist), "eu-west-1", "us-east-1", env=aws)
+def arns(dist: Path) -> Any:
+    return json.loads((dist / "arns.json").read_text())
 
-    assert done.stderr == ""
-    assert done.stdout.splitlines() == [
-        f"arn:aws:lambda:{region}:123456789012:layer:telemetry-forwarder-{arch}:1"
-        for region in ("eu-west-1", "us-east-1")
-        for arch in ("x86_64", "arm64")
+
+def test_same_file_is_published_once_and_another_one_as_the_next_version(aws: dict[str, str], dist: Path) -> None:
+    arguments = ("--run", "--public", "--dist", str(dist), "eu-west-1")
+    first = publish(*arguments, env=aws)
+    with zipfile.ZipFile(dist / "telemetry-forwarder-arm64.zip", "a") as zipped:
+        zipped.writestr("new", "")
+    second = publish(*arguments, env=aws)
+
+    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:telemetry-forwarder-"
+    assert first.stderr.splitlines() == ["[1/2] eu-west-1 x86_64: published", "[2/2] eu-west-1 arm64: published"]
+    assert second.stderr.splitlines() == [
+        "[1/2] eu-west-1 x86_64: already published",
+        "[2/2] eu-west-1 arm64: published",
     ]
-    layers = aws_cli(aws, "lambda", "list-layers", "--region", "us-east-1")["Layers"]
-    assert {layer["LayerName"] for layer in layers} == {"telemetry-forwarder-x86_64", "telemetry-forwarder-arm64"}
-    [arm64] = [layer for layer in layers if layer["LayerName"].endswith("arm64")]
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert [line.split() for line in second.stdout.splitlines()] == [
+        ["eu-west-1", "x86_64", f"{arn}x86_64:1"],
+        ["eu-west-1", "arm64", f"{arn}arm64:2"],
+    ]
+    assert arns(dist) == {"eu-west-1/arm64": f"{arn}arm64:2", "eu-west-1/x86_64": f"{arn}x86_64:1"}
+    layers = aws_cli(aws, "lambda", "list-layers", "--region", "eu-west-1")["Layers"]
+    [arm64] = [layer for layer in layers if layer["LayerName"] == "telemetry-forwarder-arm64"]
     assert arm64["LatestMatchingVersion"]["CompatibleArchitectures"] == ["arm64"]
     assert len(arm64["LatestMatchingVersion"]["CompatibleRuntimes"]) == 15
 
 
-def test_publishing_again_creates_a_second_version(aws: dict[str, str], dist: Path) -> None:
-    for _ in range(2):
-        done = publish("--run", "--name", "mine", "--dist", str(dist), "eu-west-1", env=aws)
+@pytest.fixture
+def fake_aws(tmp_path: Path) -> Path:
+    """Create an `aws` that knows no layer, and fails in one region, as in one that the account has not enabled."""
+    aws = tmp_path / "bin" / "aws"
+    aws.parent.mkdir()
+    aws.write_text(
+        """#!/bin/sh
+case $* in
+*af-south-1*) [ -f "$0.enabled" ] || { echo "not enabled" >&2; exit 254; } ;;
+esac
+case $2 in
+publish-layer-version) echo "arn:aws:lambda:$4:123456789012:layer:$6:1" ;;
+add-layer-version-permission) echo "ResourceConflictException: it exists" >&2 && exit 254 ;;
+*) echo None ;;
+esac
+"""
+    )
+    aws.chmod(0o755)
+    return aws
 
-    assert [line.rpartition("layer:")[2] for line in done.stdout.splitlines()] == ["mine-x86_64:2", "mine-arm64:2"]
+
+def test_failed_region_does_not_stop_the_others_and_the_next_run_adds_it(dist: Path, fake_aws: Path) -> None:
+    env = {"PATH": f"{fake_aws.parent}:{os.environ['PATH']}"}
+    arguments = ("--run", "--public", "--name", "mine", "--dist", str(dist), "af-south-1", "eu-west-1")
+
+    failed = publish(*arguments, env=env)
+    before = arns(dist)
+    Path(f"{fake_aws}.enabled").touch()
+    again = publish(*arguments, env=env)
+
+    assert failed.returncode == 1
+    assert [line.split()[:2] for line in failed.stdout.splitlines()] == [
+        ["eu-west-1", "x86_64"],
+        ["eu-west-1", "arm64"],
+    ]
+    first, *_, last = failed.stderr.splitlines()
+    assert first == "[1/4] af-south-1 x86_64: not enabled"
+    assert last == "publish.sh: not published: af-south-1/x86_64 af-south-1/arm64; run the same command again for these"
+    assert sorted(before) == ["eu-west-1/arm64", "eu-west-1/x86_64"]
+    assert again.returncode == 0
+    assert arns(dist) == {
+        f"{region}/{arch}": f"arn:aws:lambda:{region}:123456789012:layer:mine-{arch}:1"
+        for region in ("af-south-1", "eu-west-1")
+        for arch in ("arm64", "x86_64")
+    }
 
 
-def test_failed_request_ends_the_script(aws: dict[str, str], dist: Path) -> None:
-    unreachable = {**aws, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
+def test_layer_is_opened_to_an_organization(dist: Path) -> None:
+    shown = publish("--organization-id", "o-example", "--dist", str(dist), "eu-west-1")
 
-    done = publish("--run", "--dist", str(dist), "eu-west-1", env=unreachable)
-
-    assert done.returncode != 0
-    assert done.stdout == ""
+    grants = [shlex.split(line) for line in shown.stdout.splitlines() if "add-layer-version-permission" in line]
+    assert [words[words.index("--statement-id") :] for words in grants] == [
+        ["--statement-id", "o-example", "--action", "lambda:GetLayerVersion", "--principal", "*",
+         "--organization-id", "o-example", "--query", "Statement", "--output", "text"],
+    ] * 2  # fmt: skip
 
 
 def test_cli_example_deploys_a_function_with_layer_endpoint_and_headers(aws: dict[str, str], dist: Path) -> None:

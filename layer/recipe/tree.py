@@ -1,6 +1,5 @@
 """Assembles the tree that becomes /opt: extension, interpreter, byte code, certificates, documents."""
 
-import shutil
 import subprocess
 import tempfile
 import tomllib
@@ -15,6 +14,8 @@ LAYER = Path(__file__).resolve().parent.parent
 PROJECT = LAYER.parent
 NAME = "telemetry-forwarder"
 
+# The dynamic linkers of glibc, by which the start script recognises another architecture or another C library.
+_LOADERS = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
 # The suites are those of layer/lock.py. Debian's security tracker has the source packages, which are "upstream" here.
 _DEB_ORIGINS = {
     "zlib1g": documents.Origin("Zlib", "zlib:zlib", "distro=debian-13&upstream=zlib"),
@@ -86,7 +87,12 @@ class TreeBuilder:
     def _place_extension(self) -> None:
         extensions = self._target / "extensions"
         extensions.mkdir()
-        shutil.copy(PROJECT / "extension" / NAME, extensions / NAME)
+        script = (PROJECT / "extension" / NAME).read_text()
+        arch = self._options.arch
+        named = script.replace("arch='' loader=''", f"arch='{arch}' loader='{_LOADERS[arch]}'")
+        if named == script:
+            raise TreeError("the start script has no place for the architecture")
+        (extensions / NAME).write_text(named)
         (extensions / NAME).chmod(0o755)
 
     def _place_packages(self) -> None:

@@ -198,6 +198,44 @@ def test_old_python_is_one_line_with_advice(opt: Opt) -> None:
     assert (process.returncode, process.stdout, process.stderr) == (1, "", expected)
 
 
+_LOADERS = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
+_MUSL = """\
+[telemetry-forwarder] ERROR there is no glibc here ({loader} is missing), as on Alpine, which has musl:\
+ use a base image with glibc, for example of Debian, Ubuntu or Amazon Linux
+"""
+_ARCHITECTURE = """\
+[telemetry-forwarder] ERROR this is the layer for {arch}, and this environment is {other}:\
+ use telemetry-forwarder-{other}.zip
+"""
+
+
+@pytest.mark.parametrize("shell", ["sh", *SHELLS])
+@pytest.mark.parametrize("arch", _LOADERS)
+@pytest.mark.parametrize("other", [None, *_LOADERS])
+def test_layer_in_the_wrong_environment_is_one_line_with_advice(
+    opt: Opt, tmp_path: Path, shell: str, arch: str, other: str | None
+) -> None:
+    """*other* is the architecture of an environment with glibc; without it, there is none."""
+    opt.place(opt.ours / "interpreter")
+    text = opt.script.read_text().replace("arch='' loader=''", f"arch='{arch}' loader='{_LOADERS[arch]}'")
+    loaders = {name: tmp_path / f"ld-{name}" for name in _LOADERS}
+    for name, path in _LOADERS.items():
+        text = text.replace(path, str(loaders[name]))
+    opt.script.write_text(text)
+    if other:
+        loaders[other].touch()
+    command = [shutil.which(shell) or shell, *(["sh"] if shell == "busybox" else []), str(opt.script)]
+
+    process = opt.run(command)
+
+    if other == arch:
+        parse_call(process)
+    else:
+        advice = _ARCHITECTURE if other else _MUSL
+        expected = advice.format(arch=arch, other=other, loader=loaders[arch])
+        assert (process.returncode, process.stdout, process.stderr) == (1, "", expected)
+
+
 def test_python_replaces_the_shell_and_its_exit_code_is_returned(opt: Opt) -> None:
     interpreter = opt.ours / "interpreter"
     interpreter.write_text("#!/bin/sh\necho $$\nexit 7\n")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,15 @@ def test_extensions_folder_contains_one_executable(layer_opt: Path) -> None:
     [extension] = (layer_opt / "extensions").iterdir()
     assert extension.name == "telemetry-forwarder"
     assert os.access(extension, os.X_OK)
+
+
+def test_start_script_names_the_linker_that_the_interpreter_needs(layer_opt: Path) -> None:
+    script = (layer_opt / "extensions" / "telemetry-forwarder").read_text()
+
+    [(arch, loader)] = re.findall(r"^arch='(\w+)' loader='([^']+)'$", script, re.MULTILINE)
+
+    assert arch == _ARCH
+    assert loader.encode() + b"\0" in (layer_opt / "telemetry-forwarder" / "interpreter").read_bytes()
 
 
 def test_everything_is_compiled_with_unchecked_hashes(layer_opt: Path) -> None:

@@ -12,7 +12,8 @@ usage() {
                                      check format, lint, types and scripts, then run every test
                                      (--python: with another installed interpreter, for example 3.14)
 ./build.sh layer [x86_64|arm64|all]  build layer/dist/telemetry-forwarder-<arch>.zip
-./build.sh image BASE TAG            build a container image with the layer in it
+./build.sh image BASE TAG [options]  build a container image with the layer in it; options are those of the builder:
+                                     docker, podman or buildah, the first that is installed, or $BUILDER
 ./build.sh check [--env-file FILE] [--timeout SECONDS]
                                      check the settings and the endpoints, and print what is wrong
 ./build.sh fuzz [SECONDS] [TARGET]   search for inputs that break a promise, 10 minutes for each target
@@ -102,16 +103,21 @@ layer)
     exec "$python" layer/build.py "$@"
     ;;
 image)
-    [ $# -eq 2 ] || {
+    [ $# -ge 2 ] || {
         usage >&2
         exit 2
     }
     # Before the layers are built, which takes long.
-    builder=$(command -v docker || command -v podman || command -v buildah) ||
-        fail "none of docker, podman and buildah is installed"
+    for builder in ${BUILDER:-docker podman buildah}; do
+        command -v "$builder" >/dev/null && break
+        builder=
+    done
+    [ -n "$builder" ] || fail "not installed: ${BUILDER:-docker, podman or buildah}"
     make_venv ""
     "$python" layer/build.py all
-    exec "$builder" build --build-arg "BASE=$1" --tag "$2" --file layer/Dockerfile .
+    base=$1 tag=$2
+    shift 2
+    exec "$builder" build --build-arg "BASE=$base" --tag "$tag" "$@" --file layer/Dockerfile .
     ;;
 check)
     make_venv ""

@@ -24,7 +24,7 @@ from layer.recipe.pins import ARCHES
 
 PYTHON = "3.13"
 _LAYER = Path(__file__).resolve().parent
-_DEBIAN = "https://deb.debian.org/debian"
+_DEBIAN = fetch.debian_mirrors()[0].removesuffix("/{path}")
 _DEBIAN_ARCHES = {"x86_64": "amd64", "arm64": "arm64"}
 # Suites with a stdlib of the interpreter's minor version. Sid is closest but removes old versions first.
 _STDLIB_SUITES = ("sid", "testing", "trixie")

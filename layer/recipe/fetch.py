@@ -1,6 +1,7 @@
 """Downloads pinned files into a cache and checks their SHA-256: wheels with pip, Debian packages directly."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import urllib.request
@@ -15,7 +16,7 @@ _PLATFORMS = {
     "arm64": ("manylinux_2_17_aarch64", "manylinux2014_aarch64"),
 }
 # Where a package is while its suite is current, when the suite is archived, and permanently.
-DEBIAN_MIRRORS = (
+_DEBIAN_MIRRORS = (
     "https://deb.debian.org/debian/{path}",
     "https://archive.debian.org/debian/{path}",
     "https://snapshot.debian.org/file/{sha1}",
@@ -25,6 +26,12 @@ _TIMEOUT_S = 30
 
 class FetchError(Exception):
     """A pinned file is not available, or is not the one that was pinned."""
+
+
+def debian_mirrors() -> tuple[str, ...]:
+    """Return the mirrors that the variable DEBIAN_MIRRORS lists, or else Debian's own, as templates of URLs."""
+    wanted = os.environ.get("DEBIAN_MIRRORS", "").split()
+    return tuple(f"{mirror.rstrip('/')}/{{path}}" for mirror in wanted) or _DEBIAN_MIRRORS
 
 
 def sha256_of(path: Path) -> str:
@@ -51,14 +58,14 @@ def pip_target(arch: str, python: str) -> Iterator[str]:
     yield from (f"--platform={platform}" for platform in _PLATFORMS[arch])
 
 
-def deb(pinned: Deb, *, cache: Path, mirrors: Sequence[str] = DEBIAN_MIRRORS) -> Path:
+def deb(pinned: Deb, *, cache: Path, mirrors: Sequence[str] | None = None) -> Path:
     """Return the file of *pinned* from the cache, or from the first mirror that has it."""
     path = cache / "debs" / f"{pinned.name}_{pinned.sha256[:16]}.deb"
     if path.exists() and sha256_of(path) == pinned.sha256:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
-    for mirror in mirrors:
+    for mirror in debian_mirrors() if mirrors is None else mirrors:
         url = mirror.format(path=pinned.path, sha1=pinned.sha1)
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
@@ -74,7 +81,7 @@ def deb(pinned: Deb, *, cache: Path, mirrors: Sequence[str] = DEBIAN_MIRRORS) ->
     raise FetchError(f"{pinned.name} {pinned.version} is not available:\n  " + "\n  ".join(reasons))
 
 
-def stdlib(pinned: Sequence[Stdlib], *, cache: Path, mirrors: Sequence[str] = DEBIAN_MIRRORS) -> Stdlib:
+def stdlib(pinned: Sequence[Stdlib], *, cache: Path, mirrors: Sequence[str] | None = None) -> Stdlib:
     """Download the first standard library that is available: Debian's mirrors remove old versions."""
     for candidate in pinned:
         try:

@@ -42,16 +42,16 @@ def write_script(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def build_image(project: Path, bin_folder: Path) -> subprocess.CompletedProcess[str]:
-    command = ["/bin/sh", str(project / "build.sh"), "image", "my-function", "my-function-observed"]
-    return subprocess.run(command, env={"PATH": str(bin_folder)}, capture_output=True, text=True)
+def build_image(project: Path, bin_folder: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = ["/bin/sh", str(project / "build.sh"), "image", "my-function", "my-function-observed", *options]
+    return subprocess.run(command, env={"PATH": str(bin_folder), **env}, capture_output=True, text=True)
 
 
 def test_missing_builder_is_found_before_anything_is_built(project: Path, bin_folder: Path) -> None:
     done = build_image(project, bin_folder)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "build.sh: none of docker, podman and buildah is installed\n"
+    assert done.stderr == "build.sh: not installed: docker, podman or buildah\n"
 
 
 @pytest.mark.parametrize("builders", [("docker",), ("podman",), ("buildah",), ("docker", "podman", "buildah")])
@@ -68,6 +68,20 @@ def test_image_is_built_with_the_first_builder_that_is_installed(
         "python layer/build.py all",
         f"{builders[0]} build --build-arg BASE=my-function --tag my-function-observed --file layer/Dockerfile .",
     ]
+
+
+def test_builder_and_its_options_can_be_chosen(project: Path, bin_folder: Path) -> None:
+    for builder in ("docker", "buildah"):
+        write_script(bin_folder / builder, f'echo "{builder} $*"')
+
+    done = build_image(project, bin_folder, "--build-arg", "UNPACK=my-registry/busybox", BUILDER="buildah")
+    missing = build_image(project, bin_folder, BUILDER="podman")
+
+    assert done.stdout.splitlines()[1:] == [
+        "buildah build --build-arg BASE=my-function --tag my-function-observed --build-arg UNPACK=my-registry/busybox"
+        " --file layer/Dockerfile ."
+    ]
+    assert (missing.returncode, missing.stderr) == (1, "build.sh: not installed: podman\n")
 
 
 def test_only_the_layers_are_sent_to_the_builder() -> None:

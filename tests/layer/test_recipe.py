@@ -148,6 +148,17 @@ def test_package_is_downloaded_from_the_first_mirror_with_the_pinned_file(tmp_pa
     assert fetch.deb(pinned_deb(), cache=tmp_path, mirrors=()) == downloaded
 
 
+def test_mirrors_of_the_variable_replace_those_of_debian(
+    tmp_path: Path, mirror: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fetch.debian_mirrors()[0] == "https://deb.debian.org/debian/{path}"
+
+    monkeypatch.setenv("DEBIAN_MIRRORS", f"{mirror}/gone {mirror}/")
+
+    assert fetch.debian_mirrors() == (f"{mirror}/gone/{{path}}", f"{mirror}/{{path}}")
+    assert fetch.deb(pinned_deb(), cache=tmp_path).read_text() == "good"
+
+
 def test_standard_library_that_is_not_available_is_a_warning_and_the_next_one_is_used(
     tmp_path: Path, mirror: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -238,21 +238,39 @@ def test_layer_is_opened_to_an_organization(dist: Path) -> None:
     ] * 2  # fmt: skip
 
 
-def test_cli_example_deploys_a_function_with_layer_endpoint_and_headers(aws: dict[str, str], dist: Path) -> None:
+def test_cli_example_deploys_a_function_and_updates_it_when_run_again(aws: dict[str, str], dist: Path) -> None:
     name, headers = "telemetry-forwarder/headers", 'authorization=Bearer "x",tenant=a'
     aws_cli(aws, "secretsmanager", "create-secret", "--name", name, "--secret-string", headers)
+    layers = [
+        aws_cli(aws, "lambda", "publish-layer-version", "--layer-name", "a", "--zip-file", f"fileb://{zipped}")
+        for zipped in sorted(dist.glob("*.zip"))
+    ]
+    first, second = [layer["LayerVersionArn"] for layer in layers]
+    (dist / "arns.json").write_text(json.dumps({"eu-west-1/arm64": first}, indent=2))
 
-    script = str(_EXAMPLES / "cli" / "deploy.sh")
-    env = {**aws, "LAYER_ZIP": str(dist / "telemetry-forwarder-arm64.zip")}
-    done = subprocess.run(["sh", script], capture_output=True, text=True, check=False, env=env)
+    deployed = deploy({**aws, "ARNS": str(dist / "arns.json")})
+    updated = deploy({**aws, "LAYER_ARN": second, "ENDPOINT": "https://other.example.com"})
 
-    assert done.stderr == ""
-    assert done.stdout == "arn:aws:lambda:eu-west-1:123456789012:function:orders\n"
+    for done in (deployed, updated):
+        assert (done.stderr, done.stdout) == ("", "arn:aws:lambda:eu-west-1:123456789012:function:orders\n")
     function = aws_cli(aws, "lambda", "get-function-configuration", "--function-name", "orders")
     assert function["Environment"]["Variables"] == {
-        "TELEMETRY_FORWARDER_ENDPOINT": "https://otlp.example.com",
+        "TELEMETRY_FORWARDER_ENDPOINT": "https://other.example.com",
         "TELEMETRY_FORWARDER_HEADERS": headers,
     }
-    [layer] = function["Layers"]
-    assert layer["Arn"] == "arn:aws:lambda:eu-west-1:123456789012:layer:telemetry-forwarder-arm64:1"
+    assert [layer["Arn"] for layer in function["Layers"]] == [second]
     assert function["Architectures"] == ["arm64"]
+
+
+def deploy(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    script = str(_EXAMPLES / "cli" / "deploy.sh")
+    return subprocess.run(["sh", script], capture_output=True, text=True, check=False, env=env)
+
+
+def test_cli_example_says_that_the_layer_is_not_published(dist: Path) -> None:
+    (dist / "arns.json").write_text(json.dumps({"eu-west-1/x86_64": "arn"}, indent=2))
+
+    done = deploy({"PATH": "/usr/bin:/bin", "AWS_REGION": "eu-west-1", "ARNS": str(dist / "arns.json")})
+
+    reason = f"deploy.sh: {dist}/arns.json has no layer for eu-west-1: run layer/publish.sh --run eu-west-1\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", reason)

@@ -2,28 +2,36 @@
 # A Node.js function whose telemetry is exported as OTLP, deployed with nothing but the AWS CLI.
 #
 #   aws secretsmanager create-secret --name telemetry-forwarder/headers --secret-string 'authorization=Bearer …'
-#   ./build.sh layer arm64 && layer/examples/cli/deploy.sh
+#   ./build.sh layer all && layer/publish.sh --run eu-west-1
+#   AWS_REGION=eu-west-1 layer/examples/cli/deploy.sh
 #
-# The region and the credentials are those of your AWS CLI.
+# The layer is the one in LAYER_ARN, or the one that publish.sh has published in the region. Run it again to update the
+# function.
+#
+# The secret: its value is in a temporary file while this runs, and then in the function's environment, for all who may
+# read its configuration.
 set -eu
 
+region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region)}}
 endpoint=${ENDPOINT:-https://otlp.example.com}
 secret=${HEADERS_SECRET:-telemetry-forwarder/headers}
-zip=${LAYER_ZIP:-$(dirname "$0")/../../dist/telemetry-forwarder-arm64.zip}
+arns=${ARNS:-$(dirname "$0")/../../dist/arns.json}
+layer=${LAYER_ARN:-$(sed -n "s|^ *\"$region/arm64\": \"\(.*\)\".*|\1|p" "$arns")}
+[ -n "$layer" ] || { echo "deploy.sh: $arns has no layer for $region: run layer/publish.sh --run $region" >&2 && exit 1; }
+export AWS_REGION="$region"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-layer=$(aws lambda publish-layer-version --layer-name telemetry-forwarder-arm64 --zip-file "fileb://$zip" \
-    --compatible-architectures arm64 --license-info Apache-2.0 --query LayerVersionArn --output text)
-
 # Only for CloudWatch Logs; the extension needs no permission of its own.
-role=$(aws iam create-role --role-name orders --query Role.Arn --output text --assume-role-policy-document \
-    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
-      "Principal": {"Service": "lambda.amazonaws.com"}}]}')
+role=$(aws iam get-role --role-name orders --query Role.Arn --output text 2>/dev/null) || {
+    role=$(aws iam create-role --role-name orders --query Role.Arn --output text --assume-role-policy-document \
+        '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+          "Principal": {"Service": "lambda.amazonaws.com"}}]}')
+    # A new role takes some seconds to become usable.
+    sleep "${ROLE_WAIT_S:-10}"
+}
 aws iam attach-role-policy --role-name orders \
     --policy-arn arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole
-# A new role takes some seconds to become usable.
-sleep "${ROLE_WAIT_S:-10}"
 
 printf '%s\n' 'exports.handler = async (event) => { console.log("order", event); return "ok"; };' >"$work/index.js"
 python3 -m zipfile -c "$work/function.zip" "$work/index.js"
@@ -33,6 +41,13 @@ headers=$(aws secretsmanager get-secret-value --secret-id "$secret" --query Secr
 printf '{"Variables": {"TELEMETRY_FORWARDER_ENDPOINT": "%s", "TELEMETRY_FORWARDER_HEADERS": %s}}\n' \
     "$endpoint" "$headers" >"$work/environment.json"
 
-aws lambda create-function --function-name orders --runtime nodejs22.x --architectures arm64 \
-    --handler index.handler --role "$role" --zip-file "fileb://$work/function.zip" --layers "$layer" \
+set -- --function-name orders --runtime nodejs22.x --handler index.handler --role "$role" --layers "$layer" \
     --environment "file://$work/environment.json" --query FunctionArn --output text
+if aws lambda get-function --function-name orders >/dev/null 2>&1; then
+    aws lambda update-function-code --function-name orders --architectures arm64 \
+        --zip-file "fileb://$work/function.zip" >/dev/null
+    aws lambda wait function-updated-v2 --function-name orders
+    aws lambda update-function-configuration "$@"
+else
+    aws lambda create-function --architectures arm64 --zip-file "fileb://$work/function.zip" "$@"
+fi

@@ -1,7 +1,11 @@
 # A Node.js function whose telemetry is exported as OTLP, deployed with Terraform.
 #
 #   aws secretsmanager create-secret --name telemetry-forwarder/headers --secret-string 'authorization=Bearer …'
-#   ./build.sh layer arm64 && cd layer/examples/terraform && terraform init && terraform apply
+#   ./build.sh layer all && layer/publish.sh --run eu-west-1
+#   cd layer/examples/terraform && terraform init && terraform apply
+#
+# The secret: its value is in Terraform's state, so keep that encrypted and closed to others, and in the function's
+# environment, for all who may read its configuration. Apply again after the secret has changed.
 
 terraform {
   required_version = ">= 1.5"
@@ -9,6 +13,12 @@ terraform {
     archive = { source = "hashicorp/archive", version = "~> 2.4" }
     aws     = { source = "hashicorp/aws", version = ">= 5.0" }
   }
+}
+
+variable "layer_arn" {
+  description = "The layer for arm64; by default the one that layer/publish.sh has published in the region."
+  type        = string
+  default     = null
 }
 
 variable "endpoint" {
@@ -24,8 +34,11 @@ variable "headers_secret" {
 }
 
 locals {
-  layer_zip = "${path.module}/../../dist/telemetry-forwarder-arm64.zip"
+  arns      = "${path.module}/../../dist/arns.json"
+  layer_arn = var.layer_arn != null ? var.layer_arn : jsondecode(file(local.arns))["${data.aws_region.current.id}/arm64"]
 }
+
+data "aws_region" "current" {}
 
 data "aws_secretsmanager_secret_version" "headers" {
   secret_id = var.headers_secret
@@ -36,14 +49,6 @@ data "archive_file" "orders" {
   output_path             = "${path.module}/orders.zip"
   source_content_filename = "index.js"
   source_content          = "exports.handler = async (event) => { console.log('order', event); return 'ok'; };"
-}
-
-resource "aws_lambda_layer_version" "telemetry_forwarder" {
-  layer_name               = "telemetry-forwarder-arm64"
-  filename                 = local.layer_zip
-  source_code_hash         = filebase64sha256(local.layer_zip)
-  compatible_architectures = ["arm64"]
-  license_info             = "Apache-2.0"
 }
 
 resource "aws_iam_role" "orders" {
@@ -72,7 +77,7 @@ resource "aws_lambda_function" "orders" {
   handler          = "index.handler"
   filename         = data.archive_file.orders.output_path
   source_code_hash = data.archive_file.orders.output_base64sha256
-  layers           = [aws_lambda_layer_version.telemetry_forwarder.arn]
+  layers           = [local.layer_arn]
 
   environment {
     variables = {

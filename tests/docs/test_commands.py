@@ -1,9 +1,11 @@
 """Commands, files and modules that the documentation names exist."""
 
 import re
+from collections.abc import Iterable
 
 import pytest
 
+from tests.docs.command_runs import NOT_RUN, RUN_BY
 from tests.docs.commands import problems
 from tests.docs.pages import PAGES, code_spans, shell_lines
 from tests.support.paths import PRODUCT, PROJECT
@@ -38,6 +40,36 @@ def test_command_exists_with_its_options(command: str) -> None:
 )
 def test_command_that_does_not_exist_is_a_problem(command: str, problem: str) -> None:
     assert problems(command) == [problem]
+
+
+# Those of other tools as well: everything that a reader may copy.
+_COPIED = {command for command in _COMMANDS if re.match(r"[^-]\S* ", command)} | {
+    span for span in _SPANS if re.match(r"(?:aws|docker|npx|sam|terraform) (?!run$)", span)
+}
+
+
+def _beginning(command: str, beginnings: Iterable[str]) -> str | None:
+    return max((start for start in beginnings if command.startswith(start)), key=len, default=None)
+
+
+@pytest.mark.parametrize("command", sorted(_COPIED))
+def test_command_is_run_by_a_test_or_has_a_reason_why_not(command: str) -> None:
+    assert _beginning(command, [*RUN_BY, *NOT_RUN])
+
+
+def test_lists_of_commands_have_no_row_too_many() -> None:
+    used = {_beginning(command, [*RUN_BY, *NOT_RUN]) for command in _COPIED}
+
+    assert sorted({*RUN_BY, *NOT_RUN} - used) == []
+    assert RUN_BY.keys().isdisjoint(NOT_RUN)
+
+
+@pytest.mark.parametrize("test", sorted(set(RUN_BY.values())))
+def test_test_that_runs_a_command_exists(test: str) -> None:
+    path, _, name = test.partition("::")
+
+    assert (PROJECT / path).is_file()
+    assert not name or f"\ndef {name}(" in (PROJECT / path).read_text()
 
 
 def test_paths_exist() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.docs.pages import DOCS, shell_lines
 from tests.support.layer_build import dist, needs
 from tests.support.paths import LAYER
 
@@ -274,3 +275,25 @@ def test_cli_example_says_that_the_layer_is_not_published(dist: Path) -> None:
 
     reason = f"deploy.sh: {dist}/arns.json has no layer for eu-west-1: run layer/publish.sh --run eu-west-1\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", reason)
+
+
+def documented(page: str, beginning: str, **values: str) -> list[str]:
+    """Return the command of *page* that begins so, with *values* in the place of its placeholders."""
+    [line] = [line for line in shell_lines(DOCS / page) if line.startswith(f"aws {beginning}")]
+    return [values.get(word, word) for word in shlex.split(line)][1:]
+
+
+def test_commands_of_the_documentation_work(aws: dict[str, str], dist: Path) -> None:
+    name = "telemetry-forwarder-arm64"
+    published = aws_cli(aws, "lambda", "publish-layer-version", "--layer-name", name,
+                        "--zip-file", f"fileb://{dist / name}.zip")  # fmt: skip
+    aws_cli(aws, *documented("install.md", "secretsmanager create-secret"))
+    deploy({**aws, "LAYER_ARN": published["LayerVersionArn"]})
+
+    users = aws_cli(aws, *documented("operations.md", "lambda list-functions"))
+    aws_cli(aws, *documented("install.md", "lambda update-function-configuration", NAME="orders"))
+    aws_cli(aws, *documented("install.md", "lambda delete-layer-version", N="1"))
+
+    assert users == [["orders", [published["LayerVersionArn"]]]]
+    assert aws_cli(aws, *documented("operations.md", "lambda list-functions")) == []
+    assert aws_cli(aws, "lambda", "list-layer-versions", "--layer-name", name)["LayerVersions"] == []

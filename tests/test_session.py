@@ -439,6 +439,8 @@ def test_bundle_that_cannot_be_used_is_logged_if_libraries_are_missing(
     bundle: bytes | None, problem: str, tmp_path: Path
 ) -> None:
     shutil.copytree(PRODUCT, tmp_path / "telemetry_forwarder", ignore=shutil.ignore_patterns("__pycache__"))
+    # As in the layer, where the folder has only the C module, and the rest is in the bundle.
+    (tmp_path / "orjson").mkdir()
     if bundle is not None:
         (tmp_path / FILE_NAME).write_bytes(bundle)
 

@@ -94,7 +94,8 @@ class WarmUp:
             # In a checkout, which has the libraries as files, it may be missing or made for another Python.
             _import(("orjson",))
             is_optional = isinstance(exc, IncompatibleBundleError | FileNotFoundError)
-            if not (is_optional and "orjson" in sys.modules):
+            # In the layer, the folder of its C module alone is an empty namespace package.
+            if not (is_optional and hasattr(sys.modules.get("orjson"), "dumps")):
                 self.problem = f"{type(exc).__name__}: {exc}"
             return None
         return bundle

@@ -15,7 +15,8 @@ import pytest
 from layer.recipe import archive, debian, fetch, pins, portability
 from tests.conformance.requirements import make_once, pip
 from tests.support.certificates import issue_certificates
-from tests.support.extension_process import checked, lines_of_a_delivery
+from tests.support.extension_process import ExtensionProcess, checked, lines_of_a_delivery
+from tests.support.fake_lambda import NEXT, invoke, shutdown
 from tests.support.hostile_variables import GROUPS, hostile_variables
 from tests.support.layer_build import CACHE, build, copy_sources, layer_opt, layer_sources, layer_zip, needs
 from tests.support.paths import PROJECT
@@ -36,6 +37,28 @@ def test_check_works_in_the_layer(layer_opt: Path, tmp_path: Path) -> None:
     printed = checked(layer_opt, issue_certificates(tmp_path))
 
     assert printed.endswith("delivered: logs, traces, metrics; not delivered: none\n")
+
+
+@pytest.mark.parametrize("kept_bytes", [None, 0, 100, 1_000_000])
+def test_missing_or_truncated_bundle_is_named_and_invocations_continue(
+    layer_opt: Path, tmp_path: Path, kept_bytes: int | None
+) -> None:
+    opt = shutil.copytree(layer_opt, tmp_path / "opt")
+    bundle = opt / "telemetry-forwarder" / "lib" / "warm-up.bundle"
+    content = bundle.read_bytes()
+    bundle.unlink()
+    if kept_bytes is not None:
+        bundle.write_bytes(content[:kept_bytes])
+
+    with ExtensionProcess(opt, {"TELEMETRY_FORWARDER_ENDPOINT": "http://127.0.0.1:1"}) as extension:
+        extension.runtime.respond(NEXT, invoke(), shutdown())
+        code, lines = extension.end()
+
+    first, second = lines
+    assert code == 0
+    assert first.startswith("[telemetry-forwarder] WARN the warm-up bundle cannot be used: ")
+    assert second.startswith("[telemetry-forwarder] ERROR forwarding stopped: ")
+    assert second.endswith("; invocations continue without it")
 
 
 # A build takes seconds: interpreter and libraries are unpacked, a thousand modules compiled.

@@ -15,13 +15,16 @@ _PACKAGES = {"cdk": ("aws-cdk", "2.1148.1"), "osls": ("osls", "4.3.1")}
 
 def npm_tool(command: str) -> Path:
     """Return the path of *command*, or skip the test where it cannot be installed."""
-    npm = shutil.which("npm")
-    if npm is None:
+    if shutil.which("npm") is None:
         pytest.skip(f"NOT TESTED with {command}: npm is not installed")
     package, version = _PACKAGES[command]
     folder = PROJECT / "build" / "npm" / f"{package}-{version}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        install = [npm, "install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", f"{package}@{version}"]
-        make_once(folder, lambda made: subprocess.run([*install, "--prefix", str(made)], check=True))
+        make_once(folder, lambda made: _install(f"{package}@{version}", made))
     return folder / "node_modules" / ".bin" / command
+
+
+def _install(package: str, folder: Path) -> None:
+    options = ["--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    subprocess.run(["npm", "install", *options, package], check=True)

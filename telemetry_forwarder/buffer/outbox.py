@@ -123,6 +123,17 @@ class Outbox:
         size = len(last.body) + len(new.body)
         return size <= _SMALL_BYTES and self.fits(size, last.items + new.items)
 
+    def joined(self, batches: Iterable[Batch]) -> list[Batch]:
+        """Return *batches* joined up to the limits of one request, the oldest of each signal first."""
+        found: dict[str, list[Batch]] = {}
+        for batch in batches:
+            joined = found.setdefault(batch.signal, [])
+            if joined and self.fits(len(joined[-1].body) + len(batch.body), joined[-1].items + batch.items):
+                last = joined.pop()
+                batch = Batch(batch.signal, last.body + batch.body, last.items + batch.items)  # noqa: PLW2901
+            joined.append(batch)
+        return [batch for signal in found.values() for batch in signal]
+
     def fits(self, size: int, items: int) -> bool:
         """Return whether that many bytes and items fit into one request."""
         return size <= self._request_bytes and items <= self._request_items

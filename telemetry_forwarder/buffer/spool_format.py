@@ -6,11 +6,15 @@ head and the body. Reading parses nothing: the head is built again from name and
 
 import re
 import zlib
+from collections.abc import Iterable
 
 from telemetry_forwarder.core.batch import POSTS, SIGNALS, Batch
 from telemetry_forwarder.core.frozen import frozen
 
 _VERSION = 1
+# Of several posts in one file: a file for each of hundreds would take longer than the end of SHUTDOWN at 128 MB.
+POSTS_BYTES = 262_144
+_MAX_SIZE_DIGITS = 12
 _PART = ".part"
 # In the year 2262. The name after the largest one would have too many digits.
 _LATEST = 2**63 - 1
@@ -19,6 +23,37 @@ _NAME = re.compile(
     rf"-(?P<signal>{'|'.join((*SIGNALS, POSTS))})-(?P<items>[0-9]{{1,9}})-(?P<size>[0-9]{{1,12}})"
     rf"\.batch({re.escape(_PART)})?"
 )
+
+
+def batches_of_posts(contents: Iterable[bytes]) -> list[Batch]:
+    """Return a batch for each file in which posts are stored as they are: small ones together, in their order."""
+    groups: list[list[bytes]] = []
+    size_bytes = 0
+    for content in contents:
+        size_bytes += len(content)
+        if not groups or size_bytes > POSTS_BYTES:
+            groups.append([])
+            size_bytes = len(content)
+        groups[-1].append(content)
+    return [Batch(POSTS, group[0] if len(group) == 1 else _joined(group), len(group)) for group in groups]
+
+
+def _joined(contents: list[bytes]) -> bytes:
+    return b"".join([b"%d:%b" % (len(content), content) for content in contents])
+
+
+def posts_of(batch: Batch) -> list[bytes]:
+    """Return the posts in a batch of `batches_of_posts`; of a forged one, its body."""
+    contents = list[bytes]()
+    at = 0
+    while at < len(batch.body) and len(contents) < batch.items > 1:
+        colon = batch.body.find(b":", at, at + _MAX_SIZE_DIGITS)
+        if not batch.body[at : max(at, colon)].isdigit():
+            break
+        end = colon + 1 + int(batch.body[at:colon])
+        contents.append(batch.body[colon + 1 : end])
+        at = end
+    return contents if len(contents) == batch.items and at == len(batch.body) else [batch.body]
 
 
 @frozen

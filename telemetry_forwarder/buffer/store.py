@@ -43,6 +43,16 @@ class Store:
                 for left in self._spool.write([batch], self.write_deadline()):
                     self._ledger.dropped(left.signal, left.items, LARGER_THAN_OUTBOX)
 
+    def put_on_disk(self, batches: Iterable[Batch], deadline: Deadline) -> None:
+        """Spool new batches, joined to requests; without room on disk, put them into memory instead."""
+        joined = self._outbox.joined(batches)
+        if not self._spool.has_room_for(joined):
+            self.put(joined)
+            return
+        for batch in joined:
+            self._ledger.received(batch.signal, batch.items)
+        self.put_back(joined, deadline)
+
     def put_back(self, batches: Iterable[Batch], deadline: Deadline) -> None:
         """Spool batches that were taken; what the disk has no room or time for goes back to memory."""
         self._outbox.put_back(self._spool.write(list(batches), deadline))

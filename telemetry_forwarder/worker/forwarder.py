@@ -3,7 +3,6 @@
 The ledger accounts for every item on its way. While the worker waits or converts, the main thread may take over.
 """
 
-from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from math import inf
@@ -69,7 +68,6 @@ class Forwarder:
         self._ownership = ownership
         self._clock = clock
         self._state = State.SERVING
-        self._items: deque[Item] = deque()  # not processed yet
         self._withheld: list[InvokeEvent] = []
         self._shutdown: ShutdownEvent | None = None
         self._has_telemetry = True
@@ -142,16 +140,14 @@ class Forwarder:
 
     def _process_inbox(self) -> bool:
         """Process all items; return whether there were any."""
-        self._items.extend(self._inbox.take())
-        has_items = bool(self._items)
-        while self._items:
-            self._process(self._items.popleft())
-        return has_items
+        items = self._inbox.take()
+        self._intake.postpone([item for item in items if isinstance(item, Body)])
+        for item in items:
+            self._process(item)
+        return bool(items)
 
     def _process(self, item: Item) -> None:
         match item:
-            case Body():
-                self._intake.postpone(item)
             case InvokeEvent():
                 self._withheld.append(item)
                 self._policy.invoked(item.request_id, item.release_by)
@@ -236,15 +232,13 @@ class Forwarder:
     def _store_everything(self, deadline: Deadline, reason: str | None) -> None:
         """As `store_at_end`. A SHUTDOWN for *reason* ends what is open; without one, a defect has ended the loop."""
         self._store.put_back(self.flusher.abandon(), deadline)
-        self._items.extend(self._inbox.take())
         self._intake.end(reason if self._has_telemetry else None)
         self._store.spool_all(deadline)
-        items, self._items = self._items, deque()
-        self._intake.spool_backlog(deadline, items, between=self._ownership.release)
+        self._intake.spool_backlog(deadline, self._inbox.take(), between=self._ownership.release)
         self._store.spool_all(deadline)
         self._store.drop_all()
 
     def log_totals(self, problem: str = "") -> None:
         """Log *problem* and the final accounts at the first call. For any thread, with or without the ownership."""
-        waiting = sum(isinstance(item, Body) for item in [*self._items, *self._inbox.take()])
+        waiting = sum(isinstance(item, Body) for item in self._inbox.take())
         self.accounting.close(self._inbox, unstored_posts=waiting + self._intake.pending_posts, problem=problem)

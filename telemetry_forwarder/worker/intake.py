@@ -17,7 +17,6 @@ from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.otlp.self_metrics import Measurement
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, Item, ShutdownEvent
-from telemetry_forwarder.telemetry.decoder import SLICE_BYTES
 from telemetry_forwarder.telemetry.json_values import is_json
 from telemetry_forwarder.worker.availability_zone import AvailabilityZone
 from telemetry_forwarder.worker.conversion_time import ConversionTime
@@ -26,8 +25,6 @@ from telemetry_forwarder.worker.shared_converter import SharedConverter
 
 # As much as the inbox holds by default.
 _MAX_BACKLOG_BYTES = 16_777_216
-# Small posts: opening the folder for each of them would take half of the time.
-_SPOOLED_AT_ONCE = 32
 _NOTHING = ConversionResult(0)
 
 
@@ -132,7 +129,7 @@ class Intake:
             return _NOTHING
         if not is_enough:
             # Whether it was received twice is found when it is converted.
-            self._spool_oldest(self._store.write_deadline())
+            self._backlog_bytes -= self._replay.spool_oldest(self._backlog, self._store.write_deadline())
             return _NOTHING
         if not body.at and self._is_duplicate(body):
             self._ledger.duplicate_posts += 1
@@ -157,25 +154,22 @@ class Intake:
             self._backlog.popleft()
         return result
 
-    def _spool_oldest(self, deadline: Deadline) -> None:
-        """Spool the oldest post raw, and those that follow if they are small."""
-        bodies = [self._take_oldest()]
-        while self._backlog and len(bodies) < _SPOOLED_AT_ONCE and self._backlog[0].left_bytes < SLICE_BYTES:
-            bodies.append(self._take_oldest())
-        self._replay.spool(bodies, deadline)
+    def postpone(self, bodies: Iterable[Body]) -> None:
+        """Append *bodies* to the backlog; spool those beyond its room, and all if older posts are spooled.
 
-    def postpone(self, body: Body) -> None:
-        """Append *body* to the backlog; spool it at once if the backlog is full, or if older posts are spooled.
-
-        At the end of SHUTDOWN, append it anyway, to be spooled together with all others.
+        At the end of SHUTDOWN, append them anyway, to be spooled together with all others.
         """
-        is_too_much = self._backlog_bytes + body.left_bytes > _MAX_BACKLOG_BYTES or self._replay.has_own
-        if is_too_much and not self._time.is_over:
-            self._replay.spool([body], self._store.write_deadline())
+        excess = deque[Body]()
+        for body in bodies:
+            is_too_much = self._backlog_bytes + body.left_bytes > _MAX_BACKLOG_BYTES or self._replay.has_own
+            if (is_too_much or excess) and not self._time.is_over:
+                excess.append(body)
+            else:
+                self._backlog.append(body)
+                self._backlog_bytes += body.left_bytes
+        while excess:
+            self._replay.spool_oldest(excess, self._store.write_deadline())
             self._replay.has_posts |= self._replay.has_own
-        else:
-            self._backlog.append(body)
-            self._backlog_bytes += body.left_bytes
 
     def _take_oldest(self) -> Body:
         body = self._backlog.popleft()
@@ -187,11 +181,11 @@ class Intake:
 
         After each part *between* is called; if it raises, the rest stays in the backlog.
         """
-        self._replay.stop(deadline)
         self._backlog.extend(item for item in newer if isinstance(item, Body))
         self._backlog_bytes = sum(body.left_bytes for body in self._backlog)
+        self._replay.stop(deadline)
         while self._backlog:
-            self._spool_oldest(deadline)
+            self._backlog_bytes -= self._replay.spool_oldest(self._backlog, deadline)
             between()
 
     def replay_next(self) -> ConversionResult:

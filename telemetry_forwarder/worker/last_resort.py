@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool
+from telemetry_forwarder.buffer.spool_format import batches_of_posts
 from telemetry_forwarder.buffer.store import NOT_SPOOLED, SPOOL_RESERVE_S
 from telemetry_forwarder.clock import Clock, Deadline
-from telemetry_forwarder.core.batch import POSTS, Batch
+from telemetry_forwarder.core.batch import POSTS
 from telemetry_forwarder.diagnostics import Diagnostics
 from telemetry_forwarder.receiver.inbox import Inbox
 from telemetry_forwarder.receiver.messages import Body, Item, ShutdownEvent
@@ -39,10 +40,10 @@ class LastResort:
         self._store(self._inbox.take(), event.exit_by)
 
     def _store(self, items: Iterable[Item], deadline: Deadline) -> None:
-        posts = [Batch(POSTS, item.content, 1) for item in items if isinstance(item, Body)]
-        self._ledger.received(POSTS, len(posts))
+        posts = batches_of_posts([item.content for item in items if isinstance(item, Body)])
+        self._ledger.received(POSTS, sum(batch.items for batch in posts))
         if left := self._spool.write(posts, deadline):
-            self._ledger.dropped(POSTS, len(left), NOT_SPOOLED)
+            self._ledger.dropped(POSTS, sum(batch.items for batch in left), NOT_SPOOLED)
 
     def log_totals(self, problem: str = "") -> None:
         """Log *problem* and the final accounts at the first call. For any thread, with or without the ownership."""

@@ -4,11 +4,12 @@ A file is removed only after its batches are stored: on disk, if the post is of 
 that is killed meanwhile loses none; in memory, if it is of this one, or if the disk is full or about to be removed.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Collection
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool
-from telemetry_forwarder.buffer.spool_format import SpooledBatch
+from telemetry_forwarder.buffer.spool_format import POSTS_BYTES, SpooledBatch, batches_of_posts, posts_of
 from telemetry_forwarder.buffer.store import NOT_SPOOLED, Store
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.result import ConversionResult
@@ -27,10 +28,12 @@ class Replay:
         self._ledger = ledger
         self._has_own = False
         self._entry: SpooledBatch | None = None
-        """The post that is being converted; its file is still on disk."""
-        self._body = Body(b"", 0)
+        """What is being converted: one post or several. The file is still on disk."""
+        self._bodies: deque[Body] = deque()
+        """Its posts that are not converted yet; the first may be in parts."""
+        self._posts = 0
         self._batches: list[Batch] = []
-        self._failure = ""
+        self._failures: list[str] = []
         self.has_posts = False
         """Whether a post may be taken, or is partly converted."""
 
@@ -54,65 +57,81 @@ class Replay:
             self.has_posts = entry is not None or 0 < self._spool.waiting_posts < waiting
             if entry is None:
                 return None
-            self._body = Body(entry.batch.body, entry.file.ordinal)
+            self._bodies = deque([Body(content, entry.file.ordinal) for content in posts_of(entry.batch)])
+            self._posts = len(self._bodies)
             self._batches = []
-            self._failure = ""
-        return self._body
+            self._failures = []
+        return self._bodies[0]
 
     def convert(self, deadline: Deadline, *, is_last_chance: bool) -> ConversionResult:
-        """Convert a slice of `next_body`. If it was the last one, store the batches and remove the file."""
-        body, is_own = self._body, self._entry is not None and self._spool.is_own(self._entry)
+        """Convert a slice of `next_body`. If it was the last one of its file, store the batches and remove the file."""
+        body = self._bodies[0]
         try:
             # The invocations of our own posts are known.
-            result = self._converter.convert(body, is_of_earlier_process=not is_own)
+            result = self._converter.convert(body, is_of_earlier_process=not self._is_own)
         except Exception as exc:  # noqa: BLE001  # a defect must not fail again in every later process
-            self._failure = f"failed with {type(exc).__name__}"
+            self._failures.append(f"failed with {type(exc).__name__}")
             result = ConversionResult(len(body.content))
         self._batches += result.batches
         body.at = result.next_at
         if not body.left_bytes:
             # At the last chance the disk is about to be deleted.
-            self._finish(deadline, in_memory=is_own or is_last_chance)
+            self._end_body(deadline, in_memory=self._is_own or is_last_chance)
         return result
 
     def skip(self, deadline: Deadline) -> None:
-        """Remove `next_body` without converting it: it was received twice."""
-        self._body.at = len(self._body.content)
-        self._finish(deadline, in_memory=True)
+        """Leave `next_body` out without converting it: it was received twice."""
+        self._end_body(deadline, in_memory=self._is_own)
 
     def stop(self, deadline: Deadline) -> None:
-        """Store what is converted of a post, and leave the rest of it on disk, to the next process."""
-        if self._entry is not None and self._body.at:
+        """Store what is converted of a file, and leave the rest of it on disk, to the next process."""
+        if self._entry is not None and (self._bodies[0].at or len(self._bodies) < self._posts):
             self._finish(deadline, in_memory=True)
         elif self._entry is not None:
             self._spool.put_back(self._entry)
             self._entry = None
         self.has_posts = False
 
-    def spool(self, bodies: Sequence[Body], deadline: Deadline) -> None:
+    def spool_oldest(self, bodies: deque[Body], deadline: Deadline) -> int:
+        """Spool the oldest of *bodies* raw, and those that fit into the same file; return their size."""
+        oldest = [bodies.popleft()]
+        size_bytes = oldest[0].left_bytes
+        while bodies and size_bytes + bodies[0].left_bytes <= POSTS_BYTES:
+            size_bytes += bodies[0].left_bytes
+            oldest.append(bodies.popleft())
+        self.spool(oldest, deadline)
+        return size_bytes
+
+    def spool(self, bodies: Collection[Body], deadline: Deadline) -> None:
         """Spool the rest of each of *bodies*; count as dropped those for which there is no room on disk or no time."""
         self._ledger.received(POSTS, len(bodies))
-        batches = [Batch(POSTS, b"[" + body.content[body.at :] if body.at else body.content, 1) for body in bodies]
+        batches = batches_of_posts([b"[" + body.content[body.at :] if body.at else body.content for body in bodies])
         left = self._spool.write(batches, deadline)
         if left:
-            self._ledger.dropped(POSTS, len(left), NOT_SPOOLED)
+            self._ledger.dropped(POSTS, sum(batch.items for batch in left), NOT_SPOOLED)
         self._has_own |= len(left) < len(batches)
+
+    @property
+    def _is_own(self) -> bool:
+        return self._entry is not None and self._spool.is_own(self._entry)
+
+    def _end_body(self, deadline: Deadline, *, in_memory: bool) -> None:
+        self._bodies.popleft()
+        if not self._bodies:
+            self._finish(deadline, in_memory=in_memory)
 
     def _finish(self, deadline: Deadline, *, in_memory: bool) -> None:
         entry = self._entry
         assert entry is not None
-        if in_memory or not self._spool.has_room_for(self._batches):
+        if in_memory:
             self._store.put(self._batches)
         else:
-            for batch in self._batches:
-                self._ledger.received(batch.signal, batch.items)
-            self._store.put_back(self._batches, deadline)
-        if self._body.left_bytes:
-            self.spool([self._body], deadline)
-        if self._failure:
-            self._ledger.dropped(POSTS, 1, self._failure)
-        else:
-            self._ledger.delivered(POSTS, 1)
+            self._store.put_on_disk(self._batches, deadline)
+        if self._bodies:
+            self.spool(self._bodies, deadline)
+        for failure in self._failures:
+            self._ledger.dropped(POSTS, 1, failure)
+        self._ledger.delivered(POSTS, entry.batch.items - len(self._failures))
         self._spool.remove(entry)
         self._entry = None
         self.has_posts = self._spool.waiting_posts > 0

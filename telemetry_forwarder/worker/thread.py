@@ -178,10 +178,10 @@ class Worker:
             raise
         except BaseException as exc:  # noqa: BLE001  # the function must not wait for a thread that has ended
             self._log.error(f"forwarding stopped: {type(exc).__name__}: {exc}; invocations continue without it")
-            self.is_warm.set()
             self._ownership.enter()
             try:
                 self._replace_forwarder()
+                self.is_warm.set()
                 self._store_posts()
             finally:
                 self._ownership.leave()

@@ -54,6 +54,16 @@ def test_batch_beyond_the_endpoints_limits_is_taken_alone() -> None:
     assert [each.body for each in outbox.take_all()] == [b"a", b"b" * 20, b"c"]
 
 
+def test_batches_that_are_not_held_are_joined_to_requests() -> None:
+    batches = [batch(b"aaa"), batch(b"s", signal=SPANS), batch(b"bbb"), batch(b"cc"), batch(b"t", signal=SPANS)]
+
+    by_bytes = outbox_of(request_bytes=6).joined(batches)
+    by_items = outbox_of(items=1).joined(batches)
+
+    assert by_bytes == [Batch(LOGS, b"aaabbb", 2), Batch(LOGS, b"cc", 1), Batch(SPANS, b"st", 2)]
+    assert sorted(each.body for each in by_items) == sorted(each.body for each in batches)
+
+
 def test_large_batches_are_joined_when_they_are_taken() -> None:
     large = [batch(bytes([letter]) * 12_000) for letter in b"abc"]
     outbox = outbox_of(*large, limit_bytes=100_000, request_bytes=30_000)

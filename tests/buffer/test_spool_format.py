@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_forwarder.buffer.spool_format import SpoolFile, SpoolFormat
+from telemetry_forwarder.buffer.spool_format import POSTS_BYTES, SpoolFile, SpoolFormat, batches_of_posts, posts_of
 from telemetry_forwarder.core.batch import LOGS, POSTS, SIGNALS, SPANS, Batch
 
 FORMAT = SpoolFormat(function="orders", version="7", process=b"\x01\x02\x03\x04")
@@ -112,3 +112,41 @@ def test_file_of_another_process_of_the_same_function_version_is_read() -> None:
     assert file.name != written(BATCH)[0].name
     assert FORMAT.parse_name(file.name) == file
     assert FORMAT.decode(file, contents) == BATCH
+
+
+@given(st.lists(st.one_of(st.binary(max_size=20), st.integers(0, POSTS_BYTES + 1).map(bytes)), max_size=12))
+def test_posts_are_read_as_they_were_stored(contents: list[bytes]) -> None:
+    batches = batches_of_posts(contents)
+
+    assert [content for batch in batches for content in posts_of(batch)] == contents
+    assert sum(batch.items for batch in batches) == len(contents)
+    sizes = [sum(map(len, posts_of(batch))) for batch in batches]
+    assert all(size <= POSTS_BYTES for size, batch in zip(sizes, batches, strict=True) if batch.items > 1)
+    assert all(size + len(posts_of(after)[0]) > POSTS_BYTES for size, after in zip(sizes, batches[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("body", "items"),
+    [
+        (b"", 2),
+        (b"[]", 2),
+        (b":", 2),
+        (b"1:a", 2),
+        (b"1:a1:b1:c", 2),
+        (b"1:a9:b", 2),
+        (b"1:a1b", 2),
+        (b"1:a-1:b", 2),
+        (b"1:a" + b"9" * 5_000 + b":b", 2),
+        (b"0:0:", 1),
+    ],
+)
+def test_posts_of_a_forged_file_are_its_body(body: bytes, items: int) -> None:
+    assert posts_of(Batch(POSTS, body, items)) == [body]
+
+
+@given(st.binary(max_size=30), st.integers(0, 5))
+def test_posts_of_any_bytes_are_a_part_of_them(body: bytes, items: int) -> None:
+    contents = posts_of(Batch(POSTS, body, items))
+
+    assert len(contents) in (1, items)
+    assert all(content in body for content in contents)

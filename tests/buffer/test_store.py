@@ -63,6 +63,16 @@ def test_full_memory_is_spooled_to_make_room(make: Make) -> None:
     assert (bench.spool.waiting, bench.outbox.held_bytes) == (1, 70)
 
 
+@pytest.mark.parametrize(("spool_bytes", "spooled", "held"), [(10_000, 4, 0), (0, 0, 4)])
+def test_new_batches_go_to_disk_in_one_file_or_to_memory(make: Make, spool_bytes: int, spooled: int, held: int) -> None:
+    bench = make(spool_bytes=spool_bytes)
+
+    bench.store.put_on_disk([Batch(LOGS, b"x", 3), Batch(LOGS, b"y", 1)], bench.in_s(1.0))
+
+    assert bench.of(LOGS) == Tally(LOGS, received=4, held=held, spooled=spooled)
+    assert (bench.spool.waiting, bench.outbox.held_bytes) == (int(spooled > 0), 2 * int(held > 0))
+
+
 def test_oldest_batch_is_dropped_if_it_cannot_be_spooled(make: Make) -> None:
     bench = make(spool_bytes=0)
 

@@ -10,12 +10,12 @@ from opentelemetry.sdk.resources import Resource
 from telemetry_forwarder.buffer.ledger import Ledger, Tally
 from telemetry_forwarder.buffer.outbox import Outbox
 from telemetry_forwarder.buffer.spool import Spool
-from telemetry_forwarder.buffer.spool_format import SpoolFormat
+from telemetry_forwarder.buffer.spool_format import SpoolFormat, posts_of
 from telemetry_forwarder.buffer.store import Store
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
-from telemetry_forwarder.core.batch import LOGS, Batch
+from telemetry_forwarder.core.batch import LOGS, POSTS, Batch
 from telemetry_forwarder.core.ownership import Ownership
 from telemetry_forwarder.receiver.duplicate_posts import DuplicatePosts
 from telemetry_forwarder.receiver.messages import Body, ShutdownEvent
@@ -73,8 +73,9 @@ class Process:
         self.ownership = Ownership()
         self.ledger = Ledger()
         self.counts = Ledger()
+        read = Settings({PREFIX + name: value for name, value in settings.items()})
         self.converter = kind(
-            Settings({PREFIX + name: value for name, value in settings.items()}),
+            read,
             Resource({}),
             self.counts,
             version="1",
@@ -83,7 +84,7 @@ class Process:
             new_id=lambda size: "ab" * size,
             unix_ns=self.clock.unix_ns,
         )
-        self.outbox = outbox_of(self.ledger)
+        self.outbox = outbox_of(self.ledger, request_items=read.batch_items)
         self.spool = spool_in(folder, captured, self.ledger, self.clock, spool_bytes, left_free_bytes=left_free_bytes)
         self.store = Store(self.outbox, self.spool, self.ledger, self.clock)
         self.intake = Intake(
@@ -103,15 +104,15 @@ class Process:
 
     def convert(self, content: bytes, observed_ns: int = OBSERVED_NS) -> ConversionResult:
         """Convert a slice of a post, the only one in the backlog."""
-        self.intake.postpone(Body(content, observed_ns))
+        self.intake.postpone([Body(content, observed_ns)])
         (result,) = self.intake.convert_next(1, may_replay=False)
         return result
 
     def spool_raw(self, *contents: bytes) -> None:
-        """Leave posts to the next process."""
+        """Leave posts to the next process, each in a file of its own."""
         for content in contents:
-            self.intake.postpone(Body(content, OBSERVED_NS))
-        self.intake.spool_backlog(Deadline.after(1.0, self.clock), between=lambda: None)
+            self.intake.postpone([Body(content, OBSERVED_NS)])
+            self.intake.spool_backlog(Deadline.after(1.0, self.clock), between=lambda: None)
 
     @property
     def posts(self) -> Tally:
@@ -135,6 +136,14 @@ class Process:
             batches.append(entry.batch)
             self.spool.remove(entry)
         return bodies(batches)
+
+
+def posts_on_disk(folder: Path) -> list[bytes]:
+    """Return the contents of the posts in the files below *folder*, the oldest first."""
+    paths = sorted(path for path in folder.rglob("*.batch") if f"-{POSTS}-" in path.name)
+    bodies = [path.read_bytes().partition(b"\n")[2] for path in paths]
+    batches = [Batch(POSTS, body, int(path.name.split("-")[4])) for path, body in zip(paths, bodies, strict=True)]
+    return [content for batch in batches for content in posts_of(batch)]
 
 
 def bodies(batches: list[Batch]) -> list[str]:

@@ -5,6 +5,7 @@ import pytest
 
 from telemetry_forwarder.buffer.ledger import Tally
 from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED
+from telemetry_forwarder.buffer.spool_format import POSTS_BYTES
 from telemetry_forwarder.buffer.store import NOT_SPOOLED
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import Converter
@@ -109,8 +110,8 @@ def test_equal_parts_of_a_cut_record_that_were_spooled_are_no_duplicates(process
 
 def test_post_that_is_spooled_for_lack_of_time_is_no_duplicate_of_itself(processes: Processes) -> None:
     process = processes(spool_bytes=16_000_000)
-    process.intake.postpone(Body(SHORT_POST, OBSERVED_NS))
-    process.intake.postpone(Body(b" " * 8_000_000, OBSERVED_NS))
+    process.intake.postpone([Body(SHORT_POST, OBSERVED_NS)])
+    process.intake.postpone([Body(b" " * 8_000_000, OBSERVED_NS)])
     process.shut_down(1.4, "spindown")
     # 30 ms are left: not enough to convert the first and store the other, but to convert the first alone.
     process.clock.advance(0.67)
@@ -221,7 +222,7 @@ def test_large_posts_are_converted_oldest_first_as_long_as_there_is_time(process
 
     process.shut_down(2.0, reason)
     for number in range(5):
-        process.intake.postpone(body(post(event("function", str(number) * MB))))
+        process.intake.postpone([body(post(event("function", str(number) * MB)))])
     while process.intake.has_backlog:
         list(process.intake.convert_next(1, may_replay=False))
 
@@ -238,7 +239,7 @@ def test_time_to_spool_the_backlog_is_reserved(processes: Processes) -> None:
     process.clock.advance(1.2)
     process.convert(SHORT_POST)
     for content in [other, *[b" " * MB] * 15]:
-        process.intake.postpone(body(content))
+        process.intake.postpone([body(content)])
     list(process.intake.convert_next(1, may_replay=False))
 
     assert process.in_memory == ["a line"]
@@ -248,7 +249,7 @@ def test_time_to_spool_the_backlog_is_reserved(processes: Processes) -> None:
 def test_backlog_is_converted_in_its_order(processes: Processes) -> None:
     process = processes()
     for line in ("one", "two", "three"):
-        process.intake.postpone(body(post(event("function", line))))
+        process.intake.postpone([body(post(event("function", line)))])
     before = (process.intake.pending_posts, process.intake.has_backlog, process.intake.has_work)
 
     results = list(process.intake.convert_next(MB, may_replay=False))
@@ -262,7 +263,7 @@ def test_backlog_is_bounded(processes: Processes) -> None:
     process = processes()
 
     for number in range(20):
-        process.intake.postpone(body(b"%d" % number * (MB // len(str(number)))))
+        process.intake.postpone([body(b"%d" % number * (MB // len(str(number))))])
 
     assert (process.intake.pending_posts, process.posts.received) == (16, 4)
 
@@ -285,7 +286,7 @@ def test_posts_beyond_the_backlog_are_converted_in_their_order_with_their_invoca
     large = [post(event("function", str(number))) + b" " * 4 * MB for number in range(5)]
 
     for content in [*large, post(START, event("function", "5"), DONE, REPORT)]:
-        process.intake.postpone(body(content))
+        process.intake.postpone([body(content)])
     spooled = process.posts.spooled
     results: list[ConversionResult] = []
     while process.intake.has_work:
@@ -507,8 +508,8 @@ def test_small_posts_that_there_is_no_time_to_convert_are_spooled_together(proce
     process = processes(cpu_share=SMALL_CPU_SHARE)
     process.intake.shut_down(ShutdownEvent("failure", Deadline.after(0.0, process.clock)))
     for _ in range(3):
-        process.intake.postpone(body(SHORT_POST))
-    process.intake.postpone(body(LONG_POST))
+        process.intake.postpone([body(SHORT_POST)])
+    process.intake.postpone([body(b" " * POSTS_BYTES)])
 
     for _ in process.intake.convert_next(1, may_replay=False):
         pass
@@ -517,13 +518,44 @@ def test_small_posts_that_there_is_no_time_to_convert_are_spooled_together(proce
     assert process.intake.has_backlog
 
 
+class SlowDisk(FakeClock):
+    """A clock for which each file takes 4 ms, as with 7 % of a CPU."""
+
+    def unix_ns(self) -> int:
+        self.advance(0.004)
+        return super().unix_ns()
+
+
+def test_hundreds_of_small_posts_are_spooled_in_the_time_of_a_few_files(processes: Processes) -> None:
+    process = processes(clock=SlowDisk())
+    posts = [body(post(event("function", f"line {number}"))) for number in range(500)]
+
+    process.intake.spool_backlog(Deadline.after(0.1, process.clock), posts, between=lambda: None)
+
+    assert process.posts == Tally(POSTS, received=500, spooled=500)
+    following = processes()
+    replay_all(following)
+    assert following.posts == Tally(POSTS, restored=500, delivered=500)
+    assert following.on_disk == [f"line {number}" for number in range(500)]
+
+
+def test_posts_beyond_the_backlog_are_spooled_in_few_files(processes: Processes, tmp_path: Path) -> None:
+    process = processes(spool_bytes=40 * MB)
+    process.intake.postpone([body(b" " * 16 * MB), body(b" " * MB)])
+
+    process.intake.postpone([body(post(event("function", f"line {number}"))) for number in range(500)])
+
+    assert process.posts == Tally(POSTS, received=501, spooled=501)
+    assert len(list(tmp_path.glob("*-posts-*"))) == 2
+
+
 def test_post_for_which_only_the_time_to_spool_is_left_waits_for_the_others(processes: Processes) -> None:
     process = processes()
     process.intake.shut_down(ShutdownEvent("failure", Deadline.after(0.0, process.clock)))
-    process.intake.postpone(body(SHORT_POST))
+    process.intake.postpone([body(SHORT_POST)])
     list(process.intake.convert_next(1, may_replay=False))
 
-    process.intake.postpone(body(SHORT_POST))
+    process.intake.postpone([body(SHORT_POST)])
 
     assert process.posts.spooled == 1
     process.intake.spool_backlog(Deadline.after(1.0, process.clock), between=lambda: None)
@@ -535,7 +567,9 @@ def test_backlog_is_spooled_in_parts_and_all_is_in_its_place_between_them(
 ) -> None:
     process = Process(tmp_path, captured)
     deadline = Deadline.after(1.0, process.clock)
-    posts = [Body(post(event("function", f"line {number}")), OBSERVED_NS) for number in range(40)]
+    posts = [
+        Body(post(event("function", f"line {number}")).ljust(POSTS_BYTES // 32), OBSERVED_NS) for number in range(40)
+    ]
     places = []
 
     def take_over() -> None:

@@ -10,7 +10,7 @@ import pytest
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
-from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SPANS, Batch
+from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
 from telemetry_forwarder.core.ownership import OwnershipLost
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.export.exporter import Exporters
@@ -24,7 +24,7 @@ from tests.support.captured_log import CapturedLog
 from tests.support.collector import FakeCollector
 from tests.support.forwarders import forwarder_of
 from tests.support.posts import OBSERVED_NS, event, post
-from tests.support.spooling import LONG, LONG_POST, MB, Process
+from tests.support.spooling import LONG, LONG_POST, MB, Process, posts_on_disk
 
 # So long that only a hang exceeds it.
 LONG_S = 30.0
@@ -142,8 +142,7 @@ class Run:
 
 def raw_records(folder: Path) -> int:
     """Return the number of records in the posts on disk."""
-    contents = [path.read_bytes().partition(b"\n")[2] for path in folder.iterdir() if f"-{POSTS}-" in path.name]
-    return sum(len(orjson.loads(content)) for content in contents)
+    return sum(len(orjson.loads(content)) for content in posts_on_disk(folder))
 
 
 def delivered_later(folder: Path, captured: CapturedLog) -> list[str]:

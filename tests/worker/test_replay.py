@@ -33,10 +33,11 @@ class Bench:
         return Deadline.after(1.0, self.process.clock)
 
     def spool(self, *contents: bytes, at: int = 0) -> None:
-        bodies = [Body(content, OBSERVED_NS) for content in contents]
-        for body in bodies:
+        """Spool the rest of each post in a file of its own."""
+        for content in contents:
+            body = Body(content, OBSERVED_NS)
             body.at = at
-        self.replay.spool(bodies, self.deadline)
+            self.replay.spool([body], self.deadline)
 
     def convert(self, *, is_last_chance: bool = False) -> ConversionResult | None:
         if self.replay.next_body() is None:
@@ -165,6 +166,78 @@ def test_post_that_the_conversion_fails_on_is_dropped(earlier: Bench, tmp_path: 
     bench.convert()
 
     assert bench.process.posts == Tally(POSTS, restored=2, dropped={"failed with RuntimeError": 1}, spooled=1)
+
+
+class FailingAtSecond(Converter):
+    def convert_spooled(self, body: bytes, observed_ns: int, at: int = 0) -> ConversionResult:
+        if b"second" in body:
+            raise RuntimeError("broken on purpose")
+        return super().convert_spooled(body, observed_ns, at)
+
+
+THIRD = post(event("function", "third"))
+
+
+def together(bench: Bench, *contents: bytes) -> None:
+    """Spool posts in one file."""
+    bench.replay.spool([Body(content, OBSERVED_NS) for content in contents], bench.deadline)
+
+
+def test_file_with_several_posts_is_removed_after_the_last(earlier: Bench, bench: Bench, tmp_path: Path) -> None:
+    together(earlier, FIRST, SECOND, THIRD)
+    bench.replay.restore()
+    files = []
+
+    while bench.convert():
+        files.append(len([path for path in tmp_path.iterdir() if "-posts-" in path.name]))
+
+    assert files == [1, 1, 0]
+    assert bench.process.on_disk == ["first", "second", "third"]
+    assert bench.process.posts == Tally(POSTS, restored=3, delivered=3)
+
+
+def test_rest_of_a_file_with_several_posts_is_left_on_disk(
+    earlier: Bench, bench: Bench, tmp_path: Path, captured: CapturedLog
+) -> None:
+    together(earlier, FIRST, SECOND, THIRD)
+    bench.replay.restore()
+    bench.convert()
+
+    bench.replay.stop(bench.deadline)
+
+    assert bench.process.posts == Tally(POSTS, restored=3, received=2, delivered=3, spooled=2)
+    assert bench.process.in_memory == ["first"]
+    last = Bench(tmp_path, captured)
+    last.replay.restore()
+    while last.convert():
+        pass
+    assert last.process.on_disk == ["second", "third"]
+
+
+def test_failure_of_one_of_several_posts_costs_only_that(earlier: Bench, tmp_path: Path, captured: CapturedLog) -> None:
+    together(earlier, FIRST, SECOND, THIRD)
+    bench = Bench(tmp_path, captured, kind=FailingAtSecond)
+    bench.replay.restore()
+
+    while bench.convert():
+        pass
+
+    assert bench.process.on_disk == ["first", "third"]
+    failed = {"failed with RuntimeError": 1}
+    assert bench.process.posts == Tally(POSTS, restored=3, delivered=2, dropped=failed)
+
+
+def test_skipped_post_leaves_the_others_of_its_file(earlier: Bench, bench: Bench) -> None:
+    together(earlier, FIRST, FIRST, THIRD)
+    bench.replay.restore()
+    bench.convert()
+    bench.replay.next_body()
+
+    bench.replay.skip(bench.deadline)
+
+    assert bench.convert()
+    assert (bench.process.on_disk, bench.process.in_memory) == (["first", "third"], [])
+    assert bench.process.posts == Tally(POSTS, restored=3, delivered=3)
 
 
 def test_damaged_files_do_not_delay_what_follows_them(earlier: Bench, bench: Bench, tmp_path: Path) -> None:

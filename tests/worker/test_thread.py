@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from telemetry_forwarder.buffer.spool_format import POSTS_BYTES
 from telemetry_forwarder.clock import Clock, Deadline
+from telemetry_forwarder.core.batch import POSTS
 from telemetry_forwarder.core.sync import Latch
 from telemetry_forwarder.receiver.messages import Body, InvokeEvent, ShutdownEvent, SubscriptionResult
 from telemetry_forwarder.settings import PREFIX, Settings
@@ -167,8 +169,9 @@ def totals(records: int, posts: str = "", logs: str = "") -> str:
 
 
 def stored(folder: Path) -> list[str]:
-    """Return the kinds of the batches on disk."""
-    return sorted(path.name.split("-")[3] for path in folder.rglob("*.batch"))
+    """Return the kinds of the batches on disk, and that of posts for each."""
+    names = [path.name.split("-") for path in folder.rglob("*.batch")]
+    return sorted(kind for _, _, _, kind, items, *_ in names for _ in range(int(items) if kind == POSTS else 1))
 
 
 def test_posts_after_a_failure_to_build_the_forwarder_are_stored_as_received(
@@ -214,13 +217,13 @@ def test_what_is_held_and_posted_when_the_forwarder_fails_is_stored_or_counted(
 def test_posts_after_a_failure_replace_the_oldest_if_the_spool_is_full(
     make: Make, captured: CapturedLog, tmp_path: Path
 ) -> None:
-    # Two files of one block each.
-    worker, clock = make(SPOOL_BYTES="8192"), Clock()
+    # Two files with their heads.
+    worker, clock = make(SPOOL_BYTES=str(2 * POSTS_BYTES + 8_192)), Clock()
     worker.put_event(invocation := unreadable(clock))
     worker.start()
     assert invocation.released.wait(LONG_S)
 
-    put_posts(worker, 5)
+    put_posts(worker, 5, size_bytes=POSTS_BYTES)
     worker.shut_down(shut_down(clock))
 
     assert captured.lines[-1] == totals(0, " posts dropped 3 (spool full 3) posts spooled 2")
@@ -324,9 +327,9 @@ def soon(clock: Clock) -> ShutdownEvent:
     return ShutdownEvent("timeout", Deadline.after(0.06, clock))
 
 
-def put_posts(worker: Worker, number: int, *, first: int = 0) -> None:
+def put_posts(worker: Worker, number: int, *, first: int = 0, size_bytes: int = 0) -> None:
     for each in range(first, first + number):
-        assert worker.inbox.put_body(Body(post(event("function", f"line {each}")), 0))
+        assert worker.inbox.put_body(Body(post(event("function", f"line {each}")).ljust(size_bytes), 0))
 
 
 @pytest.mark.parametrize("is_started", [True, False])
@@ -348,7 +351,7 @@ def test_posts_are_stored_if_shutdown_comes_before_the_worker_is_ready(
     worker.start()
     assert worker.has_returned.wait(LONG_S)
     assert captured.lines == lines
-    assert len(list(tmp_path.rglob("*.batch"))) == 2
+    assert stored(tmp_path) == ["posts"] * 2
 
 
 def test_posts_that_cannot_be_stored_early_are_counted(make: Make, captured: CapturedLog, tmp_path: Path) -> None:

@@ -38,13 +38,13 @@ def main() -> int:
 
 def _demo(url: str | None, headers: Mapping[str, str], *, keeps: bool) -> int:
     # Imported after the first line: this takes a moment.
-    from tests.demo.back_end import Relay, RotelBackEnd
+    from tests.demo.back_end import Relay, receiver
     from tests.demo.run import running
     from tests.support.opt_tree import assemble
 
     _step("assembling the extension in build/opt")
     opt = assemble()
-    with Relay(url) if url else RotelBackEnd() as back_end:
+    with Relay(url) if url else receiver() as back_end:
         _step(f"sending to {back_end.name}")
         _step("starting the function and the extension")
         with running(opt, back_end, headers) as run:

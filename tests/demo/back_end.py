@@ -1,6 +1,6 @@
 """Where the demo's telemetry goes: to rotel, or through a relay to the back end that `--endpoint` names.
 
-Both keep what arrived, so that it can be compared with what the extension says it delivered.
+They keep what arrived, so that it can be compared with what the extension says it delivered.
 """
 
 import gzip
@@ -11,8 +11,10 @@ from typing import Any, Protocol, Self
 import httpx
 from google.protobuf.message import DecodeError
 
+from tests.conformance.requirements import rotel_binary
 from tests.conformance.rotel import Rotel
 from tests.demo.story import Message
+from tests.support.collector import FakeCollector
 from tests.support.otlp_messages import REQUESTS, RESPONSES, without_last
 
 _LIMIT_S = 30.0
@@ -38,7 +40,7 @@ class BackEnd(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-class RotelBackEnd(Rotel):
+class RotelReceiver(Rotel):
     """rotel, a collector used in production, which forwards everything to this process."""
 
     @property
@@ -46,7 +48,31 @@ class RotelBackEnd(Rotel):
         return f"rotel, a collector used in production, at {self.endpoint}"
 
     def messages(self) -> list[Message]:
-        return [(request.path, request.message) for request in self.collector.requests if request.is_accepted]
+        return _accepted(self.collector)
+
+
+class OwnReceiver(FakeCollector):
+    """The receiver of the tests, for a Python without a package of rotel."""
+
+    @property
+    def name(self) -> str:
+        return f"the tests' receiver at {self.endpoint}: rotel is not installed, it has no package for this Python"
+
+    def messages(self) -> list[Message]:
+        return _accepted(self)
+
+
+def _accepted(collector: FakeCollector) -> list[Message]:
+    return [(request.path, request.message) for request in collector.requests if request.is_accepted]
+
+
+def receiver() -> BackEnd:
+    """Return the receiver for a run without `--endpoint`."""
+    try:
+        rotel_binary()
+    except ModuleNotFoundError:
+        return OwnReceiver()
+    return RotelReceiver()
 
 
 class Relay:

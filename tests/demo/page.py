@@ -15,7 +15,8 @@ _STYLE = Path(__file__).with_name("page.css")
 _KIND_OF_OUTCOME = {"succeeded": "succeeded", "failed": "failed", "timed out": "failed"}
 _LEGEND = """
 <p class="quiet">A bar is a span, a dot a log line, both where they were in time. <b>orders</b> is the invocation, named
-after the function. <b>init</b>: Lambda starts the environment. <b>responseLatency</b>: until the response begins.
+after the function. <b>init</b>: Lambda starts the environment (<b>suppressed init</b>: again, within an invocation).
+<b>responseLatency</b>: until the response begins.
 <b>responseDuration</b>: until it is sent. <b>runtimeOverhead</b>: the runtime, after the response.
 <b>extensionOverhead</b>: the extension, after the response.</p>
 """

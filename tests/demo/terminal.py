@@ -30,8 +30,8 @@ _COLOURS = {
 
 _LEGEND = (
     "▆ is a span, ● a log line, both where they were in time. orders: an invocation, named after the function. "
-    "init: Lambda starts the environment. responseLatency: until the response begins. "
-    "extensionOverhead: the extension, after the response."
+    "init: Lambda starts the environment; suppressed init: again, within an invocation. "
+    "responseLatency: until the response begins. extensionOverhead: the extension, after the response."
 )
 
 

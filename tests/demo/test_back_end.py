@@ -1,12 +1,14 @@
 """The relay passes requests and answers on, and keeps exactly what was accepted."""
 
 import gzip
+import sys
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.demo.back_end import Relay
+from tests.conformance.requirements import rotel_binary
+from tests.demo.back_end import OwnReceiver, Relay, RotelReceiver, receiver
 from tests.demo.messages import counter, log
 from tests.support.collector import FakeCollector, Response
 
@@ -88,3 +90,25 @@ def test_metrics_have_their_own_path(relay: Relay, collector: FakeCollector) -> 
 
     assert collector.accepted(path) == 1
     assert relay.messages() == [(path, message)]
+
+
+def test_rotel_is_the_receiver() -> None:
+    with receiver() as rotel:
+        httpx.post(f"{rotel.endpoint}/v1/logs", content=BODY, headers=HEADERS, trust_env=False)
+
+        assert isinstance(rotel, RotelReceiver)
+        assert rotel.collector.wait_for(rotel.messages, 30)
+        assert rotel.messages() == [MESSAGE]
+        assert "rotel, a collector used in production" in rotel.name
+
+
+def test_python_without_rotel_has_another_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rotel", None)
+    rotel_binary.cache_clear()
+
+    with receiver() as back_end:
+        httpx.post(f"{back_end.endpoint}/v1/logs", content=BODY, headers=HEADERS, trust_env=False)
+
+        assert isinstance(back_end, OwnReceiver)
+        assert back_end.messages() == [MESSAGE]
+        assert "rotel is not installed" in back_end.name

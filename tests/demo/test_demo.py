@@ -43,16 +43,21 @@ def run(*options: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.fixture(scope="module")
-def demo(opt: Path) -> "subprocess.CompletedProcess[str]":
-    """Run the demo once, without a terminal."""
-    return run()
+def outcome(opt: Path) -> "tuple[subprocess.CompletedProcess[str], str]":
+    """Run the demo once; return what it printed, and the page that it wrote."""
+    done = run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done, PAGE.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def html(demo: "subprocess.CompletedProcess[str]") -> str:
-    """Return the page of that run."""
-    assert demo.returncode == 0, demo.stdout + demo.stderr
-    return PAGE.read_text(encoding="utf-8")
+def demo(outcome: "tuple[subprocess.CompletedProcess[str], str]") -> "subprocess.CompletedProcess[str]":
+    return outcome[0]
+
+
+@pytest.fixture(scope="module")
+def html(outcome: "tuple[subprocess.CompletedProcess[str], str]") -> str:
+    return outcome[1]
 
 
 def test_receiver_has_everything_and_the_last_line_says_so(demo: "subprocess.CompletedProcess[str]") -> None:
@@ -167,12 +172,27 @@ def test_browser_shows_the_page(html: str, tmp_path: Path, width: int, scheme: s
     }
 
 
-def test_own_back_end_gets_the_same_and_everything_runs_until_ctrl_c(opt: Path, collector: FakeCollector) -> None:
-    command = [*COMMAND, "--endpoint", collector.endpoint, "--header", "api-key=a,b=c", "--keep"]
+def test_own_back_end_gets_the_same(opt: Path, collector: FakeCollector) -> None:
+    done = run("--endpoint", collector.endpoint, "--header", "api-key=a,b=c", "--header", "tenant=7")
+
+    arrived = sum(collector.accepted(path) for path in (LOGS, SPANS, METRICS))
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == f"ledger: received {arrived} delivered {arrived} held 0 dropped 0"
+    assert f"sending to {collector.endpoint}" in done.stdout
+    assert {(request.headers.get("api-key"), request.headers.get("tenant")) for request in collector.requests} == {
+        ("a,b=c", "7")
+    }
+
+
+def test_everything_runs_until_ctrl_c(opt: Path) -> None:
     ours, theirs = pty.openpty()
-    env = {**ENVIRONMENT, "TERM": "xterm"}
     with subprocess.Popen(
-        command, cwd=PROJECT, env=env, stdin=subprocess.PIPE, stdout=theirs, process_group=0
+        [*COMMAND, "--keep"],
+        cwd=PROJECT,
+        env={**ENVIRONMENT, "TERM": "xterm"},
+        stdin=subprocess.PIPE,
+        stdout=theirs,
+        process_group=0,
     ) as process:
         os.close(theirs)
         output = read_until(ours, "Everything is still running")
@@ -180,19 +200,17 @@ def test_own_back_end_gets_the_same_and_everything_runs_until_ctrl_c(opt: Path, 
         process.stdin.write(b"\n")
         process.stdin.flush()
         output += read_until(ours, "another order was taken")
-        assert process.poll() is None
+        # To all processes of the group, as a terminal does.
         os.killpg(process.pid, signal.SIGINT)
         output += read_until(ours, "")
         os.close(ours)
 
     assert process.returncode == 0, output
-    arrived = sum(collector.accepted(path) for path in (LOGS, SPANS, METRICS))
-    assert f"ledger: received {arrived} delivered {arrived} held 0 dropped 0" in output
-    assert f"sending to {collector.endpoint}" in output
-    assert {request.headers.get("api-key") for request in collector.requests} == {"a,b=c"}
-    assert any("order 1007 received" in str(record.body) for _, _, record in collector.logs())
+    assert re.search(r"ledger: received (\d+) delivered \1 held 0 dropped 0", output)
     assert output.count("The first order: a cold start") == 2  # When it begins, and when it is shown.
-    assert "7  Another order" in output.partition("another order was taken")[2]
+    shown_at_the_end = output.partition("another order was taken")[2]
+    assert "7  Another order" in shown_at_the_end
+    assert "order 1007 received" in shown_at_the_end
     assert "\x1b[1m" in output
 
 

@@ -14,9 +14,9 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]+m")
 
 INVOCATIONS = """\
 ▆ is a span, ● a log line, both where they were in time. orders: an
-invocation, named after the function. init: Lambda starts the environment.
-responseLatency: until the response begins. extensionOverhead: the
-extension, after the response.
+invocation, named after the function. init: Lambda starts the environment;
+suppressed init: again, within an invocation. responseLatency: until the
+response begins. extensionOverhead: the extension, after the response.
 
 1  A cold start                                        ✓ succeeded in 160 ms
    Lambda starts <it>.

@@ -218,11 +218,12 @@ class FlushPolicy:
         return self._interval_s - min([now.since_s(start) for start in starts if start])
 
     def _wake_in_s(self, now: Moment, due_in_s: float) -> float | None:
-        times_s = [due_in_s]
-        if self._hold.limit:
-            deadlines = (self._hold.limit, self._hold.budget, self._flushes.deadline)
-            times_s += [deadline.left_s(now.monotonic_s) for deadline in deadlines if deadline]
-        return min([time_s for time_s in times_s if 0 < time_s < inf], default=None)
+        hold = self._hold
+        wake_in_s = due_in_s if due_in_s > 0 else inf
+        for deadline in (hold.limit, hold.budget, self._flushes.deadline) if hold.limit else ():
+            if deadline and 0 < (left_s := deadline.left_s(now.monotonic_s)) < wake_in_s:
+                wake_in_s = left_s
+        return wake_in_s if wake_in_s < inf else None
 
     def _awaits_report(self) -> bool:
         return self._has_runtime_done and (self._is_managed or not self._requests.has_report)

@@ -62,6 +62,8 @@ def read_success(batch: Batch, response: Response, mask: Mask = str) -> PartialS
     document = _document(batch.signal, response.body) if response.is_whole and response.body else None
     if response.is_foreign or _is_page(content_type, response) or _reports_failure(document):
         return NotOtlp(described)
+    if document is None:
+        return PartialSuccess(foreign=foreign)
     if not _acknowledges(document):
         # An object may be a response with members that only its sender knows; nothing else can be one.
         if not isinstance(document, dict):

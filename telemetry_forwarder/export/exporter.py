@@ -147,9 +147,11 @@ class Exporter:
 
     def send(self, batch: Batch, deadline: Deadline, *, is_last_chance: bool) -> ExportResult:
         """As `Exporters.send`."""
-        if (self._server.open_for_s() or self._signal.open_for_s()) and not is_last_chance:
-            return ExportResult(batch, held=batch)
-        attempts = self._retry.max_attempts if is_last_chance else 1 if self.is_failing else self._attempts
+        attempts = self._retry.max_attempts if is_last_chance else self._attempts
+        if self.is_failing and not is_last_chance:
+            if self._server.open_for_s() or self._signal.open_for_s():
+                return ExportResult(batch, held=batch)
+            attempts = 1
         return self._send_parts(batch, deadline.within(self._endpoint.timeout_s), attempts)
 
     def _send_parts(self, batch: Batch, deadline: Deadline, attempts: int) -> ExportResult:

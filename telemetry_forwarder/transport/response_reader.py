@@ -48,19 +48,20 @@ class ResponseReader:
         return self._head and Message(self._head.start_line, self._head.headers, bytes(self._body))
 
     def _read(self) -> Generator[Message | None]:
-        head = yield from self._read_head()
-        is_usable = head.status in _WITHOUT_BODY or (yield from self._read_body(head.headers))
+        status, head = yield from self._read_head()
+        is_usable = status in _WITHOUT_BODY or (yield from self._read_body(head.headers))
         self.is_last = not is_usable or head.wants_close or len(self._buffer) > 0
         yield self.received_part()
 
-    def _read_head(self) -> Generator[None, None, Message]:
-        """Read up to the end of the head that is not an interim response's."""
+    def _read_head(self) -> Generator[None, None, tuple[int, Message]]:
+        """Read up to the end of the head that is not an interim response's; return the status and the head."""
         while True:
             yield from self._buffer.first_bytes(1)
             # Nearly always the head is received as a whole.
             lines = self._buffer.take_whole_head()
             head = _status(lines[0] if lines else (yield from self._status_line()))
-            is_final = head.status >= 200 or head.status == _SWITCHING_PROTOCOLS
+            status = head.status
+            is_final = status >= 200 or status == _SWITCHING_PROTOCOLS
             if is_final:
                 # Kept before the rest is read: whatever that contains, the status is known.
                 self._head = head
@@ -70,7 +71,7 @@ class ResponseReader:
             while not lines and (line := (yield from self._loose_line())):
                 name = _add_header(head.headers, line, name)
             if is_final:
-                return head
+                return status, head
 
     def _status_line(self) -> Generator[None, None, str]:
         self._buffer.begin_lines()

@@ -99,9 +99,9 @@ class LogEncoder:
     def take(self) -> list[Batch]:
         """Return the collected records in batches within the limits. A record beyond them is a batch of its own."""
         records = {origin: of_scope.take() for origin, of_scope in self._records.items() if of_scope}
-        count = sum(map(len, records.values()))
-        if not count:
+        if not records:
             return []
+        count = sum(map(len, records.values()))
         if count <= self._batch_items and len((batch := self._batch(records)).body) <= self._batch_bytes:
             return [batch]
         return [self._batch({origin: part}) for origin, of_scope in records.items() for part in self._split(of_scope)]

@@ -135,7 +135,8 @@ class Listener:
             is_open = False
         if not is_open:
             self._end(number)
-        self._make_room()
+        elif connection.held_bytes:
+            self._make_room()
 
     def _make_room(self) -> None:
         """Keep the bound on incomplete requests: release those of connections that were silent for longest.

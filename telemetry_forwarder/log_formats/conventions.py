@@ -15,7 +15,7 @@ TIME = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+
 _CLOCK = (
     r"\d\d:\d\d:\d\d(?:[.,]\d{1,9}Z?)?|\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M|(?=\]))"
     # Dates that are not read: in two brackets, the day first, without separators, or without a year as syslog's.
-    r"|\d{4}-\d\d-\d\d(?:\]\[| {1,2})\d{1,2}:\d\d:\d\d|\d{6} {1,2}\d{1,2}:\d\d:\d\d"
+    r"|\d{4}[-.]\d\d[-.]\d\d(?:\]\[| {1,2})\d{1,2}:\d\d:\d\d|\d{6} {1,2}\d{1,2}:\d\d:\d\d"
     r"|\d\d[-/.](?:\d\d|[A-Z][a-z]{2})[-/.]\d{4}[ T:,]{1,2}\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?[+-]\d{4}| UTC)?"
     r"|(?:\d{8}[ T-]|\d\d-\d\d )\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
     r"|(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?(?: \d{4})?"
@@ -111,7 +111,7 @@ _FIRST: dict[str, tuple[re.Pattern[str], ...]] = {
 _TIMED_FIRST = frozenset("0123456789[ JFMASOND")
 
 _LOGFMT = re.compile(r"[A-Za-z_@][\w.@-]{0,63}=")
-_LOGFMT_LEVEL = re.compile(r"""(?:^|\s)(?:level|lvl)=["']?([A-Za-z]{3,11}(?:[+-]\d{1,2})?)\b""")
+_LOGFMT_LEVEL = re.compile(r"""(?:^|\s)(?:level|lvl|severity)=["']?([A-Za-z]{3,11}(?:[+-]\d{1,2})?)\b""")
 _LOGFMT_TIME = re.compile(r"""(?:^|\s)(?:time|ts|timestamp)=["']?([\w.:+-]{10,40})""")
 
 # An error that Rust's runtime client logs: with its target, or directly in its span. The place may be in between.
@@ -205,8 +205,8 @@ def _find_prefix(text: str) -> Prefix | None:
         return _SYSLOG_LEVELS[int(match[1]) & 7], 0, match.end()
     if " - " in text and (match := _NAMED.match(text)):
         return match[1], 0, match.end()
-    # `level=` or `lvl=`; the search is cheap, and nearly always decides.
-    return _logfmt(text) if "l=" in text else None
+    # `level=`, `lvl=` or `severity=`; the searches are cheap, and nearly always decide.
+    return _logfmt(text) if "l=" in text or "ty=" in text else None
 
 
 def _timed(text: str) -> Prefix | None:

@@ -8,7 +8,15 @@ from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 from telemetry_forwarder.log_formats import attribute_names, exceptions, severity, stack_traces
-from telemetry_forwarder.log_formats.json_keys import BODY, ERROR_TYPE, FIELD_OF, KINDS, find_shape, is_container
+from telemetry_forwarder.log_formats.json_keys import (
+    BODY,
+    ERROR_TYPE,
+    FIELD_OF,
+    KINDS,
+    find_field,
+    find_shape,
+    is_container,
+)
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine, parsed_line
 from telemetry_forwarder.telemetry.trace_context import TraceIds
 
@@ -48,7 +56,7 @@ def read_key_by_key(record: dict[str, Any]) -> ParsedLine:
     attributes: dict[str, Any] = {}
     keys, values, ranks = [""] * KINDS, [None] * KINDS, [0] * KINDS
     for key, value in record.items():
-        field = FIELD_OF.get(key) or FIELD_OF.get(key.lower())
+        field = FIELD_OF.get(key) or find_field(key)
         if field is None or value is None:
             attributes[key] = value
             continue
@@ -136,7 +144,7 @@ def _read_members(key: str, container: Any, attributes: dict[str, Any], values: 
     objects = container[:_MAX_MEMBERS] if isinstance(container, list) else [container]
     for inner in filter(_is_object, objects):
         for name in list(inner)[:_MAX_MEMBERS]:
-            field = FIELD_OF.get(f"{key}.{name}".lower())
+            field = find_field(f"{key}.{name}")
             if field is None or inner[name] is None:
                 continue
             _, kind, read = field

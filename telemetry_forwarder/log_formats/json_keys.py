@@ -20,6 +20,11 @@ _MAX_KEYS = 32
 _MAX_KEYS_LENGTH = 512
 
 
+# Objects for the context of a line, in lower case.
+_CONTEXTS = ("mdc", "contextmap", "context", "ctx", "trace_context", "lambda", "lambda_context", "extra", "properties")
+_CONTEXTS += ("attributes", "logging.googleapis.com/labels", "labels", "span", "spans", "fields")
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
@@ -29,8 +34,8 @@ def _level(value: Any) -> tuple[int, str] | None:
         number = severity.from_name(value)
         return (number, value if value.isalpha() else severity.clean(value)) if number else None
     if isinstance(value, dict):
-        # loguru's and log4js's.
-        return _level(value.get("name") or value.get("levelStr") or None)
+        # loguru's, log4js's and others'.
+        return _level(next(filter(None, map(value.get, ("name", "levelStr", "label", "text"))), None))
     # In Python, bool is an int.
     number = severity.from_number(value) if type(value) is int else 0
     return (number, str(value)) if number else None
@@ -105,8 +110,13 @@ def _trace_in_text(value: Any) -> exceptions.ReadError | None:
     return exception, None if exception.get(stack_traces.STACKTRACE) == value else value
 
 
-def _unless_empty(parse: Callable[[Any], str]) -> Callable[[Any], str | None]:
-    return lambda value: parse(value) or None
+def _span_id(value: Any) -> str | None:
+    return trace_context.parse_span_id(value) or None
+
+
+def _inside(keys: str) -> str:
+    """Return *keys* as those of objects in which loggers write their context."""
+    return " ".join([f"{container}.{key}" for key in keys.split() for container in _CONTEXTS])
 
 
 # The kinds of value that a key can hold.
@@ -128,37 +138,21 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (TIME, read_time, "timestamp @timestamp time @t ts timemillis asctime datetime"),
     (REQUEST_ID, _request_id, "awsrequestid function_request_id functionrequestid requestid aws_request_id"),
     (REQUEST_ID, _request_id, "faas.invocation_id faas.execution"),
-    (REQUEST_ID, _likely_request_id, "lambda_request_id lambdarequestid aws.request_id _awsrequestid"),
-    (REQUEST_ID, _likely_request_id, "span.requestid spans.requestid mdc.awsrequestid contextmap.awsrequestid"),
-    (REQUEST_ID, _likely_request_id, "logging.googleapis.com/labels.awsrequestid labels.awsrequestid request_id"),
+    (REQUEST_ID, _likely_request_id, "lambda_request_id lambdarequestid aws.request_id _awsrequestid request_id"),
+    (REQUEST_ID, _likely_request_id, _inside("awsrequestid aws_request_id requestid request_id")),
     (
         TRACE_ID,
         _trace_ids,
-        "trace_id traceid trace.id trace.trace_id oteltraceid x-b3-traceid otel.trace_id @tr traceparent",
+        "trace_id traceid trace.id trace.trace_id oteltraceid otel_trace_id otel.trace_id x-b3-traceid b3 @tr "
+        "traceparent",
     ),
-    (
-        TRACE_ID,
-        _trace_ids,
-        "logging.googleapis.com/trace mdc.trace_id mdc.traceid contextmap.trace_id contextmap.traceid extra.trace_id",
-    ),
-    (TRACE_ID, _trace_ids, "mdc.traceparent contextmap.traceparent scopes.traceid"),
-    (TRACE_ID, _trace_ids, "span.otel.trace_id spans.otel.trace_id fields.otel.trace_id"),
-    (TRACE_ID, _trace_ids, "span.trace_id spans.trace_id fields.trace_id"),
+    (TRACE_ID, _trace_ids, "logging.googleapis.com/trace scopes.traceid"),
+    (TRACE_ID, _trace_ids, _inside("otel.trace_id trace_id traceid traceparent")),
     (TRACE_ID, _datadog_trace_id, "dd.trace_id mdc.dd.trace_id contextmap.dd.trace_id"),
     (TRACE_ID, _trace_ids, "xray_trace_id xraytraceid x-amzn-trace-id span.xraytraceid spans.xraytraceid"),
-    (
-        SPAN_ID,
-        _unless_empty(trace_context.parse_span_id),
-        "span_id spanid span.id trace.span_id otelspanid x-b3-spanid otel.span_id @sp",
-    ),
-    (SPAN_ID, _unless_empty(trace_context.parse_span_id), "logging.googleapis.com/spanid transaction.id"),
-    (
-        SPAN_ID,
-        _unless_empty(trace_context.parse_span_id),
-        "mdc.span_id mdc.spanid contextmap.span_id contextmap.spanid extra.span_id scopes.spanid",
-    ),
-    (SPAN_ID, _unless_empty(trace_context.parse_span_id), "span.otel.span_id spans.otel.span_id fields.otel.span_id"),
-    (SPAN_ID, _unless_empty(trace_context.parse_span_id), "span.span_id spans.span_id fields.span_id"),
+    (SPAN_ID, _span_id, "span_id spanid span.id trace.span_id otelspanid otel_span_id x-b3-spanid otel.span_id @sp"),
+    (SPAN_ID, _span_id, "logging.googleapis.com/spanid scopes.spanid transaction.id"),
+    (SPAN_ID, _span_id, _inside("otel.span_id span_id spanid")),
     (SPAN_ID, _datadog_span_id, "dd.span_id mdc.dd.span_id contextmap.dd.span_id"),
     (ERROR_TYPE, _text, "errortype exception_name error.type exception.type error.kind"),
     (ERROR_MESSAGE, _text, "errormessage error.message exception.message"),
@@ -176,6 +170,12 @@ FIELD_OF = {key: (rank, kind, read) for rank, (key, kind, read) in enumerate(_KE
 """By lower-case key: its rank in the order of precedence, its kind, its reader."""
 CONTAINERS = frozenset(key.rpartition(".")[0] for key in FIELD_OF if "." in key)
 """Lower-case keys of objects with known keys inside."""
+
+
+def find_field(key: str) -> tuple[int, int, Callable[[Any], Any]] | None:
+    """Return rank, kind and reader of *key* in any case, with hyphens or underscores; None if it is unknown."""
+    lower = key.lower()
+    return FIELD_OF.get(lower) or (FIELD_OF.get(lower.replace("-", "_")) if "-" in lower else None)
 
 
 def is_container(key: str) -> bool:
@@ -202,7 +202,7 @@ def find_shape(keys: tuple[str, ...]) -> Shape | None:
     """
     if len(keys) > _MAX_KEYS or sum(map(len, keys)) > _MAX_KEYS_LENGTH:
         raise ValueError("too many keys, or too long ones")
-    found = [(key, FIELD_OF.get(key) or FIELD_OF.get(key.lower())) for key in keys]
+    found = [(key, FIELD_OF.get(key) or find_field(key)) for key in keys]
     fields = tuple([(key, *field[1:]) for key, field in found if field])
     if len({kind for _, kind, _ in fields}) < len(fields):
         return None

@@ -10,11 +10,11 @@ from telemetry_forwarder.telemetry import trace_context
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # Ids that a line names, in its first characters.
 _MAX_LABELLED = 2_000
-_REQUEST_ID = re.compile(rf"(?i:request_?id)\"?(?:=|: ?)\"?({UUID})\b")
-_TRACE_IDS = re.compile(r"(?i:traceparent|dd\.trace_id|trace_?id)\"?(?:=|: ?)[\"']?([\w=;.-]{16,120})")
+_REQUEST_ID = re.compile(rf"(?i:request[_-]?id)\"?(?:=|: ?)\"?({UUID})\b")
+_TRACE_IDS = re.compile(r"(?i:traceparent|dd\.trace_id|trace[_-]?id)\"?(?:=|: ?)[\"']?([\w=;.-]{16,120})")
 # Spring Boot's, with the application's name or without it: [orders,<trace id>,<span id>]
 _SPRING_IDS = re.compile(r"\[(?:[^\s,\[\]]{0,80},)?((?!0{32})[0-9a-f]{32})[,-]((?!0{16})[0-9a-f]{16})[,\]]")
-_SPAN_ID = re.compile(r"(?i:span_?id)\"?(?:=|: ?)[\"']?(\w{16,20})\b")
+_SPAN_ID = re.compile(r"(?i:span[_-]?id)\"?(?:=|: ?)[\"']?(\w{16,20})\b")
 # The level of a runtime's prefix, if the line behind it has one of its own.
 _OUTER_LEVEL = attribute_names.RENAMED + "level"
 _SECOND_NS = 1_000_000_000

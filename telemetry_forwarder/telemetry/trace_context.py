@@ -10,7 +10,11 @@ from telemetry_forwarder.telemetry.records import Tracing
 _TRACE_ID = re.compile(r"([0-9a-f]{32})|1-([0-9a-f]{8})-([0-9a-f]{24})", re.IGNORECASE | re.ASCII)
 _SPAN_ID = re.compile(r"[0-9a-f]{16}", re.IGNORECASE | re.ASCII)
 # https://www.w3.org/TR/trace-context/#traceparent-header
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}", re.IGNORECASE | re.ASCII)
+# Without a version: https://github.com/openzipkin/b3-propagation#single-header
+_TRACEPARENT = re.compile(
+    r"(?:(?!ff)[0-9a-f]{2}-(?=.{49}-[0-9a-f]{2}\Z))?([0-9a-f]{32})-([0-9a-f]{16})(?:-[0-9a-f]{1,2})?(?:-[0-9a-f]{16})?",
+    re.IGNORECASE | re.ASCII,
+)
 # https://cloud.google.com/logging/docs/structured-logging#structured_logging_special_fields
 _GOOGLE_TRACE = re.compile(r"projects/[^/\s]{1,100}/traces/([0-9a-f]{32})", re.IGNORECASE | re.ASCII)
 
@@ -38,7 +42,7 @@ def parse_span_id(value: Any) -> str:
 
 
 def parse_trace_ids(value: Any) -> TraceIds:
-    """Return the ids of a trace id, an X-Ray header, a W3C `traceparent`, or the name of a trace at Google."""
+    """Return the ids of a trace id, an X-Ray, W3C or B3 header, or the name of a trace at Google."""
     if not isinstance(value, str):
         return "", ""
     if trace_id := parse_trace_id(value):

@@ -107,6 +107,10 @@ def test_root_of_a_header(header: Any, expected: str) -> None:
         ("projects/orders", ("", "")),
         ("", ("", "")),
         (5, ("", "")),
+        (f"{TRACE_ID}-{PARENT}-1-{OWN}", (TRACE_ID, PARENT)),
+        (f"{TRACE_ID}-{PARENT}", (TRACE_ID, PARENT)),
+        (f"{TRACE_ID}-{PARENT}-x", ("", "")),
+        (f"00-{TRACE_ID}-{PARENT}", ("", "")),
     ],
 )
 def test_ids_in_any_notation(value: Any, expected: tuple[str, str]) -> None:

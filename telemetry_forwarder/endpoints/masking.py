@@ -17,6 +17,11 @@ _HIDDEN = "\udfff"
 _RUN_CHARS = 8
 # Shorter secrets would mask parts of ordinary words.
 _MIN_SECRET_CHARS = 4
+# Names of headers and parameters whose values are secrets, whatever they look like.
+_SECRET_NAME = re.compile("auth|key|token|secret|pass|pwd|cred|cookie|session|sign|jwt|dsn|licen[cs]e|access|private")
+# A value under any other name is no secret if it is up to three words or numbers in 20 characters, as `eu-west-1` is.
+_WORD = "(?:[A-Za-z][a-z]{0,13}|[A-Z]{1,14}|[0-9]{1,4})"
+_WORDS = re.compile(rf"(?=.{{1,20}}\Z){_WORD}(?:[-_./]{_WORD}){{0,2}}")
 # Escaped characters of JSON, URLs and HTML, or any other one.
 _TOKEN = re.compile(
     r"\\u(?P<json>[0-9a-f]{4})|\\(?P<char>.)|(?P<url>(?:%[0-9a-f]{2})+)|(?P<html>&#?[0-9a-z]{2,8};)|.", re.DOTALL
@@ -52,13 +57,20 @@ class SecretMask:
 
 
 def secret_values(endpoint: Endpoint) -> set[str]:
-    """Return what is secret of *endpoint*: header values and their parts, credentials, values in the query string."""
-    headers = (*endpoint.headers.values(), *authorization_header(urlsplit(endpoint.proxy)).values())
-    found = {text for value in headers for text in _parts_of_header(value)}
+    """Return what can be secret of *endpoint*: header values and their parts, credentials, values in the query."""
+    headers = (*endpoint.headers.items(), *authorization_header(urlsplit(endpoint.proxy)).items())
+    found = {text for name, value in headers if _can_be_secret(name, value) for text in _parts_of_header(value)}
     for pair in urlsplit(endpoint.url).query.split("&"):
         name, equals, value = pair.partition("=")
-        found |= {value, unquote(value)} if equals else {name, unquote(name)}
+        if not equals:
+            found |= {name, unquote(name)}
+        elif _can_be_secret(unquote(name), unquote(value)):
+            found |= {value, unquote(value)}
     return {text for text in found if len(text) >= _MIN_SECRET_CHARS}
+
+
+def _can_be_secret(name: str, value: str) -> bool:
+    return bool(_SECRET_NAME.search(name.lower())) or not _WORDS.fullmatch(value)
 
 
 def _parts_of_header(value: str) -> Iterator[str]:

@@ -118,10 +118,60 @@ def test_only_the_secret_is_masked(text: str, masked: str) -> None:
 
 def test_short_secrets_are_masked_only_in_what_a_server_wrote() -> None:
     """A short header value may be a word of our own lines."""
-    mask = SecretMask([Endpoint(LOGS, "https://h/", {"tenant": "logs", "key": "0123456789"})])
+    mask = SecretMask([Endpoint(LOGS, "https://h/", {"password": "logs", "key": "0123456789"})])
 
     assert mask.own("(logs) does not accept 0123456789") == "(logs) does not accept ***"
     assert mask.foreign("(logs) does not accept 0123456789") == "(***) does not accept ***"
+
+
+WORDS = ("production", "Production", "PROD", "eu-west-1", "team/orders", "orders_v.2024", "observability")
+NEUTRAL_NAMES = ("x-env", "dataset", "x-scope-orgid", "stream-name")
+SECRET_NAMES = ("api-key", "Authorization", "x-sf-token", "uptrace-dsn", "password", "Cookie", "client_secret")
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("name", NEUTRAL_NAMES)
+def test_ordinary_words_are_not_masked(name: str, word: str) -> None:
+    endpoint = Endpoint(LOGS, f"https://h/?{name}={word}", {name: word})
+
+    assert SecretMask([endpoint]).foreign(f"no such index: {word}") == f"no such index: {word}"
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_words_under_the_name_of_a_secret_are_masked(name: str, word: str) -> None:
+    for endpoint in (Endpoint(LOGS, f"https://h/?{name}={word}"), Endpoint(LOGS, "https://h/", {name: word})):
+        assert word not in SecretMask([endpoint]).foreign(f"no such index: {word}")
+
+
+@given(
+    st.sampled_from(NEUTRAL_NAMES),
+    st.one_of(
+        st.text(CHARACTERS, min_size=21, max_size=60),
+        st.binary(min_size=8, max_size=20).map(bytes.hex).filter(lambda text: any(map(str.isdigit, text))),
+        st.uuids().map(str),
+        st.from_regex(r"[a-z]{4}(-[a-z]{4}){3}", fullmatch=True),
+        st.from_regex(r"[a-z]{15,40}", fullmatch=True),
+        st.from_regex(r"[a-z]{1,8}[0-9][a-z0-9]{6,9}", fullmatch=True),
+    ),
+)
+def test_values_that_can_be_tokens_are_masked_under_any_name(name: str, secret: str) -> None:
+    assert_masked(name, secret)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["Bearer production", "Basic b3JkZXJz", "user:password", "hcaik_01j", "AKIAabcd", "pa55word", "p@ssword", "12345"],
+)
+def test_other_values_than_words_are_masked_under_any_name(secret: str) -> None:
+    assert_masked("x-env", secret)
+
+
+def assert_masked(name: str, secret: str) -> None:
+    masked = SecretMask([Endpoint(LOGS, "https://h/", {name: secret})]).foreign(f"wrong: {secret} !")
+
+    assert secret not in masked
+    assert "***" in masked
 
 
 def test_secret_of_mostly_spaces_is_masked_as_it_is() -> None:

@@ -67,7 +67,8 @@ class FastPath:
         the time of each line would decide between the attempts.
         """
         is_ordinary = 0 < parsed.severity_number < severity.ERROR
-        if not is_ordinary or parsed.request_id != invocation.request_id:
+        # Other lines like it do not name the trace that this one may name.
+        if not is_ordinary or parsed.trace_id or parsed.request_id != invocation.request_id:
             return
         record, common = log_line.record, (fixed, invocation)
         if type(record) is dict:

@@ -87,6 +87,9 @@ TEXTS = [
     "one\rtwo",
     "\ud800",
     "java.lang.OutOfMemoryError: Java heap space",
+    "traced order=7",
+    "hello trace_id=0af7651916cd43dd8448eb211c80319c span_id=b7ad6b7169203331",
+    "trace_id=0af7651916cd43dd8448eb211c80319c hello",
 ]
 VALUES = [*TEXTS, "x" * 65, None, True, 0, 127, 128, 16_383, 16_384, -1, 2**70, 0.5, [1, 2], [], {"a": 1}]
 TIMES = [0, *[MOMENT_NS] * 6, MOMENT_NS + 5 * MS, MOMENT_NS - 2 * MS, MOMENT_NS + 900 * MS]

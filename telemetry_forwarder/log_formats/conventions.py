@@ -32,7 +32,7 @@ _SPACE = r"[ \t]{0,4}"
 _SEPARATOR = rf"{_SPACE}(?:[-|:,]{_SPACE})?"
 # A thread, a process, a logger or a place in the source. Atomic: a row of dashes can be divided in many ways.
 _NAME = (
-    rf"{_SEPARATOR}(?>{UUID}|\[[^\]\n]{{0,100}}\]|\([^)\n]{{0,40}}\)|[\w.@/-]{{1,80}}\[[\w-]{{1,60}}\]:?"
+    rf"{_SEPARATOR}(?>{UUID}|\[[^\]\n]{{0,100}}\]|<[^>\n]{{0,60}}>|\([^)\n]{{0,40}}\)|[\w.@/-]{{1,80}}\[[\w-]{{1,60}}\]:?"
     rf"|[\w./-]{{1,80}}:\d{{1,6}}:?(?=\s)|main(?= [A-Z])|[\w.-]{{1,60}}@[\w.-]{{1,60}}(?= [A-Z])|\d{{1,8}}(?= \[)"
     rf"|(?:(?<=[-|:] )|(?<=[-|:]))(?>[\w.$-]{{1,100}})(?={_SPACE}[-|:]))"
 )

@@ -33,7 +33,7 @@ _RUST_SPAN = "Lambda runtime invoke"
 _RUST_DEBUG = re.compile(r'"[^\n]*"|(?:\w{1,60}::){0,8}[A-Z]\w{0,80}(?:\(.*\)| \{.*\})?', re.DOTALL | re.ASCII)
 
 # Members of error objects, in lower case.
-_TYPE_KEYS = ("type", "name", "errortype", "classname", "class", "kind", "exc_type", "exception_class")
+_TYPE_KEYS = ("type", "name", "errortype", "classname", "class", "kind", "exc_type", "exception_class", "exceptiontype")
 _MESSAGE_KEYS = ("message", "msg", "errormessage", "value", "exc_value", "exception_message")
 _STACK_KEYS = ("stack", "stack_trace", "stacktrace", "traceback", "trace", "extendedstacktrace", "steparray", "frames")
 _CLASS = re.compile(r"[\w.$:\\`<>+-]{1,200}")

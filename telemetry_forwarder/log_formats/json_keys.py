@@ -21,8 +21,10 @@ _MAX_KEYS_LENGTH = 512
 
 
 # Objects for the context of a line, in lower case.
-_CONTEXTS = ("mdc", "contextmap", "context", "ctx", "trace_context", "lambda", "lambda_context", "extra", "properties")
-_CONTEXTS += ("attributes", "logging.googleapis.com/labels", "labels", "span", "spans", "fields")
+_CONTEXTS = (
+    *("mdc", "contextmap", "context", "ctx", "trace_context", "lambda", "lambda_context", "extra", "properties"),
+    *("attributes", "logging.googleapis.com/labels", "labels", "span", "spans", "fields"),
+)
 
 
 def _text(value: Any) -> str | None:
@@ -130,7 +132,7 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (BODY, _text, "@mt messagetemplate short_message event fields.message record.message log"),
     (SEVERITY, _level, "severity_text severitytext level_name level log_level"),
     (SEVERITY, _severity, "severity"),
-    (SEVERITY, _level, "@l levelname loglevel log.level @level lvl record.level @fields.level fields.level _loglevel"),
+    (SEVERITY, _level, "@l levelname loglevel log.level @level lvl record.level @fields.level fields.level"),
     (SEVERITY, _level, "context.loglevel"),
     (SEVERITY, _python_level, "levelno"),
     (SEVERITY, _severity_number, "severity_number severitynumber"),
@@ -138,7 +140,7 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (TIME, read_time, "timestamp @timestamp time @t ts timemillis asctime datetime"),
     (REQUEST_ID, _request_id, "awsrequestid function_request_id functionrequestid requestid aws_request_id"),
     (REQUEST_ID, _request_id, "faas.invocation_id faas.execution"),
-    (REQUEST_ID, _likely_request_id, "lambda_request_id lambdarequestid aws.request_id _awsrequestid request_id"),
+    (REQUEST_ID, _likely_request_id, "lambda_request_id lambdarequestid aws.request_id request_id"),
     (REQUEST_ID, _likely_request_id, _inside("awsrequestid aws_request_id requestid request_id")),
     (
         TRACE_ID,
@@ -159,9 +161,9 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (
         STACK_TRACE,
         _stack_trace,
-        "stacktrace stack_trace stack error.stack_trace error.stack exception.stacktrace trace",
+        "stacktrace stack_trace stack error.stack_trace error.stack exception.stacktrace trace errorverbose",
     ),
-    (ERROR, exceptions.read_error, "err error exception thrown throwable exc_info @x _exception record.exception"),
+    (ERROR, exceptions.read_error, "err error exception thrown throwable exc_info @x record.exception"),
     (ERROR, exceptions.read_error, "context.exception context.error @fields.error"),
     (ERROR, _trace_in_text, "full_message"),
 )
@@ -173,9 +175,12 @@ CONTAINERS = frozenset(key.rpartition(".")[0] for key in FIELD_OF if "." in key)
 
 
 def find_field(key: str) -> tuple[int, int, Callable[[Any], Any]] | None:
-    """Return rank, kind and reader of *key* in any case, with hyphens or underscores; None if it is unknown."""
+    """Return rank, kind and reader of *key*; None if it is unknown.
+
+    In any case, with hyphens or underscores, and with an underscore before it, as GELF has.
+    """
     lower = key.lower()
-    return FIELD_OF.get(lower) or (FIELD_OF.get(lower.replace("-", "_")) if "-" in lower else None)
+    return FIELD_OF.get(lower) or FIELD_OF.get(lower.replace("-", "_").removeprefix("_"))
 
 
 def is_container(key: str) -> bool:

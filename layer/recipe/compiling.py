@@ -50,8 +50,9 @@ def compile_tree(root, names):
     for name in names:
         with open(f"{root}/{name}", "rb") as file:
             source = file.read()
-        # Tracebacks show the path inside lib/, which does not depend on where the layer was built.
-        code = without_columns(compile(source, name, "exec", dont_inherit=True))
+        # Tracebacks show the path inside lib/, which does not depend on where the layer was built. Optimized: without
+        # docstrings and assertions.
+        code = without_columns(compile(source, name, "exec", dont_inherit=True, optimize=2))
         key = source_hash(int.from_bytes(MAGIC_NUMBER, "little"), source)
         with open(f"{root}/{name}c", "wb") as file:
             file.write(_code_to_hash_pyc(code, key, False))

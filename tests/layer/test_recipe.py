@@ -88,6 +88,15 @@ def test_sources_are_compiled_with_unchecked_hashes(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.py"))
 
 
+def test_byte_code_has_neither_docstrings_nor_assertions(tmp_path: Path) -> None:
+    write(tmp_path / "module.py", '"""Explained."""\n\nassert __doc__, "required"\n')
+
+    compiling.compile_tree_with(_PYTHON, tmp_path)
+
+    content = (tmp_path / "module.pyc").read_bytes()
+    assert (b"Explained" in content, b"required" in content) == (False, False)
+
+
 def test_source_that_does_not_compile_fails_the_build(tmp_path: Path) -> None:
     write(tmp_path / "broken.py", "def")
 

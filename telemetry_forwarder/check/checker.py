@@ -15,7 +15,7 @@ from telemetry_forwarder.check.findings import Finding, Subject, Verdict
 from telemetry_forwarder.check.items import ItemMaker
 from telemetry_forwarder.check.known_backends import find_backend, warnings
 from telemetry_forwarder.check.network import Network, ProblemLog
-from telemetry_forwarder.check.responses import Exchange, explain
+from telemetry_forwarder.check.responses import Exchange, Other, explain
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import SIGNAL_BY_NAME, Batch
 from telemetry_forwarder.diagnostics import Diagnostics
@@ -107,25 +107,27 @@ class Checker:
     def _send(self, endpoint: Endpoint, batch: Batch, deadline: Deadline) -> Response | Failure:
         return self._transport.send(self._transport.sender(endpoint), batch.body, deadline)
 
-    def _find_other(self, subject: Subject, batch: Batch, outcome: Response | Failure, deadline: Deadline) -> str:
-        """Return which other protocol the server speaks, found by trying it; empty if none is found."""
+    def _find_other(
+        self, subject: Subject, batch: Batch, outcome: Response | Failure, deadline: Deadline
+    ) -> Other | None:
+        """Return what the server speaks instead, found by trying it; None if nothing is found."""
         endpoint = subject.endpoint
         is_broken = isinstance(outcome, Failure) and outcome.kind is FailureKind.BROKEN
         if not is_broken and not _is_of_something_else(outcome):
-            return ""
+            return None
         if subject.is_grpc:
             other = replace(endpoint, protocol=HTTP_PROTOBUF, url=f"{endpoint.origin}/v1/{endpoint.signal}")
             found = self._send(other, batch, deadline.within(_OTHER_S))
             if isinstance(found, Response) and found.status in (200, 401, 403):
-                return "the server speaks OTLP/HTTP on this port, not gRPC"
+                return Other.HTTP
         elif is_broken:
             other = replace(endpoint, protocol=GRPC, url=f"{endpoint.origin}/")
             found = self._send(other, batch, deadline.within(_OTHER_S))
             if isinstance(found, Response) and not found.is_foreign:
-                return "the server speaks gRPC on this port, not OTLP/HTTP"
+                return Other.GRPC
         if endpoint.is_insecure and self._network.speaks_tls(endpoint, deadline.within(_OTHER_S)):
-            return "the server speaks TLS on this port"
-        return ""
+            return Other.TLS
+        return None
 
 
 def _is_of_something_else(outcome: Response | Failure) -> bool:

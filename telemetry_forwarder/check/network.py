@@ -15,7 +15,7 @@ from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import host_and_port, server_of
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.http_client import open_tunnel
-from telemetry_forwarder.transport.outcome import RequestError
+from telemetry_forwarder.transport.outcome import Cause, RequestError
 from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.sockets import Stream, connect
 from telemetry_forwarder.transport.tls import ContextReader
@@ -75,7 +75,7 @@ class Network:
         try:
             stream = connect(server_of(hop), attempt, self._resolver)
         except RequestError as exc:
-            yield _explain_connection(subject, hop, str(exc), self._clock.monotonic_s() - began_s)
+            yield _explain_connection(subject, hop, exc, self._clock.monotonic_s() - began_s)
             return
         try:
             took_ms = (self._clock.monotonic_s() - began_s) * 1_000
@@ -91,7 +91,7 @@ class Network:
             try:
                 _open_tunnel(endpoint, stream, attempt)
             except RequestError as exc:
-                yield _explain_tunnel(subject, str(exc))
+                yield _explain_tunnel(subject, exc)
                 return
             yield Finding(PROXY, Verdict.OK, f"{_shown(urlsplit(endpoint.proxy))} connects to {subject.host}")
         if not endpoint.is_insecure:
@@ -137,7 +137,7 @@ class Network:
     def _explain_tls(self, subject: Subject, exc: RequestError, attempt: Attempt) -> Finding:
         cause = exc.__cause__
         if not isinstance(cause, ssl.SSLCertVerificationError):
-            return explain_handshake(subject, str(exc))
+            return explain_handshake(subject, str(exc), exc.cause)
         chain = self._unverified_chain(subject.endpoint, attempt)
         return explain_certificate(subject, cause.verify_message, cause.verify_code, chain, self._now())
 
@@ -202,36 +202,36 @@ def _explain_lookup(subject: Subject, host: str, detail: str) -> Finding:
     return Finding(DNS, Verdict.FAILED, f"the name {host} cannot be resolved: {reason}", advice)
 
 
-def _explain_connection(subject: Subject, hop: SplitResult, detail: str, took_s: float) -> Finding:
+def _explain_connection(subject: Subject, hop: SplitResult, failure: RequestError, took_s: float) -> Finding:
     host, port = server_of(hop)
     whose = f"the proxy {host}" if subject.endpoint.proxy else host
     variable = "the variable of the proxy" if subject.endpoint.proxy else subject.variable("ENDPOINT")
-    if "refused" in detail.lower():
+    if failure.cause is Cause.REFUSED:
         text = f"{whose} refuses connections on port {port}"
         default = f" The URL has no port, so {port} is used." if hop.port is None else ""
         usual = "" if subject.endpoint.proxy else " Collectors listen on 4318 (OTLP/HTTP) and 4317 (gRPC)."
         advice = f"Check the port in {variable}, and that the server runs.{default}{usual}"
-    elif "in time" in detail:
+    elif failure.cause is Cause.LATE:
         text = f"{whose} does not respond on port {port} within {took_s:.2g} s"
         advice = (
             f"Something drops the packets: check the port in {variable}, firewalls and security groups. A function in"
             " a VPC needs a NAT gateway or an endpoint of the VPC to reach anything outside."
         )
     else:
-        text = f"no connection to {whose} on port {port}: {detail}"
+        text = f"no connection to {whose} on port {port}: {failure}"
         advice = "Check the network of this machine, and the routes of the VPC."
     return Finding(CONNECTION, Verdict.FAILED, text, advice)
 
 
-def _explain_tunnel(subject: Subject, detail: str) -> Finding:
+def _explain_tunnel(subject: Subject, failure: RequestError) -> Finding:
     proxy = _shown(urlsplit(subject.endpoint.proxy))
-    if "407" in detail:
+    if failure.cause is Cause.LOGIN:
         text = f"{proxy} wants a user and a password (407)"
         advice = "Write them into the URL of the proxy: http://user:password@host:port."
-    elif "something else" in detail or "no response" in detail:
+    elif failure.cause is Cause.NO_PROXY:
         text = f"{proxy} does not respond as a proxy"
         advice = "Check the host and the port in the variable of the proxy."
     else:
-        text = f"{proxy} does not connect to {subject.host}: {detail.removeprefix('proxy: ')}"
+        text = f"{proxy} does not connect to {subject.host}: {str(failure).removeprefix('proxy: ')}"
         advice = f"Have the proxy allow CONNECT to {subject.host}, or add the host to NO_PROXY."
     return Finding(PROXY, Verdict.FAILED, text, advice)

@@ -1,5 +1,7 @@
 """Explains what came in response to the marked item, in plain words, and what to do. Pure."""
 
+from enum import Enum
+
 from telemetry_forwarder.check.findings import Finding, Subject, Verdict
 from telemetry_forwarder.check.known_backends import Backend
 from telemetry_forwarder.check.tls_problems import is_client_certificate_wanted, needs_client_certificate
@@ -8,12 +10,20 @@ from telemetry_forwarder.core.frozen import frozen
 from telemetry_forwarder.endpoints.options import TEMPORALITY
 from telemetry_forwarder.export.answers import NotOtlp, read_success
 from telemetry_forwarder.export.responses import describe
-from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from telemetry_forwarder.transport.outcome import Cause, Failure, FailureKind, Response
 
 STAGE = "request"
 _HTML = "<"
 _LOGIN_WORDS = ("login", "signin", "sign-in", "oauth", "sso", "auth")
 _TEMPORALITY_WORDS = ("temporality", "delta", "cumulative")
+
+
+class Other(Enum):
+    """What a server speaks instead of what is set, in words."""
+
+    HTTP = "the server speaks OTLP/HTTP on this port, not gRPC"
+    GRPC = "the server speaks gRPC on this port, not OTLP/HTTP"
+    TLS = "the server speaks TLS on this port"
 
 
 @frozen
@@ -29,8 +39,8 @@ class Exchange:
     timeout_s: float
     """A response that took longer was awaited through a freeze of the process."""
     backend: Backend | None = None
-    other: str = ""
-    """Which other protocol the server was found to speak; empty if none."""
+    other: Other | None = None
+    """What the server was found to speak instead, if anything."""
 
 
 def explain(exchange: Exchange) -> Finding:
@@ -91,14 +101,14 @@ def _explain_failure(exchange: Exchange, failure: Failure) -> Finding:
         return needs_client_certificate(subject, detail)
     endpoint, protocol = subject.variable("ENDPOINT"), subject.variable("PROTOCOL")
     if exchange.other:
-        text, advice = f"no usable response ({detail}): {exchange.other}", _switch(exchange)
+        text, advice = f"no usable response ({detail}): {exchange.other.value}", _switch(exchange)
     elif failure.kind is FailureKind.TIMED_OUT:
         text = f"no response within {exchange.took_s:.2g} s"
         advice = f"The server accepts connections, but does not respond: check {endpoint}, and the server itself."
-    elif "HTTP/1" in detail:
+    elif failure.cause is Cause.HTTP1:
         text = "the server responds with HTTP/1, so this is not a port for gRPC"
         advice = f"Set {protocol}=http/protobuf, or use the port for gRPC (of collectors: 4317) in {endpoint}."
-    elif "closed" in detail or "reset" in detail.lower():
+    elif failure.cause is Cause.CLOSED:
         text = f"the server has ended the connection without a response ({detail})"
         advice = f"Check the server, and that the port in {endpoint} is that of OTLP over {subject.endpoint.protocol}."
     else:
@@ -109,7 +119,7 @@ def _explain_failure(exchange: Exchange, failure: Failure) -> Finding:
 
 def _switch(exchange: Exchange) -> str:
     subject = exchange.subject
-    if "TLS" in exchange.other:
+    if exchange.other is Other.TLS:
         return f"Write https:// in {subject.variable('ENDPOINT')}."
     if subject.is_grpc:
         return f"Set {subject.variable('PROTOCOL')}=http/protobuf."
@@ -120,7 +130,7 @@ def _refusal(exchange: Exchange, response: Response) -> tuple[str, str]:
     """Return what a status that is no 2xx means, and what to do."""
     said = describe(response, exchange.subject.mask)
     if exchange.other:
-        return f"{said}: {exchange.other}", _switch(exchange)
+        return f"{said}: {exchange.other.value}", _switch(exchange)
     if response.status in (401, 403, 407):
         return _credentials(exchange, response.status, said)
     if response.status == 404:

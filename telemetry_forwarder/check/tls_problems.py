@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from telemetry_forwarder.check.certificates import Certificate
 from telemetry_forwarder.check.findings import Finding, Subject, Verdict
+from telemetry_forwarder.transport.outcome import Cause
 
 STAGE = "TLS"
 _SOON = timedelta(days=14)
@@ -96,8 +97,11 @@ def _unknown_issuer(chain: Sequence[Certificate], reason: str, code: int, variab
     return f"the certificate for {leaf.shown_names} is not trusted: {reason}", "See the reason that OpenSSL reports."
 
 
-def explain_handshake(subject: Subject, reason: str) -> Finding:
-    """Return the finding for a handshake that has failed for another reason than the server's certificate."""
+def explain_handshake(subject: Subject, reason: str, cause: Cause = Cause.OTHER) -> Finding:
+    """Return the finding for a handshake that has failed for another reason than the server's certificate.
+
+    *reason* ends in that of OpenSSL, if it has one.
+    """
     endpoint = subject.variable("ENDPOINT")
     lower = reason.lower()
 
@@ -115,10 +119,10 @@ def explain_handshake(subject: Subject, reason: str) -> Finding:
         advice = "Have TLS 1.2 or 1.3 enabled on the server."
     elif says(_NO_CLIENT_CERTIFICATE):
         return needs_client_certificate(subject, reason)
-    elif "in time" in lower:
+    elif cause is Cause.LATE:
         text = "the server does not respond to a TLS handshake"
         advice = f"If this port is not for TLS, write http:// in {endpoint}. Otherwise check the server."
-    elif "closed" in lower or "eof" in lower or "reset" in lower:
+    elif cause is Cause.CLOSED:
         text = "the server has closed the connection during the TLS handshake"
         advice = (
             f"Check that this port is for TLS, and that nothing between blocks {subject.host}:"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from telemetry_forwarder.clock import Deadline
-from telemetry_forwarder.transport.outcome import FailureKind, RequestError
+from telemetry_forwarder.transport.outcome import Cause, FailureKind, RequestError
 
 # How long a wait lasts before the remaining time is checked again: `Transport.limit_time` may have shortened it.
 SLICE_S = 0.25
@@ -58,6 +58,6 @@ class Attempt:
         self._was_left_s = left_s
         if left_s == 0.0:
             if self.is_connecting:
-                raise RequestError(FailureKind.UNREACHABLE, "no connection in time")
-            raise RequestError(FailureKind.TIMED_OUT, "no response in time")
+                raise RequestError(FailureKind.UNREACHABLE, "no connection in time", Cause.LATE)
+            raise RequestError(FailureKind.TIMED_OUT, "no response in time", Cause.LATE)
         return left_s

@@ -60,7 +60,7 @@ class Transport:
             try:
                 return sender(body, attempt)
             except RequestError as exc:
-                failure = Failure(exc.kind, str(exc))
+                failure = Failure(exc.kind, str(exc), exc.cause)
                 if attempt.peer is not None:
                     # Another address of the same name may lead to a server that works.
                     self._resolver.avoid(*attempt.peer)

@@ -20,7 +20,14 @@ from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.endpoints.urls import authorization_header, host_and_port, server_of
 from telemetry_forwarder.errors import ForwarderError
 from telemetry_forwarder.transport.attempt import Attempt
-from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError, Response, response_of
+from telemetry_forwarder.transport.outcome import (
+    MAX_BODY_BYTES,
+    Cause,
+    FailureKind,
+    RequestError,
+    Response,
+    response_of,
+)
 from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.response_reader import ResponseReader
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S, MAX_IDLE, Stream, connect
@@ -33,6 +40,7 @@ _HEADER_ENDS = re.compile(rb"[\0\r\n]")
 # Higher levels take more CPU than the smaller body saves.
 _GZIP_LEVEL = 2
 _GZIP_FORMAT = 31
+_TUNNEL_CAUSES = {"407": Cause.LOGIN}
 _TUNNEL_STATUS = rb"\s*HTTP/1\.\d +(\d{3})\b"
 """Compiled when it is used: hardly any start needs it."""
 _MAX_TUNNEL_HEAD_BYTES = 16_384
@@ -168,13 +176,14 @@ def read_response(stream: Stream, attempt: Attempt) -> tuple[Response, bool]:
         while message is None:
             received = stream.read(_READ_BYTES, attempt)
             if not received:
-                raise RequestError(FailureKind.BROKEN, "closed before a response")
+                raise RequestError(FailureKind.BROKEN, "closed before a response", Cause.CLOSED)
             message = reader.feed(received)
     except ForwarderError as exc:
         message = reader.received_part()
         if message is None:
-            kind = exc.kind if isinstance(exc, RequestError) else FailureKind.BROKEN
-            raise RequestError(kind, str(exc)) from exc
+            if isinstance(exc, RequestError):
+                raise
+            raise RequestError(FailureKind.BROKEN, str(exc)) from exc
         has_ended = reader.ends_with_connection and not received
     return response_of(message.status, message.headers, message.body, has_ended=has_ended), reader.is_last
 
@@ -204,7 +213,7 @@ def read_tunnel_response(stream: Stream, attempt: Attempt) -> None:
         head += received
         total += 1
         if not received or total > _MAX_TUNNEL_HEAD_BYTES:
-            raise RequestError(FailureKind.UNREACHABLE, "proxy: no response to CONNECT")
+            raise RequestError(FailureKind.UNREACHABLE, "proxy: no response to CONNECT", Cause.NO_PROXY)
         if not head.endswith((b"\r\n\r\n", b"\n\n")) or not head.strip():
             continue
         match = re.match(_TUNNEL_STATUS, head)
@@ -212,5 +221,6 @@ def read_tunnel_response(stream: Stream, attempt: Attempt) -> None:
         if status.startswith("2"):
             return
         if not status.startswith("1"):
-            raise RequestError(FailureKind.UNREACHABLE, f"proxy: responded with {status} to CONNECT")
+            cause = _TUNNEL_CAUSES.get(status, Cause.OTHER) if match else Cause.NO_PROXY
+            raise RequestError(FailureKind.UNREACHABLE, f"proxy: responded with {status} to CONNECT", cause)
         head = b""

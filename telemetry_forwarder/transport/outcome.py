@@ -23,12 +23,28 @@ class FailureKind(Enum):
     """TLS failed: another attempt would fail as well."""
 
 
+class Cause(Enum):
+    """What exactly has failed, as far as a user can be told more than the detail says."""
+
+    OTHER = "other"
+    REFUSED = "refused"
+    LATE = "late"
+    CLOSED = "closed"
+    HTTP1 = "HTTP/1"
+    """The server speaks HTTP/1 where HTTP/2 was expected."""
+    NO_PROXY = "no proxy"
+    """What should be a proxy is none."""
+    LOGIN = "login"
+    """The proxy wants a user and a password."""
+
+
 class RequestError(ForwarderError):
     """Ends a request without a response: raised inside `transport`, and returned by it as a `Failure`."""
 
-    def __init__(self, kind: FailureKind, detail: str) -> None:
+    def __init__(self, kind: FailureKind, detail: str, cause: Cause = Cause.OTHER) -> None:
         super().__init__(detail)
         self.kind = kind
+        self.cause = cause
 
 
 @frozen
@@ -38,6 +54,7 @@ class Failure:
     kind: FailureKind
     detail: str
     """Contains no secrets, unless a proxy wrote it."""
+    cause: Cause = Cause.OTHER
 
 
 class Response(NamedTuple):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from telemetry_forwarder.transport.attempt import Attempt
-from telemetry_forwarder.transport.outcome import FailureKind, RequestError
+from telemetry_forwarder.transport.outcome import Cause, FailureKind, RequestError
 from telemetry_forwarder.transport.resolver import Resolver
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class Stream:
             raise RequestError(FailureKind.UNTRUSTED, f"TLS failed: {_reason(exc)}") from exc
         except OSError as exc:
             # Closed before the handshake, or what the server sent is not TLS.
-            raise RequestError(FailureKind.UNREACHABLE, f"no TLS: {_reason(exc)}") from exc
+            raise RequestError(FailureKind.UNREACHABLE, f"no TLS: {_reason(exc)}", _cause(exc)) from exc
         finally:
             # `wrap_socket` has detached the descriptor, or failed.
             self._socket.close()
@@ -114,7 +114,7 @@ class Stream:
             self._wait_for(attempt, do_handshake)
             attempt.is_connecting = False
         except (ssl.SSLEOFError, ConnectionError) as exc:
-            raise RequestError(FailureKind.UNREACHABLE, "closed during the TLS handshake") from exc
+            raise RequestError(FailureKind.UNREACHABLE, "closed during the TLS handshake", Cause.CLOSED) from exc
         except OSError as exc:
             raise _read_failure(exc) from exc
         finally:
@@ -146,11 +146,18 @@ class Stream:
                 continue
 
 
+def _cause(exc: OSError) -> Cause:
+    if isinstance(exc, ConnectionRefusedError):
+        return Cause.REFUSED
+    return Cause.CLOSED if isinstance(exc, ConnectionError) else Cause.OTHER
+
+
 def _read_failure(exc: OSError) -> Exception:
     # In this order: `ssl` is loaded when it is first used, and plain HTTP does not need it.
     if not isinstance(exc, ConnectionError) and isinstance(exc, ssl.SSLError):
-        return RequestError(FailureKind.UNTRUSTED, f"TLS failed: {_reason(exc)}")
-    return RequestError(FailureKind.BROKEN, _reason(exc))
+        cause = Cause.CLOSED if isinstance(exc, ssl.SSLEOFError) else Cause.OTHER
+        return RequestError(FailureKind.UNTRUSTED, f"TLS failed: {_reason(exc)}", cause)
+    return RequestError(FailureKind.BROKEN, _reason(exc), _cause(exc))
 
 
 def _reason(exc: Exception) -> str:
@@ -214,6 +221,6 @@ class _Race:
         return False
 
     def _failed(self, exc: OSError, connection: _socket.socket | None) -> None:
-        self._failure = RequestError(FailureKind.UNREACHABLE, _reason(exc))
+        self._failure = RequestError(FailureKind.UNREACHABLE, _reason(exc), _cause(exc))
         if connection is not None:
             connection.close()

@@ -4,10 +4,10 @@ import pytest
 
 from telemetry_forwarder.check.findings import Finding, Subject, Verdict
 from telemetry_forwarder.check.known_backends import find_backend
-from telemetry_forwarder.check.responses import Exchange, explain
+from telemetry_forwarder.check.responses import Exchange, Other, explain
 from telemetry_forwarder.core.batch import Batch
 from telemetry_forwarder.endpoints.endpoint import Endpoint
-from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from telemetry_forwarder.transport.outcome import Cause, Failure, FailureKind, Response
 
 TEXT = {"content-type": "text/plain"}
 
@@ -18,7 +18,7 @@ def explained(
     signal: str = "logs",
     host: str = "h",
     variable: str = "ENDPOINT_VARIABLE",
-    other: str = "",
+    other: Other | None = None,
     took_s: float = 0.01,
 ) -> Finding:
     endpoint = Endpoint(signal, f"http://{host}/v1/{signal}", {"authorization": "secret"})
@@ -73,15 +73,21 @@ def test_temporality(signal: str, is_about: bool) -> None:
 
 
 def test_port_for_http_that_was_not_recognised() -> None:
-    finding = explained(Failure(FailureKind.BROKEN, "the server responded with HTTP/1"))
+    finding = explained(Failure(FailureKind.BROKEN, "in other words", Cause.HTTP1))
 
     assert finding.text == "the server responds with HTTP/1, so this is not a port for gRPC"
+
+
+def test_connection_that_the_server_has_closed() -> None:
+    finding = explained(Failure(FailureKind.BROKEN, "in other words", Cause.CLOSED))
+
+    assert finding.text == "the server has ended the connection without a response (in other words)"
 
 
 def test_what_works_in_its_place_comes_first() -> None:
     response = Response(400, TEXT, b"The plain HTTP request was sent to HTTPS port")
 
-    finding = explained(response, other="the server speaks TLS on this port")
+    finding = explained(response, other=Other.TLS)
 
     assert finding.text == ("400: The plain HTTP request was sent to HTTPS port: the server speaks TLS on this port")
     assert finding.advice == "Write https:// in ENDPOINT_VARIABLE."

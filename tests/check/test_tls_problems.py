@@ -11,6 +11,7 @@ from telemetry_forwarder.check.tls_problems import (
     needs_client_certificate,
 )
 from telemetry_forwarder.endpoints.endpoint import Endpoint
+from telemetry_forwarder.transport.outcome import Cause
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 LEAF = Certificate("leaf", "middle", ("a.example",), NOW - timedelta(days=1), NOW + timedelta(days=90))
@@ -79,6 +80,18 @@ def test_handshake_that_failed(reason: str, text: str) -> None:
 
     assert (finding.verdict, finding.text) == (Verdict.FAILED, text)
     assert finding.advice
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        (Cause.LATE, "the server does not respond to a TLS handshake"),
+        (Cause.CLOSED, "the server has closed the connection during the TLS handshake"),
+        (Cause.OTHER, "the TLS handshake has failed: in other words"),
+    ],
+)
+def test_handshake_that_was_not_finished(cause: Cause, text: str) -> None:
+    assert explain_handshake(SUBJECT, "in other words", cause).text == text
 
 
 def test_client_certificate_that_is_refused() -> None:

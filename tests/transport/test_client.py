@@ -13,7 +13,7 @@ from telemetry_forwarder.clock import Clock
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.endpoints.endpoint import GRPC, HTTP_PROTOBUF, Endpoint
 from telemetry_forwarder.transport.client import Transport
-from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from telemetry_forwarder.transport.outcome import Cause, Failure, FailureKind, Response
 from tests.support import collector as c
 from tests.support import fixtures
 from tests.support.addresses import resolver
@@ -199,7 +199,9 @@ class TestFailure:
     def test_refused_connection(self, transport: Transport, collector: FakeCollector) -> None:
         collector.refuse()
 
-        assert send(transport, logs_endpoint(collector)) == Failure(FailureKind.UNREACHABLE, "Connection refused")
+        assert send(transport, logs_endpoint(collector)) == Failure(
+            FailureKind.UNREACHABLE, "Connection refused", Cause.REFUSED
+        )
 
     def test_unknown_name(self, transport: Transport) -> None:
         outcome = send(transport, Endpoint(LOGS, "http://nobody.invalid/v1/logs"))
@@ -220,7 +222,7 @@ class TestDeadline:
     def test_no_time_left_at_all(self, transport: Transport, collector: FakeCollector) -> None:
         outcome = send(transport, logs_endpoint(collector), 0)
 
-        assert outcome == Failure(FailureKind.UNREACHABLE, "no connection in time")
+        assert outcome == Failure(FailureKind.UNREACHABLE, "no connection in time", Cause.LATE)
         assert collector.connections == 0
 
     def test_server_that_does_not_respond(self, transport: Transport, collector: FakeCollector) -> None:
@@ -229,7 +231,7 @@ class TestDeadline:
 
         outcome = transport.send(transport.sender(logs_endpoint(collector)), b"", end)
 
-        assert outcome == Failure(FailureKind.TIMED_OUT, "no response in time")
+        assert outcome == Failure(FailureKind.TIMED_OUT, "no response in time", Cause.LATE)
         assert end.is_over()
 
     def test_server_that_never_ends_its_status_line(self, transport: Transport) -> None:
@@ -447,7 +449,7 @@ class TestTls:
         with tcp_server(resets) as url:
             outcome = send(transport, Endpoint(LOGS, url.replace("http:", "https:")))
 
-        assert outcome == Failure(FailureKind.UNREACHABLE, "closed during the TLS handshake")
+        assert outcome == Failure(FailureKind.UNREACHABLE, "closed during the TLS handshake", Cause.CLOSED)
 
     def test_handshake_that_hangs_ends_at_the_deadline(self, transport: Transport) -> None:
         ends = threading.Event()
@@ -455,4 +457,4 @@ class TestTls:
             outcome = send(transport, Endpoint(LOGS, url.replace("http:", "https:")), 0.3)
             ends.set()
 
-        assert outcome == Failure(FailureKind.UNREACHABLE, "no connection in time")
+        assert outcome == Failure(FailureKind.UNREACHABLE, "no connection in time", Cause.LATE)

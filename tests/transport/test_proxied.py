@@ -11,7 +11,7 @@ from telemetry_forwarder.core.batch import LOGS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.transport.attempt import Attempt
 from telemetry_forwarder.transport.client import Transport
-from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from telemetry_forwarder.transport.outcome import Cause, Failure, FailureKind, Response
 from telemetry_forwarder.transport.proxied import ProxiedClient
 from telemetry_forwarder.transport.resolver import Resolver
 from tests.support import collector as c
@@ -150,12 +150,14 @@ class TestFailure:
         with tcp_server(responds(refusal)) as proxy:
             outcome = send(transport, behind(proxy, "https://nobody.invalid/"))
 
-        assert outcome == Failure(FailureKind.UNREACHABLE, "proxy: responded with 407 to CONNECT")
+        assert outcome == Failure(FailureKind.UNREACHABLE, "proxy: responded with 407 to CONNECT", Cause.LOGIN)
 
     def test_proxy_that_refuses_the_connection(self, transport: Transport, collector: FakeCollector) -> None:
         collector.refuse()
 
-        assert send(transport, behind(collector.endpoint)) == Failure(FailureKind.UNREACHABLE, "Connection refused")
+        assert send(transport, behind(collector.endpoint)) == Failure(
+            FailureKind.UNREACHABLE, "Connection refused", Cause.REFUSED
+        )
 
     def test_name_that_no_certificate_can_have(self, transport: Transport) -> None:
         with tcp_server(responds(ESTABLISHED)) as proxy:
@@ -195,7 +197,7 @@ class TestDeadline:
 
         outcome = send(transport, behind(collector.endpoint), 0.3)
 
-        assert outcome == Failure(FailureKind.TIMED_OUT, "no response in time")
+        assert outcome == Failure(FailureKind.TIMED_OUT, "no response in time", Cause.LATE)
 
     def test_tunnel_that_is_never_opened(self, transport: Transport) -> None:
         ends = threading.Event()
@@ -203,12 +205,12 @@ class TestDeadline:
             outcome = send(transport, behind(proxy, "https://nobody.invalid/"), 0.3)
             ends.set()
 
-        assert outcome == Failure(FailureKind.TIMED_OUT, "no response in time")
+        assert outcome == Failure(FailureKind.TIMED_OUT, "no response in time", Cause.LATE)
 
     def test_no_time_left_at_all(self, transport: Transport, collector: FakeCollector) -> None:
         outcome = send(transport, behind(collector.endpoint), 0)
 
-        assert outcome == Failure(FailureKind.UNREACHABLE, "no connection in time")
+        assert outcome == Failure(FailureKind.UNREACHABLE, "no connection in time", Cause.LATE)
         assert collector.connections == 0
 
 

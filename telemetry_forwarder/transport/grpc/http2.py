@@ -24,7 +24,7 @@ from telemetry_forwarder.transport.grpc.frames import (
     encode_settings,
     take_frame,
 )
-from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, FailureKind, RequestError
+from telemetry_forwarder.transport.outcome import MAX_BODY_BYTES, Cause, FailureKind, RequestError
 from telemetry_forwarder.transport.sockets import Stream
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + encode_settings({Setting.ENABLE_PUSH: 0})
@@ -126,7 +126,7 @@ class Http2Connection:
         """Wait for data and process it. Raises `RequestError`."""
         received = self._stream.read(_READ_BYTES, attempt)
         if not received:
-            raise RequestError(FailureKind.BROKEN, "closed before a response")
+            raise RequestError(FailureKind.BROKEN, "closed before a response", Cause.CLOSED)
         self._received += received
         try:
             while frame := take_frame(self._received):
@@ -134,7 +134,7 @@ class Http2Connection:
         except (ValueError, HPACKError) as exc:
             is_http1 = not self._has_settings and self._received.startswith(b"HTTP/1")
             reason = "the server responded with HTTP/1" if is_http1 else f"not HTTP/2: {exc}"
-            raise RequestError(FailureKind.BROKEN, reason) from exc
+            raise RequestError(FailureKind.BROKEN, reason, Cause.HTTP1 if is_http1 else Cause.OTHER) from exc
         self._write(b"", attempt)
 
     def _process(self, frame: Frame) -> None:
@@ -149,7 +149,8 @@ class Http2Connection:
             case Kind.HEADERS | Kind.CONTINUATION:
                 self._process_headers(frame)
             case Kind.RST_STREAM if self._is_awaited(frame):
-                raise RequestError(FailureKind.BROKEN, f"the request was reset, code {frame.numbers('>I')[0]}")
+                reason = f"the request was reset, code {frame.numbers('>I')[0]}"
+                raise RequestError(FailureKind.BROKEN, reason, Cause.CLOSED)
             case Kind.GOAWAY:
                 self._process_goaway(frame)
             case Kind.PING if not frame.flags & ACK:
@@ -177,7 +178,7 @@ class Http2Connection:
         self.is_last = True
         last_id, code = frame.numbers(">II")
         if last_id < self._id and not self._response.is_complete:
-            raise RequestError(FailureKind.BROKEN, f"the server ends the connection, code {code}")
+            raise RequestError(FailureKind.BROKEN, f"the server ends the connection, code {code}", Cause.CLOSED)
 
     def _process_window(self, frame: Frame) -> None:
         increment = frame.numbers(">I")[0]

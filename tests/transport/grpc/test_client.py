@@ -20,7 +20,7 @@ from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS
 from telemetry_forwarder.endpoints.endpoint import Endpoint
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.grpc.client import GrpcClient
-from telemetry_forwarder.transport.outcome import Failure, FailureKind, Response
+from telemetry_forwarder.transport.outcome import Cause, Failure, FailureKind, Response
 from telemetry_forwarder.transport.resolver import Resolver
 from telemetry_forwarder.transport.sockets import KEEP_ALIVE_S
 from tests.support.certificates import Certificates
@@ -178,7 +178,7 @@ def test_server_that_does_not_respond(transport: Transport) -> None:
 
     with server(hang) as target:
         # Longer than a slice of the wait.
-        assert send(transport, plain(target), 0.3) == Failure(FailureKind.TIMED_OUT, "no response in time")
+        assert send(transport, plain(target), 0.3) == Failure(FailureKind.TIMED_OUT, "no response in time", Cause.LATE)
         ends.set()
 
 
@@ -303,7 +303,7 @@ class TestProxy:
             endpoint = Endpoint(LOGS, "http://[::1]:4317/", {"api-key": "k"}, protocol="grpc", proxy=proxy)
             outcome = send(transport, endpoint)
 
-        assert outcome == Failure(FailureKind.UNREACHABLE, "proxy: responded with 407 to CONNECT")
+        assert outcome == Failure(FailureKind.UNREACHABLE, "proxy: responded with 407 to CONNECT", Cause.LOGIN)
         assert received == (
             b"CONNECT [::1]:4317 HTTP/1.1\r\nhost: [::1]:4317\r\nproxy-authorization: Basic bWU6czNjcmV0\r\n\r\n"
         )
@@ -321,7 +321,7 @@ class TestProxy:
         with tcp_server(responds(data)) as proxy:
             outcome = send(transport, Endpoint(LOGS, "http://h:4317/", protocol="grpc", proxy=proxy))
 
-        assert outcome == Failure(FailureKind.UNREACHABLE, f"proxy: {reason}")
+        assert outcome == Failure(FailureKind.UNREACHABLE, f"proxy: {reason}", Cause.NO_PROXY)
 
     @pytest.mark.parametrize(
         ("url", "port"), [("http://h/", 80), ("https://h/", 443), ("http://h:4317/", 4317), ("https://h:1/", 1)]
@@ -352,7 +352,7 @@ class TestProxy:
         with tcp_server(responds(b"HTTP/1.1 100 Continue\r\n\r\n" * 2_000)) as proxy:
             outcome = send(transport, Endpoint(LOGS, "http://h:4317/", protocol="grpc", proxy=proxy))
 
-        assert outcome == Failure(FailureKind.UNREACHABLE, "proxy: no response to CONNECT")
+        assert outcome == Failure(FailureKind.UNREACHABLE, "proxy: no response to CONNECT", Cause.NO_PROXY)
 
     def test_proxy_that_hangs(self, transport: Transport) -> None:
         ends = threading.Event()
@@ -360,7 +360,7 @@ class TestProxy:
             outcome = send(transport, Endpoint(LOGS, "http://h:4317/", protocol="grpc", proxy=proxy), 0.3)
             ends.set()
 
-        assert outcome == Failure(FailureKind.UNREACHABLE, "no connection in time")
+        assert outcome == Failure(FailureKind.UNREACHABLE, "no connection in time", Cause.LATE)
 
 
 def test_connection_that_was_idle_for_too_long_is_not_used() -> None:
@@ -393,4 +393,4 @@ def test_server_of_http1_is_named(transport: Transport) -> None:
     with tcp_server(responds(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")) as url:
         outcome = send(transport, plain(url.removeprefix("http://")))
 
-    assert outcome == Failure(FailureKind.BROKEN, "the server responded with HTTP/1")
+    assert outcome == Failure(FailureKind.BROKEN, "the server responded with HTTP/1", Cause.HTTP1)

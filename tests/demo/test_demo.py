@@ -187,7 +187,8 @@ def test_own_back_end_gets_the_same(opt: Path, collector: FakeCollector) -> None
 def test_everything_runs_until_ctrl_c(opt: Path) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [*COMMAND, "--keep"],
+        # As shells do with what runs in the background.
+        ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *COMMAND, "--keep"],
         cwd=PROJECT,
         env={**ENVIRONMENT, "TERM": "xterm"},
         stdin=subprocess.PIPE,

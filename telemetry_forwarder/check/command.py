@@ -49,6 +49,8 @@ def run(name: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         sys.stderr.write(f"{name}: {exc}\n")
         return 2
     except SystemExit as exc:
+        # The process may end without it.
+        sys.stdout.flush()
         return exc.code if isinstance(exc.code, int) else 2
     return _check(source, options.timeout)
 

@@ -27,6 +27,15 @@ def test_unknown_argument_is_2(opt: Path) -> None:
     assert done.stderr.startswith("usage: telemetry-forwarder ")
 
 
+def test_help_is_printed_to_a_pipe(opt: Path) -> None:
+    command = [str(opt / "extensions" / "telemetry-forwarder"), "check", "--help"]
+
+    done = subprocess.run(command, env={}, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: telemetry-forwarder check ")
+
+
 def test_findings_are_log_lines_in_lambda(opt: Path, collector: FakeCollector) -> None:
     variables = {
         "TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint,

@@ -40,8 +40,9 @@ RUN_BY = {
         "tests/long_life/test_long_life.py::test_counts_are_exact_and_nothing_grows_over_a_simulated_hour"
     ),
     "build/venv/bin/python -m tests.support.any_settings": "tests/worker/test_any_settings.py",
+    "docker build": "tests/layer/test_container.py::test_extension_runs_in_an_image_with_glibc",
     "docker run --rm --env-file function.env --entrypoint /opt/extensions/telemetry-forwarder": (
-        "tests/layer/test_tree.py::test_check_works_in_the_layer"
+        "tests/layer/test_container.py::test_extension_runs_in_an_image_with_glibc"
     ),
     "layer/publish.sh": (
         "tests/layer/test_publish.py::test_same_file_is_published_once_and_another_one_as_the_next_version"
@@ -62,7 +63,6 @@ RUN_BY = {
 NOT_RUN = {
     "./build.sh test": "it runs the tests: .github/workflows/ci.yml",
     "build/venv/bin/python -m pytest tests/otlp": "it runs tests: .github/workflows/ci.yml",
-    "docker build": "needs a container builder and base images; the last step of the Dockerfile is run without one",
     "git worktree add": "git's own",
     "npx serverless deploy": "needs a licence key; osls, its fork, is run instead",
     "python3 layer/check.py start": "measures; ./build.sh bench startup measures more",

@@ -2,7 +2,7 @@
 
 Generated code is compiled anew in every process, which below one vCPU lengthens the cold start. Here all classes
 share the methods below. `@frozen` is for values that are created a few times per invocation, `@comparable` for
-values that are created for every log line.
+values that are created for every log line. What is created at every step of an invocation is a `NamedTuple`.
 """
 
 from typing import Any, TypeVar, dataclass_transform
@@ -43,12 +43,7 @@ def _with(cls: type[T], **members: Any) -> type[T]:
 
 def _init(self: Any, *values: Any, **named: Any) -> None:
     names, fields = self.__match_args__, self.__dict__
-    if len(values) == len(names) and not named:
-        fields.update(zip(names, values, strict=True))
-        return
-    if values:
-        fields.update(zip(names, values, strict=False))
-    fields.update(named)
+    fields.update(zip(names, values, strict=False), **named)
     is_incomplete = len(fields) < len(names) and not self.__required__ <= fields.keys()
     if is_incomplete or not named.keys() <= self.__known__ or len(fields) != len(values) + len(named):
         arguments = ", ".join([f"{len(values)} by position", *named])

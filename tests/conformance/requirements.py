@@ -1,22 +1,22 @@
 """Finds the programs and rights that conformance tests need, or the reason why one is missing."""
 
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from tests.conformance import without_python
 from tests.conformance.namespaces import IS_ROOT, unshare_command
+from tests.support import installed_packages
 from tests.support.paths import PROJECT
 
 Mode = Literal["standard", "managed-instances"]
@@ -79,11 +79,15 @@ def _extract_rie(member: str, target: Path) -> None:
 
 @cache
 def rotel_binary() -> Path:
-    """Return the program inside the package rotel."""
+    """Return the program inside the package rotel, as a copy that starts without libpython, made once."""
     spec = importlib.util.find_spec("rotel")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("rotel is not installed: pip install '.[test]'")
-    return Path(spec.origin).parent / "rotel-agent"
+        raise ModuleNotFoundError("rotel is not installed: ./build.sh install demo")
+    program = Path(spec.origin).parent / "rotel-agent"
+    binary = CACHE / f"rotel-agent-{hashlib.sha256(program.read_bytes()).hexdigest()[:12]}"
+    if not binary.exists():
+        make_once(binary, lambda target: without_python.copy(program, target))
+    return binary
 
 
 class UnavailableError(Exception):
@@ -116,28 +120,12 @@ def _go_install(package: str, target: Path) -> None:
 @cache
 def runtime_client() -> Path:
     """Return a folder with a copy of the installed awslambdaric and its dependencies."""
-    versions = {name: importlib.metadata.version(name) for name in sorted(_requirements_of("awslambdaric"))}
+    versions = installed_packages.versions(["awslambdaric"])
     key = hashlib.sha256(repr((versions, sys.version)).encode()).hexdigest()[:12]
     folder = CACHE / f"runtime-client-{key}"
     if not folder.exists():
-        make_once(folder, lambda target: _copy_packages(list(versions), target))
+        make_once(folder, lambda target: installed_packages.copy(versions, target))
     return folder
-
-
-def _requirements_of(name: str) -> Iterator[str]:
-    yield name
-    for requirement in importlib.metadata.requires(name) or ():
-        if "extra ==" not in requirement:
-            yield from _requirements_of(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
-
-
-def _copy_packages(names: list[str], target: Path) -> None:
-    for name in names:
-        for file in importlib.metadata.files(name) or ():
-            if ".." not in file.parts:
-                destination = target / file
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(str(file.locate()), destination)
 
 
 def pip(*arguments: str) -> None:

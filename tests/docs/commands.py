@@ -13,6 +13,8 @@ _SCRIPTS = {
     "image": "build.sh",
     "fuzz": "tests/fuzz/__main__.py",
     "bench": "tests/bench/__main__.py",
+    "install": "build.sh",
+    "lock": "build.sh",
 }
 _SUBCOMMANDS = re.compile(r"^([a-z]+)\)$", re.MULTILINE)
 

@@ -1,6 +1,7 @@
 """Checks the examples offline with the tools of each ecosystem; nothing reaches AWS.
 
-The tools are large and only installed by `pip install '.[layer]'`; a test without its tool is skipped with that reason.
+The tools are large: `./build.sh test` installs them when tests that use them are selected. In another environment, such a
+test is skipped with that reason.
 """
 
 import json
@@ -26,6 +27,7 @@ _OTHER_ARN = "arn:aws:lambda:us-east-1:210987654321:layer:other:1"
 _HEADERS = "{{resolve:secretsmanager:telemetry-forwarder/headers}}"
 
 
+@pytest.mark.layer_checkers
 def test_sam_template_has_no_findings() -> None:
     """cfn-lint runs SAM's translator, as `sam validate --lint` does, and checks the result against the schemas."""
     cfn_lint = needs("cfnlint.api", "cfn-lint")
@@ -61,6 +63,7 @@ def only_function(template: Path) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "layer"), [((), _LAYER_ARN), (("-c", f"layer={_OTHER_ARN}"), _OTHER_ARN)], ids=["published", "given"]
 )
+@pytest.mark.layer_checkers
 def test_cdk_synthesizes_a_function_with_the_layer(tmp_path: Path, arguments: tuple[str, ...], layer: str) -> None:
     needs("aws_cdk", "aws-cdk-lib")
     folder = example("cdk", tmp_path)
@@ -105,6 +108,7 @@ def test_terraform_file_is_formatted() -> None:
     run(Path(terraform), "fmt", "-check", folder=_EXAMPLES / "terraform")
 
 
+@pytest.mark.layer_checkers
 def test_terraform_file_is_valid_and_refers_only_to_what_it_declares() -> None:
     """Terraform is not on PyPI: python-hcl2 parses the file, and the test resolves the references."""
     hcl2 = needs("hcl2", "python-hcl2")

@@ -9,20 +9,23 @@ import pytest
 
 from tests.support.paths import PROJECT
 
-_TOOLS = ("dirname", "sed", "cksum", "cat")
+_TOOLS = ("dirname", "cksum", "cat")
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Create a project whose virtual environment is up to date, with an interpreter that prints its arguments."""
     project = tmp_path / "project"
+    lock = project / "tests/setup/requirements.lock"
     python = project / "build/venv/bin/python"
-    python.parent.mkdir(parents=True)
+    for folder in (lock.parent, python.parent):
+        folder.mkdir(parents=True)
     write_script(python, 'echo "python $*"')
-    for name in ("build.sh", "pyproject.toml"):
-        shutil.copy(PROJECT / name, project)
-    made_for = subprocess.check_output(["cksum"], input=(project / "pyproject.toml").read_bytes())
-    (project / "build/venv/.made-for").write_bytes(made_for)
+    shutil.copy(PROJECT / "build.sh", project)
+    lock.touch()
+    checksum = subprocess.check_output(["cksum"], input="", text=True).strip()
+    (project / "build/venv/.made-for").write_text(f"{checksum} 3.11 {project}\n")
+    (project / "build/venv/.has-package").touch()
     return project
 
 
@@ -33,7 +36,7 @@ def bin_folder(tmp_path: Path) -> Path:
     folder.mkdir()
     for tool in _TOOLS:
         (folder / tool).symlink_to(str(shutil.which(tool)))
-    write_script(folder / "python3", "")
+    write_script(folder / "python3", "echo 3.11")
     return folder
 
 

@@ -85,6 +85,7 @@ def test_at_most_fifteen_runtimes_are_listed(dist: Path) -> None:
     assert len(set(listed_runtimes(dist))) == 15
 
 
+@pytest.mark.layer_checkers
 def test_listed_runtimes_are_those_that_lambda_accepts_and_supports(dist: Path) -> None:
     session = needs("botocore.session", "awscli").Session()
 
@@ -122,7 +123,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     server = needs("moto.server", "moto[server]")
     serving = needs("werkzeug.serving", "moto[server]")
     if shutil.which("aws", path=_search_path()) is None:
-        pytest.skip("the AWS CLI is not installed: pip install '.[layer]'")
+        pytest.skip("the AWS CLI is not installed: ./build.sh install layer")
     local_server = serving.make_server("127.0.0.1", 0, server.DomainDispatcherApplication(server.create_backend_app))
     thread = threading.Thread(target=local_server.serve_forever)
     thread.start()
@@ -157,6 +158,7 @@ def arns(dist: Path) -> Any:
     return json.loads((dist / "arns.json").read_text())
 
 
+@pytest.mark.layer_checkers
 def test_same_file_is_published_once_and_another_one_as_the_next_version(aws: dict[str, str], dist: Path) -> None:
     arguments = ("--run", "--public", "--dist", str(dist), "eu-west-1")
     first = publish(*arguments, env=aws)
@@ -239,6 +241,7 @@ def test_layer_is_opened_to_an_organization(dist: Path) -> None:
     ] * 2  # fmt: skip
 
 
+@pytest.mark.layer_checkers
 def test_cli_example_deploys_a_function_and_updates_it_when_run_again(aws: dict[str, str], dist: Path) -> None:
     name, headers = "telemetry-forwarder/headers", 'authorization=Bearer "x",tenant=a'
     aws_cli(aws, "secretsmanager", "create-secret", "--name", name, "--secret-string", headers)
@@ -283,6 +286,7 @@ def documented(page: str, beginning: str, **values: str) -> list[str]:
     return [values.get(word, word) for word in shlex.split(line)][1:]
 
 
+@pytest.mark.layer_checkers
 def test_commands_of_the_documentation_work(aws: dict[str, str], dist: Path) -> None:
     name = "telemetry-forwarder-arm64"
     published = aws_cli(aws, "lambda", "publish-layer-version", "--layer-name", name,

@@ -49,7 +49,7 @@ def dist(tmp_path: Path) -> Path:
 
 def needs(module: str, package: str) -> Any:
     """Import *module*, or skip the test with the reason."""
-    return pytest.importorskip(module, reason=f"{package} is not installed: pip install '.[layer]'")
+    return pytest.importorskip(module, reason=f"{package} is not installed: ./build.sh install layer")
 
 
 def copy_sources(project: Path, target: Path) -> Path:

@@ -1,7 +1,7 @@
 """Assembles an `/opt`-like folder with the extension of this checkout: `python -m tests.support.opt_tree build/opt`.
 
-The dependencies are installed when pyproject.toml has changed, our own files when any of them has. Concurrent runs
-share the folder: an unchanged one is not touched.
+The dependencies are copied from this interpreter's environment when their versions have changed, our own files when any
+of them has. Concurrent runs share the folder: an unchanged one is not touched.
 """
 
 import fcntl
@@ -12,13 +12,14 @@ import sys
 import tomllib
 from pathlib import Path
 
+from tests.support import installed_packages
 from tests.support.paths import PROJECT
 
 DEFAULT = PROJECT / "build" / "opt"
 
 
 def assemble(opt: Path = DEFAULT) -> Path:
-    """Bring *opt* up to date with the checkout and return it. Installs from the package index if necessary."""
+    """Bring *opt* up to date with the checkout and return it."""
     opt.mkdir(parents=True, exist_ok=True)
     stamp = opt / ".sources"
     with (opt / ".lock").open("w") as lock:
@@ -70,12 +71,13 @@ def _link_python(path: Path) -> None:
 
 def _install_dependencies(lib: Path) -> None:
     dependencies = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
-    wanted = hashlib.sha256(f"{sys.version} {dependencies}".encode()).hexdigest()
+    versions = installed_packages.versions(dependencies)
+    wanted = hashlib.sha256(f"{sys.version} {versions}".encode()).hexdigest()
     stamp = lib / ".installed"
     if stamp.exists() and stamp.read_text() == wanted:
         return
     shutil.rmtree(lib, ignore_errors=True)
-    _run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(lib), *dependencies)
+    installed_packages.copy(versions, lib)
     from layer.recipe import trim
 
     # As in the layer; trim.toml contains the reasons.

@@ -16,6 +16,8 @@ RUN_BY = {
     "./build.sh demo": "tests/demo/test_demo.py::test_receiver_has_everything_and_the_last_line_says_so",
     "./build.sh fuzz": "tests/fuzz/test_targets.py::test_changed_inputs_break_no_promise",
     "./build.sh image": "tests/layer/test_image.py::test_image_is_built_with_the_first_builder_that_is_installed",
+    "./build.sh install": "tests/setup/test_install.py::test_task_installs_the_groups_that_it_needs",
+    "./build.sh lock": "tests/setup/test_lock.py",
     "./build.sh layer": "tests/layer/test_tree.py::test_builds_in_different_folders_are_identical",
     "aws lambda delete-layer-version": "tests/layer/test_publish.py::test_commands_of_the_documentation_work",
     "aws lambda list-functions": "tests/layer/test_publish.py::test_commands_of_the_documentation_work",

@@ -1,7 +1,7 @@
 """Checks the examples offline with the tools of each ecosystem; nothing reaches AWS.
 
-The tools are large: `./build.sh test` installs them when tests that use them are selected. In another environment, such a
-test is skipped with that reason.
+The tools are large: `./build.sh test` installs them when tests that use them are selected. In another environment, such
+a test is skipped with that reason.
 """
 
 import json

@@ -332,6 +332,20 @@ def test_lines_belong_to_the_open_invocation_and_on_managed_instances_to_none() 
 
 
 @pytest.mark.parametrize(
+    ("is_managed", "joins", "is_joined"), [(False, "true", True), (False, "false", False), (True, "true", False)]
+)
+def test_stack_trace_is_joined_if_that_is_set_and_invocations_do_not_overlap(
+    is_managed: bool, joins: str, is_joined: bool
+) -> None:
+    bench = Bench(is_managed=is_managed, JOIN_LINES=joins)
+    lines = ("Traceback (most recent call last):", '  File "/var/task/app.py", line 1, in f', "ValueError: no")
+
+    bench.convert(*[event("function", f"{line}\n", "2026-09-22T06:30:00.223Z") for line in lines], DONE)
+
+    assert len([body for body in bench.logs if not body.startswith("platform.")]) == (1 if is_joined else 3)
+
+
+@pytest.mark.parametrize(
     ("message", "error_type"),
     [
         ('[ERROR] ValueError: no\nTraceback (most recent call last):\n  File "/var/task/app.py"', "ValueError"),

@@ -182,7 +182,7 @@ def describe(event: records.Event) -> Any:
     values["memory"] = " of ".join([_text(value) for value in (used_mb, size_mb) if value is not None])
     if values.get("status") == "success":
         del values["status"]
-    parts = [(label, _text(values.get(key)), unit) for label, key, unit in _LABELS]
+    parts = [(label, _text(values[key]), unit) for label, key, unit in _LABELS if key in values]
     return " ".join([head, *[f"{label}: {text}{unit}" for label, text, unit in parts if text]])
 
 

@@ -11,7 +11,7 @@ from telemetry_forwarder.invocations.invocation import Invocation
 from telemetry_forwarder.log_formats import severity
 from telemetry_forwarder.log_formats.json_keys import BODY, REQUEST_ID, SEVERITY, TIME, find_shape, read_time
 from telemetry_forwarder.log_formats.parsed_line import ParsedLine, reconcile_time
-from telemetry_forwarder.log_formats.parser import START_LENGTH, may_continue
+from telemetry_forwarder.log_formats.parser import START, may_continue
 from telemetry_forwarder.otlp.log_encoding import record_attributes
 from telemetry_forwarder.otlp.logs import LogEncoder
 from telemetry_forwarder.telemetry.json_values import INEXACT_TYPES, may_have_lost_digits
@@ -126,7 +126,7 @@ class FastPath:
                 return None
         text = text.removesuffix("\n")
         # Several lines may contain a stack trace, some messages are a line of their own, and some name a trace.
-        if "\n" in text or "\r" in text or ("=" in text and "race" in text) or may_continue[text[:START_LENGTH]]:
+        if "\n" in text or "\r" in text or ("=" in text and "race" in text) or may_continue[text[START]]:
             return None
         return common, timestamp, text, b""
 
@@ -151,7 +151,7 @@ class FastPath:
             return None  # A list or an object cannot be a key.
         if type(text) is not str or "\n" in text or "\r" in text:
             return None
-        if ("=" in text and "race" in text) or may_continue[text[:START_LENGTH]]:
+        if ("=" in text and "race" in text) or may_continue[text[START]]:
             return None
         # A number that equals the event's time need not be the same time: a float is not exact.
         if common is None or type(timestamp) is not str:

@@ -42,8 +42,8 @@ _ENDS_OF_OBJECTS = ("}", "]")
 _MAX_LAYERS = 3
 # Between a conventional prefix and JSON: the name of a logger.
 _MAX_NAME = 160
-# The beginnings of what is read on: JSON, colours, brackets, times, levels, and the ends of processes.
-START_LENGTH = 4
+# The beginnings of what is read on: JSON, colours, brackets, times, levels, and ends of processes. One slice for all.
+START = slice(4)
 _STARTS = re.compile(
     r"[({\[ \t\x1b<\u2716\u26a0\u2139\u2714\u2b24\u25cf]|\d{3}|\d\d?[:.]|\d\d[-/]"
     r"|PHP|[IWEF]\d\d|[A-Z], \[|LAMB|Requ|Unha|Fata"
@@ -53,7 +53,7 @@ _STARTS = re.compile(
     r"|(?i:time|leve|ts=|lvl=)"
 )
 may_continue = BoundedCache[str, bool](lambda start: _STARTS.match(start) is not None, 1_024)
-"""By the first `START_LENGTH` characters of a message: whether it may be a line of its own. Messages begin alike."""
+"""By the `START` of a message: whether it may be a line of its own. Messages begin alike."""
 
 # What we keep of a line besides its message.
 _PREFIX = attribute_names.RENAMED + "prefix"
@@ -109,7 +109,7 @@ def _read_text(text: str, layers: int) -> ParsedLine:
 def _read_on(read: TextLine, layers: int) -> ParsedLine:
     """Read what follows a prefix: the message, which may be a line of its own."""
     line, rest, prefix = read.line, read.rest, read.prefix
-    if not rest or layers <= 0 or (not prefix and not may_continue[rest[:START_LENGTH]]):
+    if not rest or layers <= 0 or (not prefix and not may_continue[rest[START]]):
         return read_labelled_ids(line) if not prefix and "=" in rest and "race" in rest else line
     at = rest.find("{", 0, _MAX_NAME) if prefix else 0
     if at >= 0 and rest[at] == "{" and (record := read_json_object(rest[at:])) is not None:
@@ -182,7 +182,7 @@ def _read_object(record: dict[str, Any], layers: int, *, keep_raw: bool = False)
             is_uncaught_exception=True,
         )
     body = line.body
-    if type(body) is str and "\n" not in body and "\r" not in body and not may_continue[body[:START_LENGTH]]:
+    if type(body) is str and "\n" not in body and "\r" not in body and not may_continue[body[START]]:
         return read_labelled_ids(line) if line.has_runtime_format and "=" in body and "race" in body else line
     if layers > 0 and body is not record:
         if is_wrapper(record) and body[0] != "{":
@@ -212,7 +212,7 @@ def _read_message(line: ParsedLine, layers: int, *, is_runtimes: bool) -> Parsed
     if isinstance(record, dict):
         inner = _read_object(record, layers - 1)
         inner = inner if _is_line(inner, record) else None
-    elif isinstance(body, str) and is_runtimes and line.has_runtime_format and may_continue[body[:START_LENGTH]]:
+    elif isinstance(body, str) and is_runtimes and line.has_runtime_format and may_continue[body[START]]:
         inner = _read_text(body, layers - 1)
     if inner is None:
         return _with_stack_trace(line)

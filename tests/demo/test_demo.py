@@ -88,6 +88,7 @@ def test_text_and_json_lines_are_in_their_invocation(demo: "subprocess.Completed
         assert set(re.findall(r"order[ =](\d+)", part)) == {str(order)}
     assert [part.count("price list loaded") for part in parts] == [1, 0, 0, 0, 0, 1]
     assert [part.count("the bank has not answered yet") for part in parts] == [0, 0, 1, 0, 1, 0]
+    assert [len(re.findall("^ +WARNING .*the bank", part, re.MULTILINE)) for part in parts] == [0, 0, 1, 0, 1, 0]
     assert "no invocation" not in demo.stdout
 
 
@@ -142,6 +143,7 @@ document.title = JSON.stringify({
   overflow: root.documentElement.scrollWidth - root.documentElement.clientWidth,
   invocations: [...root.querySelectorAll(".invocation")].filter(each => each.offsetHeight > 100).length,
   outside: outside.length,
+  narrow: [...root.querySelectorAll(".row .text")].filter(each => each.offsetHeight && each.offsetWidth < 150).length,
   charts: root.querySelectorAll("figure").length,
   colour: getComputedStyle(root.body).backgroundColor,
 });
@@ -167,6 +169,7 @@ def test_browser_shows_the_page(html: str, tmp_path: Path, width: int, scheme: s
         "overflow": 0,
         "invocations": len(SCENES),
         "outside": 0,
+        "narrow": 0,
         "charts": 6,
         "colour": colour,
     }

@@ -33,11 +33,15 @@ def test_secret_that_the_endpoint_quotes_is_not_logged(opt: Path, form: str) -> 
         variables = {
             "TELEMETRY_FORWARDER_ENDPOINT": collector.endpoint,
             "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer {_TOKEN}",
-            "TELEMETRY_FORWARDER_FLUSH": "shutdown",
+            "TELEMETRY_FORWARDER_FLUSH": "end",
+            "TELEMETRY_FORWARDER_FLUSH_BUDGET_MS": "20000",
         }
         with ExtensionProcess(opt, variables) as extension:
+            extension.wait_until_ready()
             extension.runtime.respond(NEXT, invoke())
-            extension.post(post(event("function", "hello")))
+            done = event("platform.runtimeDone", {"requestId": "id", "status": "success"})
+            extension.post(post(event("platform.start", {"requestId": "id"}), event("function", "hello"), done))
+            extension.runtime.wait_for(NEXT, 2)
             extension.runtime.respond(NEXT, _shutdown())
             _, lines = extension.end()
 

@@ -64,7 +64,7 @@ class Terminal:
         """Yield the lines for the metrics that matter."""
         yield self.heading("Metrics")
         counts = (f"{metrics[name].total:g} {word}" for name, word in OUTCOMES.items() if name in metrics)
-        yield f"  {'invocations':<26} {', '.join(counts)}"
+        yield f"  {'invocations':<26} {', '.join(counts) or 'no metric has arrived'}"
         for name in CHARTS:
             if metric := metrics.get(name):
                 yield f"  {name:<26} {_sparks(metric)}  {_summary(metric, metrics)}"

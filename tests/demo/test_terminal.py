@@ -68,6 +68,10 @@ def test_lines_about_the_platform_take_one_line() -> None:
     )
 
 
+def test_metrics_that_did_not_arrive_are_named_so() -> None:
+    assert list(Terminal().metrics({})) == ["Metrics", "  invocations                no metric has arrived"]
+
+
 def test_last_line_is_the_ledger() -> None:
     assert list(Terminal().books(BOOKS)) == [
         "The books: what the extension says, and what is at the receiver",

@@ -30,11 +30,13 @@ LAZY_MODULES = frozenset(
         "google.protobuf.internal.python_message",
         "inspect",
         "ipaddress",
+        "opentelemetry.metrics",
         "random",
         "socket",
         "ssl",
         "subprocess",
         "traceback",
+        "typing_extensions",
     }
 )
 
@@ -111,6 +113,8 @@ def record(output):
     dataclasses.exec, collections.eval = recording(exec, "exec", texts), recording(eval, "eval", texts)
     typing.compile = recording(compile, "eval", texts)
     record_signatures(signatures)
+    from telemetry_forwarder.startup import sdk_stub
+    sdk_stub.install()
     from telemetry_forwarder.startup.warm_up import GRPC_MODULES, PROXY_MODULES, THREAD_MODULES, WORKER_MODULES
     for name in THREAD_MODULES + WORKER_MODULES + PROXY_MODULES + GRPC_MODULES:
         __import__(name)

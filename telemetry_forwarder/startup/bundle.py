@@ -8,6 +8,7 @@ but our own exist only in it. It patches Python itself:
 - `dataclasses.exec`, `collections.eval` (for `namedtuple`) and `typing.compile` (for forward references), until
   `restore`: use code compiled at build time. The first call of `compile` would make a class of each kind of syntax.
 - `inspect.signature`, `get_annotations`, `iscoroutinefunction`, `unwrap`, until `restore`: see `inspect_stub`.
+- Names of `opentelemetry.metrics` and `typing_extensions`, until `restore`: see `sdk_stub`.
 """
 
 import marshal
@@ -71,6 +72,9 @@ class Bundle:
         from telemetry_forwarder.startup import inspect_stub
 
         inspect_stub.install(self._signatures)
+        from telemetry_forwarder.startup import sdk_stub
+
+        sdk_stub.install()
 
     def restore(self) -> None:
         """Undo all patches but the finder: code that is compiled after the warm-up is not in the archive."""
@@ -79,9 +83,10 @@ class Bundle:
         import typing
         from re import _compiler  # type: ignore[attr-defined]
 
-        from telemetry_forwarder.startup import inspect_stub
+        from telemetry_forwarder.startup import inspect_stub, sdk_stub
 
         inspect_stub.restore()
+        sdk_stub.restore()
         _compiler.compile = self._compile_pattern
         del dataclasses.exec, collections.eval, typing.compile  # type: ignore[attr-defined]
         self._code, self._patterns, self._signatures = {}, {}, {}

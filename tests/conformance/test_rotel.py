@@ -12,11 +12,13 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, AGGREGATION_TEMPORALITY_DELTA
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from layer.recipe import elf
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.endpoints.endpoint import GRPC, Endpoint
 from telemetry_forwarder.transport.client import Transport
 from telemetry_forwarder.transport.outcome import Response
 from tests.conformance.conversion import RECORDS_FILE, converted
+from tests.conformance.requirements import rotel_binary
 from tests.conformance.rotel import Rotel
 from tests.support.captured_log import CapturedLog
 from tests.support.otlp_messages import LOGS, METRICS, REQUESTS, SPANS
@@ -171,6 +173,10 @@ def test_everything_we_produce_is_decoded_unchanged(rotel: Rotel) -> None:
     assert statuses == {200}
     assert all(sent.values())
     assert {path: forwarded(rotel, path, len(messages)) for path, messages in sent.items()} == sent
+
+
+def test_program_needs_no_shared_library_of_python() -> None:
+    assert [name for name in elf.read(rotel_binary()).needed if name.startswith("libpython")] == []
 
 
 def post(rotel: Rotel, path: str, body: bytes) -> int:

@@ -75,7 +75,7 @@ class Spool:
 
     @property
     def waiting_posts(self) -> int:
-        """The number of posts that can be taken."""
+        """The number of files with posts that can be taken."""
         return len(self._queues[POSTS])
 
     def oldest(self, signal: str) -> SpoolFile | None:

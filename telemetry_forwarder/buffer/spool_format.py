@@ -53,7 +53,8 @@ def posts_of(batch: Batch) -> list[bytes]:
         end = colon + 1 + int(batch.body[at:colon])
         contents.append(batch.body[colon + 1 : end])
         at = end
-    return contents if len(contents) == batch.items and at == len(batch.body) else [batch.body]
+    is_whole = at == len(batch.body) and len(contents) == batch.items > 1
+    return contents if is_whole else [batch.body]
 
 
 @frozen

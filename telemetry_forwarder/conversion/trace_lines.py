@@ -12,7 +12,7 @@ _FOLLOWING = (
     *BRACKETED,
     *("at ", "from ", "Caused by: ", "Suppressed: ", "... ", "--- End of ", "---> ", 'File "', '> File "', "^", "~"),
     *("goroutine ", "created by ", "runtime stack:", "exit status ", "stack backtrace:", "note: "),
-    *("Stack trace:", "thrown in ", "Next ", "Node.js v", "}", '"}', "]"),
+    *("Stack trace:", "thrown in ", "Node.js v", "}", '"}', "]"),
     *("During handling of the above exception", "The above exception was the direct cause"),
 )
 _CHAINED = _FOLLOWING[-2:]
@@ -84,6 +84,8 @@ class TraceLines:
             or (self._awaits_frames and _is_message(text) and _reaches_frames(ahead))
             or ("\t" not in text and self._announces(after))
             or (text[0] == "#" and text[1:2].isdigit())
+            # PHP's, behind the frames of the exception before it.
+            or (text.startswith("Next ") and self._last[0] == "#")
             or re.match(_RUBY_FRAME, text) is not None
         )
 

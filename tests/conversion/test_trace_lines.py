@@ -32,6 +32,13 @@ def accepted(first: str, texts: Sequence[str]) -> list[str]:
         ("java.lang.Error: x", [FRAME, "Caused by: java.lang.Error: y", "z", "\t... 2 more", "w"], 4),
         ("order 7", ["y", FRAME], 0),
         ("RuntimeException: x", ["y in /a.php:3", "Stack trace:", "#0 {main}", "Next LogicException: z", "#0 x"], 5),
+        (
+            "RuntimeException: x",
+            ["Stack trace:", "#0 {main}", "", "Next A\\B: z in /a.php:3", "Stack trace:", "#0 x"],
+            6,
+        ),
+        ("Traceback (most recent call last):", ['  File "a.py", line 1, in f', "KeyError: 7", "Next retry in 5 s"], 2),
+        ("java.lang.Error: x", [FRAME, "Next retry in 5 s"], 1),
         ("order 7", ["main.f", "\t/a.go:3", "main.(*T).g", "\t/a.go:4", "main.h"], 4),
         ("order 7", ["the main.f", "\t/a.go:3"], 0),
         ("fail: A.B[0]", ["      x", "", "      y", "z"], 3),

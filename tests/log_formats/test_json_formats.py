@@ -405,6 +405,10 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"version": "1.1", "short_message": "hello", "level": 6},
         line("hello", 9, "6", attributes={"version": "1.1"}),
     ),
+    "an exact key behind another spelling of it": (
+        {"_level": "info", "level": "ERROR", "_message": "y", "message": "x"},
+        line("x", 17, "ERROR", attributes={"_level": "info", "_message": "y"}),
+    ),
     "w3c ids": (
         {"msg": "hello", "traceId": TRACE_ID.upper(), "spanId": SPAN_ID, "trace_flags": "01"},
         line("hello", attributes={"trace_flags": "01"}, trace_id=TRACE_ID, span_id=SPAN_ID),

@@ -75,6 +75,9 @@ class TraceLines:
         is_go_frame = re.match(_GO_PLACE, after) is not None and " " not in text
         if self._is_alone and (is_go_frame or _begins_trace(text, ahead)):
             return is_go_frame or self._leads(text)
+        if self._is_alone and "\n" in self._first:
+            # Behind a pair, only an exception can be a part of the record.
+            return False
         if text[0] in SPACE or text.startswith(_FOLLOWING):
             return True
         return (

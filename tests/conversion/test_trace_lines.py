@@ -44,6 +44,9 @@ def accepted(first: str, texts: Sequence[str]) -> list[str]:
         ("fail: A.B[0]", ["      x", "", "      y", "z"], 3),
         ("Sep 22, 2026 6:30:00 AM A b", ["INFO: x", "y"], 1),
         ("Sep 22, 2026 6:30:00 AM A b", ["SEVERE: x", "java.lang.Error: y", FRAME], 3),
+        ("Sep 22, 2026 6:30:00 AM A b", ["INFO: x", "  y"], 1),
+        ("Sep 22, 2026 6:30:00 AM A b", ["SEVERE: x", "at the end"], 1),
+        ("Sep 22, 2026 6:30:00 AM A b", ["SEVERE: x", "", "Traceback (most recent call last):", '  File "a.py"'], 4),
         ("Sep 22, 2026 6:30:00 AM A b", ["y"], 0),
     ],
 )

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from telemetry_forwarder.buffer import spool_files
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool_files import SET_ASIDE_LIMIT, SET_ASIDE_SUFFIX, on_disk
-from telemetry_forwarder.buffer.spool_format import SpooledBatch, SpoolFile, SpoolFormat
+from telemetry_forwarder.buffer.spool_format import POSTS_BYTES, SpooledBatch, SpoolFile, SpoolFormat
 from telemetry_forwarder.clock import Clock, Deadline
 from telemetry_forwarder.core.batch import POSTS, SIGNALS, Batch
 from telemetry_forwarder.diagnostics import Diagnostics
@@ -51,6 +51,8 @@ class Spool:
         self._clock = clock
         self._log = log
         self._limit_bytes = limit_bytes
+        self.posts_bytes = min(POSTS_BYTES, limit_bytes // 8)
+        """How much a file with several posts may hold: if space is short, it is dropped as a whole."""
         self._left_free_bytes = left_free_bytes
         self._largest_bytes = largest_bytes or {}
         self._queues: dict[str, deque[SpoolFile]] = {signal: deque() for signal in (*SIGNALS, POSTS)}

@@ -25,13 +25,16 @@ _NAME = re.compile(
 )
 
 
-def batches_of_posts(contents: Iterable[bytes]) -> list[Batch]:
-    """Return a batch for each file in which posts are stored as they are: small ones together, in their order."""
+def batches_of_posts(contents: Iterable[bytes], most_bytes: int) -> list[Batch]:
+    """Return a batch for each file in which posts are stored as they are, in their order.
+
+    Small ones are stored together, up to *most_bytes*.
+    """
     groups: list[list[bytes]] = []
     size_bytes = 0
     for content in contents:
         size_bytes += len(content)
-        if not groups or size_bytes > POSTS_BYTES:
+        if not groups or size_bytes > most_bytes:
             groups.append([])
             size_bytes = len(content)
         groups[-1].append(content)

@@ -40,8 +40,9 @@ class LastResort:
         self._store(self._inbox.take(), event.exit_by)
 
     def _store(self, items: Iterable[Item], deadline: Deadline) -> None:
-        posts = batches_of_posts([item.content for item in items if isinstance(item, Body)])
-        self._ledger.received(POSTS, sum(batch.items for batch in posts))
+        contents = [item.content for item in items if isinstance(item, Body)]
+        posts = batches_of_posts(contents, self._spool.posts_bytes)
+        self._ledger.received(POSTS, len(contents))
         if left := self._spool.write(posts, deadline):
             self._ledger.dropped(POSTS, sum(batch.items for batch in left), NOT_SPOOLED)
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool
-from telemetry_forwarder.buffer.spool_format import POSTS_BYTES, SpooledBatch, batches_of_posts, posts_of
+from telemetry_forwarder.buffer.spool_format import SpooledBatch, batches_of_posts, posts_of
 from telemetry_forwarder.buffer.store import NOT_SPOOLED, Store
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.result import ConversionResult
@@ -96,7 +96,7 @@ class Replay:
         """Spool the oldest of *bodies* raw, and those that fit into the same file; return their size."""
         oldest = [bodies.popleft()]
         size_bytes = oldest[0].left_bytes
-        while bodies and size_bytes + bodies[0].left_bytes <= POSTS_BYTES:
+        while bodies and size_bytes + bodies[0].left_bytes <= self._spool.posts_bytes:
             size_bytes += bodies[0].left_bytes
             oldest.append(bodies.popleft())
         self.spool(oldest, deadline)
@@ -105,7 +105,8 @@ class Replay:
     def spool(self, bodies: Collection[Body], deadline: Deadline) -> None:
         """Spool the rest of each of *bodies*; count as dropped those for which there is no room on disk or no time."""
         self._ledger.received(POSTS, len(bodies))
-        batches = batches_of_posts([b"[" + body.content[body.at :] if body.at else body.content for body in bodies])
+        contents = [b"[" + body.content[body.at :] if body.at else body.content for body in bodies]
+        batches = batches_of_posts(contents, self._spool.posts_bytes)
         left = self._spool.write(batches, deadline)
         if left:
             self._ledger.dropped(POSTS, sum(batch.items for batch in left), NOT_SPOOLED)

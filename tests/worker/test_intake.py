@@ -565,7 +565,7 @@ def test_post_for_which_only_the_time_to_spool_is_left_waits_for_the_others(proc
 def test_backlog_is_spooled_in_parts_and_all_is_in_its_place_between_them(
     tmp_path: Path, captured: CapturedLog
 ) -> None:
-    process = Process(tmp_path, captured)
+    process = Process(tmp_path, captured, spool_bytes=8 * POSTS_BYTES)
     deadline = Deadline.after(1.0, process.clock)
     posts = [
         Body(post(event("function", f"line {number}")).ljust(POSTS_BYTES // 32), OBSERVED_NS) for number in range(40)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from telemetry_forwarder.buffer.ledger import Ledger, Tally
+from telemetry_forwarder.buffer.spool import SPOOL_FULL
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.core.batch import POSTS
 from telemetry_forwarder.receiver.inbox import Inbox
@@ -57,6 +58,15 @@ def test_posts_are_stored_for_the_next_process(tmp_path: Path, captured: Capture
     while process.intake.has_replay:
         process.intake.replay_next()
     assert process.on_disk == LINES
+
+
+def test_small_spool_takes_the_newest_posts(tmp_path: Path, captured: CapturedLog) -> None:
+    bench = Bench(tmp_path, captured, spool_bytes=20_000)
+    bench.put(*[f"post {number} ".ljust(3_000) for number in range(20)])
+
+    bench.last_resort.store(bench.inbox.take())
+
+    assert bench.posts == Tally(POSTS, received=20, spooled=4, dropped={SPOOL_FULL: 16})
 
 
 @pytest.mark.parametrize(("spool_bytes", "left_s"), [(0, 1.0), (MB, 0.0)])

@@ -1,9 +1,10 @@
+from collections import deque
 from pathlib import Path
 
 import pytest
 
 from telemetry_forwarder.buffer.ledger import Tally
-from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED
+from telemetry_forwarder.buffer.spool import SPOOL_DAMAGED, SPOOL_FULL
 from telemetry_forwarder.clock import Deadline
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.conversion.result import ConversionResult
@@ -13,7 +14,7 @@ from telemetry_forwarder.worker.replay import Replay
 from telemetry_forwarder.worker.shared_converter import SharedConverter
 from tests.support.captured_log import CapturedLog
 from tests.support.posts import OBSERVED_NS, event, post
-from tests.support.spooling import LONG, LONG_POST, Process
+from tests.support.spooling import LONG, LONG_POST, Process, posts_on_disk
 
 FIRST, SECOND = post(event("function", "first")), post(event("function", "second"))
 
@@ -238,6 +239,18 @@ def test_skipped_post_leaves_the_others_of_its_file(earlier: Bench, bench: Bench
     assert bench.convert()
     assert (bench.process.on_disk, bench.process.in_memory) == (["first", "third"], [])
     assert bench.process.posts == Tally(POSTS, restored=3, delivered=3)
+
+
+def test_small_spool_keeps_the_newest_posts(tmp_path: Path, captured: CapturedLog) -> None:
+    bench = Bench(tmp_path, captured, spool_bytes=100_000)
+    posts = [post(event("function", f"post {number}")).ljust(10_000) for number in range(20)]
+    bodies = deque(Body(content, OBSERVED_NS) for content in posts)
+
+    while bodies:
+        bench.replay.spool_oldest(bodies, bench.deadline)
+
+    assert posts_on_disk(tmp_path) == posts[-8:]
+    assert bench.process.posts == Tally(POSTS, received=20, spooled=8, dropped={SPOOL_FULL: 12})
 
 
 def test_damaged_files_do_not_delay_what_follows_them(earlier: Bench, bench: Bench, tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ _HIDDEN = "\udfff"
 _RUN_CHARS = 8
 # Shorter secrets would mask parts of ordinary words.
 _MIN_SECRET_CHARS = 4
-# Names of headers and parameters whose values are secrets, whatever they look like.
-_SECRET_NAME = re.compile("auth|key|token|secret|pass|pwd|cred|cookie|session|sign|jwt|dsn|licen[cs]e|access|private")
-# A value under any other name is no secret if it is up to three words or numbers in 20 characters, as `eu-west-1` is.
+# Only under a name that ends like these can a value be no secret, and only if it is up to three words or numbers in 20
+# characters, as `eu-west-1` is.
+_PLAIN_NAME = re.compile(
+    "(?:.*[-_])?(?:dataset|env|environment|index|name|organization|orgid|project|region|service|source|stage|tenant)"
+)
 _WORD = "(?:[A-Za-z][a-z]{0,13}|[A-Z]{1,14}|[0-9]{1,4})"
 _WORDS = re.compile(rf"(?=.{{1,20}}\Z){_WORD}(?:[-_./]{_WORD}){{0,2}}")
 # Escaped characters of JSON, URLs and HTML, or any other one.
@@ -70,7 +72,7 @@ def secret_values(endpoint: Endpoint) -> set[str]:
 
 
 def _can_be_secret(name: str, value: str) -> bool:
-    return bool(_SECRET_NAME.search(name.lower())) or not _WORDS.fullmatch(value)
+    return not (_PLAIN_NAME.fullmatch(name.lower()) and _WORDS.fullmatch(value))
 
 
 def _parts_of_header(value: str) -> Iterator[str]:

@@ -125,12 +125,12 @@ def test_short_secrets_are_masked_only_in_what_a_server_wrote() -> None:
 
 
 WORDS = ("production", "Production", "PROD", "eu-west-1", "team/orders", "orders_v.2024", "observability")
-NEUTRAL_NAMES = ("x-env", "dataset", "x-scope-orgid", "stream-name")
-SECRET_NAMES = ("api-key", "Authorization", "x-sf-token", "uptrace-dsn", "password", "Cookie", "client_secret")
+PLAIN_NAMES = ("x-env", "dataset", "X-Scope-OrgID", "stream-name")
+OTHER_NAMES = ("api-key", "Authorization", "x-honeycomb-team", "uptrace-dsn", "x-env-key", "environmental", "x")
 
 
 @pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize("name", NEUTRAL_NAMES)
+@pytest.mark.parametrize("name", PLAIN_NAMES)
 def test_ordinary_words_are_not_masked(name: str, word: str) -> None:
     endpoint = Endpoint(LOGS, f"https://h/?{name}={word}", {name: word})
 
@@ -138,14 +138,14 @@ def test_ordinary_words_are_not_masked(name: str, word: str) -> None:
 
 
 @pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize("name", SECRET_NAMES)
-def test_words_under_the_name_of_a_secret_are_masked(name: str, word: str) -> None:
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_words_under_other_names_are_masked(name: str, word: str) -> None:
     for endpoint in (Endpoint(LOGS, f"https://h/?{name}={word}"), Endpoint(LOGS, "https://h/", {name: word})):
         assert word not in SecretMask([endpoint]).foreign(f"no such index: {word}")
 
 
 @given(
-    st.sampled_from(NEUTRAL_NAMES),
+    st.sampled_from(PLAIN_NAMES),
     st.one_of(
         st.text(CHARACTERS, min_size=21, max_size=60),
         st.binary(min_size=8, max_size=20).map(bytes.hex).filter(lambda text: any(map(str.isdigit, text))),

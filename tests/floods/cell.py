@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from telemetry_forwarder.buffer.spool_format import SpoolFormat
+from telemetry_forwarder.buffer.spool_format import SpoolFormat, posts_of
 from tests.bench.measuring import cpu_ms
 from tests.bench.sink import Sink
 from tests.chaos.ledger_line import is_ledger_line, parse
@@ -116,4 +116,4 @@ def _counts(lam: Lambda, spool: Path, *, processes: int) -> tuple[bool, list[str
 def _records(path: Path) -> int:
     file = _FORMAT.parse_name(path.name)
     batch = file and file.signal == "posts" and _FORMAT.decode(file, path.read_bytes())
-    return len(orjson.loads(batch.body)) if batch else 0
+    return sum(len(orjson.loads(post)) for post in posts_of(batch)) if batch else 0

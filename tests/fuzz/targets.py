@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.sdk.resources import Resource
 
 from telemetry_forwarder.buffer.ledger import Ledger
-from telemetry_forwarder.buffer.spool_format import SpoolFormat
+from telemetry_forwarder.buffer.spool_format import SpoolFormat, posts_of
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import LOGS, METRICS, POSTS, SPANS, Batch
 from telemetry_forwarder.errors import MessageError
@@ -198,6 +198,9 @@ def spool(data: bytes) -> None:
         batch = file and _FORMAT.decode(file, contents)
         if batch:
             assert _FORMAT.head(batch) + batch.body == contents
+    for items in range(4):
+        posts = posts_of(Batch(POSTS, contents, items))
+        assert posts == [contents] or (len(posts) == items and sum(map(len, posts)) < len(contents))
 
 
 def _all_items(batch: Batch) -> Iterator[Batch]:

@@ -44,8 +44,8 @@ class Replay:
 
     @property
     def has_own(self) -> bool:
-        """Whether posts of this process are waiting."""
-        self._has_own &= self._spool.waiting_posts > 0
+        """Whether posts of this process are waiting, or one of them is being converted."""
+        self._has_own &= self._spool.waiting_posts > 0 or self._is_own
         return self._has_own
 
     def next_body(self) -> Body | None:

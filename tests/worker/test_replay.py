@@ -241,6 +241,17 @@ def test_skipped_post_leaves_the_others_of_its_file(earlier: Bench, bench: Bench
     assert bench.process.posts == Tally(POSTS, restored=3, delivered=3)
 
 
+def test_own_posts_wait_until_the_last_of_their_file_is_converted(bench: Bench) -> None:
+    together(bench, FIRST, SECOND)
+    bench.replay.restore()
+    waiting = [bench.replay.has_own]
+
+    while bench.convert():
+        waiting.append(bench.replay.has_own)
+
+    assert waiting == [True, True, False]
+
+
 def test_small_spool_keeps_the_newest_posts(tmp_path: Path, captured: CapturedLog) -> None:
     bench = Bench(tmp_path, captured, spool_bytes=100_000)
     posts = [post(event("function", f"post {number}")).ljust(10_000) for number in range(20)]

@@ -6,7 +6,7 @@ head and the body. Reading parses nothing: the head is built again from name and
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from telemetry_forwarder.core.batch import POSTS, SIGNALS, Batch
 from telemetry_forwarder.core.frozen import frozen
@@ -25,24 +25,27 @@ _NAME = re.compile(
 )
 
 
-def batches_of_posts(contents: Iterable[bytes], most_bytes: int) -> list[Batch]:
-    """Return a batch for each file in which posts are stored as they are, in their order.
+def batches_of_posts(contents: Iterable[bytes], most_bytes: int) -> Iterator[Batch]:
+    """Yield a batch for each file in which posts are stored as they are, in their order.
 
-    Small ones are stored together, up to *most_bytes*.
+    Small ones are stored together, up to *most_bytes*. One at a time: all copies together may take too much memory.
     """
-    groups: list[list[bytes]] = []
+    group = list[bytes]()
     size_bytes = 0
     for content in contents:
         size_bytes += len(content)
-        if not groups or size_bytes > most_bytes:
-            groups.append([])
-            size_bytes = len(content)
-        groups[-1].append(content)
-    return [Batch(POSTS, group[0] if len(group) == 1 else _joined(group), len(group)) for group in groups]
+        if group and size_bytes > most_bytes:
+            yield _batch_of(group)
+            group, size_bytes = [], len(content)
+        group.append(content)
+    if group:
+        yield _batch_of(group)
 
 
-def _joined(contents: list[bytes]) -> bytes:
-    return b"".join([b"%d:%b" % (len(content), content) for content in contents])
+def _batch_of(contents: list[bytes]) -> Batch:
+    if len(contents) == 1:
+        return Batch(POSTS, contents[0], 1)
+    return Batch(POSTS, b"".join([b"%d:%b" % (len(content), content) for content in contents]), len(contents))
 
 
 def posts_of(batch: Batch) -> list[bytes]:

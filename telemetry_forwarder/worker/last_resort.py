@@ -41,10 +41,10 @@ class LastResort:
 
     def _store(self, items: Iterable[Item], deadline: Deadline) -> None:
         contents = [item.content for item in items if isinstance(item, Body)]
-        posts = batches_of_posts(contents, self._spool.posts_bytes)
         self._ledger.received(POSTS, len(contents))
-        if left := self._spool.write(posts, deadline):
-            self._ledger.dropped(POSTS, sum(batch.items for batch in left), NOT_SPOOLED)
+        for batch in batches_of_posts(contents, self._spool.posts_bytes):
+            if self._spool.write([batch], deadline):
+                self._ledger.dropped(POSTS, batch.items, NOT_SPOOLED)
 
     def log_totals(self, problem: str = "") -> None:
         """Log *problem* and the final accounts at the first call. For any thread, with or without the ownership."""

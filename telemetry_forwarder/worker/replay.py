@@ -106,7 +106,7 @@ class Replay:
         """Spool the rest of each of *bodies*; count as dropped those for which there is no room on disk or no time."""
         self._ledger.received(POSTS, len(bodies))
         contents = [b"[" + body.content[body.at :] if body.at else body.content for body in bodies]
-        batches = batches_of_posts(contents, self._spool.posts_bytes)
+        batches = list(batches_of_posts(contents, self._spool.posts_bytes))
         left = self._spool.write(batches, deadline)
         if left:
             self._ledger.dropped(POSTS, sum(batch.items for batch in left), NOT_SPOOLED)

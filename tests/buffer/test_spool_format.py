@@ -116,7 +116,7 @@ def test_file_of_another_process_of_the_same_function_version_is_read() -> None:
 
 @given(st.lists(st.one_of(st.binary(max_size=20), st.integers(0, POSTS_BYTES + 1).map(bytes)), max_size=12))
 def test_posts_are_read_as_they_were_stored(contents: list[bytes]) -> None:
-    batches = batches_of_posts(contents, POSTS_BYTES)
+    batches = list(batches_of_posts(contents, POSTS_BYTES))
 
     assert [content for batch in batches for content in posts_of(batch)] == contents
     assert sum(batch.items for batch in batches) == len(contents)

@@ -1,4 +1,5 @@
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,20 @@ def test_small_spool_takes_the_newest_posts(tmp_path: Path, captured: CapturedLo
     bench.last_resort.store(bench.inbox.take())
 
     assert bench.posts == Tally(POSTS, received=20, spooled=4, dropped={SPOOL_FULL: 16})
+
+
+def test_posts_are_not_copied_all_at_once(tmp_path: Path, captured: CapturedLog) -> None:
+    bench = Bench(tmp_path, captured, spool_bytes=MB + MB // 4)
+    bench.put(*[f"post {number} ".ljust(9_000) for number in range(100)])
+    items = bench.inbox.take()
+
+    tracemalloc.start()
+    bench.last_resort.store(items)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert bench.posts == Tally(POSTS, received=100, spooled=100)
+    assert peak_bytes < 600_000
 
 
 @pytest.mark.parametrize(("spool_bytes", "left_s"), [(0, 1.0), (MB, 0.0)])

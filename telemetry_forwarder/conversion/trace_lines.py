@@ -32,11 +32,13 @@ _GO_PLACE = r"\t/\S{1,300}:\d{1,7}$"
 _HEAD = rf"(?:^|.{{0,500}}[\s:(\\]){_TYPE}(?:\(code: \d+\))?(?:: |$)|panic: |(?:PHP )?Fatal error: "
 _FRAME = r"\s{1,24}(?:at |\.\.\. )|Stack trace:|\[stacktrace\]|goroutine \d"
 _MAX_MESSAGE_LINES = 20
+# Of one line or more.
+_DOTNET_MESSAGE = r" {6}"
 # Loggers that write two lines for each record, and how the second one begins: java.util.logging, .NET, Python's
 # warnings.
 _PAIRS = (
     (r"[A-Z][a-z]{2} \d\d?, \d{4},? \d\d?:[^\t]{9,300}$", r"[A-Z]{4,7}: "),
-    (r"(?:trce|dbug|info|warn|fail|crit): \S{1,200}\[\d{1,10}\]$", r" {6}"),
+    (r"(?:trce|dbug|info|warn|fail|crit): \S{1,200}\[\d{1,10}\]$", _DOTNET_MESSAGE),
     (r"\S{1,300}\.py:\d{1,7}: \w{0,60}Warning: ", r"  \S"),
 )
 
@@ -68,7 +70,8 @@ class TraceLines:
         if not text or text.isspace():
             return True
         if self._second:
-            return re.match(self._second, text) is not None
+            may_follow = self._is_alone or self._second == _DOTNET_MESSAGE
+            return may_follow and re.match(self._second, text) is not None
         after = ahead(1)
         if _is_traceback(text) and not self._is_alone:
             return self._is_traceback or self._last.startswith(_CHAINED)

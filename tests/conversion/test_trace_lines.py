@@ -42,6 +42,8 @@ def accepted(first: str, texts: Sequence[str]) -> list[str]:
         ("order 7", ["main.f", "\t/a.go:3", "main.(*T).g", "\t/a.go:4", "main.h"], 4),
         ("order 7", ["the main.f", "\t/a.go:3"], 0),
         ("fail: A.B[0]", ["      x", "", "      y", "z"], 3),
+        ("/a.py:3: UserWarning: x", ["  f()", "  y"], 1),
+        ("/a.py:3: UserWarning: x", ["y"], 0),
         ("Sep 22, 2026 6:30:00 AM A b", ["INFO: x", "y"], 1),
         ("Sep 22, 2026 6:30:00 AM A b", ["SEVERE: x", "java.lang.Error: y", FRAME], 3),
         ("Sep 22, 2026 6:30:00 AM A b", ["INFO: x", "  y"], 1),

@@ -155,10 +155,10 @@ def read_convention(text: str) -> TextLine | None:
     if "race" in text or "equest" in text or " --- [" in text:
         line = read_labelled_ids(line)
     if line.severity_number >= severity.ERROR:
-        if "ambda" in text and "untime" in text:
-            line = _rust_error(line, text)
-        elif exception := stack_traces.find_quoted(text):
+        if exception := stack_traces.find_quoted(text):
             line = line.replace(attributes=exception)
+        elif "ambda" in text and "untime" in text:
+            line = _rust_error(line, text)
     return TextLine(line, text[end:], prefix=text[:end])
 
 

@@ -64,6 +64,16 @@ def test_only_the_target_of_rusts_client_reports_a_failure() -> None:
     assert not read_line("WARN lambda_runtime: slow").is_uncaught_exception
 
 
+def test_quoted_trace_that_names_lambda_and_its_runtime_is_read() -> None:
+    trace = (
+        r"Traceback (most recent call last):\n  File \"/var/task/lambda_function.py\", line 3, in f\nRuntimeError: no"
+    )
+
+    parsed = read_line(f'level=error msg=m exc_info="{trace}"')
+
+    assert (parsed.exception_type, parsed.exception_message) == ("RuntimeError", "no")
+
+
 def test_colours_are_removed_from_a_known_format_only() -> None:
     assert read_line("\x1b[31merror\x1b[39m: m").body == "error: m"
     assert read_line("\x1b[31mm\x1b[39m").body == "\x1b[31mm\x1b[39m"

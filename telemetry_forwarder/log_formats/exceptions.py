@@ -91,10 +91,10 @@ def parse_ended(text: str) -> dict[str, str] | None:
     match = _ENDED.match(text)
     if match is None:
         return None
-    if "\nNext " in text and (last := find_exception(text)):
+    dotnet, dotnet_message, panic, old_message, message, php, php_message = match.groups()
+    if php and "\nNext " in text and (last := find_exception(text)):
         # Of PHP's exceptions that caused each other, the last one was raised.
         return last
-    dotnet, dotnet_message, panic, old_message, message, php, php_message = match.groups()
     trace = text if "\n" in text else ""
     return describe(
         dotnet or php or (panic and "panic") or "", dotnet_message or php_message or old_message or message or "", trace

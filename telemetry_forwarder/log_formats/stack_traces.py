@@ -185,7 +185,7 @@ def _find_ruby_frame(text: str) -> int:
 
 def _find_php(text: str) -> dict[str, str] | None:
     # Of exceptions that caused each other, the last one was raised.
-    frame = _PHP_FRAME.search(text, max(0, text.rfind("\nNext ")))
+    frame = _PHP_FRAME.search(text, max(0, text.rfind("\nNext "))) or _PHP_FRAME.search(text)
     if frame is None:
         return None
     begin = max(0, frame.start() - _MAX_HEAD)

@@ -147,6 +147,12 @@ def test_last_of_phps_exceptions_ended_the_process() -> None:
     assert (parse_ended(php) or {}).get("exception.type") == "A"
 
 
+def test_dotnets_exception_with_a_line_like_phps_ended_the_process() -> None:
+    dotnet = "Unhandled Exception: A.BException: no\n ---> C.DException: x\n   at E.F()\n\nNext step"
+
+    assert (parse_ended(dotnet) or {}).get("exception.type") == "A.BException"
+
+
 INVOKE = {"requestId": "a", "name": "Lambda runtime invoke"}
 
 

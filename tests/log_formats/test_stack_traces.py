@@ -39,6 +39,7 @@ PHP = "PHP Fatal error:  Uncaught A\\B: no in /a.php:3\nStack trace:\n#0 {main}"
             "main.f\n\t/a.go:3\nmain.g\n\t/a.go:4",
         ),
         ("no\na/b.(*T).f\n\t/a.go:3", None, None, "a/b.(*T).f\n\t/a.go:3"),
+        (f"{PHP}\n\nNext order", "A\\B", "no", None),
         (f"{PHP}\n\nNext C: late in /a.php:5\nStack trace:\n#0 {{main}}", "C", "late", None),
         (PHP, "A\\B", "no", "A\\B: no in /a.php:3\nStack trace:\n#0 {main}"),
     ],

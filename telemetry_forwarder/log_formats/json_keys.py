@@ -168,7 +168,7 @@ _FIELDS: tuple[tuple[int, Callable[[Any], Any], str], ...] = (
     (ERROR, _trace_in_text, "full_message"),
 )
 _KEYS = [(key, kind, read) for kind, read, keys in _FIELDS for key in keys.split()]
-FIELD_OF = {key: (2 * rank, kind, read) for rank, (key, kind, read) in enumerate(_KEYS)}
+FIELD_OF = {key: (rank, kind, read) for rank, (key, kind, read) in enumerate(_KEYS)}
 """By lower-case key: its rank in the order of precedence, its kind, its reader."""
 CONTAINERS = frozenset(key.rpartition(".")[0] for key in FIELD_OF if "." in key)
 """Lower-case keys of objects with known keys inside."""
@@ -182,9 +182,9 @@ def find_field(key: str) -> tuple[int, int, Callable[[Any], Any]] | None:
     lower = key.lower()
     if (field := FIELD_OF.get(lower)) or not (other := FIELD_OF.get(lower.replace("-", "_").removeprefix("_"))):
         return field
-    # The exact key comes before it, in any order.
+    # Every exact key comes before it.
     rank, kind, read = other
-    return rank + 1, kind, read
+    return len(FIELD_OF) + rank, kind, read
 
 
 def is_container(key: str) -> bool:

@@ -405,8 +405,8 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"version": "1.1", "short_message": "hello", "level": 6},
         line("hello", 9, "6", attributes={"version": "1.1"}),
     ),
-    "an exact key behind another spelling of it": (
-        {"_level": "info", "level": "ERROR", "_message": "y", "message": "x"},
+    "exact keys behind other spellings": (
+        {"_level": "info", "severity": "ERROR", "_message": "y", "message": "x"},
         line("x", 17, "ERROR", attributes={"_level": "info", "_message": "y"}),
     ),
     "w3c ids": (

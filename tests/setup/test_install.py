@@ -165,12 +165,16 @@ def test_environment_is_created_again_after_a_change(project: Project, change: s
     assert project.calls.count("created") == 2
 
 
-def test_interrupted_installation_is_repeated_from_the_start(project: Project) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_installation_is_repeated_from_the_start(project: Project, number: signal.Signals) -> None:
+    # A shell lets what runs in the background ignore it, and processes inherit that; not that it is handled.
+    handler = signal.signal(number, signal.default_int_handler)
     project.stub("pip", "sleep 60")
     process = project.start("demo")
+    signal.signal(number, handler)
     while not project.calls[1:]:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     process.communicate()
     project.stub("pip", "")
 

@@ -1,4 +1,4 @@
-"""Writes the table in docs/mapping.md by converting one event of each type: `python -m tests.docs.mapping`."""
+"""Writes the tables in docs/mapping.md, one by converting an event of each type: `python -m tests.docs.mapping`."""
 
 import itertools
 from typing import Any
@@ -13,7 +13,7 @@ from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.conversion.converter import Converter
 from telemetry_forwarder.core.batch import LOGS, METRICS, SPANS, Batch
 from telemetry_forwarder.log_formats import json_keys
-from telemetry_forwarder.otlp.instruments import MEMORY_SIZE
+from telemetry_forwarder.otlp.instruments import INSTRUMENTS, MEMORY_SIZE
 from telemetry_forwarder.settings import Settings
 from tests.docs.pages import DOCS, write_block
 
@@ -118,6 +118,15 @@ def keys_table() -> str:
     return "\n".join(rows)
 
 
+def metrics_table() -> str:
+    """Return the table of the metrics of Lambda's events as Markdown."""
+    rows = ["| metric | kind | unit | what it measures |", "| --- | --- | --- | --- |"]
+    for name, instrument in INSTRUMENTS.items():
+        kind = instrument.kind.name.lower()
+        rows.append(f"| `{name}` | {kind} | `{instrument.unit}` | {instrument.description} |")
+    return "\n".join(rows)
+
+
 def _conversion(platform_logs: str) -> Converter:
     ids = itertools.count(1)
     return Converter(
@@ -175,3 +184,4 @@ def _cell(names: list[str]) -> str:
 if __name__ == "__main__":
     write_block(PAGE, "mapping", table())
     write_block(PAGE, "keys", keys_table())
+    write_block(PAGE, "metrics", metrics_table())

@@ -92,7 +92,7 @@ SYMPTOMS = {
         "tests/otlp/test_spans.py::test_the_setting_decides_whether_the_upstream_span_is_parent_or_link"
     ),
     "metrics are missing": "tests/check/test_known_backends.py::test_known_trap_is_a_warning",
-    "one invocation late": (
+    "invocations late": (
         "tests/flushing/test_policy.py::test_auto_does_not_wait_for_the_end_while_invocations_are_close_together"
     ),
 }

@@ -5,6 +5,8 @@ aws secretsmanager create-secret --name telemetry-forwarder/headers --secret-str
 ./build.sh layer all && layer/publish.sh --run eu-west-1
 cd layer/examples/cdk && pip install aws-cdk-lib && npx cdk deploy
 
+Where the CDK has not deployed anything yet, run `npx cdk bootstrap` first.
+
 The layer is the one of `npx cdk deploy -c layer=ARN`, or the one that publish.sh has published in the region.
 
 The secret: CloudFormation resolves the reference when it deploys, so the value is in no template, but in the function's

@@ -2,7 +2,7 @@
 #
 #   aws secretsmanager create-secret --name telemetry-forwarder/headers --secret-string 'authorization=Bearer …'
 #   ./build.sh layer all && layer/publish.sh --run eu-west-1
-#   cd layer/examples/terraform && terraform init && terraform apply
+#   cd layer/examples/terraform && terraform init && AWS_REGION=eu-west-1 terraform apply
 #
 # The secret: its value is in Terraform's state, so keep that encrypted and closed to others, and in the function's
 # environment, for all who may read its configuration. Apply again after the secret has changed.

@@ -20,6 +20,7 @@ RUN_BY = {
     "./build.sh lock": "tests/setup/test_lock.py",
     "./build.sh layer": "tests/layer/test_tree.py::test_builds_in_different_folders_are_identical",
     "aws lambda delete-layer-version": "tests/layer/test_publish.py::test_commands_of_the_documentation_work",
+    "aws lambda get-function-configuration": "tests/layer/test_publish.py::test_commands_of_the_documentation_work",
     "aws lambda list-functions": "tests/layer/test_publish.py::test_commands_of_the_documentation_work",
     "aws lambda update-function-configuration": "tests/layer/test_publish.py::test_commands_of_the_documentation_work",
     "aws secretsmanager create-secret": "tests/layer/test_publish.py::test_commands_of_the_documentation_work",

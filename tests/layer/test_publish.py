@@ -294,10 +294,13 @@ def test_commands_of_the_documentation_work(aws: dict[str, str], dist: Path) -> 
     aws_cli(aws, *documented("install.md", "secretsmanager create-secret"))
     deploy({**aws, "LAYER_ARN": published["LayerVersionArn"]})
 
+    layers, variables = aws_cli(aws, *documented("install.md", "lambda get-function-configuration", NAME="orders"))
     users = aws_cli(aws, *documented("operations.md", "lambda list-functions"))
     aws_cli(aws, *documented("install.md", "lambda update-function-configuration", NAME="orders"))
     aws_cli(aws, *documented("install.md", "lambda delete-layer-version", N="1"))
 
+    assert layers == [published["LayerVersionArn"]]
+    assert set(variables) == {"TELEMETRY_FORWARDER_ENDPOINT", "TELEMETRY_FORWARDER_HEADERS"}
     assert users == [["orders", [published["LayerVersionArn"]]]]
     assert aws_cli(aws, *documented("operations.md", "lambda list-functions")) == []
     assert aws_cli(aws, "lambda", "list-layer-versions", "--layer-name", name)["LayerVersions"] == []

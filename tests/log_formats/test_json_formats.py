@@ -405,6 +405,10 @@ TABLE: dict[str, tuple[dict[str, Any], ParsedLine]] = {
         {"version": "1.1", "short_message": "hello", "level": 6},
         line("hello", 9, "6", attributes={"version": "1.1"}),
     ),
+    "gelf with a message in full": (
+        {"short_message": "hello", "full_message": "hello\nworld"},
+        line("hello", attributes={"full_message": "hello\nworld"}),
+    ),
     "exact keys behind other spellings": (
         {"_level": "info", "severity": "ERROR", "_message": "y", "message": "x"},
         line("x", 17, "ERROR", attributes={"_level": "info", "_message": "y"}),

@@ -1,6 +1,6 @@
 """Runs a real function and the extension in a local Lambda, and shows the telemetry that a receiver gets.
 
-Draws each invocation with its log lines, then the metrics, then the books, and writes build/demo.html. The exit status
+Draws each invocation with its log lines, then the metrics and the totals, and writes build/demo.html. The exit status
 is 0 only if the receiver has everything that the extension counts.
 """
 
@@ -75,7 +75,7 @@ def _show_invocations(run: "Run", *, after: int = 0) -> int:
 
 
 def _show_totals(run: "Run", books: "Books") -> None:
-    """Print metrics and books, and write the page; the last line is the ledger's."""
+    """Print metrics and totals, and write the page; the last line is the ledger's."""
     from tests.demo import events, measurements, page, story, terminal
 
     messages = run.messages
@@ -87,7 +87,9 @@ def _show_totals(run: "Run", books: "Books") -> None:
     print("", *text.metrics(metrics), "", sep="\n")
     for line in text.extension_lines(run.function.extension_output):
         print(line)
-    print(f"The same as a page: {PAGE.relative_to(PROJECT)}\n")
+    print(f"The same as a page: {PAGE.relative_to(PROJECT)}")
+    print("To your back end, as service orders: ./build.sh demo --endpoint URL --header KEY=VALUE")
+    print("To your function: docs/install.md\n")
     print(*text.books(books), sep="\n")
 
 
@@ -95,7 +97,7 @@ def _keep(run: "Run") -> None:
     """Wait for Ctrl-C; take another order for each line of the standard input."""
     from tests.demo.scenes import ANOTHER
 
-    print("\nEverything is still running. Enter: another order. Ctrl-C: the end, and the books.")
+    print("\nEverything is still running. Enter: another order. Ctrl-C: the end, and the totals.")
     with suppress(KeyboardInterrupt):
         for _ in sys.stdin:
             run.invoke(ANOTHER)

@@ -57,8 +57,8 @@ def _head(books: Books) -> str:
         verdict = f'<p class="verdict failed">Not everything arrived: {escape("; ".join(books.problems))}.</p>'
     else:
         verdict = (
-            f'<p class="verdict succeeded"><b>Everything arrived.</b> Lambda sent {books.events_sent} events. '
-            f"{escape(str(books).capitalize())}.</p>"
+            f'<p class="verdict succeeded"><b>Everything arrived.</b> Lambda sent {books.events_sent} events; the '
+            f"extension made log records, spans and data points of them. {escape(str(books).capitalize())}.</p>"
         )
     return (
         "<h1>A Lambda function, seen through OpenTelemetry</h1>"
@@ -145,7 +145,8 @@ def _metrics(metrics: Mapping[str, Metric]) -> str:
         for metric in metrics.values()
     )
     return (
-        '<section><h2>Metrics</h2><p class="quiet">A bar is what one export says, usually of one invocation.</p>'
+        '<section><h2>Metrics</h2><p class="quiet">A bar is what one export says, usually of one invocation. Lambda '
+        "measures durations itself; the spans lie between its events.</p>"
         f'<div class="charts">{_outcomes(metrics)}{"".join(charts)}</div>'
         "<details><summary>All metrics that arrived</summary><table><thead><tr><th>name</th><th>description</th>"
         f'<th class="number">data points</th></tr></thead>{rows}</table></details></section>'
@@ -191,7 +192,7 @@ def _books(books: Books) -> str:
         for signal, account in books.accounts.items()
     )
     return (
-        '<section><h2>The books</h2><p class="quiet">The extension counts every item; <b>arrived</b> is what the '
+        '<section><h2>Totals</h2><p class="quiet">The extension counts every item; <b>arrived</b> is what the '
         f'receiver has.</p><div class="wide"><table><thead><tr><th></th>{heads}</tr></thead>{rows}</table></div>'
         f"<p><code>{escape(str(books))}</code></p></section>"
     )

@@ -31,7 +31,8 @@ _COLOURS = {
 _LEGEND = (
     "▆ is a span, ● a log line, both where they were in time. orders: an invocation, named after the function. "
     "init: Lambda starts the environment; suppressed init: again, within an invocation. "
-    "responseLatency: until the response begins. extensionOverhead: the extension, after the response."
+    "responseLatency: until the response begins. responseDuration: until it is sent. "
+    "runtimeOverhead: the runtime, after the response. extensionOverhead: the extension, after the response."
 )
 
 
@@ -63,6 +64,8 @@ class Terminal:
     def metrics(self, metrics: Mapping[str, Metric]) -> Iterator[str]:
         """Yield the lines for the metrics that matter."""
         yield self.heading("Metrics")
+        if metrics:
+            yield self.paint("  A bar is the highest value of one export, usually of one invocation.", "dim")
         counts = (f"{metrics[name].total:g} {word}" for name, word in OUTCOMES.items() if name in metrics)
         yield f"  {'invocations':<26} {', '.join(counts) or 'no metric has arrived'}"
         for name in CHARTS:
@@ -70,8 +73,8 @@ class Terminal:
                 yield f"  {name:<26} {_sparks(metric)}  {_summary(metric, metrics)}"
 
     def books(self, books: Books) -> Iterator[str]:
-        """Yield the books: a table, and the totals in the last line."""
-        yield self.heading("The books: what the extension says, and what is at the receiver")
+        """Yield the totals: a table, and the ledger in the last line."""
+        yield self.heading("Totals: what the extension counted, and what the receiver has")
         yield self.paint(f"  {'':<12} received  delivered  held  dropped  at the receiver", "dim")
         for signal, account in books.accounts.items():
             colour = "green" if account.is_balanced else "red"
@@ -85,7 +88,7 @@ class Terminal:
         yield self.paint(str(books), "bold", "red" if books.problems else "green")
 
     def extension_lines(self, output: Iterable[str]) -> Iterator[str]:
-        """Yield what the extension logged but for its ledger, which the books show: warnings, if there are any."""
+        """Yield what the extension logged but for its ledger, which the totals show: warnings, if there are any."""
         lines = [line for line in output if not is_ledger(line)]
         if lines:
             yield self.heading("The extension logged:")

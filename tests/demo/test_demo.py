@@ -65,6 +65,7 @@ def test_receiver_has_everything_and_the_last_line_says_so(demo: "subprocess.Com
     totals = LEDGER.fullmatch(demo.stdout.splitlines()[-1])
     assert totals
     received, delivered, held, dropped = map(int, totals.groups())
+    assert "as service orders: ./build.sh demo --endpoint URL" in demo.stdout
     assert received == delivered > 100
     assert (held, dropped) == (0, 0)
 

@@ -92,7 +92,8 @@ def test_problems_are_found(html: str) -> None:
         "items reserved order=7",
         "CardDeclinedError: declined <b>\nTraceback",
         "1 succeeded1 failed",
-        "Everything arrived. Lambda sent 9 events. Ledger: received 9 delivered 9 held 0 dropped 0.",
+        "Everything arrived. Lambda sent 9 events; the extension made log records, spans and data points of them. "
+        "Ledger: received 9 delivered 9 held 0 dropped 0.",
         "platform.runtimeDone{}spans: orders, initmetric: faas.errors",
         "function<raw>log record: items reserved",
         "part of the span that a later event ends",

@@ -16,7 +16,9 @@ INVOCATIONS = """\
 ▆ is a span, ● a log line, both where they were in time. orders: an
 invocation, named after the function. init: Lambda starts the environment;
 suppressed init: again, within an invocation. responseLatency: until the
-response begins. extensionOverhead: the extension, after the response.
+response begins. responseDuration: until it is sent. runtimeOverhead: the
+runtime, after the response. extensionOverhead: the extension, after the
+response.
 
 1  A cold start                                        ✓ succeeded in 160 ms
    Lambda starts <it>.
@@ -53,6 +55,7 @@ def test_invocations_that_were_shown_can_be_left_out() -> None:
 def test_metrics_that_matter_are_one_line_each() -> None:
     assert list(Terminal().metrics(measurements.read(MESSAGES))) == [
         "Metrics",
+        "  A bar is the highest value of one export, usually of one invocation.",
         "  invocations                1 succeeded, 1 failed, 1 cold starts",
         "  faas.invoke_duration       █▅        100 ms to 160 ms, 260 ms in total",
         "  faas.mem_usage             █         64 MB of 128 MB",
@@ -74,7 +77,7 @@ def test_metrics_that_did_not_arrive_are_named_so() -> None:
 
 def test_last_line_is_the_ledger() -> None:
     assert list(Terminal().books(BOOKS)) == [
-        "The books: what the extension says, and what is at the receiver",
+        "Totals: what the extension counted, and what the receiver has",
         "               received  delivered  held  dropped  at the receiver",
         "  log records         3          3     0        0                3",
         "  spans               6          6     0        0                6",

@@ -44,7 +44,7 @@ SCENES = (
     ),
     Scene(
         "The order after the timeout: a cold start again",
-        "Lambda starts everything anew within the invocation. Its duration has that time; the span orders begins later.",
+        "Lambda starts all anew within the invocation. Its duration has that time; the span orders begins later.",
         {"id": 1006, "items": 2, "total": 18.0},
     ),
 )

@@ -167,9 +167,14 @@ class Intake:
             else:
                 self._backlog.append(body)
                 self._backlog_bytes += body.left_bytes
-        while excess:
-            self._replay.spool_oldest(excess, self._store.write_deadline())
-            self._replay.has_posts |= self._replay.has_own
+        try:
+            while excess:
+                self._replay.spool_oldest(excess, self._store.write_deadline())
+                self._replay.has_posts |= self._replay.has_own
+        finally:
+            # Without memory for a copy, they are still held.
+            self._backlog.extend(excess)
+            self._backlog_bytes += sum(body.left_bytes for body in excess)
 
     def _take_oldest(self) -> Body:
         body = self._backlog.popleft()

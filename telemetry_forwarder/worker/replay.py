@@ -6,6 +6,7 @@ that is killed meanwhile loses none; in memory, if it is of this one, or if the 
 
 from collections import deque
 from collections.abc import Collection
+from itertools import islice
 
 from telemetry_forwarder.buffer.ledger import Ledger
 from telemetry_forwarder.buffer.spool import Spool
@@ -94,19 +95,23 @@ class Replay:
 
     def spool_oldest(self, bodies: deque[Body], deadline: Deadline) -> int:
         """Spool the oldest of *bodies* raw, and those that fit into the same file; return their size."""
-        oldest = [bodies.popleft()]
-        size_bytes = oldest[0].left_bytes
-        while bodies and size_bytes + bodies[0].left_bytes <= self._spool.posts_bytes:
-            size_bytes += bodies[0].left_bytes
-            oldest.append(bodies.popleft())
+        size_bytes = bodies[0].left_bytes
+        oldest = [bodies[0]]
+        for body in islice(bodies, 1, None):
+            if size_bytes + body.left_bytes > self._spool.posts_bytes:
+                break
+            size_bytes += body.left_bytes
+            oldest.append(body)
         self.spool(oldest, deadline)
+        for _ in oldest:
+            bodies.popleft()
         return size_bytes
 
     def spool(self, bodies: Collection[Body], deadline: Deadline) -> None:
         """Spool the rest of each of *bodies*; count as dropped those for which there is no room on disk or no time."""
-        self._ledger.received(POSTS, len(bodies))
         contents = [b"[" + body.content[body.at :] if body.at else body.content for body in bodies]
         batches = list(batches_of_posts(contents, self._spool.posts_bytes))
+        self._ledger.received(POSTS, len(bodies))
         left = self._spool.write(batches, deadline)
         if left:
             self._ledger.dropped(POSTS, sum(batch.items for batch in left), NOT_SPOOLED)

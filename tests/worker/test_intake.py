@@ -549,6 +549,27 @@ def test_posts_beyond_the_backlog_are_spooled_in_few_files(processes: Processes,
     assert len(list(tmp_path.glob("*-posts-*"))) == 2
 
 
+def test_posts_for_which_there_is_no_memory_to_spool_are_still_held(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = processes(spool_bytes=40 * MB)
+    process.intake.postpone([body(b" " * 16 * MB), body(b" " * 777_216)])
+    posts = [body(post(event("function", f"line {number}"))) for number in range(100)]
+    monkeypatch.setattr("telemetry_forwarder.worker.replay.batches_of_posts", without_memory)
+
+    with pytest.raises(MemoryError):
+        process.intake.postpone(posts)
+
+    monkeypatch.undo()
+    assert (process.intake.pending_posts, process.posts) == (102, Tally(POSTS))
+    process.intake.spool_backlog(Deadline.after(5.0, process.clock), between=lambda: None)
+    assert process.posts == Tally(POSTS, received=102, spooled=102)
+
+
+def without_memory(*_: object) -> None:
+    raise MemoryError
+
+
 def test_post_for_which_only_the_time_to_spool_is_left_waits_for_the_others(processes: Processes) -> None:
     process = processes()
     process.intake.shut_down(ShutdownEvent("failure", Deadline.after(0.0, process.clock)))

@@ -102,16 +102,23 @@ class Replay:
                 break
             size_bytes += body.left_bytes
             oldest.append(body)
-        self.spool(oldest, deadline)
+        # First what may fail for lack of memory: until then *bodies* are complete.
+        batches = self._raw(oldest)
         for _ in oldest:
             bodies.popleft()
+        self._write(batches, deadline)
         return size_bytes
 
     def spool(self, bodies: Collection[Body], deadline: Deadline) -> None:
         """Spool the rest of each of *bodies*; count as dropped those for which there is no room on disk or no time."""
+        self._write(self._raw(bodies), deadline)
+
+    def _raw(self, bodies: Collection[Body]) -> list[Batch]:
         contents = [b"[" + body.content[body.at :] if body.at else body.content for body in bodies]
-        batches = list(batches_of_posts(contents, self._spool.posts_bytes))
-        self._ledger.received(POSTS, len(bodies))
+        return list(batches_of_posts(contents, self._spool.posts_bytes))
+
+    def _write(self, batches: list[Batch], deadline: Deadline) -> None:
+        self._ledger.received(POSTS, sum(batch.items for batch in batches))
         left = self._spool.write(batches, deadline)
         if left:
             self._ledger.dropped(POSTS, sum(batch.items for batch in left), NOT_SPOOLED)

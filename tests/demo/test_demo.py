@@ -146,6 +146,7 @@ document.title = JSON.stringify({
   outside: outside.length,
   narrow: [...root.querySelectorAll(".row .text")].filter(each => each.offsetHeight && each.offsetWidth < 150).length,
   charts: root.querySelectorAll("figure").length,
+  cut: [...root.querySelectorAll(".wide")].filter(each => each.scrollWidth > each.clientWidth).length,
   colour: getComputedStyle(root.body).backgroundColor,
 });
 """
@@ -172,6 +173,7 @@ def test_browser_shows_the_page(html: str, tmp_path: Path, width: int, scheme: s
         "outside": 0,
         "narrow": 0,
         "charts": 6,
+        "cut": 0,
         "colour": colour,
     }
 

@@ -22,14 +22,14 @@ def warm(tree: Tree) -> Case:
 
 
 def many(tree: Tree, records: int) -> Case:
-    """Measure after *records* lines, a thousand per post, which are delivered meanwhile."""
+    """Measure after *records* lines, a thousand in each invocation, which are delivered at its end."""
 
     def case() -> dict[str, float]:
-        with Sink() as sink, driven_extension(tree, sink) as extension:
-            request_id = extension.begin()
+        with Sink() as sink, driven_extension(tree, sink, {"TELEMETRY_FORWARDER_FLUSH": "end"}) as extension:
             for start in range(0, records, 1_000):
+                request_id = extension.begin()
                 extension.post(post_of("text", range(start, start + 1_000)))
-            extension.end(request_id)
+                extension.end(request_id)
             _settle(sink)
             memory = memory_mb(extension.process.pid)
             extension.shut_down()

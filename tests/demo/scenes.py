@@ -44,7 +44,7 @@ SCENES = (
     ),
     Scene(
         "The order after the timeout: a cold start again",
-        "Lambda starts all anew within the invocation. Its duration has that time; the span orders begins later.",
+        "Lambda starts all anew within the invocation: faas.invoke_duration contains it, the span orders does not.",
         {"id": 1006, "items": 2, "total": 18.0},
     ),
 )

@@ -45,7 +45,7 @@ class Latch:
     def wait(self, timeout_s: float | None = None, *, or_readable: int = -1) -> bool:
         """Block until the latch is set, at most *timeout_s*; return whether it is set.
 
-        Return early if there is something to read from the descriptor *or_readable*.
+        Return early if *or_readable* is readable; without a descriptor of our own, only a handler of signals runs then.
         """
         if self._descriptor < 0:
             return _is_true_in_time(self.is_set, timeout_s)
@@ -79,7 +79,7 @@ class WakeUp:
     def wait(self, timeout_s: float | None = None, *, or_readable: int = -1) -> bool:
         """Block until `notify` is or was called since the last wait, at most *timeout_s*; return whether it was.
 
-        Return early if there is something to read from the descriptor *or_readable*.
+        Return early if *or_readable* is readable; without a descriptor of our own, only a handler of signals runs then.
         """
         if self._descriptor < 0:
             is_notified = _is_true_in_time(lambda: self._is_notified, timeout_s)

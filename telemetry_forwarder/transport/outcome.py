@@ -24,7 +24,7 @@ class FailureKind(Enum):
 
 
 class Cause(Enum):
-    """What exactly has failed, as far as a user can be told more than the detail says."""
+    """Why a request failed, where the advice to the user depends on it."""
 
     OTHER = "other"
     REFUSED = "refused"

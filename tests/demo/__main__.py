@@ -68,10 +68,10 @@ def _show_invocations(run: "Run", *, after: int = 0) -> int:
     """Print the invocations that come *after* those already shown; return how many have been shown then."""
     from tests.demo import story, terminal
 
-    told = story.read(run.messages)
-    if len(told.invocations) > after:
-        print("", *terminal.of(sys.stdout, os.environ).invocations(told, run.scenes, after=after), sep="\n")
-    return len(told.invocations)
+    shown = story.read(run.messages)
+    if len(shown.invocations) > after:
+        print("", *terminal.of(sys.stdout, os.environ).invocations(shown, run.scenes, after=after), sep="\n")
+    return len(shown.invocations)
 
 
 def _show_totals(run: "Run", books: "Books") -> None:

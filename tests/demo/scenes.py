@@ -9,7 +9,7 @@ TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One invocation: what a reader is told about it, and what the function gets."""
+    """One invocation: the title and caption that are shown, and the event of the function."""
 
     title: str
     caption: str

@@ -157,9 +157,9 @@ def read(messages: Iterable[Message]) -> Story:
         members = [other for other in spans if other.trace_id == span.trace_id]
         taken = [line for line in lines if _owner(line, own_spans) is span]
         invocations.append(Invocation(span, tuple(_tree(span, members, taken))))
-    told = {id(row.item) for invocation in invocations for row in invocation.rows}
+    placed = {id(row.item) for invocation in invocations for row in invocation.rows}
     items: list[Span | Line] = [*spans, *lines]
-    return Story(tuple(invocations), tuple(item for item in items if id(item) not in told))
+    return Story(tuple(invocations), tuple(item for item in items if id(item) not in placed))
 
 
 def duration(seconds: float) -> str:
